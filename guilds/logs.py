@@ -1,0 +1,38 @@
+"""One log line is one JSON event with fields. What must never be logged is taken out here, at the last moment."""
+
+import json
+import logging
+import re
+import traceback
+
+# Interaction tokens stand in Discord's addresses, bot tokens in an Authorization header.
+_SECRETS = re.compile(r"(webhooks/\d+/)[^/\s\"'?]+|(interactions/\d+/)[^/\s\"'?]+|(Bot )[\w.\-]+")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def redact(text: str) -> str:
+    """Return `text` without interaction and bot tokens."""
+    return _SECRETS.sub(lambda match: next(group for group in match.groups() if group) + "[redacted]", text)
+
+
+class JsonFormatter(logging.Formatter):
+    """Format a record as `{"level", "event", "logger", "at", ...extra}`; newlines cannot forge a second line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, object] = {
+            "level": record.levelname,
+            "event": redact(record.getMessage()),
+            "logger": record.name,
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
+        }
+        for key, value in vars(record).items():
+            if key not in _STANDARD:
+                fields[key] = value if isinstance(value, int | float | bool | None) else redact(str(value))
+        if record.exc_info and record.exc_info[0]:
+            # The place, not the message: messages of database errors quote the row, and so the prompt.
+            fields["error"] = record.exc_info[0].__name__
+            fields["where"] = [
+                f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}:{frame.name}"
+                for frame in traceback.extract_tb(record.exc_info[2])[-6:]
+            ]
+        return json.dumps(fields, ensure_ascii=True)

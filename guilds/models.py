@@ -1,0 +1,342 @@
+"""Who may ask, and how much. Members are snowflakes here: a headless runtime needs no auth app."""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import datetime, timedelta
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+LANGUAGES = [
+    ("", "Each member's own"),
+    ("en-US", "English"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es-ES", "Español"),
+    ("ja", "日本語"),
+    ("pt-BR", "Português do Brasil"),
+    ("zh-CN", "中文"),
+]
+
+
+def validate_time_zone(name: str) -> None:
+    """Raise ValidationError unless `name` is an IANA time zone."""
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError("%(name)s is not a time zone; write it like Europe/Berlin.", params={"name": name})
+
+
+validate_size = RegexValidator(r"^[1-9]\d{1,3}x[1-9]\d{1,3}$", "Write a size like 512x512.")
+
+
+def default_sizes() -> list[str]:
+    return ["512x512"]
+
+
+class Platform(models.Model):
+    """The one row of operators' switches for the whole deployment."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    maintenance = models.BooleanField(default=False, help_text="Refuse every new request, in all servers.")
+    draining = models.BooleanField(default=False, help_text="Accept requests but let no worker start one.")
+    notice = models.CharField(max_length=200, blank=True, help_text="Shown with the refusal and above the admin.")
+    price_per_gpu_hour = models.DecimalField(
+        max_digits=8, decimal_places=4, default="0.5260", help_text="US dollars; g4dn.xlarge on demand by default."
+    )
+
+    class Meta:
+        verbose_name = "platform switches"
+        verbose_name_plural = "platform switches"
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="platform_is_one_row")]
+
+    def __str__(self) -> str:
+        return "Platform"
+
+
+class ModelProfile(models.Model):
+    """A pipeline that workers can load, with the settings that suit it."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=80)
+    source = models.CharField(
+        max_length=300, blank=True, help_text="Hugging Face id or folder; empty means the deployment's MODEL_ID."
+    )
+    enabled = models.BooleanField(default=True)
+    is_default = models.BooleanField(default=False)
+    default_steps = models.PositiveSmallIntegerField(default=16, validators=[MinValueValidator(1)])
+    max_steps = models.PositiveSmallIntegerField(default=50, validators=[MinValueValidator(1), MaxValueValidator(150)])
+    default_guidance = models.FloatField(default=7.5, validators=[MinValueValidator(0), MaxValueValidator(30)])
+    default_sampler = models.CharField(max_length=40, default="k_lms")
+    sizes = ArrayField(models.CharField(max_length=9, validators=[validate_size]), default=default_sizes)
+    step_cache = models.CharField(
+        max_length=16, blank=True, choices=[("", "None"), ("deepcache", "DeepCache (lossy)")], default=""
+    )
+    # Learned from finished jobs; what a reservation and an honest wait are reckoned with.
+    gpu_ms_per_step = models.FloatField(default=250.0, help_text="GPU milliseconds a picture and step.")
+    preview = models.ImageField(upload_to="previews/", blank=True)
+
+    class Meta:
+        verbose_name = "model"
+        constraints = [
+            models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="one_default_model"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Guild(models.Model):
+    """A Discord server: its settings, and the row whose lock orders its line."""
+
+    class Nsfw(models.TextChoices):
+        NEVER = "never", "Never"
+        AGE_RESTRICTED = "age_restricted", "Only in age-restricted channels"
+        SPOILER = "spoiler", "Anywhere, as a spoiler"
+
+    class OutputCheck(models.TextChoices):
+        OFF = "off", "Off"
+        BLUR = "blur", "Post what it finds as a spoiler"
+        BLOCK = "block", "Do not post what it finds"
+
+    id = models.BigIntegerField(primary_key=True, help_text="Discord's snowflake of the server.")
+    name = models.CharField(max_length=100, blank=True)
+    icon = models.CharField(max_length=64, blank=True, help_text="Discord's icon hash.")
+    owner_id = models.BigIntegerField(null=True, blank=True)
+    installed_at = models.DateTimeField(default=timezone.now)
+    left_at = models.DateTimeField(null=True, blank=True)
+
+    enabled = models.BooleanField(default=True, help_text="Off refuses every request of this server.")
+    allowed_channel_ids = ArrayField(
+        models.BigIntegerField(), default=list, blank=True, help_text="Empty: every channel."
+    )
+    allowed_role_ids = ArrayField(models.BigIntegerField(), default=list, blank=True, help_text="Empty: everyone.")
+    concurrency = models.PositiveSmallIntegerField(
+        default=8,
+        validators=[MinValueValidator(1), MaxValueValidator(64)],
+        help_text="Requests of this server that may be queued or running at once.",
+    )
+    max_waiting = models.PositiveIntegerField(default=200, help_text="Requests of the server that may wait.")
+    max_waiting_per_member = models.PositiveIntegerField(default=10, help_text="Requests of one member that may wait.")
+    default_steps = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Empty: the model's own.")
+    max_steps = models.PositiveSmallIntegerField(default=50, validators=[MinValueValidator(1), MaxValueValidator(150)])
+    allowed_sizes = ArrayField(
+        models.CharField(max_length=9, validators=[validate_size]),
+        default=list,
+        blank=True,
+        help_text="Empty: every size of the model.",
+    )
+    max_pictures = models.PositiveSmallIntegerField(
+        default=4, validators=[MinValueValidator(1), MaxValueValidator(4)], help_text="Pictures in one request."
+    )
+    models_offered = models.ManyToManyField(ModelProfile, blank=True, help_text="Empty: every enabled model.")
+    default_negative_prompt = models.CharField(max_length=1000, blank=True)
+    nsfw_rule = models.CharField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
+    output_check = models.CharField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
+    results_ephemeral = models.BooleanField(default=False, help_text="Only the asker sees the pictures.")
+    previews = models.BooleanField(default=False, help_text="Show a small preview half way.")
+    language = models.CharField(max_length=8, blank=True, choices=LANGUAGES, default="")
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    monthly_budget_gpu_seconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests stop when the month has used this much. Empty: no budget."
+    )
+    budget_warning_percent = models.PositiveSmallIntegerField(
+        default=80, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    retention_days = models.PositiveIntegerField(
+        default=90, validators=[MinValueValidator(1)], help_text="Pictures and prompts are deleted after this."
+    )
+
+    class Meta:
+        ordering = ["name", "id"]
+        verbose_name = "server"
+
+    def __str__(self) -> str:
+        return self.name or str(self.id)
+
+    def local(self, at: datetime) -> datetime:
+        """Return `at` in this guild's own time zone."""
+        return at.astimezone(zoneinfo.ZoneInfo(self.time_zone))
+
+
+class StylePreset(models.Model):
+    """Words added around a prompt: `{prompt}` stands where the member's go."""
+
+    guild = models.ForeignKey(Guild, null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server.")
+    slug = models.SlugField(max_length=40)
+    name = models.CharField(max_length=80)
+    template = models.CharField(max_length=500, default="{prompt}")
+    negative_prompt = models.CharField(max_length=500, blank=True)
+    enabled = models.BooleanField(default=True)
+    preview = models.ImageField(upload_to="previews/", blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "style"
+        constraints = [
+            models.UniqueConstraint(fields=["guild", "slug"], nulls_distinct=False, name="style_slug_once_per_guild"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.template.count("{prompt}") != 1:
+            raise ValidationError({"template": "Write {prompt} exactly once, where the member's words go."})
+
+    def apply(self, prompt: str) -> str:
+        """Return `prompt` in this style's words. Braces in the prompt stay what they are."""
+        return self.template.replace("{prompt}", prompt, 1)
+
+
+class QuotaRule(models.Model):
+    """How much a subject may use in a window. A missing limit means unlimited (for a role only)."""
+
+    class Subject(models.TextChoices):
+        GUILD = "guild", "The whole server"
+        MEMBER = "member", "Every member"
+        ROLE = "role", "Members with a role"
+
+    class Metric(models.TextChoices):
+        PICTURES = "pictures", "Pictures"
+        GPU_SECONDS = "gpu_seconds", "GPU seconds"
+
+    class Window(models.TextChoices):
+        HOUR = "hour", "Hour"
+        DAY = "day", "Day"
+        MONTH = "month", "Month"
+
+    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, related_name="quota_rules")
+    subject = models.CharField(max_length=8, choices=Subject.choices)
+    role_id = models.BigIntegerField(null=True, blank=True)
+    role_name = models.CharField(max_length=100, blank=True)
+    metric = models.CharField(max_length=12, choices=Metric.choices, default=Metric.PICTURES)
+    window = models.CharField(max_length=8, choices=Window.choices, default=Window.DAY)
+    limit = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited (roles only).")
+
+    class Meta:
+        verbose_name = "quota rule"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["guild", "subject", "role_id", "metric", "window"],
+                nulls_distinct=False,
+                name="quota_rule_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(subject="role", role_id__isnull=False) | (~Q(subject="role") & Q(role_id__isnull=True)),
+                name="quota_role_rule_names_its_role",
+                violation_error_message="A role's rule names its role, the others name none.",
+            ),
+            models.CheckConstraint(
+                condition=Q(subject="role") | Q(limit__isnull=False),
+                name="quota_unlimited_only_for_roles",
+                violation_error_message="Only a role's rule may be unlimited.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        limit = "unlimited" if self.limit is None else str(self.limit)
+        return f"{self.get_subject_display()}: {limit} {self.get_metric_display().lower()} a {self.window}"
+
+
+class Usage(models.Model):
+    """What a subject used in one window; `subject_id` 0 is the guild itself. One row whatever the history behind it.
+
+    Reserved counts as used: a reservation adds to it, and settling gives back what was not needed.
+    """
+
+    guild = models.ForeignKey(Guild, on_delete=models.CASCADE)
+    subject_id = models.BigIntegerField(help_text="A member's snowflake, or 0 for the whole server.")
+    window = models.CharField(max_length=8, choices=QuotaRule.Window.choices)
+    starts_at = models.DateTimeField()
+    pictures = models.BigIntegerField(default=0)
+    gpu_ms = models.BigIntegerField(default=0)
+    granted_pictures = models.BigIntegerField(default=0, help_text="Added to the limit by a moderator.")
+    granted_gpu_ms = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "usage"
+        verbose_name_plural = "usage"
+        constraints = [
+            models.UniqueConstraint(fields=["guild", "subject_id", "window", "starts_at"], name="usage_once"),
+            models.CheckConstraint(condition=Q(pictures__gte=0, gpu_ms__gte=0), name="usage_never_negative"),
+        ]
+        indexes = [models.Index(fields=["starts_at"], name="usage_starts_at")]
+
+    def __str__(self) -> str:
+        return f"{self.guild_id}/{self.subject_id} {self.window} {self.starts_at:%Y-%m-%d %H:%M}"
+
+
+class Ban(models.Model):
+    """Keeps a member out of one guild, or out of all."""
+
+    guild = models.ForeignKey(Guild, null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server.")
+    user_id = models.BigIntegerField()
+    reason = models.CharField(max_length=200, blank=True, help_text="The member is shown this.")
+    until = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is lifted.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.CharField(max_length=100, blank=True, editable=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["user_id"], name="ban_user")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.guild or 'every server'}"
+
+
+class BlockedTerm(models.Model):
+    """A whole word or phrase that no prompt may hold; compared folded (guilds.terms)."""
+
+    guild = models.ForeignKey(Guild, null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server.")
+    phrase = models.CharField(max_length=100)
+    folded = models.CharField(max_length=200, editable=False)
+    hits = models.PositiveBigIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["phrase"]
+        verbose_name = "blocked term"
+        constraints = [
+            models.UniqueConstraint(fields=["guild", "folded"], nulls_distinct=False, name="blocked_term_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.phrase
+
+    def clean(self) -> None:
+        from .terms import fold
+
+        if not fold(self.phrase).strip():
+            raise ValidationError({"phrase": "Write at least one letter or digit."})
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        from .terms import fold
+
+        self.folded = fold(self.phrase)
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class Staff(models.Model):
+    """A Discord user who may manage a guild, as Discord said at `synced_at`. Rights lapse when that grows old."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", "Owner"
+        MANAGER = "manager", "Manager"
+
+    FRESH_FOR = timedelta(minutes=15)
+
+    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, related_name="staff")
+    user_id = models.BigIntegerField()
+    role = models.CharField(max_length=8, choices=Role.choices)
+    synced_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name_plural = "staff"
+        constraints = [models.UniqueConstraint(fields=["guild", "user_id"], name="staff_once")]
+        indexes = [models.Index(fields=["user_id"], name="staff_user")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} ({self.role})"

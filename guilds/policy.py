@@ -1,0 +1,221 @@
+"""May this be asked here, and with which parameters? Pure: facts in, a plan or a refusal out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import terms
+
+# https://discord.com/developers/docs/topics/permissions
+ATTACH_FILES = 1 << 15
+EMBED_LINKS = 1 << 14
+SEND_MESSAGES = 1 << 11
+VIEW_CHANNEL = 1 << 10
+SEND_MESSAGES_IN_THREADS = 1 << 38
+ADMINISTRATOR = 1 << 3
+MAX_SEED = 2**32 - 1
+MAX_PROMPT = 6000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why not. `code` is stable; `params` fill the sentence that tells the member what to do next."""
+
+    code: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    id: int
+    slug: str
+    name: str
+    default_steps: int
+    max_steps: int
+    default_guidance: float
+    default_sampler: str
+    sizes: Sequence[str]
+    gpu_ms_per_step: float
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleFacts:
+    slug: str
+    template: str
+    negative_prompt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a guild, the platform and bans say, read in one go. Pictures, steps and sizes as the settings name them."""
+
+    maintenance: bool = False
+    notice: str = ""
+    enabled: bool = True
+    allowed_channel_ids: frozenset[int] = frozenset()
+    allowed_role_ids: frozenset[int] = frozenset()
+    max_waiting: int = 200
+    max_waiting_per_member: int = 10
+    default_steps: int | None = None
+    max_steps: int = 50
+    allowed_sizes: Sequence[str] = ()
+    max_pictures: int = 4
+    default_negative_prompt: str = ""
+    nsfw_rule: str = "never"
+    results_ephemeral: bool = False
+    ban_reason: str | None = None
+    blocked_terms: Sequence[str] = ()
+    models: Sequence[ModelFacts] = ()
+    styles: Sequence[StyleFacts] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The member's words and options, None where nothing was said."""
+
+    channel_id: int
+    channel_nsfw: bool
+    role_ids: frozenset[int]
+    app_permissions: int | None
+    prompt: str
+    negative_prompt: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    sampler: str | None = None
+    width: int | None = None
+    height: int | None = None
+    guidance: float | None = None
+    count: int | None = None
+    style: str | None = None
+    model: str | None = None
+    strength: float | None = None
+    is_variation: bool = False
+    is_upscale: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will be made, every default filled in. `gpu_ms` is the estimate that is reserved."""
+
+    prompt: str
+    styled_prompt: str
+    negative_prompt: str
+    style: str
+    seed: int
+    steps: int
+    sampler: str
+    width: int
+    height: int
+    guidance: float
+    count: int
+    strength: float | None
+    model_id: int
+    spoiler: bool
+    ephemeral: bool
+    gpu_ms: int
+
+
+def admits(rules: Rules, wish: Wish) -> Refusal | None:
+    """Whether this member may ask at all in this channel; None is yes."""
+    if rules.maintenance:
+        return Refusal(code="maintenance", params={"notice": rules.notice})
+    if not rules.enabled:
+        return Refusal(code="guild_disabled")
+    if rules.ban_reason is not None:
+        return Refusal(code="banned", params={"reason": rules.ban_reason})
+    if rules.allowed_channel_ids and wish.channel_id not in rules.allowed_channel_ids:
+        return Refusal(code="channel_not_allowed", params={"channels": sorted(rules.allowed_channel_ids)[:5]})
+    if rules.allowed_role_ids and not rules.allowed_role_ids & wish.role_ids:
+        return Refusal(code="role_required", params={"roles": sorted(rules.allowed_role_ids)[:5]})
+    if not rules.results_ephemeral and not _may_post(wish.app_permissions):
+        return Refusal(code="cannot_post_here")
+    return None
+
+
+def _may_post(permissions: int | None) -> bool:
+    # A missing field is an old recording or a test tool: Discord always sends it in guilds.
+    if permissions is None or permissions & ADMINISTRATOR:
+        return True
+    return bool(permissions & VIEW_CHANNEL and permissions & ATTACH_FILES)
+
+
+def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Plan | Refusal:
+    """Fill in defaults and check every parameter against its range; `seed` is used where the member named none."""
+    refusal = admits(rules, wish)
+    if refusal:
+        return refusal
+    prompt = wish.prompt.strip()
+    if not prompt:
+        return _range("prompt", f"1-{MAX_PROMPT}")
+    if len(prompt) > MAX_PROMPT:
+        return _range("prompt", f"1-{MAX_PROMPT}")
+    model = _pick_model(rules.models, wish.model)
+    if model is None:
+        return _range("model", ", ".join(each.slug for each in rules.models) or "-")
+    style = next((each for each in rules.styles if each.slug == wish.style), None) if wish.style else None
+    if wish.style and style is None:
+        return _range("style", ", ".join(each.slug for each in rules.styles) or "-")
+    sampler = wish.sampler or model.default_sampler
+    if sampler not in samplers:
+        return _range("sampler", ", ".join(sorted(samplers)))
+    steps_limit = min(rules.max_steps, model.max_steps)
+    steps = wish.steps if wish.steps is not None else min(rules.default_steps or model.default_steps, steps_limit)
+    if not 1 <= steps <= steps_limit:
+        return _range("steps", f"1-{steps_limit}")
+    sizes = [size for size in model.sizes if not rules.allowed_sizes or size in rules.allowed_sizes] or model.sizes[:1]
+    width, height = wish.width, wish.height
+    if width is None or height is None:
+        width, height = (int(side) for side in sizes[0].split("x"))
+    elif not wish.is_upscale and f"{width}x{height}" not in sizes:
+        return _range("size", ", ".join(sizes))
+    count = wish.count if wish.count is not None else rules.max_pictures
+    if not 1 <= count <= rules.max_pictures:
+        return _range("count", f"1-{rules.max_pictures}")
+    guidance = wish.guidance if wish.guidance is not None else model.default_guidance
+    if not 0 <= guidance <= 30:
+        return _range("guidance", "0-30")
+    if wish.seed is not None and not 0 <= wish.seed <= MAX_SEED:
+        return _range("seed", f"0-{MAX_SEED}")
+    if wish.strength is not None and not 0 < wish.strength <= 1:
+        return _range("strength", "0.05-1")
+    negative = wish.negative_prompt if wish.negative_prompt is not None else rules.default_negative_prompt
+    if len(negative) > MAX_PROMPT:
+        return _range("negative_prompt", f"0-{MAX_PROMPT}")
+    # A negative prompt steers away from a term, so only the prompt is held to the list.
+    term = terms.find(prompt, rules.blocked_terms)
+    if term is not None:
+        return Refusal(code="term_blocked", params={"term": term})
+    if style and style.negative_prompt:
+        negative = f"{negative}, {style.negative_prompt}" if negative else style.negative_prompt
+    pixels = width * height / (512 * 512)
+    return Plan(
+        prompt=prompt,
+        styled_prompt=style.template.replace("{prompt}", prompt, 1) if style else prompt,
+        negative_prompt=negative,
+        style=style.slug if style else "",
+        seed=wish.seed if wish.seed is not None else seed,
+        steps=steps,
+        sampler=sampler,
+        width=width,
+        height=height,
+        guidance=float(guidance),
+        count=count,
+        strength=wish.strength,
+        model_id=model.id,
+        spoiler=rules.nsfw_rule == "spoiler" and not wish.channel_nsfw,
+        ephemeral=rules.results_ephemeral,
+        gpu_ms=max(1, round(model.gpu_ms_per_step * steps * count * pixels)),
+    )
+
+
+def _pick_model(models: Sequence[ModelFacts], slug: str | None) -> ModelFacts | None:
+    if slug:
+        return next((each for each in models if each.slug == slug), None)
+    return next((each for each in models if each.is_default), models[0] if models else None)
+
+
+def _range(parameter: str, allowed: str) -> Refusal:
+    return Refusal(code="parameter_out_of_range", params={"parameter": parameter, "range": allowed})

@@ -1,0 +1,258 @@
+"""What was asked and what became of it. The row is the truth; the queue is a doorbell."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from guilds.models import Guild, ModelProfile
+
+from . import lifecycle
+from .lifecycle import Status
+
+
+class JobManager(models.Manager["Job"]):
+    def move(
+        self,
+        job_id: int,
+        old: Status,
+        new: Status,
+        *,
+        at: datetime,
+        detail: dict[str, Any] | None = None,
+        where: Q | None = None,
+        **fields: Any,
+    ) -> bool:
+        """Move the job from `old` to `new` by compare-and-set and write the event; False if it is no longer `old`.
+
+        `where` narrows the comparison further (a lease's holder). Run inside a transaction.
+        Raises lifecycle.IllegalMove for a move that the table does not have.
+        """
+        lifecycle.check(old, new)
+        rows = self.filter(pk=job_id, status=old)
+        if where is not None:
+            rows = rows.filter(where)
+        if not rows.update(status=new, **fields):
+            return False
+        JobEvent.objects.create(job_id=job_id, at=at, kind=new, old_status=old, detail=detail or {})
+        return True
+
+
+class Job(models.Model):
+    """One request and its fate."""
+
+    class Kind(models.TextChoices):
+        TXT2IMG = "txt2img", "Text to image"
+        IMG2IMG = "img2img", "Image to image"
+        VARIATION = "variation", "Variation"
+        UPSCALE = "upscale", "Enlarged"
+
+    class Via(models.TextChoices):
+        ORIGINAL = "original", "The reply itself"
+        CHANNEL = "channel", "A post in the channel"
+        DM = "dm", "A direct message"
+        GALLERY = "gallery", "The gallery only"
+
+    # Who asked, where, and how to answer.
+    interaction_id = models.BigIntegerField(unique=True, help_text="Discord's; makes submitting idempotent.")
+    application_id = models.BigIntegerField()
+    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, related_name="jobs", db_index=False)
+    channel_id = models.BigIntegerField()
+    user_id = models.BigIntegerField()
+    member_name = models.CharField(max_length=100, blank=True)
+    locale = models.CharField(max_length=8, default="en-US")
+    token_sealed = models.BinaryField(default=bytes, editable=False)
+    reply_deadline = models.DateTimeField()
+    attachment_size_limit = models.PositiveIntegerField(default=10 * 1024 * 1024)
+    ephemeral = models.BooleanField(default=False)
+
+    # What was asked.
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.TXT2IMG)
+    source_job = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    source_index = models.PositiveSmallIntegerField(null=True, blank=True)
+    source_url = models.CharField(max_length=2000, blank=True)
+    prompt = models.TextField()
+    negative_prompt = models.TextField(blank=True)
+    style = models.CharField(max_length=40, blank=True)
+    styled_prompt = models.TextField(blank=True, help_text="What the pipeline is given: the prompt in its style.")
+    seed = models.BigIntegerField()
+    steps = models.PositiveSmallIntegerField()
+    sampler = models.CharField(max_length=40)
+    width = models.PositiveSmallIntegerField()
+    height = models.PositiveSmallIntegerField()
+    guidance = models.FloatField()
+    count = models.PositiveSmallIntegerField()
+    strength = models.FloatField(null=True, blank=True)
+    model = models.ForeignKey(ModelProfile, on_delete=models.PROTECT, related_name="+", db_index=False)
+    spoiler = models.BooleanField(default=False)
+
+    # What became of it.
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
+    reason = models.CharField(max_length=40, blank=True, help_text="A stable code of why it ended as it did.")
+    detail = models.CharField(max_length=500, blank=True, help_text="For moderators; never a prompt or a token.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    doorbells = models.PositiveSmallIntegerField(default=0, help_text="Messages sent for it so far.")
+    worker_id = models.CharField(max_length=100, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    progress_step = models.PositiveSmallIntegerField(default=0)
+    progress_total = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField()
+    queued_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    made_at = models.DateTimeField(null=True, blank=True, help_text="Its pictures are in storage.")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    gpu_ms = models.PositiveBigIntegerField(default=0)
+    grid_key = models.CharField(max_length=200, blank=True)
+
+    # How the end was told.
+    delivered_via = models.CharField(max_length=8, choices=Via.choices, blank=True)
+    message_id = models.BigIntegerField(null=True, blank=True)
+    announced_at = models.DateTimeField(null=True, blank=True, help_text="The asker has the final message.")
+
+    # What it holds of quotas until it is settled.
+    reserved_pictures = models.PositiveSmallIntegerField(default=0)
+    reserved_gpu_ms = models.PositiveBigIntegerField(default=0)
+    usage_ids = ArrayField(models.BigIntegerField(), default=list)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = JobManager()
+
+    class Meta:
+        verbose_name = "request"
+        indexes = [
+            # A guild's line: what waits and what runs, whatever history lies behind.
+            models.Index(
+                fields=["guild", "status", "user_id", "id"],
+                condition=Q(status__in=["waiting", "queued", "running"]),
+                name="job_open_by_guild",
+            ),
+            models.Index(
+                fields=["status", "queued_at"],
+                condition=Q(status__in=["waiting", "queued", "running"]),
+                name="job_open",
+            ),
+            models.Index(fields=["guild", "user_id", "-id"], name="job_by_member"),
+            models.Index(fields=["user_id", "-id"], name="job_by_user"),
+            models.Index(fields=["guild", "-id"], name="job_by_guild"),
+            models.Index(fields=["guild", "status", "-id"], name="job_by_guild_status"),
+            models.Index(fields=["status", "-id"], name="job_by_status"),
+            models.Index(fields=["created_at"], name="job_created_at"),
+            models.Index(fields=["source_job"], condition=Q(source_job__isnull=False), name="job_source"),
+            models.Index(
+                fields=["ended_at"], condition=Q(announced_at__isnull=True, ended_at__isnull=False), name="job_untold"
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(reserved_pictures__lte=16), name="job_reserves_few_pictures"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+    @property
+    def group(self) -> str:
+        """The SQS message group: one member of one guild, whose requests keep their order."""
+        return f"{self.guild_id}-{self.user_id}"
+
+    @property
+    def token(self) -> str:
+        """The interaction token, or "" when it has been wiped."""
+        from .tokens import unseal
+
+        return unseal(bytes(self.token_sealed)) if self.token_sealed else ""
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the grid: seed, seed+1, ..."""
+        return range(self.seed, self.seed + self.count)
+
+
+class JobImage(models.Model):
+    """One picture of a job, kept in storage."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="images")
+    index = models.PositiveSmallIntegerField()
+    key = models.CharField(max_length=200)
+    seed = models.BigIntegerField()
+    width = models.PositiveSmallIntegerField()
+    height = models.PositiveSmallIntegerField()
+    bytes = models.PositiveIntegerField(default=0)
+    nsfw_score = models.FloatField(null=True, blank=True)
+    blurred = models.BooleanField(default=False)
+    hidden_at = models.DateTimeField(null=True, blank=True)
+    reported_at = models.DateTimeField(null=True, blank=True)
+    reported_by = models.BigIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["index"]
+        verbose_name = "picture"
+        constraints = [models.UniqueConstraint(fields=["job", "index"], name="job_image_once")]
+        indexes = [
+            models.Index(fields=["reported_at"], condition=Q(reported_at__isnull=False), name="job_image_reported")
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.job_id} picture {self.index + 1}"
+
+
+class JobEvent(models.Model):
+    """Append-only: every move of a status, and what else is worth knowing later."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=24)
+    old_status = models.CharField(max_length=10, blank=True)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = "event"
+
+    def __str__(self) -> str:
+        return f"#{self.job_id} {self.kind}"
+
+
+class Turn(models.Model):
+    """When a member of a guild was last served: the one served longest ago goes first."""
+
+    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, db_index=False)
+    user_id = models.BigIntegerField()
+    served_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["guild", "user_id"], name="turn_once")]
+
+    def __str__(self) -> str:
+        return f"{self.guild_id}/{self.user_id}"
+
+
+class Worker(models.Model):
+    """A GPU worker as it last reported itself."""
+
+    class State(models.TextChoices):
+        STARTING = "starting", "Starting"
+        READY = "ready", "Ready"
+        BUSY = "busy", "Busy"
+        LEAVING = "leaving", "Leaving"
+
+    id = models.CharField(primary_key=True, max_length=100)
+    model_id = models.CharField(max_length=300, blank=True)
+    device = models.CharField(max_length=100, blank=True)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.STARTING)
+    started_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
+    startup = models.JSONField(default=dict, help_text="Seconds by stage of the start.")
+    jobs_done = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["seen_at"], name="worker_seen_at")]
+
+    def __str__(self) -> str:
+        return self.id

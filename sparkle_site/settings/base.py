@@ -1,0 +1,91 @@
+"""What every runtime shape shares. Staging and production differ only in the environment that is read here."""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+env = environ.Env()
+
+
+def required(name: str) -> str:
+    """Read a setting that has no safe default; a boot without it stops with one line that names it."""
+    value: str = env.str(name, default="")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set: put it into the environment (docs/deploy.md lists them all).")
+    return value
+
+
+DEBUG = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS: list[str] = ["guilds", "jobs"]
+MIDDLEWARE: list[str] = []
+SECRET_KEY: str = env.str("DJANGO_SECRET_KEY", default="")
+
+
+def database(url: str, *, statement_timeout_ms: int, pool: bool = False) -> dict[str, Any]:
+    """Django's DATABASES entry for `url`, with time-outs on connecting, on waiting for a lock and on a statement."""
+    config: dict[str, Any] = env.db_url_config(url)
+    config["CONN_HEALTH_CHECKS"] = True
+    config["CONN_MAX_AGE"] = 0 if pool else None
+    lock_ms = max(500, statement_timeout_ms * 3 // 4)
+    config.setdefault("OPTIONS", {})
+    config["OPTIONS"] |= {
+        "connect_timeout": 2,
+        "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={lock_ms}"
+        " -c idle_in_transaction_session_timeout=30000",
+    }
+    if pool:
+        config["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8), "timeout": 5}
+    return config
+
+
+DISCORD_API_BASE = env.str("DISCORD_API_BASE", default="https://discord.com/api/v10")
+DISCORD_APPLICATION_ID = env.int("DISCORD_APPLICATION_ID", default=0)
+DISCORD_PUBLIC_KEY = env.str("DISCORD_PUBLIC_KEY", default="")
+# Read when it is first needed, so that no import fetches a secret: guilds.discord.secret.
+DISCORD_BOT_TOKEN = env.str("DISCORD_BOT_TOKEN", default="")
+DISCORD_BOT_TOKEN_ARN = env.str("DISCORD_BOT_TOKEN_ARN", default="")
+DISCORD_CDN_HOSTS: list[str] = env.list("DISCORD_CDN_HOSTS", default=["cdn.discordapp.com", "media.discordapp.net"])
+DISCORD_CDN_INSECURE = False
+
+SQS_QUEUE_URL = env.str("SQS_QUEUE_URL", default="")
+IMAGE_BUCKET = env.str("IMAGE_BUCKET", default="")
+MODEL_ID = env.str("MODEL_ID", default=str(BASE_DIR / "demo_model" / "pipeline"))
+JOB_DISPATCHER = env.str("JOB_DISPATCHER", default="jobs.dispatch.sqs.SqsDispatcher")
+SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
+
+SPARKLE_LEASE_SECONDS = env.int("SPARKLE_LEASE_SECONDS", default=60)
+SPARKLE_MAX_ATTEMPTS = env.int("SPARKLE_MAX_ATTEMPTS", default=3)
+SPARKLE_ENGINE = env.str("SPARKLE_ENGINE", default="diffusers")
+
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": IMAGE_BUCKET,
+            "default_acl": None,
+            "querystring_auth": True,
+            "querystring_expire": 900,
+            "file_overwrite": True,
+            "object_parameters": {"CacheControl": "private, max-age=86400"},
+        },
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "guilds.logs.JsonFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # httpx writes whole addresses at INFO, and an interaction's address holds its token.
+    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}, "botocore": {"level": "WARNING"}},
+}

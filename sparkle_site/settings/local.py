@@ -1,0 +1,45 @@
+"""Development on one machine: the edges are replaced (Celery, files, simulator), nothing else is."""
+
+import os
+
+from .base import BASE_DIR
+
+LOCAL_DIR = BASE_DIR / ".local"
+
+os.environ.setdefault("DJANGO_SECRET_KEY", "local-development-only-" + "x" * 30)
+os.environ.setdefault("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/sparkle")
+os.environ.setdefault("DISCORD_APPLICATION_ID", "1000000000000000001")
+os.environ.setdefault("DISCORD_BOT_TOKEN", "local-bot-token")
+# A throwaway key: the simulator signs with it, the handler verifies with its public half.
+os.environ.setdefault("SIMULATOR_SIGNING_KEY", "5b" * 32)
+
+from nacl.signing import SigningKey  # noqa: E402
+
+SIMULATOR_SIGNING_KEY = os.environ["SIMULATOR_SIGNING_KEY"]
+os.environ.setdefault(
+    "DISCORD_PUBLIC_KEY", SigningKey(bytes.fromhex(SIMULATOR_SIGNING_KEY)).verify_key.encode().hex()
+)
+os.environ.setdefault("SITE_URL", "http://127.0.0.1:8000")
+os.environ.setdefault("DISCORD_API_BASE", os.environ["SITE_URL"] + "/simulator/api/v10")
+
+from .web import *  # noqa: E402, F403
+from .web import INSTALLED_APPS, SITE_URL, STORAGES, env  # noqa: E402
+
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
+SECURE_HSTS_SECONDS = 0
+INSTALLED_APPS = [*INSTALLED_APPS, "sparkle_site.local.simulator"]
+WHITENOISE_USE_FINDERS = True
+
+JOB_DISPATCHER = env.str("JOB_DISPATCHER", default="sparkle_site.local.celery_dispatch.CeleryDispatcher")
+STORAGES = STORAGES | {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": str(LOCAL_DIR / "media"), "base_url": "/media/"},
+    }
+}
+# The simulator serves attachments itself, without TLS.
+DISCORD_CDN_HOSTS = ["127.0.0.1", "localhost"]
+DISCORD_CDN_INSECURE = True

@@ -1,0 +1,8 @@
+"""gunicorn's way in; production sets DJANGO_SETTINGS_MODULE to sparkle_site.settings.web."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.web")
+application = get_wsgi_application()
