@@ -293,6 +293,9 @@ class BlockedTerm(models.Model):
     guild = models.ForeignKey(Guild, null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server.")
     phrase = models.CharField(max_length=100)
     folded = models.CharField(max_length=200, editable=False)
+    nsfw = models.BooleanField(
+        "adult", default=False, help_text="Not forbidden, but adult: the server's NSFW rule decides where it may stand."
+    )
     hits = models.PositiveBigIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

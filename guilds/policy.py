@@ -68,6 +68,7 @@ class Rules:
     results_ephemeral: bool = False
     ban_reason: str | None = None
     blocked_terms: Sequence[str] = ()
+    nsfw_terms: Sequence[str] = ()
     models: Sequence[ModelFacts] = ()
     styles: Sequence[StyleFacts] = ()
 
@@ -188,6 +189,9 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
     term = terms.find(prompt, rules.blocked_terms)
     if term is not None:
         return Refusal(code="term_blocked", params={"term": term})
+    adult = terms.find(prompt, rules.nsfw_terms) is not None
+    if adult and not _adult_fits(rules.nsfw_rule, channel_nsfw=wish.channel_nsfw):
+        return Refusal(code="nsfw_not_allowed", params={"rule": rules.nsfw_rule})
     if style and style.negative_prompt:
         negative = f"{negative}, {style.negative_prompt}" if negative else style.negative_prompt
     pixels = width * height / (512 * 512)
@@ -205,10 +209,14 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
         count=count,
         strength=wish.strength,
         model_id=model.id,
-        spoiler=rules.nsfw_rule == "spoiler" and not wish.channel_nsfw,
+        spoiler=adult and not wish.channel_nsfw,
         ephemeral=rules.results_ephemeral,
         gpu_ms=max(1, round(model.gpu_ms_per_step * steps * count * pixels)),
     )
+
+
+def _adult_fits(rule: str, *, channel_nsfw: bool) -> bool:
+    return rule == "spoiler" or (rule == "age_restricted" and channel_nsfw)
 
 
 def _pick_model(models: Sequence[ModelFacts], slug: str | None) -> ModelFacts | None:

@@ -97,6 +97,7 @@ class Job(models.Model):
     detail = models.CharField(max_length=500, blank=True, help_text="For moderators; never a prompt or a token.")
     attempts = models.PositiveSmallIntegerField(default=0)
     doorbells = models.PositiveSmallIntegerField(default=0, help_text="Messages sent for it so far.")
+    rung_at = models.DateTimeField(null=True, blank=True, help_text="The last message; empty if it failed to go out.")
     worker_id = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
