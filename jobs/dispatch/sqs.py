@@ -1,0 +1,72 @@
+"""Doorbells by SQS FIFO. The group is one member of one guild; duplicates within five minutes are SQS's to drop."""
+
+import functools
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from . import codec
+from .doorbell import Doorbell, QueueUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+log = logging.getLogger(__name__)
+BATCH = 10  # SendMessageBatch and ReceiveMessage take no more.
+
+
+@functools.lru_cache(maxsize=1)
+def client() -> "SQSClient":
+    """Return the process's SQS client, made on first use. boto3 clients may be shared by threads."""
+    import boto3
+    from botocore.config import Config
+
+    # A long poll lasts 20 s, so the read time-out lies above it.
+    config = Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 2})
+    return boto3.client("sqs", config=config)
+
+
+class SqsDispatcher:
+    """Sends to settings.SQS_QUEUE_URL."""
+
+    def __init__(self, sqs: "SQSClient | None" = None, queue_url: str | None = None) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+
+    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        sqs = self._sqs or client()
+        unsent = 0
+        cause: Exception | None = None
+        for batch in _batches(doorbells):
+            try:
+                answer = sqs.send_message_batch(
+                    QueueUrl=self._queue_url or settings.SQS_QUEUE_URL,
+                    Entries=[
+                        {
+                            "Id": str(place),
+                            "MessageBody": codec.encode(doorbell.job_id),
+                            "MessageGroupId": doorbell.group,
+                            "MessageDeduplicationId": doorbell.dedup_id,
+                        }
+                        for place, doorbell in enumerate(batch)
+                    ],
+                )
+            except (BotoCoreError, ClientError) as exc:
+                unsent += len(batch)
+                cause = exc
+            else:
+                unsent += len(answer.get("Failed", []))
+        if unsent:
+            log.warning("doorbells_unsent", extra={"unsent": unsent, "of": len(doorbells)})
+            raise QueueUnavailable(f"{unsent} of {len(doorbells)} doorbells were not sent") from cause
+
+
+def _batches(doorbells: Sequence[Doorbell]) -> Iterator[list[Doorbell]]:
+    rest = iter(doorbells)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
