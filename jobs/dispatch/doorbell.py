@@ -1,34 +1,47 @@
-"""What is sent when a job may run, and who sends it. The row is the truth: a lost doorbell costs time, never a job."""
+"""What a dispatcher is given, and what one is."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+if TYPE_CHECKING:
+    from jobs.models import Job
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doorbell:
-    """One message to send. `group` orders a member's requests; `dedup_id` names this ringing (job and attempt)."""
+    """One message to send. `group` keeps a member's order; `dedup_id` makes sending twice harmless."""
 
     job_id: int
     group: str
     dedup_id: str
 
+    @classmethod
+    def of(cls, job: Job) -> Doorbell:
+        """The job's current doorbell; a new number of it gets past the queue's five minutes of deduplication."""
+        return cls(job_id=job.pk, group=job.group, dedup_id=f"{job.pk}-{job.doorbells}")
 
-class QueueUnavailable(Exception):
-    """Some doorbells were not sent. Upkeep rings again for rows that stay queued, so nothing is lost."""
+
+class DispatchFailed(Exception):
+    """The queue took none or only some of the messages. The rows stay; upkeep rings again."""
 
 
 class Dispatcher(Protocol):
-    """Chosen by dotted path in settings.JOB_DISPATCHER; made without arguments."""
-
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
-        """Send each doorbell, in order within its group. Raise QueueUnavailable if any could not be sent."""
+        """Send the messages. Raises DispatchFailed; sending one twice is harmless."""
 
 
-def from_settings() -> Dispatcher:
-    """Return the dispatcher that settings.JOB_DISPATCHER names."""
-    dispatcher: Dispatcher = import_string(settings.JOB_DISPATCHER)()
-    return dispatcher
+_current: tuple[str, Dispatcher] | None = None
+
+
+def current() -> Dispatcher:
+    """The dispatcher that settings.JOB_DISPATCHER names, made once a process."""
+    global _current  # noqa: PLW0603  # one client a process, made when it is first needed
+    if _current is None or _current[0] != settings.JOB_DISPATCHER:
+        _current = (settings.JOB_DISPATCHER, import_string(settings.JOB_DISPATCHER)())
+    return _current[1]

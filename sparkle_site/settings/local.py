@@ -16,9 +16,7 @@ os.environ.setdefault("SIMULATOR_SIGNING_KEY", "5b" * 32)
 from nacl.signing import SigningKey  # noqa: E402
 
 SIMULATOR_SIGNING_KEY = os.environ["SIMULATOR_SIGNING_KEY"]
-os.environ.setdefault(
-    "DISCORD_PUBLIC_KEY", SigningKey(bytes.fromhex(SIMULATOR_SIGNING_KEY)).verify_key.encode().hex()
-)
+os.environ.setdefault("DISCORD_PUBLIC_KEY", SigningKey(bytes.fromhex(SIMULATOR_SIGNING_KEY)).verify_key.encode().hex())
 os.environ.setdefault("SITE_URL", "http://127.0.0.1:8000")
 os.environ.setdefault("DISCORD_API_BASE", os.environ["SITE_URL"] + "/simulator/api/v10")
 

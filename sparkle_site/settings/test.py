@@ -5,8 +5,8 @@ import tempfile
 
 os.environ.setdefault("JOB_DISPATCHER", "jobs.dispatch.memory.MemoryDispatcher")
 
-from .local import *  # noqa: E402, F403
-from .local import STORAGES  # noqa: E402
+from .local import *  # noqa: F403
+from .local import STORAGES
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = STORAGES | {

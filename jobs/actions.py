@@ -1,0 +1,551 @@
+"""What can be done to a job: the one implementation for Lambda, worker, Celery, upkeep and admin.
+
+Every end of a job is one transaction: lock the guild's row, move by compare-and-set, settle the quota, promote the
+next. Doorbells are rung after the commit; one that fails is rung again by upkeep.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from guilds.samplers import SAMPLERS
+
+from guilds import policy, quota
+from guilds.models import BlockedTerm, Guild, ModelProfile, Platform
+from guilds.policy import Refusal
+
+from . import admission, line
+from .dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, current
+from .lifecycle import ENDED, Status
+from .models import Job, JobEvent, JobImage
+from .tokens import seal
+
+logger = logging.getLogger(__name__)
+
+# Discord voids an interaction token after 15 minutes; the margin covers the upload.
+TOKEN_LIFE = timedelta(minutes=14, seconds=30)
+_SAMPLER_NAMES = frozenset(SAMPLERS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a member asked for, parsed from an interaction; None where nothing was said."""
+
+    interaction_id: int
+    application_id: int
+    token: str
+    guild_id: int
+    channel_id: int
+    channel_nsfw: bool = False
+    user_id: int
+    member_name: str = ""
+    role_ids: frozenset[int] = frozenset()
+    locale: str = "en-US"
+    app_permissions: int | None = None
+    attachment_size_limit: int = 10 * 1024 * 1024
+    prompt: str
+    negative_prompt: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    sampler: str | None = None
+    width: int | None = None
+    height: int | None = None
+    guidance: float | None = None
+    count: int | None = None
+    style: str | None = None
+    model: str | None = None
+    kind: str = Job.Kind.TXT2IMG
+    source_job_id: int | None = None
+    source_index: int | None = None
+    source_url: str = ""
+    strength: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The job, and what to tell the member. `repeated`: the same interaction had been accepted before."""
+
+    job: Job
+    place: int
+    wait_s: float | None
+    gpu_starting: bool
+    repeated: bool = False
+    budget_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeImage:
+    """A picture that is in storage under `key`. `nsfw_score` 0..1 where a check ran."""
+
+    index: int
+    key: str
+    seed: int
+    width: int
+    height: int
+    bytes: int
+    nsfw_score: float | None = None
+    blurred: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """After a renewal: the jobs still held, and those of them whose asker wants them stopped."""
+
+    ours: frozenset[int]
+    cancel: frozenset[int]
+
+
+def submit(ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None) -> Accepted | Refusal:
+    """Decide about a request; write its row, reserve its quota and ring for it, or say why not.
+
+    Idempotent on the interaction id. A refusal is recorded and costs nothing. Raises Guild.DoesNotExist for a guild
+    that was never installed.
+    """
+    try:
+        with transaction.atomic():
+            job, refusal, budget_warning = _admit(ask, now=now)
+    except IntegrityError:
+        # The same interaction in two guilds' locks cannot be; in one process twice at once it can.
+        job, refusal, budget_warning = Job.objects.get(interaction_id=ask.interaction_id), None, False
+    if refusal is not None:
+        return refusal
+    assert job is not None  # noqa: S101  # either is set
+    repeated = job.created_at != now
+    if job.status == Status.QUEUED and not repeated:
+        _ring([job], dispatch=dispatch, now=now)
+    place = line.place_of(job, now=now)
+    return Accepted(
+        job=job,
+        place=place.place,
+        wait_s=place.wait_s,
+        gpu_starting=place.gpu_starting,
+        repeated=repeated,
+        budget_warning=budget_warning,
+    )
+
+
+def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool]:
+    guild = Guild.objects.select_for_update(no_key=True).get(pk=ask.guild_id)
+    facts = admission.read_facts(
+        guild, interaction_id=ask.interaction_id, user_id=ask.user_id, style=ask.style, now=now
+    )
+    if facts.existing is not None:
+        job = Job.objects.get(pk=facts.existing)
+        if job.status == Status.REFUSED:
+            return None, Refusal(code=job.reason), False
+        return job, None, False
+
+    wish = policy.Wish(
+        channel_id=ask.channel_id,
+        channel_nsfw=ask.channel_nsfw,
+        role_ids=ask.role_ids,
+        app_permissions=ask.app_permissions,
+        prompt=ask.prompt,
+        negative_prompt=ask.negative_prompt,
+        seed=ask.seed,
+        steps=ask.steps,
+        sampler=ask.sampler,
+        width=ask.width,
+        height=ask.height,
+        guidance=ask.guidance,
+        count=ask.count,
+        style=ask.style,
+        model=ask.model,
+        strength=ask.strength,
+        is_variation=ask.kind == Job.Kind.VARIATION,
+        is_upscale=ask.kind == Job.Kind.UPSCALE,
+    )
+    plan = policy.plan(facts.rules, wish, seed=secrets.randbelow(policy.MAX_SEED - 16), samplers=_SAMPLER_NAMES)
+    refusal = plan if isinstance(plan, Refusal) else _room(guild, facts, ask, plan, now=now)
+    if refusal is not None:
+        if refusal.code == "term_blocked":
+            BlockedTerm.objects.filter(Q(guild_id=ask.guild_id) | Q(guild=None), folded=refusal.params["term"]).update(
+                hits=F("hits") + 1
+            )
+        _record_refusal(ask, facts, refusal, now=now)
+        return None, refusal, False
+    assert isinstance(plan, policy.Plan)  # noqa: S101
+
+    direct = facts.waiting == 0 and facts.active < guild.concurrency
+    usage_ids = admission.reserve(guild, user_id=ask.user_id, pictures=plan.count, gpu_ms=plan.gpu_ms, now=now)
+    job = Job.objects.create(
+        **_identity(ask, now=now),
+        token_sealed=seal(ask.token),
+        ephemeral=plan.ephemeral,
+        kind=ask.kind,
+        source_job_id=ask.source_job_id,
+        source_index=ask.source_index,
+        source_url=ask.source_url,
+        prompt=plan.prompt,
+        styled_prompt=plan.styled_prompt,
+        negative_prompt=plan.negative_prompt,
+        style=plan.style,
+        seed=plan.seed,
+        steps=plan.steps,
+        sampler=plan.sampler,
+        width=plan.width,
+        height=plan.height,
+        guidance=plan.guidance,
+        count=plan.count,
+        strength=plan.strength,
+        model_id=plan.model_id,
+        spoiler=plan.spoiler,
+        status=Status.QUEUED if direct else Status.WAITING,
+        queued_at=now if direct else None,
+        rung_at=now if direct else None,
+        doorbells=1 if direct else 0,
+        reserved_pictures=plan.count,
+        reserved_gpu_ms=plan.gpu_ms,
+        usage_ids=usage_ids,
+    )
+    events = [JobEvent(job=job, at=now, kind=Status.WAITING)]
+    if direct:
+        events.append(JobEvent(job=job, at=now, kind=Status.QUEUED, old_status=Status.WAITING))
+        line.served(guild.pk, ask.user_id, at=now)
+    JobEvent.objects.bulk_create(events)
+    return job, None, _budget_warning(guild, facts, plan)
+
+
+def _room(guild: Guild, facts: admission.Facts, ask: Ask, plan: policy.Plan, *, now: datetime) -> Refusal | None:
+    """Whether quotas, budget and the lines have room, and the source picture is this guild's."""
+    if facts.active >= guild.concurrency or facts.waiting:
+        if facts.mine_waiting >= guild.max_waiting_per_member:
+            return Refusal(code="too_many_waiting", params={"limit": guild.max_waiting_per_member})
+        if facts.waiting >= guild.max_waiting:
+            return Refusal(code="line_full", params={"limit": guild.max_waiting})
+    if (
+        ask.source_job_id is not None
+        and not JobImage.objects.filter(
+            job_id=ask.source_job_id, job__guild_id=guild.pk, index=ask.source_index or 0, hidden_at=None
+        ).exists()
+    ):
+        return Refusal(code="picture_gone")
+    rules = quota.applicable(facts.quota, ask.role_ids)
+    standings = quota.stand(rules, facts.used, user_id=ask.user_id, now=now, time_zone=guild.time_zone)
+    return quota.decide(standings, pictures=plan.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(
+        guild.monthly_budget_gpu_seconds, facts.used, gpu_ms=plan.gpu_ms, now=now, time_zone=guild.time_zone
+    )
+
+
+def _budget_warning(guild: Guild, facts: admission.Facts, plan: policy.Plan) -> bool:
+    budget = guild.monthly_budget_gpu_seconds
+    if not budget:
+        return False
+    used = facts.used.get((quota.GUILD_SUBJECT, "month"), quota.Used()).gpu_ms + plan.gpu_ms
+    return used >= budget * 10 * guild.budget_warning_percent
+
+
+def _identity(ask: Ask, *, now: datetime) -> dict[str, Any]:
+    return {
+        "interaction_id": ask.interaction_id,
+        "application_id": ask.application_id,
+        "guild_id": ask.guild_id,
+        "channel_id": ask.channel_id,
+        "user_id": ask.user_id,
+        "member_name": ask.member_name[:100],
+        "locale": ask.locale[:8],
+        "reply_deadline": now + TOKEN_LIFE,
+        "attachment_size_limit": ask.attachment_size_limit,
+        "created_at": now,
+    }
+
+
+def _record_refusal(ask: Ask, facts: admission.Facts, refusal: Refusal, *, now: datetime) -> None:
+    model = next((each for each in facts.rules.models if each.is_default), None) or next(iter(facts.rules.models), None)
+    model_id = model.id if model else ModelProfile.objects.values_list("pk", flat=True).first()
+    if model_id is None:
+        return
+    job = Job.objects.create(
+        **_identity(ask, now=now),
+        prompt=ask.prompt[: policy.MAX_PROMPT],
+        negative_prompt=(ask.negative_prompt or "")[: policy.MAX_PROMPT],
+        seed=0,
+        steps=0,
+        sampler="",
+        width=0,
+        height=0,
+        guidance=0,
+        count=0,
+        model_id=model_id,
+        status=Status.REFUSED,
+        reason=refusal.code,
+        ended_at=now,
+        announced_at=now,
+        settled_at=now,
+    )
+    JobEvent.objects.create(job=job, at=now, kind=Status.REFUSED, detail=_plain(refusal.params))
+
+
+def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value if isinstance(value, int | float | str | None) else str(value) for key, value in params.items()}
+
+
+def _ring(jobs: Iterable[Job], *, dispatch: Dispatcher | None = None, now: datetime) -> None:
+    """Send the jobs' doorbells; where the queue is away, mark them so that upkeep rings soon."""
+    jobs = list(jobs)
+    if not jobs:
+        return
+    try:
+        (dispatch or current()).ring([Doorbell.of(job) for job in jobs])
+    except DispatchFailed:
+        logger.warning("doorbell_failed", extra={"job_ids": [job.pk for job in jobs]})
+        Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.QUEUED).update(rung_at=None)
+
+
+def ring_again(job_ids: Sequence[int], *, now: datetime) -> int:
+    """Send new doorbells for queued jobs; return for how many. Doubled messages find nothing to claim."""
+    queued = Job.objects.filter(pk__in=job_ids, status=Status.QUEUED)
+    queued.update(doorbells=F("doorbells") + 1, rung_at=now)
+    jobs = list(queued)
+    _ring(jobs, now=now)
+    return len(jobs)
+
+
+def claim(job_id: int, *, worker_id: str, now: datetime) -> Job | None:
+    """Claim the job under a lease, or return None if there is nothing to claim.
+
+    A running job whose lease ran out is taken over. A job that was tried `SPARKLE_MAX_ATTEMPTS` times ends instead.
+    """
+    if Platform.objects.filter(draining=True).exists():
+        return None
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        return None
+    if job.status == Status.RUNNING and job.lease_expires_at and job.lease_expires_at < now:
+        reclaim(job, now=now, ring=False)
+        job.refresh_from_db()
+    if job.status != Status.QUEUED:
+        return None
+    with transaction.atomic():
+        won = Job.objects.move(
+            job_id,
+            Status.QUEUED,
+            Status.RUNNING,
+            at=now,
+            detail={"worker": worker_id},
+            worker_id=worker_id,
+            lease_expires_at=_lease(now),
+            attempts=F("attempts") + 1,
+            started_at=now,
+            progress_step=0,
+        )
+    return Job.objects.select_related("guild", "model").get(pk=job_id) if won else None
+
+
+def _lease(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.SPARKLE_LEASE_SECONDS)
+
+
+def renew(job_ids: Iterable[int], *, worker_id: str, now: datetime) -> Standing:
+    """Extend the leases that this worker still holds."""
+    held = Job.objects.filter(pk__in=list(job_ids), status=Status.RUNNING, worker_id=worker_id)
+    held.update(lease_expires_at=_lease(now))
+    rows = held.values_list("pk", "cancel_requested_at")
+    return Standing(
+        ours=frozenset(pk for pk, _ in rows), cancel=frozenset(pk for pk, requested in rows if requested is not None)
+    )
+
+
+def progress(job_id: int, *, worker_id: str, step: int, total: int, now: datetime) -> bool:
+    """Write the step reached and renew the lease; False when the job is no longer this worker's or shall stop."""
+    return bool(
+        Job.objects.filter(pk=job_id, status=Status.RUNNING, worker_id=worker_id, cancel_requested_at=None).update(
+            progress_step=step, progress_total=total, lease_expires_at=_lease(now)
+        )
+    )
+
+
+def record_images(
+    job_id: int, *, worker_id: str, images: Sequence[MadeImage], grid_key: str, gpu_ms: int, now: datetime
+) -> bool:
+    """Note that the pictures are in storage; from here on a redelivery only delivers. False when not ours."""
+    with transaction.atomic():
+        if not Job.objects.filter(pk=job_id, status=Status.RUNNING, worker_id=worker_id, made_at=None).update(
+            made_at=now, grid_key=grid_key, gpu_ms=gpu_ms
+        ):
+            return False
+        JobImage.objects.bulk_create(
+            [
+                JobImage(
+                    job_id=job_id,
+                    index=image.index,
+                    key=image.key,
+                    seed=image.seed,
+                    width=image.width,
+                    height=image.height,
+                    bytes=image.bytes,
+                    nsfw_score=image.nsfw_score,
+                    blurred=image.blurred,
+                    created_at=now,
+                )
+                for image in images
+            ]
+        )
+        JobEvent.objects.create(job_id=job_id, at=now, kind="made", detail={"gpu_ms": gpu_ms, "count": len(images)})
+    return True
+
+
+def complete(job_id: int, *, worker_id: str, delivered_via: str, message_id: int | None, now: datetime) -> bool:
+    """End the job as completed and delivered; settle its quota with what was really used. False when not ours."""
+    return _end(
+        job_id,
+        (Status.RUNNING,),
+        Status.COMPLETED,
+        now=now,
+        where=Q(worker_id=worker_id),
+        delivered_via=delivered_via,
+        message_id=message_id,
+        announced_at=now,
+        token_sealed=b"",
+    )
+
+
+def fail(
+    job_id: int, *, worker_id: str, reason: str, detail: str = "", permanent: bool, now: datetime
+) -> Status | None:
+    """Give the job another try, or end it as failed with a refund; None when it is not this worker's.
+
+    Another try (QUEUED) rings a new doorbell: the message at hand may be deleted.
+    """
+    job = Job.objects.filter(pk=job_id, status=Status.RUNNING, worker_id=worker_id).first()
+    if job is None:
+        return None
+    if not permanent and job.attempts < settings.SPARKLE_MAX_ATTEMPTS:
+        return Status.QUEUED if _requeue(job, now=now, cause=reason, ring=True) else None
+    ended = _end(
+        job_id, (Status.RUNNING,), Status.FAILED, now=now, where=Q(worker_id=worker_id), reason=reason, detail=detail
+    )
+    return Status.FAILED if ended else None
+
+
+def give_back(job_id: int, *, worker_id: str, now: datetime, ring: bool = False) -> bool:
+    """Return a running job to the queue without counting the attempt: its worker must leave.
+
+    The message at hand is to be made visible again, or `ring` sends a new one where there is none.
+    """
+    job = Job.objects.filter(pk=job_id, status=Status.RUNNING, worker_id=worker_id).first()
+    if job is None:
+        return False
+    return _requeue(job, now=now, cause="given_back", ring=ring, attempts=F("attempts") - 1)
+
+
+def reclaim(job: Job, *, now: datetime, ring: bool = True) -> Status | None:
+    """Take back a job whose worker fell silent: to the queue, or failed after the last attempt.
+
+    None when someone else was faster.
+    """
+    expired = Q(worker_id=job.worker_id, lease_expires_at=job.lease_expires_at)
+    if job.cancel_requested_at:
+        ended = _end(job.pk, (Status.RUNNING,), Status.CANCELLED, now=now, where=expired, reason="cancelled_by_member")
+        return Status.CANCELLED if ended else None
+    # Pictures that are safe in storage only want delivering: that is no fault of the request.
+    if job.attempts < settings.SPARKLE_MAX_ATTEMPTS or job.made_at:
+        return Status.QUEUED if _requeue(job, now=now, cause="worker_lost", ring=ring, where=expired) else None
+    ended = _end(job.pk, (Status.RUNNING,), Status.FAILED, now=now, where=expired, reason="worker_lost")
+    return Status.FAILED if ended else None
+
+
+def _requeue(job: Job, *, now: datetime, cause: str, ring: bool, where: Q | None = None, **fields: Any) -> bool:
+    if ring:
+        fields |= {"doorbells": F("doorbells") + 1}
+    with transaction.atomic():
+        moved = Job.objects.move(
+            job.pk,
+            Status.RUNNING,
+            Status.QUEUED,
+            at=now,
+            detail={"cause": cause, "attempt": job.attempts},
+            where=where if where is not None else Q(worker_id=job.worker_id),
+            worker_id="",
+            lease_expires_at=None,
+            rung_at=now,
+            **fields,
+        )
+    if moved and ring:
+        _ring(Job.objects.filter(pk=job.pk), now=now)
+    return moved
+
+
+def cancel(job_id: int, *, by: int, reason: str = "cancelled_by_member", now: datetime) -> bool:
+    """End a waiting or queued job and refund it; ask a running one to stop. False when it had ended already."""
+    if _end(job_id, (Status.WAITING, Status.QUEUED), Status.CANCELLED, now=now, reason=reason, by=by):
+        return True
+    with transaction.atomic():
+        asked = Job.objects.filter(pk=job_id, status=Status.RUNNING, made_at=None, cancel_requested_at=None).update(
+            cancel_requested_at=now, reason=reason
+        )
+        if asked:
+            JobEvent.objects.create(job_id=job_id, at=now, kind="cancel_requested", detail={"by": str(by)})
+    return bool(asked)
+
+
+def finish_cancel(job_id: int, *, worker_id: str, now: datetime) -> bool:
+    """End a running job whose cancel was requested, with a refund. False when not ours."""
+    where = Q(worker_id=worker_id, cancel_requested_at__isnull=False)
+    return _end(job_id, (Status.RUNNING,), Status.CANCELLED, now=now, where=where)
+
+
+def expire(job_id: int, *, now: datetime) -> bool:
+    """End a job that waited too long, with a refund."""
+    return _end(job_id, (Status.WAITING, Status.QUEUED), Status.EXPIRED, now=now, reason="waited_too_long")
+
+
+def announced(job_id: int, *, via: str, message_id: int | None, now: datetime) -> None:
+    """The asker has the final message; the token is of no use any more."""
+    Job.objects.filter(pk=job_id, announced_at=None, status__in=ENDED).update(
+        announced_at=now, delivered_via=via, message_id=message_id, token_sealed=b""
+    )
+
+
+def _end(
+    job_id: int,
+    old: tuple[Status, ...],
+    new: Status,
+    *,
+    now: datetime,
+    where: Q | None = None,
+    by: int | None = None,
+    **fields: Any,
+) -> bool:
+    """The one way to a terminal status: move, settle or refund, promote the next; then ring."""
+    promoted: list[Job] = []
+    with transaction.atomic():
+        guild_id = Job.objects.filter(pk=job_id).values_list("guild_id", flat=True).first()
+        if guild_id is None:
+            return False
+        guild = Guild.objects.select_for_update(no_key=True).get(pk=guild_id)
+        detail = {key: fields[key] for key in ("reason", "delivered_via") if fields.get(key)}
+        if by is not None:
+            # As text: a browser's numbers lose a snowflake's last digits.
+            detail["by"] = str(by)
+        if not any(
+            Job.objects.move(
+                job_id, each, new, at=now, detail=detail, where=where, ended_at=now, lease_expires_at=None, **fields
+            )
+            for each in old
+        ):
+            return False
+        _settle(job_id, completed=new == Status.COMPLETED, now=now)
+        promoted = line.promote(guild, now=now)
+    _ring(promoted, now=now)
+    return True
+
+
+def _settle(job_id: int, *, completed: bool, now: datetime) -> None:
+    """Give back what was reserved and not used, once: all of it unless the job completed."""
+    job = Job.objects.only("usage_ids", "reserved_pictures", "reserved_gpu_ms", "gpu_ms").get(pk=job_id)
+    if not Job.objects.filter(pk=job_id, settled_at=None).update(settled_at=now):
+        return
+    pictures, gpu_ms = job.reserved_pictures, job.reserved_gpu_ms
+    if completed:
+        # Never more than was reserved: a slow card is not the member's doing.
+        pictures, gpu_ms = 0, max(0, gpu_ms - job.gpu_ms)
+    admission.give_back(job.usage_ids, pictures=pictures, gpu_ms=gpu_ms)

@@ -1,0 +1,153 @@
+"""The facts that admission is decided by, read in one statement while the guild's row is locked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from guilds.models import Guild
+from guilds.policy import ModelFacts, Rules, StyleFacts
+from guilds.quota import GUILD_SUBJECT, Rule, Used, starts
+
+# One round trip instead of nine: the guild's row is locked meanwhile, and its members wait for one another.
+# Every part is an index look-up; none grows with the guild's history.
+_FACTS = """
+SELECT json_build_object(
+  'existing', (SELECT id FROM jobs_job WHERE interaction_id = %(interaction)s),
+  'platform', (SELECT json_build_object('maintenance', maintenance, 'notice', notice) FROM guilds_platform WHERE id = 1),
+  'ban', (SELECT json_build_array(reason) FROM guilds_ban
+          WHERE user_id = %(user)s AND (guild_id = %(guild)s OR guild_id IS NULL) AND (until IS NULL OR until > %(now)s)
+          LIMIT 1),
+  'terms', (SELECT json_agg(json_build_array(folded, nsfw)) FROM guilds_blockedterm
+            WHERE guild_id = %(guild)s OR guild_id IS NULL),
+  'models', (SELECT json_agg(json_build_object(
+               'id', m.id, 'slug', slug, 'name', name, 'default_steps', default_steps, 'max_steps', max_steps,
+               'default_guidance', default_guidance, 'default_sampler', default_sampler, 'sizes', sizes,
+               'gpu_ms_per_step', gpu_ms_per_step, 'is_default', is_default) ORDER BY m.id)
+             FROM guilds_modelprofile m
+             WHERE enabled AND (
+               NOT EXISTS (SELECT 1 FROM guilds_guild_models_offered o WHERE o.guild_id = %(guild)s)
+               OR EXISTS (SELECT 1 FROM guilds_guild_models_offered o
+                          WHERE o.guild_id = %(guild)s AND o.modelprofile_id = m.id))),
+  'styles', (SELECT json_agg(json_build_object('slug', slug, 'template', template, 'negative_prompt', negative_prompt))
+             FROM guilds_stylepreset WHERE enabled AND (guild_id = %(guild)s OR guild_id IS NULL)
+               AND slug = %(style)s),
+  'quota', (SELECT json_agg(json_build_object('subject', subject, 'role_id', role_id, 'role_name', role_name,
+              'metric', metric, 'window', "window", 'limit', "limit")) FROM guilds_quotarule WHERE guild_id = %(guild)s),
+  'usage', (SELECT json_agg(json_build_object('subject_id', subject_id, 'window', "window", 'pictures', pictures,
+              'gpu_ms', gpu_ms, 'granted_pictures', granted_pictures, 'granted_gpu_ms', granted_gpu_ms))
+            FROM guilds_usage WHERE guild_id = %(guild)s AND subject_id IN (0, %(user)s)
+              AND ("window", starts_at) IN (('hour', %(hour)s), ('day', %(day)s), ('month', %(month)s))),
+  'open', (SELECT json_build_object(
+             'active', count(*) FILTER (WHERE status IN ('queued', 'running')),
+             'waiting', count(*) FILTER (WHERE status = 'waiting'),
+             'mine', count(*) FILTER (WHERE status = 'waiting' AND user_id = %(user)s))
+           FROM jobs_job WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running'))
+)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """`existing` is the job of the same interaction; `used` is keyed by (subject_id, window)."""
+
+    existing: int | None
+    rules: Rules
+    quota: tuple[Rule, ...]
+    used: dict[tuple[int, str], Used]
+    active: int
+    waiting: int
+    mine_waiting: int
+
+
+def read_facts(guild: Guild, *, interaction_id: int, user_id: int, style: str | None, now: datetime) -> Facts:
+    """Read all that decides about a request. The guild's row must be locked by this transaction."""
+    begun = starts(now, guild.time_zone)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _FACTS,
+            {
+                "interaction": interaction_id,
+                "guild": guild.pk,
+                "user": user_id,
+                "style": style or "",
+                "now": now,
+                **begun,
+            },
+        )
+        found: dict[str, Any] = cursor.fetchone()[0]
+    platform = found["platform"] or {"maintenance": False, "notice": ""}
+    terms = found["terms"] or []
+    used = {(row.pop("subject_id"), row.pop("window")): Used(**row) for row in found["usage"] or []}
+    return Facts(
+        existing=found["existing"],
+        rules=Rules(
+            maintenance=platform["maintenance"],
+            notice=platform["notice"],
+            enabled=guild.enabled and guild.left_at is None,
+            allowed_channel_ids=frozenset(guild.allowed_channel_ids),
+            allowed_role_ids=frozenset(guild.allowed_role_ids),
+            max_waiting=guild.max_waiting,
+            max_waiting_per_member=guild.max_waiting_per_member,
+            default_steps=guild.default_steps,
+            max_steps=guild.max_steps,
+            allowed_sizes=guild.allowed_sizes,
+            max_pictures=guild.max_pictures,
+            default_negative_prompt=guild.default_negative_prompt,
+            nsfw_rule=guild.nsfw_rule,
+            results_ephemeral=guild.results_ephemeral,
+            ban_reason=found["ban"][0] if found["ban"] else None,
+            blocked_terms=[term for term, nsfw in terms if not nsfw],
+            nsfw_terms=[term for term, nsfw in terms if nsfw],
+            models=[ModelFacts(**row) for row in found["models"] or []],
+            styles=[StyleFacts(**row) for row in found["styles"] or []],
+        ),
+        quota=tuple(Rule(**row) for row in found["quota"] or []),
+        used=used,
+        active=found["open"]["active"],
+        waiting=found["open"]["waiting"],
+        mine_waiting=found["open"]["mine"],
+    )
+
+
+_RESERVE = """
+INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
+                               granted_pictures, granted_gpu_ms)
+SELECT %(guild)s, s.subject_id, w."window", w.starts_at, %(pictures)s, %(gpu_ms)s, 0, 0
+FROM unnest(%(subjects)s::bigint[]) AS s(subject_id),
+     unnest(%(windows)s::text[], %(starts)s::timestamptz[]) AS w("window", starts_at)
+ON CONFLICT (guild_id, subject_id, "window", starts_at)
+DO UPDATE SET pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms
+RETURNING u.id
+"""
+_SETTLE = """
+UPDATE guilds_usage SET pictures = pictures - %(pictures)s, gpu_ms = gpu_ms - %(gpu_ms)s WHERE id = ANY(%(ids)s)
+"""
+
+
+def reserve(guild: Guild, *, user_id: int, pictures: int, gpu_ms: int, now: datetime) -> list[int]:
+    """Add to the counters of the member and of the guild, in every window; return the counters' ids."""
+    begun = starts(now, guild.time_zone)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _RESERVE,
+            {
+                "guild": guild.pk,
+                "subjects": [GUILD_SUBJECT, user_id],
+                "windows": list(begun),
+                "starts": list(begun.values()),
+                "pictures": pictures,
+                "gpu_ms": gpu_ms,
+            },
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def give_back(usage_ids: list[int], *, pictures: int, gpu_ms: int) -> None:
+    """Take what was reserved and not used off the counters again."""
+    if usage_ids and (pictures or gpu_ms):
+        with connection.cursor() as cursor:
+            cursor.execute(_SETTLE, {"ids": usage_ids, "pictures": pictures, "gpu_ms": gpu_ms})
