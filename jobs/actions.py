@@ -401,6 +401,7 @@ def complete(job_id: int, *, worker_id: str, delivered_via: str, message_id: int
         Status.COMPLETED,
         now=now,
         where=Q(worker_id=worker_id),
+        reason="",
         delivered_via=delivered_via,
         message_id=message_id,
         announced_at=now,

@@ -17,7 +17,8 @@ from guilds.quota import GUILD_SUBJECT, Rule, Used, starts
 _FACTS = """
 SELECT json_build_object(
   'existing', (SELECT id FROM jobs_job WHERE interaction_id = %(interaction)s),
-  'platform', (SELECT json_build_object('maintenance', maintenance, 'notice', notice) FROM guilds_platform WHERE id = 1),
+  'platform', (SELECT json_build_object('maintenance', maintenance, 'notice', notice)
+               FROM guilds_platform WHERE id = 1),
   'ban', (SELECT json_build_array(reason) FROM guilds_ban
           WHERE user_id = %(user)s AND (guild_id = %(guild)s OR guild_id IS NULL) AND (until IS NULL OR until > %(now)s)
           LIMIT 1),
@@ -36,7 +37,8 @@ SELECT json_build_object(
              FROM guilds_stylepreset WHERE enabled AND (guild_id = %(guild)s OR guild_id IS NULL)
                AND slug = %(style)s),
   'quota', (SELECT json_agg(json_build_object('subject', subject, 'role_id', role_id, 'role_name', role_name,
-              'metric', metric, 'window', "window", 'limit', "limit")) FROM guilds_quotarule WHERE guild_id = %(guild)s),
+              'metric', metric, 'window', "window", 'limit', "limit"))
+            FROM guilds_quotarule WHERE guild_id = %(guild)s),
   'usage', (SELECT json_agg(json_build_object('subject_id', subject_id, 'window', "window", 'pictures', pictures,
               'gpu_ms', gpu_ms, 'granted_pictures', granted_pictures, 'granted_gpu_ms', granted_gpu_ms))
             FROM guilds_usage WHERE guild_id = %(guild)s AND subject_id IN (0, %(user)s)

@@ -145,6 +145,7 @@ class Job(models.Model):
             models.Index(fields=["status", "-id"], name="job_by_status"),
             models.Index(fields=["created_at"], name="job_created_at"),
             models.Index(fields=["source_job"], condition=Q(source_job__isnull=False), name="job_source"),
+            models.Index(fields=["reply_deadline"], condition=~Q(token_sealed=b""), name="job_holds_token"),
             models.Index(
                 fields=["ended_at"], condition=Q(announced_at__isnull=True, ended_at__isnull=False), name="job_untold"
             ),

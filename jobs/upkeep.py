@@ -1,0 +1,177 @@
+"""Each minute: ring again, take back, expire, announce, wipe, purge. Safe when two run at once or one dies midway,
+since every step is a compare-and-set on rows of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.db.models import Q
+
+from guilds.discord.client import DiscordClient
+from guilds.discord.errors import DiscordError
+from guilds.models import Guild, Usage
+
+from . import actions, messages
+from .delivery import deliver
+from .lifecycle import ENDED, OPEN, Status
+from .models import Job, JobImage, Worker
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+RING_FAILED_AFTER = timedelta(seconds=5)
+RING_LOST_AFTER = timedelta(minutes=5)
+EXPIRE_AFTER = timedelta(hours=6)
+USAGE_KEPT = timedelta(days=400)
+WORKERS_KEPT = timedelta(days=7)
+ANNOUNCE_AFTER = timedelta(seconds=20)
+ANNOUNCE_GIVE_UP = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How many of each were mended in this run."""
+
+    rung: int
+    reclaimed: int
+    expired: int
+    announced: int
+    wiped: int
+    purged: int
+    forgotten: int
+
+
+def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
+    """Do all of upkeep once. A part that fails is logged and does not keep the others from their work."""
+    report = Report(
+        rung=_part(ring_lost, now=now),
+        reclaimed=_part(reclaim_dead, now=now),
+        expired=_part(expire_old, now=now),
+        announced=_part(lambda *, now: announce_ended(now=now, client=client), now=now),
+        wiped=_part(wipe_tokens, now=now),
+        purged=_part(purge_pictures, now=now),
+        forgotten=_part(forget_counters, now=now),
+    )
+    _part(learn_speed, now=now)
+    logger.info("upkeep", extra=asdict(report))
+    return report
+
+
+def _part(part: Callable[..., int], *, now: datetime) -> int:
+    try:
+        return part(now=now)
+    except Exception:
+        logger.exception("upkeep_part_failed", extra={"part": getattr(part, "__name__", "announce_ended")})
+        return 0
+
+
+def ring_lost(*, now: datetime) -> int:
+    """Ring for queued jobs whose message did not go out, or seems lost: each time after twice the time before."""
+    queued = Job.objects.filter(status=Status.QUEUED)
+    never = queued.filter(rung_at=None, queued_at__lt=now - RING_FAILED_AFTER).values_list("pk", flat=True)[:BATCH]
+    lost = [
+        pk
+        for pk, rung_at, doorbells in queued.filter(rung_at__lt=now - RING_LOST_AFTER).values_list(
+            "pk", "rung_at", "doorbells"
+        )[:BATCH]
+        if rung_at < now - RING_LOST_AFTER * 2 ** min(max(doorbells - 1, 0), 5)
+    ]
+    return actions.ring_again([*never, *lost], now=now)
+
+
+def reclaim_dead(*, now: datetime) -> int:
+    """Take back running jobs whose lease ran out."""
+    dead = Job.objects.filter(status=Status.RUNNING, lease_expires_at__lt=now).order_by("lease_expires_at")[:BATCH]
+    return sum(actions.reclaim(job, now=now) is not None for job in dead)
+
+
+def expire_old(*, now: datetime) -> int:
+    """End what nobody got to in hours, with a refund."""
+    old = Job.objects.filter(status__in=[Status.WAITING, Status.QUEUED], created_at__lt=now - EXPIRE_AFTER)
+    return sum(actions.expire(pk, now=now) for pk in old.values_list("pk", flat=True)[:BATCH])
+
+
+def announce_ended(*, now: datetime, client: DiscordClient | None = None) -> int:
+    """Tell the askers whose job ended without anyone there to say so; the row says where it was told."""
+    untold = Job.objects.filter(announced_at=None, ended_at__lt=now - ANNOUNCE_AFTER, status__in=ENDED)
+    told = 0
+    for job in untold.select_related("guild")[:BATCH]:
+        if client is None:
+            from guilds.discord.client import from_settings
+
+            client = from_settings()
+        try:
+            delivered = deliver(job, messages.ended(job), client=client, now=now)
+        except DiscordError as error:
+            if not error.permanent and job.ended_at and job.ended_at > now - ANNOUNCE_GIVE_UP:
+                continue
+            actions.announced(job.pk, via=Job.Via.GALLERY, message_id=None, now=now)
+        else:
+            actions.announced(job.pk, via=delivered.via, message_id=delivered.message_id, now=now)
+        told += 1
+    return told
+
+
+def wipe_tokens(*, now: datetime) -> int:
+    """A token is dead at its deadline, whatever became of its job."""
+    return Job.objects.filter(~Q(token_sealed=b""), reply_deadline__lt=now).update(token_sealed=b"")
+
+
+def purge_pictures(*, now: datetime) -> int:
+    """Delete pictures and prompts that are older than their guild keeps them; a left guild keeps them a month."""
+    purged = 0
+    for guild in Guild.objects.all().only("pk", "retention_days", "left_at"):
+        days = guild.retention_days
+        if guild.left_at and guild.left_at < now - timedelta(days=30):
+            days = 0
+        before = now - timedelta(days=days)
+        old = Job.objects.filter(guild=guild, created_at__lt=before).exclude(prompt="").exclude(status__in=OPEN)
+        for job in old.order_by("id")[:BATCH]:
+            purged += erase(job)
+        if purged >= BATCH:
+            break
+    return purged
+
+
+def erase(job: Job) -> int:
+    """Delete a job's pictures from storage and its words from the row; what is left is counts and times."""
+    keys = [*JobImage.objects.filter(job=job).values_list("key", flat=True), *([job.grid_key] if job.grid_key else [])]
+    for key in keys:
+        default_storage.delete(key)
+    JobImage.objects.filter(job=job).delete()
+    return Job.objects.filter(pk=job.pk).update(
+        prompt="", styled_prompt="", negative_prompt="", member_name="", source_url="", grid_key="", token_sealed=b""
+    )
+
+
+def forget_counters(*, now: datetime) -> int:
+    """Drop counters of windows long past, and workers long gone."""
+    Worker.objects.filter(seen_at__lt=now - WORKERS_KEPT).delete()
+    hours = Q(window="hour", starts_at__lt=now - timedelta(days=8))
+    old = Usage.objects.filter(hours | Q(starts_at__lt=now - USAGE_KEPT)).values_list("pk", flat=True)[:5000]
+    return Usage.objects.filter(pk__in=list(old)).delete()[0]
+
+
+# What reservations are reckoned with follows what the cards really take.
+_LEARN = """
+UPDATE guilds_modelprofile m SET gpu_ms_per_step = recent.ms
+FROM (
+  SELECT model_id, percentile_cont(0.5) WITHIN GROUP (
+           ORDER BY gpu_ms / (steps * count * (width * height / 262144.0))) AS ms
+  FROM (SELECT * FROM jobs_job WHERE status = 'completed' ORDER BY id DESC LIMIT 500) AS j
+  WHERE gpu_ms > 0 AND steps > 0 AND count > 0 GROUP BY model_id HAVING count(*) >= 5
+) AS recent
+WHERE m.id = recent.model_id AND abs(m.gpu_ms_per_step - recent.ms) > 0.02 * m.gpu_ms_per_step
+"""
+
+
+def learn_speed(*, now: datetime) -> int:
+    """Set each model's milliseconds a picture and step to the median of recent jobs."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LEARN)
+        return int(cursor.rowcount)
