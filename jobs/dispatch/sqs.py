@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from . import codec
-from .doorbell import Doorbell, QueueUnavailable
+from .doorbell import Doorbell, DispatchFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -18,14 +18,18 @@ log = logging.getLogger(__name__)
 BATCH = 10  # SendMessageBatch and ReceiveMessage take no more.
 
 
-@functools.lru_cache(maxsize=1)
-def client() -> "SQSClient":
-    """Return the process's SQS client, made on first use. boto3 clients may be shared by threads."""
+@functools.lru_cache(maxsize=2)
+def client(*, read_timeout_s: float = 1) -> "SQSClient":
+    """Return the process's SQS client, made on first use. boto3 clients may be shared by threads.
+
+    Sending must fit into Discord's three seconds; who polls long asks for a longer time-out.
+    """
     import boto3
     from botocore.config import Config
 
-    # A long poll lasts 20 s, so the read time-out lies above it.
-    config = Config(connect_timeout=2, read_timeout=25, retries={"mode": "standard", "total_max_attempts": 2})
+    config = Config(
+        connect_timeout=1, read_timeout=read_timeout_s, retries={"mode": "standard", "total_max_attempts": 2}
+    )
     return boto3.client("sqs", config=config)
 
 
@@ -63,7 +67,7 @@ class SqsDispatcher:
                 unsent += len(answer.get("Failed", []))
         if unsent:
             log.warning("doorbells_unsent", extra={"unsent": unsent, "of": len(doorbells)})
-            raise QueueUnavailable(f"{unsent} of {len(doorbells)} doorbells were not sent") from cause
+            raise DispatchFailed(f"{unsent} of {len(doorbells)} doorbells were not sent") from cause
 
 
 def _batches(doorbells: Sequence[Doorbell]) -> Iterator[list[Doorbell]]:

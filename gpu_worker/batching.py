@@ -1,0 +1,81 @@
+"""Who joins the running batch, and how its rows share the model's calls. Pure.
+
+The bound: a request that fits is never held back for company, it joins at the next step. One whose model must first be
+loaded is overtaken only by requests of models that are, and for at most `MAX_OVERTAKEN_S`; after that nobody joins
+before it does, so it waits as long as the requests then inside still take, no longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MAX_OVERTAKEN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A claimed request that no engine has yet. `weight` in pictures of 512x512, `since` in seconds of any clock."""
+
+    id: int
+    profile: str
+    weight: float
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """`join`: who joins now, in order. `load`: the profile to load next, once the card is idle enough; or None."""
+
+    join: tuple[int, ...] = ()
+    load: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A loaded profile: how much weight it serves at once, and how much is inside."""
+
+    capacity: float
+    load: float
+
+    def takes(self, weight: float) -> bool:
+        # An empty engine takes any request, however heavy: none may wait for ever.
+        return self.load == 0 or self.load + weight <= self.capacity
+
+
+def admit(waiting: Sequence[Waiting], *, rooms: Mapping[str, Room], now: float) -> Admission:
+    """Decide who joins. `waiting` is in order of arrival; `rooms` are the loaded profiles."""
+    rooms = dict(rooms)
+    join: list[int] = []
+    full: set[str] = set()
+    for each in waiting:
+        room = rooms.get(each.profile)
+        if room is None:
+            if not join and not any(other.load for other in rooms.values()):
+                return Admission(load=each.profile)
+            if now - each.since >= MAX_OVERTAKEN_S:
+                break
+        elif each.profile not in full and room.takes(each.weight):
+            rooms[each.profile] = Room(capacity=room.capacity, load=room.load + each.weight)
+            join.append(each.id)
+        else:
+            # Within a profile nobody overtakes: order of arrival is what the line promised.
+            full.add(each.profile)
+    return Admission(join=tuple(join))
+
+
+def slices(rows: int, *, largest: int) -> tuple[slice, ...]:
+    """Cut `rows` into as few even runs as `largest` allows: 20 rows of at most 16 are 10 and 10, not 16 and 4."""
+    if rows <= 0:
+        return ()
+    runs = -(-rows // largest)
+    edges = [rows * run // runs for run in range(runs + 1)]
+    return tuple(slice(start, end) for start, end in zip(edges, edges[1:], strict=False))
+
+
+def bucket(rows: int, *, largest: int) -> int:
+    """Return the number of rows to pad to, so that a compiled model meets few shapes: 1, 2, 4, 6, 8, 12, 16, 24, ..."""
+    size = 1
+    while size < rows:
+        size = size + size // 2 if size & (size - 1) == 0 and size > 2 else 1 << size.bit_length()
+    return min(size, largest)

@@ -1,0 +1,432 @@
+"""Continuous batching by the step: requests share the UNet's call at each step and nothing else.
+
+Each request keeps its own scheduler, timestep, guidance and noise, so requests with different prompts, steps, samplers
+and guidance join and leave one running batch at any step. On the CPU in float32 a request's latents in company match
+those it has alone within 1e-4 (tests/worker/test_stepwise.py); finished pictures differ by at most one level of 255.
+In fp16 a seed promises a picture that looks the same.
+
+For pipelines of a UNet2DConditionModel with CLIP text encoders: Stable Diffusion 1 and 2, SDXL, LCM, and what is tuned
+from them. Channels and scale are read from the pipeline.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .batching import bucket, slices
+from .engine import EngineBroken, Event, Failed, Left, Made, Request, Stepped
+from .prompts import Prompts
+
+log = logging.getLogger(__name__)
+PREVIEW_PX = 256
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Running:
+    """A request inside the batch. `latents` (count, channels, height, width) in float32, as its scheduler scales them."""
+
+    request: Request
+    scheduler: Any
+    timesteps: torch.Tensor
+    latents: torch.Tensor
+    embeddings: torch.Tensor  # (rows, length, width): the negative's first when guided
+    added: dict[str, torch.Tensor]
+    timestep_cond: torch.Tensor | None
+    guided: bool
+    extra: dict[str, Any]
+    notes: tuple[str, ...]
+    done: int = 0
+    gpu_s: float = 0.0
+    original: torch.Tensor | None = field(default=None)  # the picture as predicted at the last step, in latents
+
+    @property
+    def rows(self) -> int:
+        return self.request.count * (2 if self.guided else 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What must be equal for rows to stand in one tensor."""
+        return (*self.latents.shape[1:], *self.embeddings.shape[1:], self.timestep_cond is not None)
+
+
+class StepwiseEngine:
+    """Implements gpu_worker.engine.Engine. All methods but `cancel` belong to one thread."""
+
+    def __init__(
+        self,
+        pipe: Any,
+        *,
+        model: str,
+        scheduler_for: Callable[[str], Any],
+        largest: int,
+        room: float,
+        compiled: bool = False,
+    ) -> None:
+        """`scheduler_for` makes a fresh scheduler for a sampler's name, or raises KeyError; `largest` rows a call."""
+        self._pipe = pipe
+        self._unet = pipe.unet
+        self._forward: Callable[..., Any] = torch.compile(pipe.unet, dynamic=False) if compiled else pipe.unet
+        self._compiled = compiled
+        self._prompts = Prompts(pipe)
+        self._scheduler_for = scheduler_for
+        self._largest = largest
+        self._decode_largest = 4
+        self._device = pipe.unet.device
+        self._inside: list[Running] = []
+        self._arriving: list[Request] = []
+        self._leaving: set[int] = set()
+        self._paced: Any = None
+        self.model = model
+        self.device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else self._device.type
+        self.memory_bytes = sum(
+            tensor.numel() * tensor.element_size()
+            for part in pipe.components.values()
+            if isinstance(part, torch.nn.Module)
+            for tensor in part.parameters()
+        )
+        self.room = room
+
+    @property
+    def load(self) -> float:
+        return sum(run.request.weight for run in self._inside) + sum(each.weight for each in self._arriving)
+
+    def admit(self, request: Request) -> None:
+        self._arriving.append(request)
+
+    def cancel(self, request_id: int) -> None:
+        self._leaving.add(request_id)
+
+    def close(self) -> None:
+        self._inside.clear()
+        self._arriving.clear()
+        del self._pipe, self._unet, self._forward, self._prompts
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def advance(self, emit: Callable[[Event], None]) -> None:
+        with torch.inference_mode(), _device_errors():
+            self._leave(emit)
+            self._arrive(emit)
+            began = time.perf_counter()
+            for group in _groups(self._inside):
+                self._step(group, emit)
+            self._pace()
+            self._share(time.perf_counter() - began)
+            for run in self._inside:
+                emit(self._stepped(run))
+            for run in [run for run in self._inside if run.done >= len(run.timesteps)]:
+                self._inside.remove(run)
+                emit(self._made(run))
+
+    # -- joining and leaving
+
+    def _leave(self, emit: Callable[[Event], None]) -> None:
+        leaving = set()
+        while self._leaving:
+            leaving.add(self._leaving.pop())
+        for run in [run for run in self._inside if run.request.id in leaving]:
+            self._inside.remove(run)
+            emit(Left(id=run.request.id, gpu_ms=round(1000 * run.gpu_s)))
+        for request in [request for request in self._arriving if request.id in leaving]:
+            self._arriving.remove(request)
+            emit(Left(id=request.id, gpu_ms=0))
+
+    def _arrive(self, emit: Callable[[Event], None]) -> None:
+        arriving, self._arriving = self._arriving, []
+        for request in arriving:
+            if wrong := self._wrong(request):
+                emit(wrong)
+                continue
+            try:
+                self._inside.append(self._begin(request))
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                emit(Failed(id=request.id, reason="out_of_memory", permanent=False))
+            except (ValueError, TypeError, IndexError) as exc:
+                # A sampler and a number of steps that do not go together, in the scheduler's own words.
+                log.warning("request_not_possible", extra={"job_id": request.id, "error": type(exc).__name__})
+                emit(Failed(id=request.id, reason="not_possible", detail=f"{request.sampler}: {type(exc).__name__}"))
+
+    def _wrong(self, request: Request) -> Failed | None:
+        scale = self._pipe.vae_scale_factor
+        if request.width % scale or request.height % scale:
+            detail = f"{request.width}x{request.height} is not in steps of {scale}"
+            return Failed(id=request.id, reason="size_not_possible", detail=detail)
+        try:
+            self._scheduler_for(request.sampler)
+        except KeyError:
+            return Failed(id=request.id, reason="sampler_unknown", detail=request.sampler)
+        return None
+
+    def _begin(self, request: Request) -> Running:
+        scheduler = self._scheduler_for(request.sampler)
+        # On the CPU: indexing schedules there never waits for the card.
+        scheduler.set_timesteps(request.steps, device="cpu")
+        start = 0
+        if request.source is not None:
+            kept = request.steps - max(1, min(int(request.steps * request.strength), request.steps))
+            start = kept * scheduler.order
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(start)
+        timesteps = scheduler.timesteps[start:]
+        # Seeded on the CPU, so that a seed means the same on every card.
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in request.seeds]
+        latents = self._latents(request, scheduler, timesteps, generators)
+
+        lcm = self._unet.config.time_cond_proj_dim is not None
+        guided = request.guidance > 1 and not lcm
+        positive, negative = self._prompts.pair(request.prompt, request.negative_prompt)
+        parts = [negative, positive] if guided else [positive]
+        count = request.count
+        added: dict[str, torch.Tensor] = {}
+        if positive.pooled is not None:
+            height, width = float(request.height), float(request.width)
+            ids = torch.tensor([[height, width, 0.0, 0.0, height, width]], device=self._device)
+            added = {
+                "text_embeds": torch.cat([part.pooled.expand(count, -1) for part in parts if part.pooled is not None]),
+                "time_ids": ids.expand(count * len(parts), -1).to(self._unet.dtype),
+            }
+        accepts = inspect.signature(scheduler.step).parameters
+        extra: dict[str, Any] = {}
+        if "eta" in accepts:
+            extra["eta"] = 0.0
+        if "generator" in accepts:
+            extra["generator"] = generators
+        return Running(
+            request=request,
+            scheduler=scheduler,
+            timesteps=timesteps,
+            latents=latents,
+            embeddings=torch.cat([part.tokens.expand(count, -1, -1) for part in parts]),
+            added=added,
+            timestep_cond=self._guidance_embedding(request) if lcm else None,
+            guided=guided,
+            extra=extra,
+            notes=(f"prompt_cut:{positive.cut}",) if positive.cut > 0 else (),
+        )
+
+    def _latents(
+        self, request: Request, scheduler: Any, timesteps: torch.Tensor, generators: list[torch.Generator]
+    ) -> torch.Tensor:
+        scale = self._pipe.vae_scale_factor
+        shape = (1, self._unet.config.in_channels, request.height // scale, request.width // scale)
+        noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(self._device)
+        if request.source is None:
+            return noise * scheduler.init_noise_sigma
+        begin = timesteps[:1].repeat(request.count)
+        latents: torch.Tensor = scheduler.add_noise(self._encode(request).expand_as(noise), noise, begin)
+        return latents
+
+    def _encode(self, request: Request) -> torch.Tensor:
+        """Return the source picture as latents, in float32."""
+        assert request.source is not None
+        vae = self._pipe.vae
+        picture = request.source.convert("RGB").resize((request.width, request.height), Image.Resampling.LANCZOS)
+        pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].to(self._device, vae.dtype)
+        out = vae.encode(pixels / 127.5 - 1)
+        latents = out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latents
+        mean, std = _latent_stats(vae, latents)
+        latents = latents.float()
+        factor = vae.config.scaling_factor
+        return (latents - mean) * factor / std if std is not None else latents * factor
+
+    def _guidance_embedding(self, request: Request) -> torch.Tensor:
+        scale = torch.tensor([request.guidance - 1.0]).repeat(request.count)
+        width = self._unet.config.time_cond_proj_dim
+        embedding: torch.Tensor = self._pipe.get_guidance_scale_embedding(scale, embedding_dim=width)
+        return embedding.to(self._device, self._unet.dtype)
+
+    # -- one step
+
+    def _step(self, group: list[Running], emit: Callable[[Event], None]) -> None:
+        dtype = self._unet.dtype
+        inputs, times = [], []
+        for run in group:
+            now = run.timesteps[run.done]
+            scaled = run.scheduler.scale_model_input(run.latents, now)
+            inputs.append(scaled.repeat(run.rows // run.request.count, 1, 1, 1))
+            times.append(now.float().repeat(run.rows))
+        rows = torch.cat(inputs).to(dtype)
+        if self._device.type == "cuda":
+            rows = rows.to(memory_format=torch.channels_last)
+        try:
+            noise = self._predict(rows, torch.cat(times).to(self._device), group)
+        except torch.OutOfMemoryError:
+            # Not even one row fits: the heaviest request goes, the others get its room.
+            torch.cuda.empty_cache()
+            heaviest = max(group, key=lambda run: run.request.weight)
+            self._inside.remove(heaviest)
+            emit(Failed(id=heaviest.request.id, reason="out_of_memory", permanent=False))
+            return
+        for run, part in zip(group, noise.float().split([run.rows for run in group]), strict=True):
+            predicted = part
+            if run.guided:
+                without, towards = part.chunk(2)
+                predicted = without + run.request.guidance * (towards - without)
+            out = run.scheduler.step(predicted, run.timesteps[run.done], run.latents, **run.extra)
+            run.latents = out.prev_sample
+            run.original = _predicted_original(run.scheduler, out)
+            run.done += 1
+
+    def _predict(self, rows: torch.Tensor, times: torch.Tensor, group: list[Running]) -> torch.Tensor:
+        """Return the UNet's prediction for all rows, in as few calls as memory allows; halves them when it runs out."""
+        embeddings = torch.cat([run.embeddings for run in group])
+        added = {name: torch.cat([run.added[name] for run in group]) for name in group[0].added}
+        conds = [run.timestep_cond for run in group if run.timestep_cond is not None]
+        cond = torch.cat(conds) if conds else None
+        while True:
+            try:
+                return torch.cat(
+                    [
+                        self._call(
+                            rows[part],
+                            times[part],
+                            embeddings[part],
+                            {name: tensor[part] for name, tensor in added.items()},
+                            None if cond is None else cond[part],
+                        )
+                        for part in slices(len(rows), largest=self._largest)
+                    ]
+                )
+            except torch.OutOfMemoryError:
+                if self._largest <= 1:
+                    raise
+                self._largest = max(1, min(self._largest, len(rows)) // 2)
+                self.room = max(1.0, self.room / 2)
+                log.warning("out_of_memory", extra={"rows": len(rows), "largest_now": self._largest})
+            # Outside of the handler: the exception's frames hold the tensors that did not fit.
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _call(
+        self,
+        rows: torch.Tensor,
+        times: torch.Tensor,
+        embeddings: torch.Tensor,
+        added: dict[str, torch.Tensor],
+        cond: torch.Tensor | None,
+    ) -> torch.Tensor:
+        wanted = len(rows)
+        if self._compiled and (padding := bucket(wanted, largest=self._largest) - wanted):
+            rows, times, embeddings = (_padded(tensor, padding) for tensor in (rows, times, embeddings))
+            added = {name: _padded(tensor, padding) for name, tensor in added.items()}
+            cond = None if cond is None else _padded(cond, padding)
+        noise: torch.Tensor = self._forward(
+            rows,
+            times,
+            encoder_hidden_states=embeddings,
+            timestep_cond=cond,
+            added_cond_kwargs=added or None,
+            return_dict=False,
+        )[0]
+        return noise[:wanted]
+
+    def _pace(self) -> None:
+        """Wait for the step before this one: the card always has work queued, and cancelling is late by one step."""
+        if self._device.type != "cuda":
+            return
+        before, self._paced = self._paced, torch.cuda.Event()
+        self._paced.record()
+        if before is not None:
+            before.synchronize()
+
+    def _share(self, seconds: float) -> None:
+        total = sum(run.request.weight for run in self._inside)
+        for run in self._inside:
+            run.gpu_s += seconds * run.request.weight / total
+
+    # -- what comes out
+
+    def _stepped(self, run: Running) -> Stepped:
+        total = len(run.timesteps)
+        preview = None
+        if run.request.preview and run.done == total // 2 and run.original is not None:
+            preview = self._decode(run.original[:1])[0]
+            preview.thumbnail((PREVIEW_PX, PREVIEW_PX))
+        return Stepped(id=run.request.id, step=run.done, total=total, preview=preview)
+
+    def _made(self, run: Running) -> Event:
+        began = time.perf_counter()
+        try:
+            images = self._decode(run.latents)
+        except torch.OutOfMemoryError:
+            return Failed(id=run.request.id, reason="out_of_memory", permanent=False)
+        run.gpu_s += time.perf_counter() - began
+        return Made(id=run.request.id, images=tuple(images), gpu_ms=round(1000 * run.gpu_s), notes=run.notes)
+
+    def _decode(self, latents: torch.Tensor) -> list[Image.Image]:
+        """Return RGB pictures for latents (n, channels, height, width)."""
+        vae = self._pipe.vae
+        mean, std = _latent_stats(vae, latents)
+        factor = vae.config.scaling_factor
+        latents = latents * std / factor + mean if std is not None else latents / factor
+        latents = latents.to(vae.dtype)
+        while True:
+            try:
+                pictures: list[Image.Image] = []
+                for part in slices(len(latents), largest=self._decode_largest):
+                    pixels = vae.decode(latents[part], return_dict=False)[0]
+                    pixels = (pixels.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+                    pictures += [Image.fromarray(each) for each in pixels.permute(0, 2, 3, 1).cpu().numpy()]
+                return pictures
+            except torch.OutOfMemoryError:
+                if self._decode_largest > 1:
+                    self._decode_largest //= 2
+                elif not getattr(vae, "use_tiling", True):
+                    vae.enable_tiling()
+                else:
+                    raise
+                log.warning("out_of_memory", extra={"decoding": self._decode_largest})
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def _groups(runs: Iterable[Running]) -> list[list[Running]]:
+    groups: dict[tuple[int, ...], list[Running]] = {}
+    for run in runs:
+        groups.setdefault(run.shape, []).append(run)
+    return list(groups.values())
+
+
+def _padded(tensor: torch.Tensor, rows: int) -> torch.Tensor:
+    return torch.cat([tensor, tensor[:1].expand(rows, *tensor.shape[1:])])
+
+
+def _predicted_original(scheduler: Any, out: Any) -> torch.Tensor:
+    """Return the sampler's guess of the finished latents, for a preview; the noisy ones where it has none."""
+    original = getattr(out, "pred_original_sample", None)
+    if original is None and getattr(scheduler.config, "algorithm_type", "") == "dpmsolver++":
+        original = scheduler.model_outputs[-1]
+    if original is None and getattr(scheduler.config, "predict_x0", False):
+        original = scheduler.model_outputs[-1]
+    return out.prev_sample if original is None else original
+
+
+def _latent_stats(vae: Any, like: torch.Tensor) -> tuple[Any, Any]:
+    mean, std = getattr(vae.config, "latents_mean", None), getattr(vae.config, "latents_std", None)
+    if mean is None or std is None:
+        return None, None
+    shape = (1, -1, 1, 1)
+    return (torch.tensor(mean, device=like.device).view(shape), torch.tensor(std, device=like.device).view(shape))
+
+
+class _device_errors:  # noqa: N801  # reads as a statement
+    """Turn what a dead card raises into EngineBroken; running out of memory is none of it."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
+            text = str(error)
+            if "CUDA" in text or "cuBLAS" in text or "cuDNN" in text or "CUBLAS" in text or "CUDNN" in text:
+                raise EngineBroken(type(error).__name__) from error
