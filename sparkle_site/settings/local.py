@@ -1,10 +1,12 @@
 """Development on one machine: the edges are replaced (Celery, files, simulator), nothing else is."""
 
 import os
+from pathlib import Path
 
 from .base import BASE_DIR
 
-LOCAL_DIR = BASE_DIR / ".local"
+# Whatever a run writes: database, messages, pictures, logs.
+LOCAL_DIR = Path(os.environ.get("SPARKLE_LOCAL_DIR") or BASE_DIR / ".local")
 
 os.environ.setdefault("DJANGO_SECRET_KEY", "local-development-only-" + "x" * 30)
 os.environ.setdefault("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/sparkle")

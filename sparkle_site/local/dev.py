@@ -1,0 +1,271 @@
+"""What ./dev does: make the virtual environment, then run one command inside it. Standard library only."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "sparkle-requirements"
+LOCAL = ROOT / ".local"
+# In this order: what is hash-locked needs torch, whose hash differs between its CPU and CUDA builds.
+REQUIREMENTS = {"PyTorch": ("requirements/torch.txt",), "everything else": ("--require-hashes", "requirements/dev.txt")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One word of ./dev. `arguments` follow the environment's python; without `needs` it is not offered."""
+
+    help: str
+    arguments: tuple[str, ...] = ()
+    needs: str = "dev"
+    usage: str = ""
+    from_here: bool = False
+    """Run in the caller's folder, so that file names on the command line mean what they say."""
+
+
+COMMANDS = {
+    "demo": Command(
+        help="start everything on this machine and open the Discord simulator",
+        arguments=("-m", "sparkle_site.local.demo"),
+        needs="sparkle_site/local/demo.py",
+        usage="[--port N] | --once PROMPT --out FILE",
+        from_here=True,
+    ),
+    "test": Command(help="run the tests", arguments=("-m", "pytest"), usage="[pytest's options]"),
+    "check": Command(help="lint, formatting, types, import contracts, templates, Terraform"),
+    "bench": Command(
+        help="measure, and write the numbers as JSON",
+        arguments=("-m", "benchmarks"),
+        needs="benchmarks/__main__.py",
+        usage="[NAME] [--json]",
+    ),
+    "package": Command(
+        help="build the Lambda's zip, byte for byte the same every time",
+        arguments=("-m", "interactions_lambda.build"),
+        needs="interactions_lambda/build.py",
+    ),
+    "chaos": Command(
+        help="kill, lose and double things, and count what was lost",
+        arguments=("-m", "tests.chaos"),
+        needs="tests/chaos/__main__.py",
+    ),
+    "fuzz": Command(
+        help="throw generated interactions at the handler",
+        arguments=("-m", "tests.fuzz"),
+        needs="tests/fuzz/__main__.py",
+    ),
+    "screenshots": Command(
+        help="take the documentation's pictures again",
+        arguments=("-m", "sparkle_site.local.screenshots"),
+        needs="sparkle_site/local/screenshots.py",
+    ),
+    "manage": Command(help="Django's own commands", arguments=("manage.py",), usage="COMMAND ..."),
+}
+CHECKS: dict[str, tuple[str, ...]] = {
+    "lint": ("ruff", "check", ".", "dev"),
+    "formatting": ("ruff", "format", "--check", ".", "dev"),
+    "import contracts": ("lint-imports", "--no-cache"),
+    "templates": ("djlint", "--lint", "--quiet", "templates", "sparkle_site"),
+    "types": ("mypy", "."),
+}
+# The Terraform checks know themselves what they need and what they skip.
+TERRAFORM_CHECK = "tests/terraform/check.py"
+
+
+class Stop(Exception):
+    """Ends ./dev with one line for a person."""
+
+    def __init__(self, line: str, status: int = 1) -> None:
+        super().__init__(line)
+        self.status = status
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ./dev with `argv` (without the program's name) and return the exit status."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return _run(argv)
+    except Stop as stop:
+        print(f"dev: {stop}", file=sys.stderr)
+        return stop.status
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            print("dev: the disk is full.", file=sys.stderr)
+        else:
+            print(f"dev: {error.filename or ROOT}: {error.strerror}.", file=sys.stderr)
+        return 1
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(argv: Sequence[str]) -> int:
+    word, *rest = argv or ["help"]
+    if word in ("help", "-h", "--help"):
+        print(help_text())
+        return 0
+    command = available().get(word)
+    if command is None:
+        near = difflib.get_close_matches(word, available(), n=1)
+        hint = f'did you mean "{near[0]}"?' if near else "./dev help lists the commands."
+        raise Stop(f'unknown command "{word}": {hint}', status=2)
+    ensure_environment()
+    if word == "check":
+        return check(rest)
+    folder = Path.cwd() if command.from_here else ROOT
+    os.chdir(folder)
+    sys.stdout.flush()
+    # The command takes this process's place: signals and the terminal reach it directly.
+    os.execve(PYTHON, [str(PYTHON), *command.arguments, *rest], environment())
+
+
+def available() -> dict[str, Command]:
+    """Return the commands whose module exists in this checkout."""
+    return {word: command for word, command in COMMANDS.items() if (ROOT / command.needs).exists()}
+
+
+def help_text() -> str:
+    lines = [f"  {f'{word} {command.usage}'.strip():<40} {command.help}" for word, command in available().items()]
+    return textwrap.dedent("""\
+        Sparkle: Stable Diffusion for many Discord servers.
+
+        usage: ./dev COMMAND [ARGUMENTS]
+
+        {commands}
+
+        The first command installs what is needed into .venv; what runs keeps its data in .local.
+        Deleting both starts afresh. Settings are read from the environment: DATABASE_URL, MODEL_ID.""").format(
+        commands="\n".join(lines)
+    )
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a command: the virtual environment first, this checkout importable from anywhere."""
+    return os.environ | {
+        "VIRTUAL_ENV": str(VENV),
+        "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def ensure_environment() -> None:
+    """Make .venv hold what requirements/ asks for. Raises Stop when that fails."""
+    wanted = _requirements_hash()
+    if _installed() == wanted:
+        return
+    LOCAL.mkdir(exist_ok=True)
+    with (LOCAL / "install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _installed() == wanted:  # Another ./dev was first.
+            return
+        log = LOCAL / "install.log"
+        log.unlink(missing_ok=True)
+        if not PYTHON.exists() or _logged(log, PYTHON, "-m", "pip", "--version"):
+            _step("Making .venv", log, sys.executable, "-m", "venv", "--clear", str(VENV))
+        for name, arguments in REQUIREMENTS.items():
+            _step(
+                f"Installing {name}",
+                log,
+                *(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"),
+                *arguments[:-1],
+                *("-r", str(ROOT / arguments[-1])),
+            )
+        STAMP.write_text(wanted)
+
+
+def _installed() -> str:
+    return STAMP.read_text() if STAMP.exists() and PYTHON.exists() else ""
+
+
+def _requirements_hash() -> str:
+    digest = hashlib.sha256()
+    for *_, file in REQUIREMENTS.values():
+        digest.update((ROOT / file).read_bytes())
+    return digest.hexdigest()
+
+
+def _step(title: str, log: Path, *command: str | Path) -> None:
+    print(f"{title} ... ", end="", flush=True)
+    started = time.monotonic()
+    status = _logged(log, *command)
+    if status:
+        print("failed", flush=True)
+        raise Stop(f"{_reason(log.read_text(errors='replace'))} (the whole story: {log.relative_to(ROOT)})")
+    print(f"{time.monotonic() - started:.0f} s", flush=True)
+
+
+def _logged(log: Path, *command: str | Path) -> int:
+    with log.open("a") as output:
+        return _call(command, output=output)
+
+
+def _reason(log: str) -> str:
+    """Return one line saying why pip or venv failed."""
+    if "No space left" in log:
+        return "the disk is full"
+    if "ensurepip is not available" in log:
+        return "this Python cannot make virtual environments: install python3-venv"
+    if any(sign in log for sign in ("NewConnectionError", "NameResolutionError", "Read timed out", "ConnectTimeout")):
+        return "a download failed: is the package index reachable from here? Run the command again to go on"
+    errors = [line for line in log.splitlines() if line.startswith("ERROR:")]
+    lines = errors or log.splitlines() or ["it gave no reason"]
+    return lines[-1].removeprefix("ERROR: ").strip()
+
+
+def _call(command: Sequence[str | Path], *, output: object = None) -> int:
+    """Run `command` in the checkout and return its exit status; it does not outlive an interrupted ./dev."""
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=output,  # type: ignore[call-overload]
+        stderr=subprocess.STDOUT if output else None,
+    )
+    try:
+        return process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def check(names: Sequence[str]) -> int:
+    """Run the checks called `names`, or all; print a line each, and what a failed one said. Returns 0 or 1."""
+    checks = {name: (str(PYTHON.with_name(program)), *rest) for name, (program, *rest) in CHECKS.items()}
+    if (ROOT / TERRAFORM_CHECK).exists():
+        checks["terraform"] = (str(PYTHON), "-m", TERRAFORM_CHECK.removesuffix(".py").replace("/", "."))
+    if unknown := [name for name in names if name not in checks]:
+        raise Stop(f'unknown check "{unknown[0]}"; there are: {", ".join(checks)}.', status=2)
+    LOCAL.mkdir(exist_ok=True)
+    failed = []
+    for name in names or checks:
+        print(f"{name} ... ", end="", flush=True)
+        log = LOCAL / "check.log"
+        with log.open("w") as output:
+            status = _call(checks[name], output=output)
+        print("failed" if status else "ok", flush=True)
+        if status:
+            failed.append(name)
+            print(log.read_text(errors="replace"), flush=True)
+    if failed:
+        print(f"Failed: {', '.join(failed)}.")
+    return 1 if failed else 0
