@@ -14,9 +14,11 @@ _LOOKALIKES = str.maketrans(
         "υ": "u", "χ": "x", "γ": "y", "ω": "w",
         # Latin that does not decompose, and digits and signs that stand for letters
         "ı": "i", "ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae", "œ": "oe", "ɡ": "g", "ɑ": "a",
-        "0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "€": "e", "!": "i", "|": "i",
+        "0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t",
     }
 )  # fmt: skip
+# Signs that stand for a letter inside a word, and are punctuation at its end.
+_SIGNS = {"@": "a", "$": "s", "€": "e", "!": "i", "|": "i"}
 
 
 def fold(text: str) -> str:
@@ -24,6 +26,10 @@ def fold(text: str) -> str:
     text = unicodedata.normalize("NFKD", text).casefold()
     text = "".join(char for char in text if unicodedata.category(char) not in {"Mn", "Me", "Cf"})
     text = unicodedata.normalize("NFKD", text.translate(_LOOKALIKES))
+    text = "".join(
+        _SIGNS[char] if char in _SIGNS and following.isalnum() else char
+        for char, following in zip(text, text[1:] + " ", strict=True)
+    )
     return " ".join("".join(char if char.isalnum() else " " for char in text).split())
 
 

@@ -16,11 +16,11 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
-from guilds.samplers import SAMPLERS
 
 from guilds import policy, quota
 from guilds.models import BlockedTerm, Guild, ModelProfile, Platform
 from guilds.policy import Refusal
+from guilds.samplers import SAMPLERS
 
 from . import admission, line
 from .dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, current
@@ -330,7 +330,7 @@ def claim(job_id: int, *, worker_id: str, now: datetime) -> Job | None:
             Status.QUEUED,
             Status.RUNNING,
             at=now,
-            detail={"worker": worker_id},
+            event={"worker": worker_id},
             worker_id=worker_id,
             lease_expires_at=_lease(now),
             attempts=F("attempts") + 1,
@@ -463,7 +463,7 @@ def _requeue(job: Job, *, now: datetime, cause: str, ring: bool, where: Q | None
             Status.RUNNING,
             Status.QUEUED,
             at=now,
-            detail={"cause": cause, "attempt": job.attempts},
+            event={"cause": cause, "attempt": job.attempts},
             where=where if where is not None else Q(worker_id=job.worker_id),
             worker_id="",
             lease_expires_at=None,
@@ -523,13 +523,13 @@ def _end(
         if guild_id is None:
             return False
         guild = Guild.objects.select_for_update(no_key=True).get(pk=guild_id)
-        detail = {key: fields[key] for key in ("reason", "delivered_via") if fields.get(key)}
+        event = {key: fields[key] for key in ("reason", "delivered_via") if fields.get(key)}
         if by is not None:
             # As text: a browser's numbers lose a snowflake's last digits.
-            detail["by"] = str(by)
+            event["by"] = str(by)
         if not any(
             Job.objects.move(
-                job_id, each, new, at=now, detail=detail, where=where, ended_at=now, lease_expires_at=None, **fields
+                job_id, each, new, at=now, event=event, where=where, ended_at=now, lease_expires_at=None, **fields
             )
             for each in old
         ):

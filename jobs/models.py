@@ -24,11 +24,11 @@ class JobManager(models.Manager["Job"]):
         new: Status,
         *,
         at: datetime,
-        detail: dict[str, Any] | None = None,
+        event: dict[str, Any] | None = None,
         where: Q | None = None,
         **fields: Any,
     ) -> bool:
-        """Move the job from `old` to `new` by compare-and-set and write the event; False if it is no longer `old`.
+        """Move the job from `old` to `new` by compare-and-set and write the `event`; False if it is no longer `old`.
 
         `where` narrows the comparison further (a lease's holder). Run inside a transaction.
         Raises lifecycle.IllegalMove for a move that the table does not have.
@@ -39,7 +39,7 @@ class JobManager(models.Manager["Job"]):
             rows = rows.filter(where)
         if not rows.update(status=new, **fields):
             return False
-        JobEvent.objects.create(job_id=job_id, at=at, kind=new, old_status=old, detail=detail or {})
+        JobEvent.objects.create(job_id=job_id, at=at, kind=new, old_status=old, detail=event or {})
         return True
 
 
