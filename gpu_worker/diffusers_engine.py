@@ -1,0 +1,174 @@
+"""Loads any diffusers text-to-image pipeline on the device at hand, tuned for it, and chooses the engine that serves it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from guilds.samplers import SAMPLERS
+
+from .engine import Engine, ModelUnavailable
+from .stepwise import StepwiseEngine
+
+log = logging.getLogger(__name__)
+
+# A T4 has 16 GB: more rows than this gain nothing on any card measured, and would not fit there.
+MOST_ROWS = 64
+CPU_ROWS = 8
+CPU_ROOM = 8.0
+STEPWISE = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
+
+
+def load(source: str, *, compiled: bool = False) -> Engine:
+    """Load the pipeline `source` (a Hugging Face id or a folder). Raise ModelUnavailable, in words for an operator.
+
+    `compiled` runs the UNet through torch.compile with padded rows; its cache is where TORCHINDUCTOR_CACHE_DIR points.
+    """
+    device, dtype = _device()
+    pipe = _pipeline(source, dtype).to(device)
+    pipe.set_progress_bar_config(disable=True)
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+        pipe.unet.to(memory_format=torch.channels_last)
+        pipe.vae.to(memory_format=torch.channels_last)
+        pipe.unet.fuse_qkv_projections()
+    if dtype == torch.float16 and "XL" in type(pipe).__name__ and pipe.vae.config.get("force_upcast", False):
+        # SDXL's own decoder overflows in fp16.
+        pipe.vae.to(torch.float32)
+    for part in (pipe.unet, pipe.vae):
+        part.requires_grad_(False)
+        part.eval()
+    largest, room = _measured(pipe) if device == "cuda" else (CPU_ROWS, CPU_ROOM)
+    return StepwiseEngine(
+        pipe,
+        model=source,
+        scheduler_for=schedulers(pipe),
+        largest=largest,
+        room=float(os.environ.get("SPARKLE_ROOM", room)),
+        compiled=compiled,
+    )
+
+
+def schedulers(pipe: Any) -> Callable[[str], Any]:
+    """Return a maker of fresh schedulers by sampler name, trained as this pipeline's own was. It raises KeyError."""
+    config = dict(pipe.scheduler.config)
+
+    def make(name: str) -> Any:
+        sampler = SAMPLERS[name]
+        return getattr(diffusers, sampler.scheduler).from_config(config, **dict(sampler.kwargs))
+
+    return make
+
+
+def healthy() -> bool:
+    """Touch the device: False when a card that was there does not compute."""
+    device, dtype = _device()
+    try:
+        return bool(torch.ones(8, 8, device=device, dtype=dtype).sum().item() == 64)
+    except RuntimeError:
+        return False
+
+
+def free_bytes() -> int:
+    """Memory of the card that no process holds; 0 where there is no card, for then nothing is rationed."""
+    return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else 0
+
+
+def _device() -> tuple[str, torch.dtype]:
+    if torch.cuda.is_available():
+        return "cuda", torch.float16
+    return "cpu", torch.float32
+
+
+def _pipeline(source: str, dtype: torch.dtype) -> Any:
+    path = Path(source)
+    folder = path.is_absolute() or source.startswith(".") or path.exists()
+    if folder and not (path / "model_index.json").is_file():
+        raise ModelUnavailable(f"{source} holds no pipeline: there is no model_index.json in it.")
+    options: dict[str, Any] = {}
+    if folder:
+        kind = str(json.loads((path / "model_index.json").read_text()).get("_class_name", ""))
+        if kind not in STEPWISE:
+            raise ModelUnavailable(f"{source} is a {kind}; {', '.join(STEPWISE)} are served.")
+        if "safety_checker" in (path / "model_index.json").read_text():
+            # gpu_worker.safety checks instead, as the guild wants it.
+            options = {"safety_checker": None, "requires_safety_checker": False}
+    try:
+        pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=dtype, **options)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as exc:
+        raise ModelUnavailable(f"{source} cannot be loaded: {type(exc).__name__}: {str(exc)[:300]}") from exc
+    if type(pipe).__name__ not in STEPWISE:
+        raise ModelUnavailable(f"{source} is a {type(pipe).__name__}; {', '.join(STEPWISE)} are served.")
+    if pipe.unet.config.in_channels != pipe.vae.config.latent_channels:
+        raise ModelUnavailable(f"{source} is for inpainting or depth: its UNet wants more than latents.")
+    return pipe
+
+
+def _measured(pipe: Any) -> tuple[int, float]:
+    """Return how many rows the card's memory bears in one call, and the pictures at which it is busy enough.
+
+    Beyond that point more company makes everyone slower and nobody sooner done, so the line is the better place to wait.
+    """
+    rows_of = _sample_call(pipe)
+    rows_of(2)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    rows_of(4)
+    torch.cuda.synchronize()
+    per_row = max(1, (torch.cuda.max_memory_allocated() - before) // 4)
+    free, _ = torch.cuda.mem_get_info()
+    largest = max(2, min(MOST_ROWS, int(free * 0.7) // per_row))
+    best, rows = float("inf"), 2
+    busy = rows
+    while rows <= largest:
+        rows_of(rows)
+        torch.cuda.synchronize()
+        began = time.perf_counter()
+        for _ in range(3):
+            rows_of(rows)
+        torch.cuda.synchronize()
+        seconds = (time.perf_counter() - began) / 3 / rows
+        if seconds < 0.93 * best:
+            best, busy = seconds, rows
+        rows *= 2
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    room = max(4.0, busy / 2 * side * side / (512 * 512))
+    log.info("card_measured", extra={"largest_rows": largest, "busy_rows": busy, "room": room})
+    return largest, room
+
+
+def _sample_call(pipe: Any) -> Callable[[int], None]:
+    """Return a function that calls the UNet with n rows of the model's own size."""
+    unet = pipe.unet
+    side = unet.config.sample_size
+    width = unet.config.cross_attention_dim
+
+    def call(rows: int) -> None:
+        make: dict[str, Any] = {"device": unet.device, "dtype": unet.dtype}
+        latents = torch.randn(rows, unet.config.in_channels, side, side, **make)
+        extra: dict[str, torch.Tensor] = {}
+        if hasattr(pipe, "text_encoder_2"):
+            extra["text_embeds"] = torch.randn(rows, pipe.text_encoder_2.config.projection_dim, **make)
+            extra["time_ids"] = torch.zeros(rows, 6, **make)
+        cond = unet.config.time_cond_proj_dim
+        with torch.inference_mode():
+            unet(
+                latents.to(memory_format=torch.channels_last),
+                torch.full((rows,), 500.0, device=unet.device),
+                encoder_hidden_states=torch.randn(rows, pipe.tokenizer.model_max_length, width, **make),
+                timestep_cond=None if cond is None else torch.randn(rows, cond, **make),
+                added_cond_kwargs=extra or None,
+                return_dict=False,
+            )
+
+    return call
