@@ -1,0 +1,40 @@
+"""The samplers a member can name. The scheduler is named as plain text: diffusers is the worker's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampler:
+    """`scheduler` is a class of diffusers, made with `from_config(config, **options)`."""
+
+    label: str
+    scheduler: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# The sample's eight first, under the names that its users know.
+SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
+    {
+        "k_lms": Sampler(label="LMS (k_lms)", scheduler="LMSDiscreteScheduler"),
+        "k_euler_a": Sampler(label="Euler ancestral (k_euler_a)", scheduler="EulerAncestralDiscreteScheduler"),
+        "PLMS": Sampler(label="PLMS", scheduler="PNDMScheduler", options={"skip_prk_steps": True}),
+        "DDIM": Sampler(label="DDIM", scheduler="DDIMScheduler"),
+        "k_dpm_2_a": Sampler(label="DPM2 ancestral (k_dpm_2_a)", scheduler="KDPM2AncestralDiscreteScheduler"),
+        "k_dpm_2": Sampler(label="DPM2 (k_dpm_2)", scheduler="KDPM2DiscreteScheduler"),
+        "k_euler": Sampler(label="Euler (k_euler)", scheduler="EulerDiscreteScheduler"),
+        "k_heun": Sampler(label="Heun (k_heun)", scheduler="HeunDiscreteScheduler"),
+        "dpmpp_2m_karras": Sampler(
+            label="DPM++ 2M Karras", scheduler="DPMSolverMultistepScheduler", options={"use_karras_sigmas": True}
+        ),
+        "unipc": Sampler(label="UniPC", scheduler="UniPCMultistepScheduler"),
+        "euler": Sampler(
+            label="Euler, trailing", scheduler="EulerDiscreteScheduler", options={"timestep_spacing": "trailing"}
+        ),
+        "lcm": Sampler(label="LCM (few steps)", scheduler="LCMScheduler"),
+    }
+)
