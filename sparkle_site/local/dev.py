@@ -80,7 +80,8 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "formatting": ("ruff", "format", "--check", ".", "dev"),
     "import contracts": ("lint-imports", "--no-cache"),
     "templates": ("djlint", "--lint", "--quiet", "templates", "sparkle_site"),
-    "types": ("mypy", "."),
+    # Tests say what they expect of a union by failing; their types are not checked.
+    "types": ("mypy", ".", "--exclude", "^tests/"),
 }
 # The Terraform checks know themselves what they need and what they skip.
 TERRAFORM_CHECK = "tests/terraform/check.py"
