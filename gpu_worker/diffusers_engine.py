@@ -64,7 +64,7 @@ def schedulers(pipe: Any) -> Callable[[str], Any]:
 
     def make(name: str) -> Any:
         sampler = SAMPLERS[name]
-        return getattr(diffusers, sampler.scheduler).from_config(config, **dict(sampler.kwargs))
+        return getattr(diffusers, sampler.scheduler).from_config(config, **sampler.options)
 
     return make
 

@@ -1,0 +1,68 @@
+"""Several models on one card: loaded when asked for, the one used longest ago leaves when room is needed."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from .batching import Room
+from .engine import Engine
+
+log = logging.getLogger(__name__)
+HEADROOM = 3 * 2**30  # what a running batch needs beside the weights
+
+
+class Profiles:
+    """The loaded engines by profile. Belongs to the thread that advances them."""
+
+    def __init__(self, load: Callable[[str], Engine], *, free: Callable[[], int | None], most: int) -> None:
+        """`free` tells the card's free bytes, None where memory is not rationed; `most` engines at once in any case."""
+        self._load = load
+        self._free = free
+        self._most = most
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._sizes: dict[str, int] = {}
+
+    def __getitem__(self, profile: str) -> Engine:
+        self._engines.move_to_end(profile)
+        return self._engines[profile]
+
+    def __iter__(self) -> Iterator[Engine]:
+        return iter(list(self._engines.values()))
+
+    def rooms(self) -> dict[str, Room]:
+        """Return the room of each loaded engine."""
+        return {name: Room(capacity=engine.room, load=engine.load) for name, engine in self._engines.items()}
+
+    def load(self, profile: str) -> Engine:
+        """Load the profile's engine unless it is there, evicting idle ones first. Raise ModelUnavailable."""
+        if profile not in self._engines:
+            self._make_room(profile)
+            engine = self._load(profile)
+            self._engines[profile] = engine
+            self._sizes[profile] = engine.memory_bytes
+        return self[profile]
+
+    def drop(self, engine: Engine) -> None:
+        """Forget an engine that cannot be trusted any more; the next request loads it anew."""
+        for name, each in list(self._engines.items()):
+            if each is engine:
+                del self._engines[name]
+        engine.close()
+
+    def close(self) -> None:
+        for engine in self:
+            self.drop(engine)
+
+    def _make_room(self, profile: str) -> None:
+        # A model not met yet is taken to be as large as the largest that was.
+        need = self._sizes.get(profile, max(self._sizes.values(), default=0)) + HEADROOM
+        idle = [name for name, engine in self._engines.items() if not engine.load]
+        while idle:
+            free = self._free()
+            if len(self._engines) < self._most and (free is None or free >= need):
+                return
+            name = idle.pop(0)
+            log.info("model_evicted", extra={"model": name})
+            self._engines.pop(name).close()

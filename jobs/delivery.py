@@ -1,0 +1,74 @@
+"""Bring a job's final message to its asker by the best way that is still open.
+
+The reply itself while its token lives, then a post in the channel that mentions the asker, then a direct message; else
+the pictures stay in the gallery. A private result never becomes a post in the channel.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from guilds.discord.client import DiscordClient
+from guilds.discord.errors import BadForm, DiscordError, TokenDead, TooLarge, Unavailable
+from guilds.discord.wire import Message
+
+from .models import Job
+
+log = logging.getLogger(__name__)
+
+# A fast worker can be here before the answer that opens the token has reached Discord.
+OPENING = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """`via` is a Job.Via; `message_id` is None where nothing could be posted."""
+
+    via: str
+    message_id: int | None
+
+
+def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime) -> Delivered:
+    """Post the message by the first open way.
+
+    Raises TooLarge (send smaller files), BadForm (a fault of ours), and Unavailable or CircuitOpen (try again later).
+    Doing it twice shows one message: an edit replaces, and Discord drops a post whose nonce it has just seen.
+    """
+    for via, post in _ways(job, message, client=client, now=now):
+        try:
+            return Delivered(via=via, message_id=int(post()["id"]))
+        except (TooLarge, BadForm):
+            raise
+        except DiscordError as error:
+            if not error.permanent:
+                raise
+            if isinstance(error, TokenDead) and now - job.created_at < OPENING:
+                raise Unavailable(error.status, error.code, "not answered yet") from error
+            log.info("way_closed", extra={"job_id": job.pk, "via": via, "status": error.status, "code": error.code})
+    return Delivered(via=Job.Via.GALLERY, message_id=None)
+
+
+def open_reply(job: Job, *, now: datetime) -> bool:
+    """Whether the reply can still be edited, as far as the row knows."""
+    return now < job.reply_deadline and bool(job.token)
+
+
+def _ways(
+    job: Job, message: Message, *, client: DiscordClient, now: datetime
+) -> Iterator[tuple[Job.Via, Callable[[], dict[str, str]]]]:
+    if open_reply(job, now=now):
+        yield Job.Via.ORIGINAL, lambda: client.edit_original(job.token, message)
+    mention = f"<@{job.user_id}>"
+    post = replace(
+        message,
+        content=f"{mention} {message.content}" if message.content else mention,
+        mention_users=(job.user_id,),
+        ephemeral=False,
+        nonce=f"sparkle-{job.pk}",
+    )
+    if not job.ephemeral:
+        yield Job.Via.CHANNEL, lambda: client.create_message(job.channel_id, post)
+    yield Job.Via.DM, lambda: client.create_message(client.open_dm(job.user_id), post)
