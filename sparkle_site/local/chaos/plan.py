@@ -1,0 +1,83 @@
+"""What will go wrong, and when: drawn from a seed, so that the same seed gives the same plan. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    KILL_WORKER = "kill_worker"  # SIGKILL, started again
+    STOP_WORKER = "stop_worker"  # SIGTERM, started again
+    KILL_INGRESS = "kill_ingress"
+    KILL_UPKEEP = "kill_upkeep"
+    KILL_DISCORD = "kill_discord"
+    KILL_DATABASE = "kill_database"  # immediate shutdown: every connection cut, crash recovery at the start
+    KILL_QUEUE = "kill_queue"  # what is in the queue is lost
+    CUT_DATABASE = "cut_database"  # connections reset, new ones too, for a while
+    SLOW_DATABASE = "slow_database"
+    CUT_QUEUE = "cut_queue"
+    SLOW_QUEUE = "slow_queue"
+    CUT_DISCORD = "cut_discord"
+    DISCORD_429 = "discord_429"
+    DISCORD_500 = "discord_500"
+    DISCORD_404 = "discord_404"
+    DOUBLE_MESSAGES = "double_messages"
+    REORDER_MESSAGES = "reorder_messages"
+    REDELIVER = "redeliver"  # visibility to 0 while the work goes on
+    SKEW_CLOCK = "skew_clock"  # a worker's clock a few seconds ahead or behind
+
+
+# How often each comes, beside the others.
+_WEIGHTS = {
+    Kind.KILL_WORKER: 6,
+    Kind.STOP_WORKER: 4,
+    Kind.KILL_INGRESS: 2,
+    Kind.KILL_UPKEEP: 2,
+    Kind.KILL_DISCORD: 1,
+    Kind.KILL_DATABASE: 1,
+    Kind.KILL_QUEUE: 1,
+    Kind.CUT_DATABASE: 2,
+    Kind.SLOW_DATABASE: 2,
+    Kind.CUT_QUEUE: 2,
+    Kind.SLOW_QUEUE: 1,
+    Kind.CUT_DISCORD: 2,
+    Kind.DISCORD_429: 4,
+    Kind.DISCORD_500: 3,
+    Kind.DISCORD_404: 1,
+    Kind.DOUBLE_MESSAGES: 4,
+    Kind.REORDER_MESSAGES: 2,
+    Kind.REDELIVER: 2,
+    Kind.SKEW_CLOCK: 1,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """`at_job` is how many requests were sent before it strikes; `seconds` how long it lasts where it does."""
+
+    at_job: int
+    kind: Kind
+    target: int
+    seconds: float
+
+
+def draw(seed: int, *, jobs: int, faults: int, workers: int) -> tuple[Fault, ...]:
+    """Draw `faults` faults over a run of `jobs` requests; every kind comes once before any comes by weight."""
+    # Chance that must repeat, not secrets.
+    chance = random.Random(seed)  # noqa: S311  # nosec B311
+    kinds: Sequence[Kind] = list(Kind)
+    first = chance.sample(kinds, k=min(faults, len(kinds)))
+    rest = chance.choices(kinds, weights=[_WEIGHTS[kind] for kind in kinds], k=max(0, faults - len(first)))
+    drawn = [
+        Fault(
+            at_job=chance.randrange(1, max(2, jobs)),
+            kind=kind,
+            target=chance.randrange(workers),
+            seconds=round(chance.uniform(0.3, 2.5), 2),
+        )
+        for kind in (*first, *rest)
+    ]
+    return tuple(sorted(drawn, key=lambda fault: fault.at_job))
