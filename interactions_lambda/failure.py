@@ -1,0 +1,54 @@
+"""The answer to what nobody planned: a sentence, and a reference that is in the log too. Django is not needed."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+from typing import Any
+
+from guilds.discord import text, wire
+from guilds.logs import JsonFormatter
+
+from .ingress import Answer, Signed
+
+logger = logging.getLogger(__name__)
+_AUTOCOMPLETE = 4
+
+
+def answer(error: Exception, signed: Signed | None) -> Answer:
+    """Log `error` (its class and place, never its words) and return what Discord is told."""
+    reference = secrets.token_hex(4)
+    _ensure_logging()
+    payload = signed.payload if signed else {}
+    logger.error(
+        "interaction_failed",
+        extra={"reference": reference, "interaction_id": str(payload.get("id", ""))[:32], "type": payload.get("type")},
+        exc_info=error,
+    )
+    if signed is None:
+        return Answer(status=400, body={"error": "the request could not be read", "reference": reference})
+    if signed.kind == "event":
+        # The reconciliation by the bot's guild list finds what a lost event would have told.
+        return Answer(status=204)
+    if payload.get("type") == _AUTOCOMPLETE:
+        return Answer(status=200, body=wire.choices([]))
+    key = "error.unavailable" if _is_database_away(error) else "error.unexpected"
+    locale: Any = payload.get("locale")
+    message = wire.Message(content=text.t(text.best(locale), key, reference=reference), ephemeral=True)
+    return Answer(status=200, body=wire.reply(message))
+
+
+def _is_database_away(error: Exception) -> bool:
+    # Where Django was never loaded, its errors cannot have been raised.
+    db = sys.modules.get("django.db")
+    return db is not None and isinstance(error, db.OperationalError | db.InterfaceError)
+
+
+def _ensure_logging() -> None:
+    """Give the root logger a handler of ours where Django's set-up did not come that far."""
+    root = logging.getLogger()
+    if not any(isinstance(each.formatter, JsonFormatter) for each in root.handlers):
+        to_stderr = logging.StreamHandler()
+        to_stderr.setFormatter(JsonFormatter())
+        root.addHandler(to_stderr)
