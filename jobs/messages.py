@@ -1,0 +1,160 @@
+"""The words and buttons of a job's message, at each stage of its life. Pure: used by Lambda, worker and upkeep alike.
+
+Every function returns the whole message; an edit with it leaves nothing of the stage before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from guilds.discord import wire
+from guilds.discord.custom_id import pack
+from guilds.discord.markdown import code_block, inline
+from guilds.discord.text import has, t
+from guilds.discord.wire import File, Message, button, link_button, row
+from guilds.samplers import SAMPLERS
+
+if TYPE_CHECKING:
+    from .models import Job
+
+_BLURPLE = 0x5865F2
+_BLOCK = 1500
+MAX_SIDE = 2048
+
+
+def submitted(
+    job: Job, *, place: int, wait_s: float | None, gpu_starting: bool, budget_warning: bool = False
+) -> Message:
+    """The first answer: the place in line (1 is next) and the wait in seconds, None where nothing was measured."""
+    locale = job.locale
+    lines = [t(locale, "job.submitted")]
+    told = [t(locale, "job.next") if place <= 1 else t(locale, "job.place", place=place)]
+    if gpu_starting:
+        told.append(t(locale, "job.gpu_starting"))
+    if wait_s is not None:
+        told.append(t(locale, "job.wait", wait=duration(locale, wait_s)))
+    lines.append(" ".join(told))
+    if budget_warning:
+        lines.append(t(locale, "job.budget_warning"))
+    return _open_message(job, lines)
+
+
+def processing(job: Job, *, step: int, total: int, preview: File | None = None) -> Message:
+    """While it is made: a bar, the step of `total`, and a small preview where there is one."""
+    lines = [t(job.locale, "job.processing")]
+    if total > 0:
+        step = min(max(step, 0), total)
+        filled = round(10 * step / total)
+        lines.append(f"{'▰' * filled}{'▱' * (10 - filled)} {t(job.locale, 'job.step', step=step, total=total)}")
+    return _open_message(job, lines, files=(preview,) if preview else ())
+
+
+def _open_message(job: Job, lines: list[str], files: tuple[File, ...] = ()) -> Message:
+    lines.append(code_block(job.prompt, limit=_BLOCK))
+    cancel = button(pack("cancel", job.pk), t(job.locale, "button.cancel"))
+    return Message(content="\n".join(lines), components=(row(cancel),), files=files, ephemeral=job.ephemeral)
+
+
+def stopping(job: Job) -> Message:
+    """After a cancel while it runs, until the worker has let it go."""
+    lines = [t(job.locale, "job.processing"), t(job.locale, "job.stopping"), code_block(job.prompt, limit=_BLOCK)]
+    return Message(content="\n".join(lines), ephemeral=job.ephemeral)
+
+
+def completed(job: Job, files: tuple[File, ...], *, link: str | None = None) -> Message:
+    """The pictures with what made them, and the buttons. The first file is the grid.
+
+    `link` leads to the pictures where they were too large to post.
+    """
+    locale = job.locale
+    lines = [t(locale, "job.completed")]
+    if link and not files:
+        lines.append(t(locale, "job.files_elsewhere"))
+    embed = details(job)
+    # In an embed a spoiler would not be hidden.
+    if files and not files[0].spoiler:
+        embed["image"] = {"url": f"attachment://{files[0].wire_name}"}
+    rows = result_buttons(job)
+    if link:
+        rows = (*rows, row(link_button(link, t(locale, "button.open"))))
+    return Message(
+        content="\n".join(lines),
+        embeds=(embed,),
+        components=rows,
+        files=files,
+        ephemeral=job.ephemeral,
+    )
+
+
+def details(job: Job) -> dict[str, Any]:
+    """An embed of the prompt and of what is needed to make the same pictures again."""
+    locale = job.locale
+    sampler = SAMPLERS.get(job.sampler)
+    facts: list[tuple[str, str]] = [
+        ("seed", str(job.seed) if job.count == 1 else f"{job.seed} … {job.seed + job.count - 1}"),
+        ("steps", str(job.steps)),
+        ("sampler", sampler.label if sampler else job.sampler),
+        ("size", f"{job.width}x{job.height}"),
+        ("guidance", f"{job.guidance:g}"),
+    ]
+    if job.style:
+        facts.append(("style", inline(job.style, limit=100)))
+    if job.strength is not None:
+        facts.append(("strength", f"{job.strength:g}"))
+    fields = [{"name": t(locale, f"field.{key}"), "value": value or "-", "inline": True} for key, value in facts]
+    if job.negative_prompt:
+        shown = inline(job.negative_prompt, limit=300)
+        fields.append({"name": t(locale, "field.negative_prompt"), "value": wire.cut(shown, 1024), "inline": False})
+    return {
+        "description": code_block(job.prompt, limit=2000),
+        "color": _BLURPLE,
+        "fields": fields,
+        "footer": {"text": f"{t(locale, 'field.request')} #{job.pk}"},
+    }
+
+
+def result_buttons(job: Job) -> tuple[dict[str, Any], ...]:
+    """Vary and enlarge each picture, make it again, edit, delete, report."""
+    locale, pk = job.locale, job.pk
+    numbers = range(min(job.count, 4))
+    rows = [row(*(button(pack("vary", pk, n), t(locale, "button.vary", n=n + 1), emoji="🎲") for n in numbers))]
+    if max(job.width, job.height) * 2 <= MAX_SIDE:
+        rows.append(
+            row(*(button(pack("enlarge", pk, n), t(locale, "button.enlarge", n=n + 1), emoji="🔍") for n in numbers))
+        )
+    rows.append(
+        row(
+            button(pack("reroll", pk), t(locale, "button.reroll"), style=1, emoji="🔄"),
+            button(pack("edit", pk), t(locale, "button.edit"), emoji="📝"),
+            button(pack("delete", pk), t(locale, "button.delete"), emoji="🗑️"),
+            button(pack("report", pk), t(locale, "button.report"), emoji="🚩"),
+        )
+    )
+    return tuple(rows)
+
+
+def ended(job: Job, *) -> Message:
+    """The end without pictures (failed, cancelled, expired): why, and what to do next."""
+    locale = job.locale
+    key = f"reason.{job.reason}"
+    lines = [
+        t(locale, f"job.{job.status}"),
+        t(locale, key if job.reason and has(key) else f"reason.{job.status}"),
+        code_block(job.prompt, limit=_BLOCK),
+    ]
+    again = button(pack("reroll", job.pk), t(locale, "button.reroll"), emoji="🔄")
+    edit = button(pack("edit", job.pk), t(locale, "button.edit"), emoji="📝")
+    return Message(
+        content="\n".join(lines),
+        components=(row(again, edit),),
+        ephemeral=job.ephemeral,
+    )
+
+
+def duration(locale: str, seconds: float) -> str:
+    """Return `seconds` in words, no finer than one can promise."""
+    if seconds < 90:
+        return t(locale, "unit.seconds", n=max(5, 5 * round(seconds / 5)))
+    if seconds < 90 * 60:
+        return t(locale, "unit.minutes", n=round(seconds / 60))
+    return t(locale, "unit.hours", n=round(seconds / 3600))
