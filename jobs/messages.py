@@ -133,7 +133,7 @@ def result_buttons(job: Job) -> tuple[dict[str, Any], ...]:
     return tuple(rows)
 
 
-def ended(job: Job, *) -> Message:
+def ended(job: Job) -> Message:
     """The end without pictures (failed, cancelled, expired): why, and what to do next."""
     locale = job.locale
     key = f"reason.{job.reason}"
