@@ -170,14 +170,14 @@ def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool
             BlockedTerm.objects.filter(Q(guild_id=ask.guild_id) | Q(guild=None), folded=refusal.params["term"]).update(
                 hits=F("hits") + 1
             )
-        _record_refusal(ask, facts, refusal, now=now)
+        _record_refusal(ask, guild, facts, refusal, now=now)
         return None, refusal, False
     assert isinstance(plan, policy.Plan)  # noqa: S101
 
     direct = facts.waiting == 0 and facts.active < guild.concurrency
     usage_ids = admission.reserve(guild, user_id=ask.user_id, pictures=plan.count, gpu_ms=plan.gpu_ms, now=now)
     job = Job.objects.create(
-        **_identity(ask, now=now),
+        **_identity(ask, guild, now=now),
         token_sealed=seal(ask.token),
         ephemeral=plan.ephemeral,
         kind=ask.kind,
@@ -243,7 +243,7 @@ def _budget_warning(guild: Guild, facts: admission.Facts, plan: policy.Plan) -> 
     return used >= budget * 10 * guild.budget_warning_percent
 
 
-def _identity(ask: Ask, *, now: datetime) -> dict[str, Any]:
+def _identity(ask: Ask, guild: Guild, *, now: datetime) -> dict[str, Any]:
     return {
         "interaction_id": ask.interaction_id,
         "application_id": ask.application_id,
@@ -251,20 +251,20 @@ def _identity(ask: Ask, *, now: datetime) -> dict[str, Any]:
         "channel_id": ask.channel_id,
         "user_id": ask.user_id,
         "member_name": ask.member_name[:100],
-        "locale": ask.locale[:8],
+        "locale": (guild.language or ask.locale)[:8],
         "reply_deadline": now + TOKEN_LIFE,
         "attachment_size_limit": ask.attachment_size_limit,
         "created_at": now,
     }
 
 
-def _record_refusal(ask: Ask, facts: admission.Facts, refusal: Refusal, *, now: datetime) -> None:
+def _record_refusal(ask: Ask, guild: Guild, facts: admission.Facts, refusal: Refusal, *, now: datetime) -> None:
     model = next((each for each in facts.rules.models if each.is_default), None) or next(iter(facts.rules.models), None)
     model_id = model.id if model else ModelProfile.objects.values_list("pk", flat=True).first()
     if model_id is None:
         return
     job = Job.objects.create(
-        **_identity(ask, now=now),
+        **_identity(ask, guild, now=now),
         prompt=ask.prompt[: policy.MAX_PROMPT],
         negative_prompt=(ask.negative_prompt or "")[: policy.MAX_PROMPT],
         seed=0,
