@@ -1,0 +1,323 @@
+"""Hostile interactions in bulk, against the real handler over real PostgreSQL: `./dev fuzz --count 100000`.
+
+Values come from hypothesis strategies made of Discord's OpenAPI document (where it is present) and from lists of what
+has broken bots before; they are put into recorded-like payloads, whose parts are dropped, doubled and swapped. What
+must hold: no exception leaves the handler, no 5xx, no answer over three seconds, no second job of one interaction, and
+nothing that could ping anyone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+LIMIT_S = 3.0
+ALLOWED = {200, 204, 400, 401, 404, 405, 413}
+SCHEMAS = ("UserResponse", "GuildMemberResponse", "MessageResponse", "MessageAttachmentResponse", "GuildRoleResponse")
+
+NASTY: list[Any] = [
+    None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, -(2**63), 1e308, -0.0, 0.1, "", " ", "\0", "\ud83d",
+    "0", "-1", "1.5", "NaN", "9" * 40, "１２", "a" * 6000, "a" * 6001, "`" * 4000, "```\n@everyone\n```",
+    "<@1><@&2><#3>", "@here", "\u202e", "\u0000' OR 1=1 --", "{prompt}", "%s%n", "../../etc/passwd", "🦊" * 3000,
+    "http://169.254.169.254/latest/meta-data/", "file:///etc/passwd", [], [[]], {}, {"a": {}}, [None] * 30, "𝓰𝓸𝓻𝓮",
+]  # fmt: skip
+
+
+def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) -> dict[str, Any]:
+    """A well-formed interaction of a random kind, as Discord sends it."""
+    member = {
+        "user": {"id": str(chance.randrange(1, 50)), "username": "fox", "global_name": "Fox", "discriminator": "0"},
+        "roles": [str(chance.randrange(1, 5))],
+        "permissions": str(chance.choice([0, 0x20, 0x8, 2**50 - 1])),
+        "nick": None,
+        "joined_at": "2025-01-01T00:00:00+00:00",
+    }
+    base: dict[str, Any] = {
+        "id": str(chance.randrange(10**18, 2 * 10**18)),
+        "application_id": str(application),
+        "type": 2,
+        "token": f"token-{chance.randrange(10**9)}",
+        "version": 1,
+        "guild_id": str(guild),
+        "channel_id": "77",
+        "channel": {"id": "77", "type": 0, "nsfw": False, "guild_id": str(guild)},
+        "member": member,
+        "app_permissions": str(2**50 - 1),
+        "locale": chance.choice(["en-US", "de", "ja", "xx", ""]),
+        "guild_locale": "en-US",
+        "context": 0,
+        "authorizing_integration_owners": {"0": str(guild)},
+        "attachment_size_limit": 10485760,
+        "entitlements": [],
+    }
+    kind = chance.choice(["sparkle", "sparkle", "command", "component", "autocomplete", "modal", "message", "dm"])
+    options = [
+        {"name": "prompt", "type": 3, "value": chance.choice(["a red circle", "gore", "a fox in the snow"])},
+        {"name": "steps", "type": 4, "value": chance.randrange(1, 30)},
+        {"name": "sampler", "type": 3, "value": chance.choice(["k_lms", "DDIM"])},
+        {"name": "seed", "type": 4, "value": chance.randrange(2**32)},
+        {"name": "guidance", "type": 10, "value": 7.5},
+        {"name": "size", "type": 3, "value": "512x512"},
+    ]
+    if kind in {"sparkle", "dm"}:
+        base["data"] = {"id": "1", "name": "sparkle", "type": 1, "options": options[: chance.randrange(1, 7)]}
+    elif kind == "command":
+        name = chance.choice(
+            ["sparkle-quota", "sparkle-history", "sparkle-show", "sparkle-cancel", "sparkle-settings", "sparkle-help"]
+        )
+        base["data"] = {"id": "1", "name": name, "type": 1, "options": [{"name": "id", "type": 3, "value": "1"}]}
+    elif kind == "component":
+        base |= {"type": 3, "message": {"id": "5", "channel_id": "77", "content": "", "attachments": []}}
+        base["data"] = {"custom_id": f"reroll:{chance.randrange(1, 99)}", "component_type": 2}
+    elif kind == "autocomplete":
+        base["type"] = 4
+        base["data"] = {
+            "id": "1", "name": "sparkle", "type": 1,
+            "options": [{"name": chance.choice(["model", "style", "id"]), "type": 3, "value": "s", "focused": True}],
+        }  # fmt: skip
+    elif kind == "modal":
+        base["type"] = 5
+        base["data"] = {
+            "custom_id": f"edit:{chance.randrange(1, 99)}",
+            "components": [{"type": 1, "components": [{"type": 4, "custom_id": "prompt", "value": "a blue star"}]}],
+        }
+    elif kind == "message":
+        base["data"] = {
+            "id": "1", "name": "Remix with Sparkle", "type": 3, "target_id": "5",
+            "resolved": {"messages": {"5": {"id": "5", "content": "", "attachments": [
+                {"id": "6", "filename": "a.png", "url": "https://cdn.discordapp.com/a.png", "size": 9,
+                 "content_type": "image/png", "proxy_url": "https://media.discordapp.net/a.png"}]}}},
+        }  # fmt: skip
+    if kind == "dm":
+        base["user"] = base.pop("member")["user"]
+        base.pop("guild_id")
+        base["context"] = 1
+    return base
+
+
+def mutate(payload: dict[str, Any], chance: random.Random, pool: list[Any]) -> dict[str, Any]:
+    """Drop, replace, double or move up to four parts of the payload."""
+    payload = copy.deepcopy(payload)
+    for _ in range(chance.randrange(5)):
+        places = list(_places(payload))
+        if not places:
+            break
+        holder, key = chance.choice(places)
+        act = chance.randrange(4)
+        if act == 0:
+            del holder[key]
+        elif act == 1:
+            holder[key] = copy.deepcopy(chance.choice(NASTY))
+        elif act == 2 and pool:
+            holder[key] = copy.deepcopy(chance.choice(pool))
+        else:
+            other, other_key = chance.choice(places)
+            holder[key] = copy.deepcopy(other[other_key])
+    return payload
+
+
+def _places(node: Any) -> Iterator[tuple[Any, Any]]:
+    pairs = list(node.items()) if isinstance(node, dict) else list(enumerate(node)) if isinstance(node, list) else []
+    for key, value in pairs:
+        yield node, key
+        yield from _places(value)
+
+
+def drawn_from_openapi(seed: int, count: int) -> list[Any]:
+    """Values that Discord's own document allows, drawn by hypothesis; empty where the document is not present."""
+    path = Path(os.environ.get("DISCORD_OPENAPI", Path(__file__).resolve().parents[3] / "shared/discord-openapi.json"))
+    if not path.exists():
+        return []
+    import warnings
+
+    import hypothesis
+    from hypothesis import strategies as st
+
+    schemas = json.loads(path.read_text())["components"]["schemas"]
+    values: list[Any] = []
+    for name in SCHEMAS:
+        if name not in schemas:
+            continue
+        properties = schemas[name].get("properties", {})
+        strategy = st.fixed_dictionaries(
+            {}, optional={key: _strategy(value, schemas) for key, value in properties.items()}
+        )
+
+        @hypothesis.seed(seed)
+        @hypothesis.settings(
+            max_examples=count // len(SCHEMAS),
+            database=None,
+            deadline=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(strategy)
+        def collect(value: Any) -> None:
+            values.append(value)
+            values.extend(value.values())
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            collect()
+    return values
+
+
+def _strategy(schema: dict[str, Any], schemas: dict[str, Any], depth: int = 0) -> Any:
+    """A strategy for the part of JSON Schema that says what kind of value it is; bounds are what we want to break."""
+    from hypothesis import strategies as st
+
+    if "$ref" in schema and depth < 3:
+        return _strategy(schemas[schema["$ref"].rsplit("/", 1)[-1]], schemas, depth + 1)
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    for several in ("oneOf", "anyOf"):
+        if several in schema and depth < 3:
+            return st.one_of(*(_strategy(each, schemas, depth + 1) for each in schema[several]))
+    types = schema.get("type", "object")
+    by_type = {
+        "string": st.text(max_size=60) | st.integers(0, 2**64).map(str),
+        "integer": st.integers(),
+        "number": st.floats(allow_nan=False, allow_infinity=False),
+        "boolean": st.booleans(),
+        "null": st.none(),
+    }
+    chosen = [by_type[each] for each in ([types] if isinstance(types, str) else types) if each in by_type]
+    if types == "array" and depth < 3:
+        return st.lists(_strategy(schema.get("items", {}), schemas, depth + 1), max_size=3)
+    return st.one_of(*chosen) if chosen else st.just({})
+
+
+def raw_bodies(payload: dict[str, Any], chance: random.Random) -> bytes:
+    """The payload as bytes; now and then cut, not UTF-8, or no JSON at all."""
+    body = json.dumps(payload).encode()
+    luck = chance.random()
+    if luck < 0.01:
+        return body[: chance.randrange(len(body))]
+    if luck < 0.015:
+        return b"\xff\xfe" + body
+    if luck < 0.02:
+        return chance.choice([b"", b"[]", b"null", b"1", b"[" * 5000, b'{"type":1e999}', b'{"type":NaN}'])
+    return body
+
+
+def faults_of(answer: dict[str, Any], seconds: float) -> list[str]:
+    """What is wrong with an answer; empty when nothing is."""
+    found = []
+    status = answer.get("statusCode")
+    if status not in ALLOWED:
+        found.append(f"status {status}")
+    if seconds > LIMIT_S:
+        found.append(f"{seconds:.1f} s")
+    if status == 200 and answer.get("body"):
+        body = json.loads(answer["body"])
+        if isinstance(body, dict) and "type" in body:
+            data = body.get("data") or {}
+            if body["type"] not in {1, 4, 5, 6, 7, 8, 9}:
+                found.append(f"callback {body['type']}")
+            if len(data.get("content") or "") > 2000:
+                found.append("content too long")
+            if body["type"] in {4, 7} and (data.get("allowed_mentions") or {}).get("parse") != []:
+                found.append("may ping")
+    return found
+
+
+def fuzz(*, count: int, seed: int) -> dict[str, Any]:
+    """Send `count` interactions; return counts and the first faults. Django and the database must be set up."""
+    from django.conf import settings
+    from nacl.signing import SigningKey
+
+    from guilds.models import Guild
+    from interactions_lambda.handler import handler
+    from jobs.models import Job
+    from sparkle_site.local.gateway import event
+
+    chance = random.Random(seed)
+    key = SigningKey(bytes.fromhex(settings.SIMULATOR_SIGNING_KEY))
+    guild = Guild.objects.get_or_create(
+        pk=910_000_000_000_000_000 + seed % 1000,
+        defaults={"name": "Fuzz", "concurrency": 4, "max_waiting": 50, "max_waiting_per_member": 5},
+    )[0]
+    pool = drawn_from_openapi(seed, 400)
+    statuses: Counter[str] = Counter()
+    faults: list[dict[str, Any]] = []
+    slowest, last = 0.0, b""
+    jobs_before = Job.objects.count()
+    bar_every = max(1, count // 50)
+    for number in range(count):
+        payload = seeds_of_payloads(chance, guild=guild.pk, application=settings.DISCORD_APPLICATION_ID)
+        body = raw_bodies(mutate(payload, chance, pool) if chance.random() < 0.85 else payload, chance)
+        if last and chance.random() < 0.05:
+            body = last
+        last = body
+        stamp = str(int(time.time()))
+        signature = key.sign(stamp.encode() + body).signature.hex()
+        if chance.random() < 0.02:
+            signature = chance.choice(["", "zz", signature[:-1], "0" * 128])
+        headers = {"X-Signature-Ed25519": signature, "X-Signature-Timestamp": stamp, "Content-Type": "application/json"}
+        started = time.perf_counter()
+        try:
+            answer = handler(event("POST", "/interactions", headers, body), None)
+        except Exception as error:
+            faults.append({"number": number, "fault": [f"{type(error).__name__} escaped"], "body": repr(body[:300])})
+            continue
+        seconds = time.perf_counter() - started
+        slowest = max(slowest, seconds)
+        statuses[str(answer.get("statusCode"))] += 1
+        if found := faults_of(answer, seconds):
+            faults.append({"number": number, "fault": found, "body": repr(body[:300])})
+        if sys.stderr.isatty() and number % bar_every == 0:
+            print(f"\r{number * 100 // count:3d} % of {count}, {len(faults)} faults", end="", file=sys.stderr)
+    return {
+        "interactions": count,
+        "seed": seed,
+        "from_openapi": len(pool),
+        "statuses": dict(statuses),
+        "slowest_s": round(slowest, 3),
+        "jobs": Job.objects.count() - jobs_before,
+        "faults": len(faults),
+        "first_faults": faults[:20],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev fuzz", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--count", type=int, default=20_000, help="interactions to send (20000)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same (1)")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    options = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.test")
+    os.environ.setdefault("LOG_LEVEL", "CRITICAL")
+    from sparkle_site.local.database import ensure
+
+    with tempfile.TemporaryDirectory(prefix="sparkle-fuzz-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        with ensure(Path(folder)) as url:
+            os.environ["DATABASE_URL"] = url
+            import django
+
+            django.setup()
+            from django.core.management import call_command
+
+            call_command("migrate", verbosity=0)
+            result = fuzz(count=options.count, seed=options.seed)
+            from django.db import connections
+
+            connections.close_all()
+    text = json.dumps(result, indent=2)
+    if options.json:
+        options.json.write_text(text + "\n")
+    print(text)
+    return 1 if result["faults"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
