@@ -179,7 +179,9 @@ def ensure_environment() -> None:
             return
         log = LOCAL / "install.log"
         log.unlink(missing_ok=True)
-        if not PYTHON.exists() or _logged(log, PYTHON, "-m", "pip", "--version"):
+        # pyvenv.cfg is what makes it an environment: without it pip would install into the system.
+        whole = (VENV / "pyvenv.cfg").exists() and PYTHON.exists()
+        if not whole or _logged(log, PYTHON, "-m", "pip", "--version"):
             _step("Making .venv", log, sys.executable, "-m", "venv", "--clear", str(VENV))
         for name, arguments in REQUIREMENTS.items():
             _step(

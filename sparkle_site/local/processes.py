@@ -63,6 +63,9 @@ class Children:
             )
         self._children.append(Child(name=name, log=log, process=process))
 
+    def pids(self) -> list[int]:
+        return [child.process.pid for child in self._children]
+
     def ended(self) -> Child | None:
         """Return a child that has ended by itself, if there is one."""
         return next((child for child in self._children if child.process.poll() is not None), None)

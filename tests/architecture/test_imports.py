@@ -77,7 +77,9 @@ def test_the_web_site_loads_no_torch_and_no_celery():
     assert not packages & {"celery", "torch", "diffusers", "transformers"}
 
 
-@pytest.mark.parametrize("module", ["gpu_worker.runner", "gpu_worker.source", "gpu_worker.batching", "gpu_worker.engine"])
+@pytest.mark.parametrize(
+    "module", ["gpu_worker.runner", "gpu_worker.source", "gpu_worker.batching", "gpu_worker.engine"]
+)
 def test_only_the_engine_loads_torch(module):
     packages = loaded_by(f"import django; django.setup()\nimport {module}", settings="sparkle_site.settings.headless")
     assert not packages & {"torch", "diffusers", "transformers", "celery"}
