@@ -138,7 +138,7 @@ def reserve(guild: Guild, *, user_id: int, pictures: int, gpu_ms: int, now: date
             _RESERVE,
             {
                 "guild": guild.pk,
-                "subjects": [GUILD_SUBJECT, user_id],
+                "subjects": list({GUILD_SUBJECT, user_id}),
                 "windows": list(begun),
                 "starts": list(begun.values()),
                 "pictures": pictures,

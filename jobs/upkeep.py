@@ -162,7 +162,7 @@ _LEARN = """
 UPDATE guilds_modelprofile m SET gpu_ms_per_step = recent.ms
 FROM (
   SELECT model_id, percentile_cont(0.5) WITHIN GROUP (
-           ORDER BY gpu_ms / (steps * count * (width * height / 262144.0))) AS ms
+           ORDER BY gpu_ms / (steps * count * (width::float * height / 262144))) AS ms
   FROM (SELECT * FROM jobs_job WHERE status = 'completed' ORDER BY id DESC LIMIT 500) AS j
   WHERE gpu_ms > 0 AND steps > 0 AND count > 0 GROUP BY model_id HAVING count(*) >= 5
 ) AS recent

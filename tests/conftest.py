@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import shutil
@@ -65,6 +66,18 @@ def _fresh_doorbells() -> Iterator[None]:
     MemoryDispatcher.clear()
     yield
     MemoryDispatcher.clear()
+
+
+@pytest.fixture(autouse=True)
+def _default_rows(request: pytest.FixtureRequest) -> None:
+    """A test with real transactions empties every table at its end: put back the rows that migrations made."""
+    marker = request.node.get_closest_marker("django_db")
+    names = {"transactional_db", "live_server"}
+    if names & set(request.fixturenames) or (marker and marker.kwargs.get("transaction")):
+        request.getfixturevalue("transactional_db")
+        from django.apps import apps
+
+        importlib.import_module("guilds.migrations.0002_defaults").add_defaults(apps, None)
 
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -172,7 +172,6 @@ def test_the_invariants_hold_whatever_happens(db, rules, operations, concurrency
 
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_submits_never_overdraw_nor_exceed_the_concurrency():
-    ModelProfile.objects.get_or_create(slug="standard", defaults={"name": "Standard", "is_default": True})
     guild = Guild.objects.create(pk=next(_ids), concurrency=3, max_waiting_per_member=50)
     QuotaRule.objects.create(guild=guild, subject="guild", limit=40)
     interactions = [next(_ids) for _ in range(24)]
@@ -181,7 +180,7 @@ def test_concurrent_submits_never_overdraw_nor_exceed_the_concurrency():
         try:
             ask = Ask(
                 interaction_id=interactions[number % 24], application_id=1, token="t", guild_id=guild.pk,
-                channel_id=7, user_id=number % 5, prompt="a star", count=4,
+                channel_id=7, user_id=number % 5 + 1, prompt="a star", count=4,
             )  # fmt: skip
             return actions.submit(ask, now=NOW + timedelta(milliseconds=number))
         finally:

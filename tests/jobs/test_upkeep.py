@@ -1,0 +1,152 @@
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from pytest_httpserver import HTTPServer
+
+from guilds.discord.client import DiscordClient
+from guilds.models import ModelProfile, Usage
+from jobs import actions, upkeep
+from jobs.actions import MadeImage
+from jobs.dispatch.memory import MemoryDispatcher
+from jobs.lifecycle import Status
+from jobs.models import Job
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def discord(httpserver: HTTPServer) -> Iterator[DiscordClient]:
+    client = DiscordClient(
+        httpserver.url_for("/api/v10"), application_id=1, bot_token="bot", sleep=lambda seconds: None
+    )
+    yield client
+    client.close()
+
+
+def submitted(make_guild, make_ask, now, **fields):
+    return actions.submit(make_ask(make_guild(), **fields), now=now).job
+
+
+def completed(job, *, now, key="k", gpu_ms=6400):
+    actions.claim(job.pk, worker_id="w1", now=now)
+    made = [MadeImage(index=0, key=key, seed=1, width=8, height=8, bytes=7)]
+    actions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=gpu_ms, now=now)
+    assert actions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=now)
+
+
+def test_rings_again_for_a_message_that_seems_lost_ever_more_rarely(make_guild, make_ask, now):
+    job = submitted(make_guild, make_ask, now)
+    assert upkeep.ring_lost(now=now + timedelta(minutes=4)) == 0
+    assert upkeep.ring_lost(now=now + timedelta(minutes=6)) == 1
+    assert upkeep.ring_lost(now=now + timedelta(minutes=12)) == 0
+    assert upkeep.ring_lost(now=now + timedelta(minutes=17)) == 1
+    assert [doorbell.job_id for doorbell in MemoryDispatcher.rung] == [job.pk] * 3
+
+
+def test_takes_back_a_dead_workers_job_until_its_attempts_are_spent(make_guild, make_ask, now, settings):
+    job = submitted(make_guild, make_ask, now)
+    for attempt in range(1, settings.SPARKLE_MAX_ATTEMPTS + 1):
+        assert actions.claim(job.pk, worker_id=f"w{attempt}", now=now) is not None
+        now += timedelta(seconds=settings.SPARKLE_LEASE_SECONDS + 1)
+        assert upkeep.reclaim_dead(now=now) == 1
+        assert upkeep.reclaim_dead(now=now) == 0
+    job.refresh_from_db()
+    assert (job.status, job.reason) == (Status.FAILED, "worker_lost")
+    assert not Usage.objects.exclude(pictures=0).exists()
+
+
+def test_pictures_that_are_safe_are_delivered_however_often_workers_died(make_guild, make_ask, now, settings):
+    job = submitted(make_guild, make_ask, now, count=1)
+    for _ in range(settings.SPARKLE_MAX_ATTEMPTS + 2):
+        actions.claim(job.pk, worker_id="w1", now=now)
+        made = [MadeImage(index=0, key="k", seed=1, width=8, height=8, bytes=7)]
+        actions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=1, now=now)
+        now += timedelta(minutes=2)
+        upkeep.reclaim_dead(now=now)
+    job.refresh_from_db()
+    assert job.status == Status.QUEUED
+
+
+def test_expires_what_nobody_got_to_with_a_refund(make_guild, make_ask, now):
+    job = submitted(make_guild, make_ask, now)
+    assert upkeep.expire_old(now=now + timedelta(hours=5)) == 0
+    assert upkeep.expire_old(now=now + timedelta(hours=7)) == 1
+    job.refresh_from_db()
+    assert job.status == Status.EXPIRED
+    assert not Usage.objects.exclude(pictures=0).exists()
+
+
+def test_tells_the_asker_of_an_end_that_nobody_announced(make_guild, make_ask, now, httpserver, discord):
+    job = submitted(make_guild, make_ask, now)
+    actions.cancel(job.pk, by=1, now=now)
+    httpserver.expect_ordered_request(
+        "/api/v10/webhooks/1/a-token/messages/@original", method="PATCH"
+    ).respond_with_json({"id": "9"})
+    assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 1
+    assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 0
+    httpserver.check_assertions()
+    job.refresh_from_db()
+    assert (job.delivered_via, job.message_id, job.token) == ("original", 9, "")
+
+
+def test_waits_with_telling_while_discord_is_away(make_guild, make_ask, now, httpserver, discord):
+    job = submitted(make_guild, make_ask, now)
+    actions.cancel(job.pk, by=1, now=now)
+    httpserver.expect_request("/api/v10/webhooks/1/a-token/messages/@original").respond_with_data(status=503)
+    assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 0
+    job.refresh_from_db()
+    assert job.announced_at is None
+    assert job.token == "a-token"
+
+
+def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):
+    job = submitted(make_guild, make_ask, now)
+    assert upkeep.wipe_tokens(now=now + timedelta(minutes=14)) == 0
+    assert upkeep.wipe_tokens(now=now + timedelta(minutes=15)) == 1
+    assert Job.objects.get(pk=job.pk).token == ""
+
+
+def test_purges_pictures_and_words_by_the_guilds_retention(make_guild, make_ask, now):
+    guild = make_guild(retention_days=30)
+    job = actions.submit(make_ask(guild, prompt="a secret garden"), now=now).job
+    key = default_storage.save(f"{guild.pk}/{job.pk}/0.png", ContentFile(b"picture"))
+    completed(job, now=now, key=key)
+    assert upkeep.purge_pictures(now=now + timedelta(days=29)) == 0
+    assert upkeep.purge_pictures(now=now + timedelta(days=31)) == 1
+    assert upkeep.purge_pictures(now=now + timedelta(days=31)) == 0
+    job.refresh_from_db()
+    assert (job.prompt, job.images.count(), job.status) == ("", 0, Status.COMPLETED)
+    assert not default_storage.exists(key)
+
+
+def test_learns_what_a_step_really_takes(make_guild, make_ask, now):
+    for _ in range(5):
+        completed(submitted(make_guild, make_ask, now, steps=16, count=4), now=now, gpu_ms=16 * 4 * 77)
+    upkeep.learn_speed(now=now)
+    assert ModelProfile.objects.get(is_default=True).gpu_ms_per_step == pytest.approx(77)
+
+
+def test_a_part_that_breaks_does_not_keep_the_others_from_their_work(
+    make_guild, make_ask, now, settings, discord, monkeypatch
+):
+    job = submitted(make_guild, make_ask, now)
+    actions.claim(job.pk, worker_id="w1", now=now)
+
+    def broken(*, now):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(upkeep, "ring_lost", broken)
+    report = upkeep.run(now=now + timedelta(days=200), client=discord)
+    assert (report.rung, report.reclaimed) == (0, 1)
+
+
+def test_two_at_once_do_everything_once(make_guild, make_ask, now):
+    job = submitted(make_guild, make_ask, now)
+    actions.claim(job.pk, worker_id="w1", now=now)
+    stale = Job.objects.get(pk=job.pk)
+    later = now + timedelta(minutes=5)
+    assert actions.reclaim(stale, now=later) == Status.QUEUED
+    assert actions.reclaim(stale, now=later) is None
