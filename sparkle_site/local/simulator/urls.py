@@ -1,6 +1,37 @@
 """Addresses of the simulator: Discord's REST API as our client calls it, and the chat page."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+from django.views.decorators.csrf import csrf_exempt
+
+from . import rest
+from .rest import endpoint
 
 app_name = "simulator"
-urlpatterns: list[URLPattern | URLResolver] = []
+
+_WEBHOOK = "api/v10/webhooks/<int:application_id>/<str:token>"
+_CHANNEL = "api/v10/channels/<int:channel_id>/messages"
+_COMMANDS = "api/v10/applications/<int:application_id>"
+
+_webhook_message = endpoint(
+    "webhook", by_bot=False, GET=rest.webhook_get, PATCH=rest.webhook_edit, DELETE=rest.webhook_delete
+)
+_commands = endpoint("commands", by_bot=True, GET=rest.commands_get, PUT=rest.commands_put)
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path(_WEBHOOK, endpoint("webhook", by_bot=False, POST=rest.webhook_post)),
+    path(f"{_WEBHOOK}/messages/@original", _webhook_message),
+    path(f"{_WEBHOOK}/messages/<int:message_id>", _webhook_message),
+    path(_CHANNEL, endpoint("messages", by_bot=True, GET=rest.channel_messages, POST=rest.channel_post)),
+    path(
+        f"{_CHANNEL}/<int:message_id>",
+        endpoint("messages", by_bot=True, GET=rest.message_get, PATCH=rest.message_edit, DELETE=rest.message_delete),
+    ),
+    path("api/v10/users/@me", endpoint("other", by_bot=True, GET=rest.me)),
+    path("api/v10/users/@me/guilds", endpoint("other", by_bot=True, GET=rest.my_guilds)),
+    path("api/v10/users/@me/channels", endpoint("other", by_bot=True, POST=rest.dm_open)),
+    path("api/v10/guilds/<int:guild_id>", endpoint("other", by_bot=True, GET=rest.guild_get)),
+    path(f"{_COMMANDS}/commands", _commands),
+    path(f"{_COMMANDS}/guilds/<int:guild_id>/commands", _commands),
+    path("api/<path:rest>", csrf_exempt(rest.unknown)),
+    path("cdn/attachments/<int:channel_id>/<int:attachment_id>/<str:filename>", rest.cdn),
+]

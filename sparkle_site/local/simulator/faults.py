@@ -1,0 +1,30 @@
+"""Misbehaviour on order: what the next requests of the application shall meet."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from .models import SimFault
+
+Kind = SimFault.Kind
+
+
+def plan(kind: str, *, method: str = "", path: str = "", times: int = 1, seconds: float = 0.2) -> SimFault:
+    """Let the next `times` requests whose path holds `path` meet this fault; `seconds` is its Retry-After or delay."""
+    return SimFault.objects.create(kind=kind, method=method, path=path, remaining=times, seconds=seconds)
+
+
+def clear() -> None:
+    """Behave again."""
+    SimFault.objects.all().delete()
+
+
+def take(method: str, path: str) -> SimFault | None:
+    """Use up one planned fault that this request matches, the oldest first."""
+    with transaction.atomic():
+        for fault in SimFault.objects.select_for_update().filter(remaining__gt=0):
+            if fault.method in ("", method) and fault.path in path:
+                fault.remaining -= 1
+                fault.save(update_fields=["remaining"])
+                return fault
+    return None

@@ -1,0 +1,550 @@
+"""Discord's REST API, as far as the application speaks it, and the stand-in for its CDN.
+
+Every request passes the same gates in Discord's order: the edge's check of the User-Agent, planned faults, rate
+limits, authorization, the route itself; and is logged without its token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.csrf import csrf_exempt
+
+from . import contract, faults, permissions, registry, rules, snowflake, state
+from .models import (
+    SimAttachment,
+    SimBucket,
+    SimCall,
+    SimChannel,
+    SimGuild,
+    SimInteraction,
+    SimMessage,
+    SimUser,
+)
+from .rules import Draft, Refused, Spent, Upload
+
+_FILE_FIELD = re.compile(r"^files\[(\d+)\]$")
+KEPT_CALLS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request as the routes see it."""
+
+    request: HttpRequest
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A request's JSON and its files; `size` in bytes, of the whole request."""
+
+    json: Any
+    files: tuple[Upload, ...]
+    size: int
+
+
+Result = Refused | tuple[int, Any]
+Route = Callable[..., Result]
+
+
+def endpoint(bucket: str, *, by_bot: bool, **methods: Route) -> Callable[..., HttpResponse]:
+    """Return a view that leads each HTTP method to its route, through all gates."""
+
+    @csrf_exempt
+    def view(request: HttpRequest, **ids: Any) -> HttpResponse:
+        started, now = time.monotonic(), timezone.now()
+        response, refused = _pass(request, ids, bucket=bucket, by_bot=by_bot, methods=methods, now=now)
+        _log(request, response, refused, ids=ids, now=now, milliseconds=int((time.monotonic() - started) * 1000))
+        return response
+
+    return view
+
+
+def _pass(
+    request: HttpRequest,
+    ids: Mapping[str, Any],
+    *,
+    bucket: str,
+    by_bot: bool,
+    methods: Mapping[str, Route],
+    now: datetime,
+) -> tuple[HttpResponse, Refused | None]:
+    refused = rules.check_user_agent(request.headers.get("User-Agent"))
+    if refused:
+        return _refusal(refused), refused
+    fault = faults.take(request.method or "", request.path)
+    if fault is not None and fault.kind not in {faults.Kind.DELAY, faults.Kind.LOST_ANSWER}:
+        return _faulty(fault), None
+    if fault is not None and fault.kind == faults.Kind.DELAY:
+        time.sleep(fault.seconds)
+    major = ids.get("token") or ids.get("channel_id") or ids.get("guild_id") or ""
+    spent = _spend(bucket, f"{request.method}:{major}" if bucket != "webhook" else str(major), now=now)
+    exceeded = spent.exceeded
+    everywhere = None
+    if by_bot and not exceeded:
+        everywhere = _spend("global", "", now=now)
+        exceeded = everywhere.exceeded
+    if exceeded:
+        response = _limited(
+            (everywhere if everywhere and everywhere.exceeded else spent).reset_after,
+            scope="global" if everywhere and everywhere.exceeded else "user",
+        )
+        return _with_limits(response, spent, bucket, now=now), None
+    result = _route(request, ids, by_bot=by_bot, methods=methods, now=now)
+    if isinstance(result, Refused):
+        return _with_limits(_refusal(result), spent, bucket, now=now), result
+    if fault is not None and fault.kind == faults.Kind.LOST_ANSWER:
+        return JsonResponse({"message": "500: Internal Server Error", "code": 0}, status=500), None
+    status, body = result
+    response = HttpResponse(status=204) if body is None else JsonResponse(body, status=status, safe=False)
+    return _with_limits(response, spent, bucket, now=now), None
+
+
+def _route(
+    request: HttpRequest, ids: Mapping[str, Any], *, by_bot: bool, methods: Mapping[str, Route], now: datetime
+) -> Result:
+    route = methods.get(request.method or "")
+    if route is None:
+        return rules.METHOD_NOT_ALLOWED
+    if by_bot:
+        refused = rules.check_bot_token(request.headers.get("Authorization"), token=settings.DISCORD_BOT_TOKEN)
+        if refused:
+            return refused
+    with transaction.atomic():
+        return route(Call(request=request, now=now), **ids)
+
+
+def _refusal(refused: Refused) -> HttpResponse:
+    if refused.text is not None:
+        return HttpResponse(refused.text, status=refused.status, content_type="text/plain")
+    return JsonResponse(refused.body(), status=refused.status)
+
+
+def _limited(seconds: float, *, scope: str) -> HttpResponse:
+    body = {"message": "You are being rate limited.", "retry_after": round(seconds, 3), "global": scope == "global"}
+    response = JsonResponse(body, status=429)
+    response["Retry-After"] = f"{seconds:.3f}"
+    response["X-RateLimit-Scope"] = scope
+    if scope == "global":
+        response["X-RateLimit-Global"] = "true"
+    return response
+
+
+def _faulty(fault: Any) -> HttpResponse:
+    kind = faults.Kind(fault.kind)
+    if kind == faults.Kind.BAD_GATEWAY:
+        return HttpResponse("<html><title>502 Bad Gateway</title></html>", status=502, content_type="text/html")
+    if kind == faults.Kind.SERVER_ERROR:
+        return JsonResponse({"message": "500: Internal Server Error", "code": 0}, status=500)
+    if kind == faults.Kind.UNKNOWN_WEBHOOK:
+        return _refusal(rules.UNKNOWN_WEBHOOK)
+    if kind == faults.Kind.FORBIDDEN:
+        return _refusal(rules.MISSING_PERMISSIONS)
+    if kind == faults.Kind.TOO_LARGE:
+        return _refusal(rules.TOO_LARGE)
+    scopes = {faults.Kind.RATE_LIMITED_GLOBAL: "global", faults.Kind.RATE_LIMITED_SHARED: "shared"}
+    response = _limited(fault.seconds, scope=scopes.get(kind, "user"))
+    response["X-RateLimit-Remaining"] = "0"
+    response["X-RateLimit-Reset-After"] = f"{fault.seconds:.3f}"
+    return response
+
+
+def _spend(bucket: str, major: str, *, now: datetime) -> Spent:
+    limit = rules.GLOBAL_LIMIT if bucket == "global" else rules.LIMITS[bucket]
+    # The token is part of the key, so it is kept as a digest.
+    key = f"{bucket}:{hashlib.sha256(major.encode()).hexdigest()[:32]}"
+    with transaction.atomic():
+        row, made = SimBucket.objects.select_for_update().get_or_create(pk=key, defaults={"window_started_at": now})
+        spent, row.used, row.window_started_at = rules.spend(
+            limit, used=row.used, window_started_at=None if made else row.window_started_at, now=now
+        )
+        row.save()
+    return spent
+
+
+def _with_limits(response: HttpResponse, spent: Spent, bucket: str, *, now: datetime) -> HttpResponse:
+    response["X-RateLimit-Limit"] = str(spent.limit.requests)
+    response["X-RateLimit-Remaining"] = str(spent.remaining)
+    response["X-RateLimit-Reset"] = f"{now.timestamp() + spent.reset_after:.3f}"
+    response["X-RateLimit-Reset-After"] = f"{spent.reset_after:.3f}"
+    response["X-RateLimit-Bucket"] = hashlib.sha256(bucket.encode()).hexdigest()[:32]
+    return response
+
+
+def _log(
+    request: HttpRequest,
+    response: HttpResponse,
+    refused: Refused | None,
+    *,
+    ids: Mapping[str, Any],
+    now: datetime,
+    milliseconds: int,
+) -> None:
+    route = request.path.split("/api/v10", 1)[-1]
+    if "token" in ids:
+        route = route.replace(ids["token"], "{token}")
+    problem = json.dumps(refused.errors)[:500] if refused and refused.errors else ""
+    call = SimCall.objects.create(
+        at=now,
+        method=request.method or "",
+        route=route[:200],
+        status=response.status_code,
+        code=refused.code if refused else 0,
+        problem=problem or (refused.message if refused else ""),
+        milliseconds=milliseconds,
+    )
+    if call.pk % 100 == 0:
+        SimCall.objects.filter(pk__lte=call.pk - KEPT_CALLS).delete()
+
+
+def _read(request: HttpRequest) -> Body | Refused:
+    """Read JSON, or a form of payload_json and files[n]."""
+    size = int(request.META.get("CONTENT_LENGTH") or 0)
+    if size > rules.REQUEST_LIMIT:
+        return rules.TOO_LARGE
+    try:
+        if (request.content_type or "").startswith("multipart/form-data"):
+            # Django itself reads forms of POST requests alone.
+            form, uploads = MultiPartParser(
+                request.META, request, request.upload_handlers, request.encoding or "utf-8"
+            ).parse()
+            raw = form.get("payload_json") or "{}"
+            files = []
+            for name, upload in uploads.items():
+                match = _FILE_FIELD.match(name)
+                if match:
+                    content = upload.read()
+                    kind = upload.content_type or "application/octet-stream"
+                    files.append(Upload(index=int(match[1]), filename=upload.name, content_type=kind, content=content))
+        else:
+            raw, files = request.body.decode() or "{}", []
+        return Body(json=json.loads(raw), files=tuple(files), size=size)
+    except RequestDataTooBig:
+        return rules.TOO_LARGE
+    except (MultiPartParserError, SuspiciousOperation, ValueError):
+        return rules.NOT_JSON
+
+
+def _documented(schema: str, body: Any) -> Refused | None:
+    wrong = contract.problems(schema, body)
+    return rules.bad_form({"_errors": [{"code": "CONTRACT", "message": each} for each in wrong]}) if wrong else None
+
+
+# By an interaction's token.
+
+
+def _interaction(call: Call, application_id: int, token: str) -> SimInteraction | Refused:
+    found = SimInteraction.objects.select_for_update(of=("self",)).filter(token=token).first()
+    facts = (
+        rules.TokenFacts(application_id=found.application_id, created_at=found.created_at, acked_at=found.acked_at)
+        if found
+        else None
+    )
+    refused = rules.check_token(facts, application_id=application_id, now=call.now)
+    if refused or found is None:
+        return refused or rules.UNKNOWN_WEBHOOK
+    return found
+
+
+def _webhook_message(
+    call: Call, application_id: int, token: str, message_id: int | None
+) -> tuple[SimInteraction, SimMessage] | Refused:
+    interaction = _interaction(call, application_id, token)
+    if isinstance(interaction, Refused):
+        return interaction
+    wanted = message_id or interaction.original_id
+    message = SimMessage.objects.select_for_update(of=("self",)).filter(pk=wanted, deleted_at=None).first()
+    own = message and (message.pk == interaction.original_id or message.interaction_id == interaction.pk)
+    if message is None or not own:
+        return rules.UNKNOWN_MESSAGE
+    return interaction, message
+
+
+def webhook_get(call: Call, application_id: int, token: str, message_id: int | None = None) -> Result:
+    found = _webhook_message(call, application_id, token, message_id)
+    return found if isinstance(found, Refused) else (200, state.message_json(found[1], now=call.now))
+
+
+def webhook_edit(call: Call, application_id: int, token: str, message_id: int | None = None) -> Result:
+    body = _read(call.request)
+    if isinstance(body, Refused):
+        return body
+    found = _webhook_message(call, application_id, token, message_id)
+    if isinstance(found, Refused):
+        return found
+    interaction, message = found
+    return _edit(call, message, body, schema=contract.WEBHOOK_EDIT, interaction=interaction)
+
+
+def webhook_delete(call: Call, application_id: int, token: str, message_id: int | None = None) -> Result:
+    found = _webhook_message(call, application_id, token, message_id)
+    if isinstance(found, Refused):
+        return found
+    state.delete(found[1], now=call.now)
+    return 204, None
+
+
+def webhook_post(call: Call, application_id: int, token: str) -> Result:
+    """A follow-up. The first one after a deferred answer fills that answer in."""
+    body = _read(call.request)
+    if isinstance(body, Refused):
+        return body
+    interaction = _interaction(call, application_id, token)
+    if isinstance(interaction, Refused):
+        return interaction
+    original = interaction.original
+    if original is not None and original.flags & rules.LOADING:
+        return _edit(call, original, body, schema=contract.FOLLOWUP, interaction=interaction)
+    if interaction.user_install_only and interaction.followups >= rules.MAX_FOLLOWUPS_WITHOUT_BOT:
+        return rules.FOLLOWUPS_SPENT
+    draft = _documented(contract.FOLLOWUP, body.json) or rules.check_message(
+        body.json,
+        files=body.files,
+        file_limit=interaction.attachment_size_limit,
+        request_bytes=body.size,
+        interaction=True,
+    )
+    if isinstance(draft, Refused):
+        return draft
+    interaction.followups += 1
+    interaction.save(update_fields=["followups"])
+    message = state.post(
+        draft,
+        channel=interaction.channel,
+        author=state.bot(),
+        interaction=interaction,
+        kind=19,
+        visible_to=interaction.user if draft.flags & rules.EPHEMERAL else None,
+        reply_to=original,
+        now=call.now,
+    )
+    return 200, state.message_json(message, now=call.now)
+
+
+def _edit(
+    call: Call, message: SimMessage, body: Body, *, schema: str, interaction: SimInteraction | None = None
+) -> Result:
+    draft: Draft | Refused = _documented(schema, body.json) or rules.check_message(
+        body.json,
+        files=body.files,
+        before=state.before(message),
+        file_limit=interaction.attachment_size_limit if interaction else rules.DEFAULT_FILE_LIMIT,
+        request_bytes=body.size,
+        interaction=interaction is not None,
+    )
+    if isinstance(draft, Refused):
+        return draft
+    return 200, state.message_json(state.edit(message, draft, now=call.now), now=call.now)
+
+
+# As the bot.
+
+
+def _reachable(channel_id: int) -> SimChannel | Refused:
+    channel = SimChannel.objects.select_related("guild", "recipient").filter(pk=channel_id).first()
+    if channel is None:
+        return rules.UNKNOWN_CHANNEL
+    if channel.guild is not None and not (
+        channel.guild.installed and permissions.may(channel.bot_permissions, permissions.VIEW_CHANNEL)
+    ):
+        return rules.MISSING_ACCESS
+    return channel
+
+
+def channel_post(call: Call, channel_id: int) -> Result:
+    body = _read(call.request)
+    if isinstance(body, Refused):
+        return body
+    channel = _reachable(channel_id)
+    if isinstance(channel, Refused):
+        return channel
+    bits = channel.bot_permissions
+    if channel.recipient is not None and not channel.recipient.accepts_dms:
+        return rules.CANNOT_DM
+    if not permissions.may(bits, permissions.SEND_MESSAGES):
+        return rules.MISSING_PERMISSIONS
+    if body.files and not permissions.may(bits, permissions.ATTACH_FILES):
+        return rules.MISSING_PERMISSIONS
+    draft = _documented(contract.MESSAGE_CREATE, body.json) or rules.check_message(
+        body.json,
+        files=body.files,
+        request_bytes=body.size,
+        may_ping_everyone=permissions.may(bits, permissions.MENTION_EVERYONE),
+    )
+    if isinstance(draft, Refused):
+        return draft
+    if draft.enforce_nonce and draft.nonce:
+        SimChannel.objects.select_for_update(of=("self",)).get(pk=channel.pk)
+        # "a recent message": the documentation says a few minutes.
+        earliest = snowflake.make(call.now) - (300_000 << 22)
+        same = channel.messages.filter(nonce=draft.nonce, pk__gte=earliest, deleted_at=None).first()
+        if same is not None:
+            return 200, state.message_json(same, now=call.now)
+    message = state.post(draft, channel=channel, author=state.bot(), now=call.now)
+    return 200, state.message_json(message, now=call.now)
+
+
+def channel_messages(call: Call, channel_id: int) -> Result:
+    channel = _reachable(channel_id)
+    if isinstance(channel, Refused):
+        return channel
+    limit = min(100, int(call.request.GET.get("limit") or 50))
+    found = channel.messages.filter(deleted_at=None, visible_to=None).order_by("-pk")[:limit]
+    return 200, [state.message_json(each, now=call.now) for each in found]
+
+
+def _channel_message(channel_id: int, message_id: int) -> SimMessage | Refused:
+    channel = _reachable(channel_id)
+    if isinstance(channel, Refused):
+        return channel
+    found = (
+        SimMessage.objects.select_for_update(of=("self",))
+        # An ephemeral message is not in the channel: only its interaction's token reaches it.
+        .filter(pk=message_id, channel=channel, deleted_at=None, visible_to=None)
+        .first()
+    )
+    return found or rules.UNKNOWN_MESSAGE
+
+
+def message_get(call: Call, channel_id: int, message_id: int) -> Result:
+    message = _channel_message(channel_id, message_id)
+    return message if isinstance(message, Refused) else (200, state.message_json(message, now=call.now))
+
+
+def message_edit(call: Call, channel_id: int, message_id: int) -> Result:
+    body = _read(call.request)
+    if isinstance(body, Refused):
+        return body
+    message = _channel_message(channel_id, message_id)
+    if isinstance(message, Refused):
+        return message
+    if message.author_id != settings.DISCORD_APPLICATION_ID:
+        return rules.NOT_THE_AUTHOR
+    return _edit(call, message, body, schema=contract.MESSAGE_EDIT)
+
+
+def message_delete(call: Call, channel_id: int, message_id: int) -> Result:
+    message = _channel_message(channel_id, message_id)
+    if isinstance(message, Refused):
+        return message
+    own = message.author_id == settings.DISCORD_APPLICATION_ID
+    if not own and not permissions.may(message.channel.bot_permissions, permissions.MANAGE_MESSAGES):
+        return rules.MISSING_PERMISSIONS
+    state.delete(message, now=call.now)
+    return 204, None
+
+
+def dm_open(call: Call) -> Result:
+    body = _read(call.request)
+    if isinstance(body, Refused):
+        return body
+    refused = _documented(contract.OPEN_DM, body.json)
+    if refused:
+        return refused
+    try:
+        user = SimUser.objects.filter(pk=int(body.json["recipient_id"])).first()
+    except (KeyError, TypeError, ValueError):
+        return rules.bad_form({"recipient_id": {"_errors": [{"code": "BASE_TYPE_REQUIRED", "message": "Required"}]}})
+    if user is None:
+        return rules.UNKNOWN_USER
+    if user.bot:
+        return rules.CANNOT_DM
+    return 200, state.channel_json(open_dm(user, now=call.now))
+
+
+def open_dm(user: SimUser, *, now: datetime) -> SimChannel:
+    """Return the channel of direct messages between a user and the bot."""
+    channel, _ = SimChannel.objects.get_or_create(recipient=user, defaults={"pk": snowflake.make(now)})
+    return channel
+
+
+def me(call: Call) -> Result:
+    return 200, state.user_json(state.bot()) | {"verified": True, "mfa_enabled": False, "locale": "en-US"}
+
+
+def my_guilds(call: Call) -> Result:
+    """The servers that the bot is in, by id, `limit` from `after` on."""
+    after, limit = int(call.request.GET.get("after") or 0), min(200, int(call.request.GET.get("limit") or 200))
+    found = SimGuild.objects.filter(installed=True, pk__gt=after).order_by("pk")[:limit]
+    return 200, [
+        {
+            "id": str(guild.pk),
+            "name": guild.name,
+            "icon": None,
+            "banner": None,
+            "owner": False,
+            "permissions": str(permissions.BOT),
+            "features": [],
+        }
+        for guild in found
+    ]
+
+
+def guild_get(call: Call, guild_id: int) -> Result:
+    guild = SimGuild.objects.filter(pk=guild_id).first()
+    if guild is None:
+        return rules.UNKNOWN_GUILD
+    return (200, state.guild_json(guild)) if guild.installed else rules.MISSING_ACCESS
+
+
+def commands_get(call: Call, application_id: int, guild_id: int | None = None) -> Result:
+    if application_id != settings.DISCORD_APPLICATION_ID:
+        return rules.MISSING_ACCESS
+    found = registry.registered(guild_id)
+    if call.request.GET.get("with_localizations") == "true":
+        return 200, found
+    return 200, [registry.without_localizations(command) for command in found]
+
+
+def commands_put(call: Call, application_id: int, guild_id: int | None = None) -> Result:
+    if application_id != settings.DISCORD_APPLICATION_ID:
+        return rules.MISSING_ACCESS
+    if guild_id is not None and not SimGuild.objects.filter(pk=guild_id, installed=True).exists():
+        return rules.MISSING_ACCESS
+    body = _read(call.request)
+    if isinstance(body, Refused):
+        return body
+    result = registry.overwrite(body.json, guild_id=guild_id, now=call.now)
+    return result if isinstance(result, Refused) else (200, result)
+
+
+# The stand-in for the CDN.
+
+
+def cdn(request: HttpRequest, channel_id: int, attachment_id: int, filename: str) -> HttpResponse:
+    """Serve a file while its signed link is valid."""
+    try:
+        expires = int(request.GET.get("ex", ""), 16)
+    except ValueError:
+        expires = 0
+    valid = expires > timezone.now().timestamp() and constant_time_compare(
+        request.GET.get("hm", ""), state.cdn_signature(attachment_id, expires)
+    )
+    found = SimAttachment.objects.filter(pk=attachment_id, filename=filename).first() if valid else None
+    if found is None:
+        return HttpResponse("This content is no longer available.", status=404, content_type="text/plain")
+    response = HttpResponse(bytes(found.content), content_type=found.content_type)
+    response["Cache-Control"] = "private, max-age=3600, immutable"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def unknown(request: HttpRequest, rest: str = "") -> HttpResponse:
+    """Whatever this stand-in does not have."""
+    return _refusal(rules.NOT_FOUND)
