@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from .database import DatabaseUnavailable, ensure
+from .once import Unusable
 from .processes import Children, interrupt_on_termination
 
 FIRST_PORT = 8000
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupt_on_termination()
     try:
         return _once(options) if options.once is not None else _serve(options.port)
-    except (CannotRun, DatabaseUnavailable) as error:
+    except (CannotRun, DatabaseUnavailable, Unusable) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -80,12 +81,13 @@ def _serve(port: int) -> int:
 
 
 def _once(options: argparse.Namespace) -> int:
-    from .once import make
+    from . import once
 
+    once.check_out(options.out)
     # A folder of its own: it works beside a demo that runs.
     os.environ["SPARKLE_LOCAL_DIR"] = str(_local() / "once")
-    with _only_one(wait=True), platform(free_port(), say=_aside):
-        return make(options)
+    with _only_one(wait=True), platform(free_port(), say=_aside) as children:
+        return once.make(options, check=lambda: _check(children))
 
 
 def _aside(line: str) -> None:
@@ -101,6 +103,9 @@ def platform(port: int, *, say: Callable[[str], None]) -> Iterator[Children]:
     if not _is_free(port):
         raise CannotRun(f"port {port} is taken by another program; try ./dev demo --port {free_port(port + 1)}")
     site = f"http://127.0.0.1:{port}"
+    # What may be set for a real deployment must not reach into this one.
+    for name in ("DISCORD_PUBLIC_KEY", "DISCORD_APPLICATION_ID", "DISCORD_BOT_TOKEN", "JOB_DISPATCHER"):
+        os.environ.pop(name, None)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.local",
         "SPARKLE_LOCAL_DIR": str(_local()),

@@ -60,13 +60,13 @@ COMMANDS = {
     ),
     "chaos": Command(
         help="kill, lose and double things, and count what was lost",
-        arguments=("-m", "tests.chaos"),
-        needs="tests/chaos/__main__.py",
+        arguments=("-m", "sparkle_site.local.chaos"),
+        needs="sparkle_site/local/chaos/__main__.py",
     ),
     "fuzz": Command(
         help="throw generated interactions at the handler",
-        arguments=("-m", "tests.fuzz"),
-        needs="tests/fuzz/__main__.py",
+        arguments=("-m", "sparkle_site.local.fuzz"),
+        needs="sparkle_site/local/fuzz.py",
     ),
     "screenshots": Command(
         help="take the documentation's pictures again",
