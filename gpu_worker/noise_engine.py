@@ -36,10 +36,13 @@ class NoiseEngine:
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         time.sleep(self._step_s)
+        leaving = set()
+        while self._leaving:
+            leaving.add(self._leaving.pop())
         for request_id, (request, done) in list(self._inside.items()):
             step = done + 1
             share = round(1000 * self._step_s * step / len(self._inside))
-            if request_id in self._leaving:
+            if request_id in leaving:
                 del self._inside[request_id]
                 emit(Left(id=request_id, gpu_ms=share))
             elif request.width % 8 or request.height % 8:
@@ -60,7 +63,6 @@ class NoiseEngine:
                     del self._inside[request_id]
                     images = tuple(_noise(request, seed) for seed in request.seeds)
                     emit(Made(id=request_id, images=images, gpu_ms=share))
-        self._leaving &= self._inside.keys()
 
     def close(self) -> None:
         self._inside.clear()

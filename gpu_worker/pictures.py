@@ -42,7 +42,7 @@ def fetch(
     except ValueError:
         allowed = False
     if not allowed:
-        raise BadPicture("source_not_allowed", "not an address of Discord's")
+        raise BadPicture("source_unavailable", "not an address of Discord's")
     deadline = time.monotonic() + TOTAL_S
     try:
         # trust_env off: a proxy named in the environment would be asked for a member's picture.
@@ -57,7 +57,7 @@ def fetch(
             for chunk in answer.iter_bytes(64 * 1024):
                 content += chunk
                 if len(content) > MAX_BYTES:
-                    raise BadPicture("source_too_large", f"more than {MAX_BYTES} bytes")
+                    raise BadPicture("source_unreadable", f"more than {MAX_BYTES} bytes")
                 if time.monotonic() > deadline:
                     raise BadPicture("source_unavailable", "too slow", permanent=False)
             return bytes(content)
@@ -75,7 +75,7 @@ def decode(content: bytes) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
-                    raise BadPicture("source_too_large", f"{picture.width}x{picture.height}")
+                    raise BadPicture("source_unreadable", f"{picture.width}x{picture.height}")
                 upright = ImageOps.exif_transpose(picture)
                 if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
                     layer = upright.convert("RGBA")
@@ -83,9 +83,9 @@ def decode(content: bytes) -> Image.Image:
                     return Image.alpha_composite(white, layer).convert("RGB")
                 return upright.convert("RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-        raise BadPicture("source_too_large", "pixels") from exc
+        raise BadPicture("source_unreadable", "pixels") from exc
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as exc:
-        raise BadPicture("source_not_a_picture", type(exc).__name__) from exc
+        raise BadPicture("source_unreadable", type(exc).__name__) from exc
 
 
 def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:

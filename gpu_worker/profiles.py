@@ -14,7 +14,7 @@ HEADROOM = 3 * 2**30  # what a running batch needs beside the weights
 
 
 class Profiles:
-    """The loaded engines by profile. Belongs to the thread that advances them."""
+    """The loaded engines by profile. Belongs to the thread that advances them, but for iterating."""
 
     def __init__(self, load: Callable[[str], Engine], *, free: Callable[[], int | None], most: int) -> None:
         """`free` tells the card's free bytes, None where memory is not rationed; `most` engines at once in any case."""
@@ -23,13 +23,15 @@ class Profiles:
         self._most = most
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._sizes: dict[str, int] = {}
+        self._snapshot: tuple[Engine, ...] = ()
 
     def __getitem__(self, profile: str) -> Engine:
         self._engines.move_to_end(profile)
         return self._engines[profile]
 
     def __iter__(self) -> Iterator[Engine]:
-        return iter(list(self._engines.values()))
+        """Iterate over the loaded engines; other threads may do so too."""
+        return iter(self._snapshot)
 
     def rooms(self) -> dict[str, Room]:
         """Return the room of each loaded engine."""
@@ -41,6 +43,7 @@ class Profiles:
             self._make_room(profile)
             engine = self._load(profile)
             self._engines[profile] = engine
+            self._snapshot = tuple(self._engines.values())
             self._sizes[profile] = engine.memory_bytes
         return self[profile]
 
@@ -49,6 +52,7 @@ class Profiles:
         for name, each in list(self._engines.items()):
             if each is engine:
                 del self._engines[name]
+        self._snapshot = tuple(self._engines.values())
         engine.close()
 
     def close(self) -> None:
@@ -65,4 +69,4 @@ class Profiles:
                 return
             name = idle.pop(0)
             log.info("model_evicted", extra={"model": name})
-            self._engines.pop(name).close()
+            self.drop(self._engines[name])

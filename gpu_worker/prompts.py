@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-MAX_CHUNKS = 4  # 300 tokens of CLIP; what lies beyond is cut, and the member is told.
+MAX_CHUNKS = 8  # 600 tokens of CLIP; what lies beyond is cut, and the job notes it.
 CACHED = 128
 
 
@@ -65,7 +65,9 @@ class Prompts:
         if self._sdxl:
             pairs.append((pipe.tokenizer_2, pipe.text_encoder_2))
         self._encoders = [
-            Encoder(tokenizer=tokenizer, model=model, sdxl=self._sdxl) for tokenizer, model in pairs if model is not None
+            Encoder(tokenizer=tokenizer, model=model, sdxl=self._sdxl)
+            for tokenizer, model in pairs
+            if model is not None
         ]
         self._zero_empty = self._sdxl and bool(pipe.config.get("force_zeros_for_empty_prompt", True))
         self._memory: OrderedDict[tuple[str, int, bool], Embedding] = OrderedDict()

@@ -44,7 +44,9 @@ def folder() -> Path:
         attention_head_dim=8,
         norm_num_groups=8,
     )
-    vae = AutoencoderTiny(latent_channels=12, encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4)
+    vae = AutoencoderTiny(
+        latent_channels=12, encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4
+    )
     pipe = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text,

@@ -1,0 +1,97 @@
+"""`python -m gpu_worker`: serve the queue until told to leave.
+
+Exit status: 0 after SIGTERM or SIGINT, 2 when the model or a setting is wrong, 70 when the card broke.
+"""
+
+from __future__ import annotations
+
+import time
+
+BEGAN = time.monotonic()
+
+import logging  # noqa: E402  # the start is timed from its first line
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+import threading  # noqa: E402
+
+log = logging.getLogger("gpu_worker")
+
+LEAVE_WITHIN_S = 9.0
+
+
+class Stopwatch:
+    """Seconds by stage of the start."""
+
+    def __init__(self, began: float) -> None:
+        self._began = self._last = began
+        self.stages: dict[str, float] = {}
+
+    def stage(self, name: str) -> None:
+        now = time.monotonic()
+        self.stages[name] = round(now - self._last, 3)
+        self.stages["total"] = round(now - self._began, 3)
+        self._last = now
+
+
+def main() -> int:
+    watch = Stopwatch(BEGAN)
+    leave = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: leave.set())
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.headless")
+    import django
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        django.setup()
+        from django.conf import settings
+    except ImproperlyConfigured as error:
+        print(error, file=sys.stderr)
+        return 2
+    watch.stage("django")
+
+    from jobs.dispatch import sqs
+
+    from . import wiring
+    from .engine import ModelUnavailable
+    from .profiles import Profiles
+    from .source import LONG_POLL_S, SqsSource
+
+    try:
+        load, free = wiring.engine_loader()
+        watch.stage("libraries")
+        profiles = Profiles(load, free=free, most=wiring.MODELS_AT_ONCE)
+        profiles.load(settings.MODEL_ID)
+    except (ModelUnavailable, ImproperlyConfigured) as error:
+        # No job is touched: a deployment that cannot draw is rolled back by its circuit breaker.
+        log.error("model_unavailable", extra={"model": settings.MODEL_ID, "why": str(error)})
+        return 2
+    watch.stage("model")
+
+    runner = wiring.build(rings=False, profiles=profiles, startup=lambda: watch.stages)
+    source = SqsSource(
+        sqs.client(read_timeout_s=LONG_POLL_S + 5),
+        settings.SQS_QUEUE_URL,
+        visibility_s=settings.SPARKLE_LEASE_SECONDS + 10,
+    )
+    runner.start()
+    source.start(runner)
+    watch.stage("ready")
+    log.info("worker_ready", extra=watch.stages)
+
+    while not leave.wait(0.2) and not runner.broken.is_set():
+        pass
+    log.info("worker_leaving", extra={"broken": runner.broken.is_set()})
+    source.stop()
+    runner.stop(within_s=LEAVE_WITHIN_S)
+    log.info("worker_left", extra={"jobs_done": runner.jobs_done})
+    return 70 if runner.broken.is_set() else 0
+
+
+if __name__ == "__main__":
+    status = main()
+    logging.shutdown()
+    # Threads of libraries and a long poll may still be at work; nothing is left that they could finish.
+    os._exit(status)

@@ -1,0 +1,107 @@
+"""Renews the leases for as long as the work takes, and carries back what the rows say: stop this one, lost that one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connections
+
+from jobs import actions
+from jobs.models import Worker
+
+from .protection import Protection
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0  # also the longest that cancelling takes to be noticed between two steps
+REPORT_S = 5.0
+LONGEST_BACK_OFF_S = 8.0
+
+
+class Beating(Protocol):
+    """What the heart beats for."""
+
+    jobs_done: int
+
+    @property
+    def holds(self) -> frozenset[int]: ...
+    def cancel(self, job_id: int) -> None: ...
+    def lose(self, job_id: int) -> None: ...
+
+
+class Heart:
+    """One thread. It outlives a database that is away: it backs off and resumes."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: str,
+        protection: Protection,
+        facts: Callable[[], dict[str, Any]] = dict,
+        beat_s: float = BEAT_S,
+    ) -> None:
+        """`facts` are fields of this worker's row (model_id, device, startup)."""
+        self._worker_id = worker_id
+        self._protection = protection
+        self._facts = facts
+        self._beat_s = beat_s
+        self._stopping = threading.Event()
+        self._reported = float("-inf")
+        self._thread: threading.Thread | None = None
+
+    def start(self, runner: Beating) -> None:
+        self._thread = threading.Thread(target=self._live, args=(runner,), name="heart", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(2)
+
+    def _live(self, runner: Beating) -> None:
+        failures = 0
+        try:
+            while not self._stopping.wait(min(self._beat_s * 2**failures, LONGEST_BACK_OFF_S)):
+                try:
+                    close_old_connections()
+                    self._beat(runner)
+                    failures = 0
+                except DatabaseError as error:
+                    failures = min(failures + 1, 8)
+                    log.warning("heartbeat_missed", extra={"in_a_row": failures, "error": type(error).__name__})
+                except Exception:
+                    failures = min(failures + 1, 8)
+                    log.exception("heartbeat_failed")
+            self._report(runner, Worker.State.LEAVING)
+        except DatabaseError:
+            log.warning("leaving_not_reported")
+        finally:
+            connections.close_all()
+
+    def _beat(self, runner: Beating) -> None:
+        held = runner.holds
+        if held:
+            standing = actions.renew(held, worker_id=self._worker_id, now=datetime.now(UTC))
+            # Both read before: a job that ended in between is in neither.
+            for job_id in held & runner.holds:
+                if job_id in standing.cancel:
+                    runner.cancel(job_id)
+                elif job_id not in standing.ours:
+                    runner.lose(job_id)
+        now = time.monotonic()
+        self._protection.keep(bool(held), now=now)
+        if now - self._reported >= REPORT_S:
+            self._report(runner, Worker.State.BUSY if held else Worker.State.READY)
+            self._reported = now
+
+    def _report(self, runner: Beating, state: Worker.State) -> None:
+        Worker.objects.update_or_create(
+            id=self._worker_id,
+            defaults={**self._facts(), "state": state, "seen_at": datetime.now(UTC), "jobs_done": runner.jobs_done},
+        )

@@ -1,0 +1,257 @@
+"""From finished pictures to a message: judge, keep in storage, compose the grid, encode what Discord takes, post."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.conf import settings
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from guilds.discord.client import DiscordClient
+from guilds.discord.errors import DiscordError, TooLarge
+from guilds.discord.wire import File, Message
+from jobs import delivery, messages, storage
+from jobs.actions import MadeImage
+from jobs.delivery import Delivered
+from jobs.models import Job
+
+from . import safety
+from .safety import Checker
+
+BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+SMALLEST_PX = 256
+HIDDEN = (40, 40, 40)
+# https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia: made by a trained model.
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
+    "</rdf:RDF></x:xmpmeta>"
+)
+
+
+class Blocked(Exception):
+    """The output check lets no picture of this job pass."""
+
+
+class Leaving(Exception):
+    """The worker must leave before this could be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is in storage now. `grid` is the PNG under `grid_key`."""
+
+    images: tuple[MadeImage, ...]
+    grid_key: str
+    grid: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    content: bytes
+    suffix: str
+    content_type: str
+
+
+class Publisher:
+    """Keeps and posts. Shared by threads; its collaborators bear that."""
+
+    def __init__(
+        self,
+        *,
+        client: DiscordClient,
+        checker: Checker | None = None,
+        pause: Callable[[float], bool],
+    ) -> None:
+        """`pause` sleeps for so many seconds, and returns True at once when the worker must leave."""
+        self._client = client
+        self._checker = checker
+        self._pause = pause
+
+    def keep(self, job: Job, images: Sequence[Image.Image], *, model: str) -> Kept:
+        """Put the pictures and their grid into storage.
+
+        Raise StorageUnavailable when storage stays away, Blocked, CheckUnavailable, Leaving.
+        """
+        verdicts = safety.judge(images, rule=job.guild.output_check, checker=self._checker)
+        if all(verdict.blocked for verdict in verdicts):
+            raise Blocked
+        kept: list[MadeImage] = []
+        shown: list[Image.Image] = []
+        for index, (image, seed, verdict) in enumerate(zip(images, job.seeds, verdicts, strict=True)):
+            if verdict.blocked:
+                shown.append(Image.new("RGB", image.size, HIDDEN))
+                continue
+            shown.append(image)
+            content = png(image, parameters(job, seed=seed, size=image.size, model=model))
+            key = storage.picture_key(job.guild_id, job.pk, index)
+            self._store(key, content)
+            kept.append(
+                MadeImage(
+                    index=index,
+                    key=key,
+                    seed=seed,
+                    width=image.width,
+                    height=image.height,
+                    bytes=len(content),
+                    nsfw_score=verdict.score,
+                    blurred=verdict.blurred,
+                )
+            )
+        if len(kept) == len(images) == 1:
+            return Kept(images=tuple(kept), grid_key=kept[0].key, grid=content)
+        grid = png(compose(shown), parameters(job, seed=job.seed, size=images[0].size, model=model))
+        grid_key = storage.grid_key(job.guild_id, job.pk)
+        self._store(grid_key, grid)
+        return Kept(images=tuple(kept), grid_key=grid_key, grid=grid)
+
+    def post(self, job: Job, grid: bytes, *, blurred: bool) -> Delivered:
+        """Deliver the completed message with the largest form of the grid that Discord takes.
+
+        Discord's outages are waited out; raise Unavailable or CircuitOpen when they last, Leaving when there is no time.
+        """
+        limit = job.attachment_size_limit
+        for encoded in ladder(grid):
+            if encoded is not None and len(encoded.content) > limit:
+                continue
+            files, link = (), gallery_url(job)
+            if encoded is not None:
+                name = f"sparkle-{job.pk}.{encoded.suffix}"
+                files = (
+                    File(
+                        name=name,
+                        content=encoded.content,
+                        content_type=encoded.content_type,
+                        description=job.prompt,
+                        spoiler=job.spoiler or blurred,
+                    ),
+                )
+                link = None
+            try:
+                return self._deliver(job, messages.completed(job, files, link=link))
+            except TooLarge:
+                # The limit was another one than the interaction said.
+                limit = min(limit, len(encoded.content) - 1) if encoded is not None else limit
+        raise AssertionError("the last rung holds no file, so it cannot be too large")
+
+    def tell_end(self, job: Job) -> Delivered:
+        """Deliver the message of a job that ended without pictures. One try: upkeep tells what could not be told."""
+        return delivery.deliver(job, messages.ended(job), client=self._client, now=datetime.now(UTC))
+
+    def _deliver(self, job: Job, message: Message) -> Delivered:
+        for wait in (*BACK_OFF_S, None):
+            try:
+                return delivery.deliver(job, message, client=self._client, now=datetime.now(UTC))
+            except DiscordError as error:
+                if error.permanent or wait is None:
+                    raise
+                self._wait(wait)
+        raise AssertionError("unreachable")
+
+    def _store(self, key: str, content: bytes) -> None:
+        for wait in (*BACK_OFF_S, None):
+            try:
+                storage.store(key, content)
+                return
+            except storage.StorageUnavailable:
+                if wait is None:
+                    raise
+                self._wait(wait)
+
+    def fetch(self, key: str) -> bytes:
+        """Return what storage holds under `key`; outages are waited out. Raise StorageUnavailable, Leaving."""
+        for wait in (*BACK_OFF_S, None):
+            try:
+                return storage.fetch(key)
+            except storage.StorageUnavailable as error:
+                if error.permanent or wait is None:
+                    raise
+                self._wait(wait)
+        raise AssertionError("unreachable")
+
+    def _wait(self, seconds: float) -> None:
+        if self._pause(seconds):
+            raise Leaving
+
+
+def gallery_url(job: Job) -> str:
+    """Return the address of a job's page in the gallery."""
+    return f"{settings.SITE_URL}/gallery/{job.guild_id}/{job.pk}/"
+
+
+def compose(images: Sequence[Image.Image]) -> Image.Image:
+    """Return one picture of all: two columns, row by row, as the sample's grid."""
+    if len(images) == 1:
+        return images[0]
+    width, height = images[0].size
+    grid = Image.new("RGB", (2 * width, -(-len(images) // 2) * height), HIDDEN)
+    for place, image in enumerate(images):
+        grid.paste(image, (place % 2 * width, place // 2 * height))
+    return grid
+
+
+def parameters(job: Job, *, seed: int, size: tuple[int, int], model: str) -> str:
+    """Return how the picture was made, in the form that other tools read from a PNG's `parameters`."""
+    lines = [job.styled_prompt or job.prompt]
+    if job.negative_prompt:
+        lines.append(f"Negative prompt: {job.negative_prompt}")
+    facts = {
+        "Steps": job.steps,
+        "Sampler": job.sampler,
+        "CFG scale": f"{job.guidance:g}",
+        "Seed": seed,
+        "Size": f"{size[0]}x{size[1]}",
+        "Model": model.rstrip("/").rsplit("/", 1)[-1],
+    }
+    if job.strength is not None:
+        facts["Denoising strength"] = f"{job.strength:g}"
+    return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in facts.items())])
+
+
+def png(image: Image.Image, text: str) -> bytes:
+    """Return the picture as PNG, marked as made by a model."""
+    info = PngInfo()
+    info.add_itxt("parameters", text)
+    info.add_text("Software", "Sparkle")
+    info.add_itxt("XML:com.adobe.xmp", XMP)
+    out = io.BytesIO()
+    # Level 3 is three times as fast as the default and 3 % larger.
+    image.save(out, "PNG", pnginfo=info, compress_level=3)
+    return out.getvalue()
+
+
+def ladder(grid: bytes) -> Iterator[Encoded | None]:
+    """Yield the PNG in ever smaller forms, made when they are asked for; last None: no file, a link must do."""
+    yield Encoded(content=grid, suffix="png", content_type="image/png")
+    with Image.open(io.BytesIO(grid)) as opened:
+        image = opened.convert("RGB")
+    yield _webp(image)
+    yield _jpeg(image, quality=92)
+    while max(image.size) > SMALLEST_PX:
+        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
+        yield _jpeg(image, quality=85)
+    yield None
+
+
+def preview(image: Image.Image) -> File:
+    """Return a small file of an unfinished picture."""
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=70)
+    return File(name="preview.webp", content=out.getvalue(), content_type="image/webp", description="Half way there")
+
+
+def _webp(image: Image.Image) -> Encoded:
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=92, method=4, xmp=XMP.encode())
+    return Encoded(content=out.getvalue(), suffix="webp", content_type="image/webp")
+
+
+def _jpeg(image: Image.Image, *, quality: int) -> Encoded:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality, xmp=XMP.encode())
+    return Encoded(content=out.getvalue(), suffix="jpg", content_type="image/jpeg")

@@ -1,0 +1,511 @@
+"""Runs jobs, from claim to completion. The same for SQS and for Celery.
+
+One thread belongs to the engines. A desk of threads does what is not the card's work, so that encoding, uploads and
+Discord overlap with the next steps. A heart renews the leases. No transaction is open while the engine works or bytes
+travel.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connections
+
+from guilds.discord.errors import DiscordError
+from jobs import actions
+from jobs.lifecycle import Status
+from jobs.models import Job, JobEvent, JobImage
+from jobs.storage import StorageUnavailable
+
+from . import batching, pictures
+from .batching import Waiting
+from .desk import Desk
+from .engine import Engine, EngineBroken, Event, Failed, Left, Made, ModelUnavailable, Request, Stepped
+from .heart import Heart
+from .pictures import BadPicture
+from .profiles import Profiles
+from .progress import Board
+from .publisher import Blocked, Leaving, Publisher, preview
+from .safety import CheckUnavailable
+
+log = logging.getLogger(__name__)
+
+# How much of the source is repainted where nobody said.
+STRENGTH = {Job.Kind.IMG2IMG: 0.7, Job.Kind.VARIATION: 0.6, Job.Kind.UPSCALE: 0.35}
+
+
+class Outcome(enum.Enum):
+    """What became of a job here. All but GIVEN_BACK let its message be deleted."""
+
+    ENDED = "ended"
+    REQUEUED = "requeued"  # failed, and a new doorbell was rung for another try
+    NOTHING = "nothing"  # another worker has it, or it had ended before
+    GIVEN_BACK = "given_back"  # queued again as if it had not been here
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Held:
+    """A job in this worker's hands. `cancelled` and `lost` say why it must stop."""
+
+    job: Job
+    profile: str
+    since: float
+    outcome: Future[Outcome] = field(default_factory=Future)
+    request: Request | None = None
+    inside: bool = False
+    publishing: bool = False
+    failing: bool = False
+    cancelled: bool = False
+    lost: bool = False
+
+
+class Runner:
+    """Give it job ids; it answers with futures. `start` it once, `stop` it once."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: str,
+        profiles: Profiles,
+        publisher: Publisher,
+        board: Board,
+        heart: Heart,
+        desk: Desk,
+        leaving: threading.Event,
+        rings: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`leaving` is set when the worker must go; whoever waits, waits on it.
+
+        `rings`: a job that is given back gets a new doorbell, where there is no message to make visible again.
+        """
+        self._worker_id = worker_id
+        self._profiles = profiles
+        self._publisher = publisher
+        self._board = board
+        self._heart = heart
+        self._desk = desk
+        self._rings = rings
+        self._clock = clock
+        self._held: dict[int, Held] = {}
+        self._inbox: deque[Held] = deque()
+        self._waiting: list[Held] = []
+        self._changed = threading.Condition()
+        self._leaving = leaving
+        self._capacity = max((engine.room for engine in profiles), default=4.0)
+        self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+        self.broken = threading.Event()
+        self.jobs_done = 0
+
+    def start(self) -> None:
+        self._desk.start()
+        self._board.start(stop=self.cancel)
+        self._thread.start()
+        self._heart.start(self)
+
+    # -- from the outside
+
+    def run(self, job_ids: Iterable[int]) -> list[Outcome]:
+        """Run the jobs and return what became of each. Other threads may run others at the same time."""
+        futures = [self.submit(job_id) for job_id in job_ids]
+        wait(futures)
+        return [future.result() for future in futures]
+
+    def submit(self, job_id: int) -> Future[Outcome]:
+        """Claim the job and begin; the future ends when it has. Raise django.db.Error when the row is out of reach."""
+        with self._changed:
+            if (held := self._held.get(job_id)) is not None:
+                # The message came twice: both are answered alike.
+                return held.outcome
+            if self._leaving.is_set():
+                return _answered(Outcome.GIVEN_BACK)
+        job = actions.claim(job_id, worker_id=self._worker_id, now=_now())
+        if job is None:
+            return _answered(Outcome.NOTHING)
+        held = Held(job=job, profile=job.model.source or settings.MODEL_ID, since=self._clock())
+        with self._changed:
+            self._held[job_id] = held
+        log.info("job_claimed", extra={"job_id": job_id, "attempt": job.attempts, "kind": job.kind})
+        if self._leaving.is_set():
+            self._give_back(held)
+        else:
+            self._desk.put(lambda: self._guarded(held, self._prepare))
+        return held.outcome
+
+    @property
+    def holds(self) -> frozenset[int]:
+        """The ids of the jobs in hand."""
+        with self._changed:
+            return frozenset(self._held)
+
+    @property
+    def appetite(self) -> int:
+        """How many more jobs it should be given: what the card takes at once, and one prepared ahead."""
+        with self._changed:
+            making = sum(not held.publishing for held in self._held.values())
+        return 0 if self._leaving.is_set() else max(0, 1 + max(1, round(self._capacity / 4)) - making)
+
+    def cancel(self, job_id: int) -> None:
+        """Have a running job stop at its next step, since its asker wants that."""
+        self._let_go(job_id, lost=False)
+
+    def lose(self, job_id: int) -> None:
+        """Drop a job whose lease another worker or upkeep has taken."""
+        self._let_go(job_id, lost=True)
+
+    def stop(self, *, within_s: float = 8.0) -> None:
+        """Give every job back, uncounted; what is being delivered may finish. Returns within `within_s`."""
+        deadline = self._clock() + within_s
+        self._leaving.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            # A step is short; a broken card's thread is not waited for.
+            self._thread.join(max(0.0, min(within_s / 3, deadline - self._clock())))
+        for held in self._all():
+            if not held.publishing:
+                self._give_back(held)
+        self._board.stop()
+        # A third is kept for giving back what could not be delivered in time.
+        self._desk.stop(timeout_s=max(0.0, (deadline - self._clock()) * 2 / 3))
+        for held in self._all():
+            self._give_back(held)
+        self._heart.stop()
+        self._board.join(0.2)
+
+    # -- preparing, on the desk
+
+    def _prepare(self, held: Held) -> None:
+        job = held.job
+        if job.made_at is not None:
+            held.publishing = True
+            self._deliver(held, grid=None)
+            return
+        self._board.open(job)
+        try:
+            held.request = self._request(job)
+        except (BadPicture, StorageUnavailable) as error:
+            reason = error.reason if isinstance(error, BadPicture) else "source_unavailable"
+            self._fail(held, reason=reason, detail=str(error), permanent=error.permanent)
+            return
+        with self._changed:
+            self._inbox.append(held)
+            self._changed.notify_all()
+
+    def _request(self, job: Job) -> Request:
+        source, width, height = None, job.width, job.height
+        if job.kind != Job.Kind.TXT2IMG:
+            if job.source_url and job.source_job_id is None:
+                content = pictures.fetch(
+                    job.source_url, hosts=settings.DISCORD_CDN_HOSTS, insecure=settings.DISCORD_CDN_INSECURE
+                )
+            else:
+                row = JobImage.objects.filter(job_id=job.source_job_id, index=job.source_index or 0).first()
+                if row is None:
+                    raise BadPicture("source_unavailable", "it is not kept any more")
+                content = self._publisher.fetch(row.key)
+            source = pictures.decode(content)
+            if job.kind == Job.Kind.UPSCALE:
+                width, height = 2 * source.width, 2 * source.height
+            source = pictures.fitted(source, width, height)
+        return Request(
+            id=job.pk,
+            prompt=job.styled_prompt or job.prompt,
+            negative_prompt=job.negative_prompt,
+            seed=job.seed,
+            count=job.count,
+            steps=job.steps,
+            sampler=job.sampler,
+            guidance=job.guidance,
+            width=width,
+            height=height,
+            source=source,
+            strength=job.strength or STRENGTH.get(Job.Kind(job.kind), 1.0),
+            preview=job.guild.previews,
+        )
+
+    # -- making, on the engines' thread
+
+    def _serve(self) -> None:
+        try:
+            while not self._leaving.is_set():
+                self._take_in()
+                busy = [engine for engine in self._profiles if engine.load]
+                for engine in busy:
+                    self._advance(engine)
+                if not busy:
+                    with self._changed:
+                        if not (self._inbox or self._leaving.is_set()):
+                            self._changed.wait(0.25 if self._waiting else None)
+        except Exception:
+            log.exception("engine_thread_failed")
+            self._break()
+        finally:
+            if not self.broken.is_set():
+                self._profiles.close()
+            connections.close_all()
+
+    def _take_in(self) -> None:
+        with self._changed:
+            while self._inbox:
+                self._waiting.append(self._inbox.popleft())
+        for held in [held for held in self._waiting if held.cancelled or held.lost]:
+            self._waiting.remove(held)
+            self._gone(held)
+        admission = self._admission()
+        if admission.load is not None:
+            self._load(admission.load)
+            admission = self._admission()
+        joining = set(admission.join)
+        for held in [held for held in self._waiting if held.job.pk in joining]:
+            self._waiting.remove(held)
+            if held.request is not None:
+                held.inside = True
+                self._profiles[held.profile].admit(held.request)
+                if held.cancelled or held.lost:
+                    self._profiles[held.profile].cancel(held.job.pk)
+
+    def _admission(self) -> batching.Admission:
+        line = [
+            Waiting(id=held.job.pk, profile=held.profile, weight=held.request.weight, since=held.since)
+            for held in self._waiting
+            if held.request is not None
+        ]
+        return batching.admit(line, rooms=self._profiles.rooms(), now=self._clock())
+
+    def _load(self, profile: str) -> None:
+        began = self._clock()
+        try:
+            self._capacity = self._profiles.load(profile).room
+        except ModelUnavailable as error:
+            log.error("model_unavailable", extra={"model": profile, "why": str(error)})
+            for held in [held for held in self._waiting if held.profile == profile]:
+                self._waiting.remove(held)
+                self._later(held, reason="model_unavailable", detail=str(error), permanent=True)
+        else:
+            log.info("model_loaded", extra={"model": profile, "seconds": round(self._clock() - began, 2)})
+
+    def _advance(self, engine: Engine) -> None:
+        try:
+            engine.advance(self._emit)
+        except EngineBroken:
+            log.exception("engine_broken")
+            self._break()
+        except Exception:
+            # A fault of ours or of a library: these jobs get another try, on an engine loaded anew.
+            log.exception("engine_failed")
+            self._profiles.drop(engine)
+            for held in self._all():
+                if held.inside and not held.publishing:
+                    self._later(held, reason="engine_failed", permanent=False)
+
+    def _emit(self, event: Event) -> None:
+        held = self._held.get(event.id)
+        if held is None:
+            return
+        match event:
+            case Stepped():
+                shown = preview(event.preview) if event.preview is not None else None
+                self._board.report(event.id, step=event.step, total=event.total, preview=shown)
+            case Made():
+                held.publishing = True
+                self._desk.put(lambda: self._guarded(held, lambda held: self._publish(held, event)))
+            case Left():
+                self._gone(held)
+            case Failed():
+                self._later(held, reason=event.reason, detail=event.detail, permanent=event.permanent)
+
+    def _break(self) -> None:
+        """The card is dead: nothing is counted against the jobs, and the process shall be replaced."""
+        self.broken.set()
+        self._leaving.set()
+
+    # -- publishing and ends, on the desk
+
+    def _publish(self, held: Held, made: Made) -> None:
+        job = held.job
+        if held.lost or self._cancel_late(held):
+            self._gone(held)
+            return
+        for note in made.notes:
+            kind, _, tokens = note.partition(":")
+            JobEvent.objects.create(job=job, at=_now(), kind=kind, detail={"tokens": int(tokens)})
+        try:
+            kept = self._publisher.keep(job, made.images, model=held.profile)
+        except StorageUnavailable as error:
+            self._fail(held, reason="storage_unavailable", detail=str(error), permanent=False)
+            return
+        except Blocked:
+            self._fail(held, reason="output_blocked", permanent=True)
+            return
+        except CheckUnavailable:
+            self._fail(held, reason="output_unchecked", permanent=True)
+            return
+        if not actions.record_images(
+            job.pk,
+            worker_id=self._worker_id,
+            images=kept.images,
+            grid_key=kept.grid_key,
+            gpu_ms=made.gpu_ms,
+            now=_now(),
+        ):
+            job.refresh_from_db(fields=["worker_id", "made_at"])
+            if job.worker_id != self._worker_id or job.made_at is None:
+                self._gone(held)
+                return
+        self._deliver(held, grid=kept.grid)
+
+    def _cancel_late(self, held: Held) -> bool:
+        """Whether the asker's wish came with the last step: no later, for then the pictures are kept."""
+        if not held.cancelled:
+            held.cancelled = Job.objects.filter(pk=held.job.pk, cancel_requested_at__isnull=False).exists()
+        return held.cancelled
+
+    def _deliver(self, held: Held, *, grid: bytes | None) -> None:
+        job = held.job
+        # Before the final message: no edit of the processing message may come after it.
+        self._board.close(job.pk)
+        blurred = JobImage.objects.filter(job=job, blurred=True).exists()
+        if grid is None:
+            job.refresh_from_db(fields=["grid_key"])
+            grid = self._publisher.fetch(job.grid_key)
+        try:
+            delivered = self._publisher.post(job, grid, blurred=blurred)
+            via, message_id = delivered.via, delivered.message_id
+        except DiscordError as error:
+            if not error.permanent and job.attempts < settings.SPARKLE_MAX_ATTEMPTS:
+                self._fail(held, reason="discord_unavailable", detail=str(error), permanent=False)
+                return
+            # The pictures are safe; that Discord would not have them must not cost them.
+            log.error("not_posted", extra={"job_id": job.pk, "status": error.status, "code": error.code})
+            via, message_id = Job.Via.GALLERY, None
+        ours = actions.complete(job.pk, worker_id=self._worker_id, delivered_via=via, message_id=message_id, now=_now())
+        self.jobs_done += ours
+        log.info(
+            "job_completed" if ours else "job_lost",
+            extra={"job_id": job.pk, "via": via, "seconds": round(self._clock() - held.since, 2)},
+        )
+        self._end(held, Outcome.ENDED if ours else Outcome.NOTHING)
+
+    def _later(self, held: Held, *, reason: str, detail: str = "", permanent: bool) -> None:
+        """Fail on the desk: the engines' thread does not wait for Discord."""
+        held.publishing = held.failing = True
+        self._desk.put(
+            lambda: self._guarded(
+                held, lambda held: self._fail(held, reason=reason, detail=detail, permanent=permanent)
+            )
+        )
+
+    def _fail(self, held: Held, *, reason: str, detail: str = "", permanent: bool) -> None:
+        job = held.job
+        self._board.close(job.pk)
+        status = actions.fail(
+            job.pk, worker_id=self._worker_id, reason=reason, detail=detail[:500], permanent=permanent, now=_now()
+        )
+        log.warning("job_failed", extra={"job_id": job.pk, "reason": reason, "status": str(status)})
+        if status == Status.FAILED:
+            self._tell_end(job)
+        outcomes = {Status.FAILED: Outcome.ENDED, Status.QUEUED: Outcome.REQUEUED}
+        self._end(held, Outcome.NOTHING if status is None else outcomes[status])
+
+    def _gone(self, held: Held) -> None:
+        """A cancelled job ends here; a lost one, or one whose cancelling was lost too, is someone else's."""
+        held.publishing = True
+        self._desk.put(lambda: self._guarded(held, self._finish_cancel))
+
+    def _finish_cancel(self, held: Held) -> None:
+        self._board.close(held.job.pk)
+        if not held.lost and actions.finish_cancel(held.job.pk, worker_id=self._worker_id, now=_now()):
+            log.info("job_cancelled", extra={"job_id": held.job.pk})
+            self._tell_end(held.job)
+            self._end(held, Outcome.ENDED)
+        else:
+            self._end(held, Outcome.NOTHING)
+
+    def _tell_end(self, job: Job) -> None:
+        job.refresh_from_db()
+        try:
+            delivered = self._publisher.tell_end(job)
+        except DiscordError as error:
+            # Upkeep tells what was not told here.
+            log.info("end_not_told", extra={"job_id": job.pk, "status": error.status, "code": error.code})
+        else:
+            actions.announced(job.pk, via=delivered.via, message_id=delivered.message_id, now=_now())
+
+    def _guarded(self, held: Held, task: Callable[[Held], None]) -> None:
+        """Do one task of the job; whatever goes wrong, its future ends and its row is not left running by us."""
+        try:
+            task(held)
+        except Leaving:
+            self._give_back(held)
+        except DatabaseError as error:
+            log.warning("database_away", extra={"job_id": held.job.pk, "error": type(error).__name__})
+            self._retry(held, task)
+        except StorageUnavailable as error:
+            self._later(held, reason="storage_unavailable", detail=str(error), permanent=False)
+        except Exception as error:
+            log.exception("job_task_failed", extra={"job_id": held.job.pk})
+            if held.failing:
+                # Even failing failed: the lease runs out, and upkeep takes the job back.
+                self._end(held, Outcome.NOTHING)
+            else:
+                self._later(held, reason="failed", detail=type(error).__name__, permanent=False)
+
+    def _retry(self, held: Held, task: Callable[[Held], None]) -> None:
+        """The database was away: every step of a task may be done twice, so do it again in a while."""
+        if self._leaving.wait(1.0):
+            self._give_back(held)
+        else:
+            self._desk.put(lambda: self._guarded(held, task))
+
+    def _give_back(self, held: Held) -> None:
+        job_id = held.job.pk
+        close_old_connections()
+        try:
+            given = actions.give_back(job_id, worker_id=self._worker_id, now=_now(), ring=self._rings)
+        except DatabaseError as error:
+            # The lease runs out by itself.
+            log.warning("not_given_back", extra={"job_id": job_id, "error": type(error).__name__})
+            given = True
+        log.info("job_given_back", extra={"job_id": job_id, "ours": given})
+        self._end(held, Outcome.GIVEN_BACK if given else Outcome.NOTHING)
+
+    def _end(self, held: Held, outcome: Outcome) -> None:
+        with self._changed:
+            self._held.pop(held.job.pk, None)
+        if not held.outcome.done():
+            held.outcome.set_result(outcome)
+
+    def _let_go(self, job_id: int, *, lost: bool) -> None:
+        held = self._held.get(job_id)
+        if held is None or held.cancelled or held.lost:
+            return
+        held.cancelled, held.lost = not lost, lost
+        for engine in self._profiles:
+            engine.cancel(job_id)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _all(self) -> list[Held]:
+        with self._changed:
+            return list(self._held.values())
+
+
+def _answered(outcome: Outcome) -> Future[Outcome]:
+    future: Future[Outcome] = Future()
+    future.set_result(outcome)
+    return future
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

