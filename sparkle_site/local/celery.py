@@ -23,6 +23,7 @@ app.conf.update(
     task_ignore_result=True,
     task_default_queue="sparkle",
     worker_enable_remote_control=False,
+    worker_prefetch_multiplier=1,
     # Django's LOGGING writes one JSON event a line; Celery's own format would hide it.
     worker_hijack_root_logger=False,
     beat_schedule={"upkeep": {"task": "sparkle_site.local.tasks.upkeep", "schedule": 60.0}},

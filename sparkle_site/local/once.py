@@ -40,7 +40,7 @@ def make(options: argparse.Namespace, *, check: Callable[[], None]) -> int:
 
     started = time.monotonic()
     member = _member(options.guild)
-    channel = member.guild.channels.first()
+    channel = member.guild.channels.all()[0]
     wish = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
     try:
         outcome = interact.use_command(
