@@ -11,7 +11,7 @@ FOLDER = settings.LOCAL_DIR / "celery"
 MESSAGES = FOLDER / "messages"
 MESSAGES.mkdir(parents=True, exist_ok=True)
 
-app = Celery("sparkle", broker="filesystem://", include=["sparkle_site.local.tasks"])
+app = Celery("sparkle", broker="filesystem://localhost", include=["sparkle_site.local.tasks"])
 app.conf.update(
     broker_transport_options={
         "data_folder_in": str(MESSAGES),
