@@ -48,7 +48,7 @@ def main() -> int:
         django.setup()
         from django.conf import settings
     except ImproperlyConfigured as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 2
     watch.stage("django")
 

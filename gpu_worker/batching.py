@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 MAX_OVERTAKEN_S = 10.0
 
@@ -70,7 +71,7 @@ def slices(rows: int, *, largest: int) -> tuple[slice, ...]:
         return ()
     runs = -(-rows // largest)
     edges = [rows * run // runs for run in range(runs + 1)]
-    return tuple(slice(start, end) for start, end in zip(edges, edges[1:], strict=False))
+    return tuple(slice(start, end) for start, end in pairwise(edges))
 
 
 def bucket(rows: int, *, largest: int) -> int:

@@ -1,4 +1,4 @@
-"""Loads any diffusers text-to-image pipeline on the device at hand, tuned for it, and chooses the engine that serves it."""
+"""Loads a Stable Diffusion pipeline on the device at hand, tuned for it, into the engine that serves it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _pipeline(source: str, dtype: torch.dtype) -> Any:
 def _measured(pipe: Any) -> tuple[int, float]:
     """Return how many rows the card's memory bears in one call, and the pictures at which it is busy enough.
 
-    Beyond that point more company makes everyone slower and nobody sooner done, so the line is the better place to wait.
+    Beyond that point company makes everyone slower and nobody sooner done: the line is the better place to wait.
     """
     rows_of = _sample_call(pipe)
     rows_of(2)

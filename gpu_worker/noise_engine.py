@@ -1,4 +1,4 @@
-"""An engine without a model: coloured noise from the seed, in milliseconds. For chaos runs and benchmarks of the rest."""
+"""An engine without a model: coloured noise from the seed, in milliseconds. For chaos runs and benchmarks."""
 
 from __future__ import annotations
 

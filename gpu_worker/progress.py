@@ -1,4 +1,4 @@
-"""The processing message: edited as often as Discord bears, with the newest step only, never after the final message."""
+"""The processing message: edited as often as Discord bears, with the newest step, never after the final message."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CACHED = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedding:
-    """`tokens` (1, chunks * length, width); `pooled` (1, width) where the model wants one; `cut` tokens were left out."""
+    """`tokens` (1, chunks * length, width), `pooled` (1, width) where it is wanted; `cut` tokens were left out."""
 
     tokens: torch.Tensor
     pooled: torch.Tensor | None

@@ -113,30 +113,26 @@ class Publisher:
     def post(self, job: Job, grid: bytes, *, blurred: bool) -> Delivered:
         """Deliver the completed message with the largest form of the grid that Discord takes.
 
-        Discord's outages are waited out; raise Unavailable or CircuitOpen when they last, Leaving when there is no time.
+        Outages are waited out; raise Unavailable or CircuitOpen when they last, Leaving when there is no time.
         """
         limit = job.attachment_size_limit
         for encoded in ladder(grid):
             if encoded is not None and len(encoded.content) > limit:
                 continue
-            files, link = (), gallery_url(job)
-            if encoded is not None:
-                name = f"sparkle-{job.pk}.{encoded.suffix}"
-                files = (
-                    File(
-                        name=name,
-                        content=encoded.content,
-                        content_type=encoded.content_type,
-                        description=job.prompt,
-                        spoiler=job.spoiler or blurred,
-                    ),
-                )
-                link = None
+            if encoded is None:
+                return self._deliver(job, messages.completed(job, (), link=gallery_url(job)))
+            file = File(
+                name=f"sparkle-{job.pk}.{encoded.suffix}",
+                content=encoded.content,
+                content_type=encoded.content_type,
+                description=job.prompt,
+                spoiler=job.spoiler or blurred,
+            )
             try:
-                return self._deliver(job, messages.completed(job, files, link=link))
+                return self._deliver(job, messages.completed(job, (file,)))
             except TooLarge:
                 # The limit was another one than the interaction said.
-                limit = min(limit, len(encoded.content) - 1) if encoded is not None else limit
+                limit = min(limit, len(encoded.content) - 1)
         raise AssertionError("the last rung holds no file, so it cannot be too large")
 
     def tell_end(self, job: Job) -> Delivered:

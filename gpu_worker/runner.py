@@ -210,7 +210,9 @@ class Runner:
                     job.source_url, hosts=settings.DISCORD_CDN_HOSTS, insecure=settings.DISCORD_CDN_INSECURE
                 )
             else:
-                row = JobImage.objects.filter(job_id=job.source_job_id, index=job.source_index or 0).first()
+                row = None
+                if job.source_job_id is not None:
+                    row = JobImage.objects.filter(job_id=job.source_job_id, index=job.source_index or 0).first()
                 if row is None:
                     raise BadPicture("source_unavailable", "it is not kept any more")
                 content = self._publisher.fetch(row.key)

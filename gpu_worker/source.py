@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -128,15 +129,16 @@ class SqsSource:
             with self._lock:
                 self._in_hand[receipt] = job_id
             taken.append(receipt)
-            future.add_done_callback(lambda done, receipt=receipt: self._ended(receipt, done.result()))
+            future.add_done_callback(partial(self._ended, receipt))
         with self._lock:
             taken = [receipt for receipt in taken if receipt in self._in_hand]
         self._extend(taken)
 
     # -- afterwards
 
-    def _ended(self, receipt: str, outcome: Outcome) -> None:
+    def _ended(self, receipt: str, done: Future[Outcome]) -> None:
         """Called once a message, in the thread that ended its job."""
+        outcome = done.result()
         with self._lock:
             self._in_hand.pop(receipt, None)
         self._freed.set()

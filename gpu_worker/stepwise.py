@@ -32,7 +32,7 @@ PREVIEW_PX = 256
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Running:
-    """A request inside the batch. `latents` (count, channels, height, width) in float32, as its scheduler scales them."""
+    """A request inside the batch. `latents` (count, channels, height, width), float32, as its scheduler scales them."""
 
     request: Request
     scheduler: Any
@@ -222,15 +222,17 @@ class StepwiseEngine:
         noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(self._device)
         if request.source is None:
             return noise * scheduler.init_noise_sigma
+        source = request.source
+        if source.size != (request.width, request.height):
+            source = source.resize((request.width, request.height), Image.Resampling.LANCZOS)
         begin = timesteps[:1].repeat(request.count)
-        latents: torch.Tensor = scheduler.add_noise(self._encode(request).expand_as(noise), noise, begin)
+        latents: torch.Tensor = scheduler.add_noise(self._encode(source).expand_as(noise), noise, begin)
         return latents
 
-    def _encode(self, request: Request) -> torch.Tensor:
-        """Return the source picture as latents, in float32."""
-        assert request.source is not None
+    def _encode(self, source: Image.Image) -> torch.Tensor:
+        """Return the picture as latents (1, channels, height, width), in float32."""
         vae = self._pipe.vae
-        picture = request.source.convert("RGB").resize((request.width, request.height), Image.Resampling.LANCZOS)
+        picture = source.convert("RGB")
         pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].to(self._device, vae.dtype)
         out = vae.encode(pixels / 127.5 - 1)
         latents = out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latents

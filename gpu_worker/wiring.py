@@ -55,7 +55,7 @@ def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
 
 
 def build(*, rings: bool, profiles: Profiles | None = None, startup: Callable[[], dict[str, float]] = dict) -> Runner:
-    """Return a runner, not yet started. `rings` as in Runner; `startup` tells the seconds of each stage of the start."""
+    """Return a runner, not yet started. `rings` as in Runner; `startup` tells the seconds by stage of the start."""
     name = worker_id()
     if profiles is None:
         load, free = engine_loader()

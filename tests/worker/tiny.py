@@ -11,7 +11,7 @@ SIZE = 64
 
 @functools.lru_cache(maxsize=1)
 def folder() -> Path:
-    """Return the folder of the pipeline, made once a process: 12 latent channels of scale 8, as unlike 4 and 64 as can be."""
+    """Return the folder of the pipeline, made once a process. Its latents have 12 channels, not 4."""
     import torch
     from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer

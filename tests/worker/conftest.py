@@ -1,0 +1,152 @@
+"""A worker on its real edges: PostgreSQL, files, and the Discord simulator over HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gpu_worker.desk import Desk
+from gpu_worker.engine import Engine
+from gpu_worker.heart import Heart
+from gpu_worker.noise_engine import NoiseEngine
+from gpu_worker.profiles import Profiles
+from gpu_worker.progress import Board
+from gpu_worker.protection import Protection
+from gpu_worker.publisher import Publisher
+from gpu_worker.runner import Runner
+
+GUILD, CHANNEL, BOT_OWNER = 1_300_000_000_000_000_001, 1_300_000_000_000_000_002, 1_300_000_000_000_000_003
+_snowflakes = itertools.count(1_310_000_000_000_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A channel of the simulator with one member in it."""
+
+    guild: Any
+    channel: Any
+    user: Any
+
+    def ask(self, *, token_age_s: float = 10.0, **fields: Any) -> Any:
+        """Ask as a member does: the simulator knows the interaction and shows "Submitted"; the job is queued."""
+        from jobs.actions import Accepted, Ask, submit
+        from jobs.models import Job
+        from sparkle_site.local.simulator import snowflake, state
+        from sparkle_site.local.simulator.models import SimInteraction, SimMessage
+
+        asked_at = datetime.now(UTC) - timedelta(seconds=token_age_s)
+        interaction = SimInteraction.objects.create(
+            pk=next(_snowflakes),
+            token=secrets.token_urlsafe(60),
+            type=2,
+            name="sparkle",
+            application_id=_application_id(),
+            channel=self.channel,
+            user=self.user,
+            created_at=asked_at,
+            acked_at=asked_at,
+            callback_type=4,
+        )
+        original = SimMessage.objects.create(
+            pk=snowflake.make(asked_at) + interaction.pk % 1000,
+            channel=self.channel,
+            author=state.bot(),
+            interaction=interaction,
+            content="Submitted to Sparkle",
+        )
+        SimInteraction.objects.filter(pk=interaction.pk).update(original=original)
+        defaults: dict[str, Any] = {"prompt": "a red circle", "steps": 4, "width": 512, "height": 512, "seed": 7}
+        accepted = submit(
+            Ask(
+                interaction_id=interaction.pk,
+                application_id=_application_id(),
+                token=interaction.token,
+                guild_id=self.guild.pk,
+                channel_id=self.channel.pk,
+                user_id=self.user.pk,
+                **(defaults | fields),
+            ),
+            now=asked_at,
+        )
+        assert isinstance(accepted, Accepted), accepted
+        return Job.objects.get(pk=accepted.job.pk)
+
+    def original(self, job: Any) -> Any:
+        """The message that the member sees in answer to the command."""
+        from sparkle_site.local.simulator.models import SimMessage
+
+        return SimMessage.objects.get(interaction_id=job.interaction_id)
+
+    def others(self) -> list[Any]:
+        """Every message of the simulator that is no answer to a command: posts and direct messages."""
+        from sparkle_site.local.simulator.models import SimMessage
+
+        return list(SimMessage.objects.filter(interaction=None))
+
+
+def _application_id() -> int:
+    from django.conf import settings
+
+    return int(settings.DISCORD_APPLICATION_ID)
+
+
+@pytest.fixture
+def place(transactional_db: None, live_server: Any, settings: Any, tmp_path: Any) -> Place:
+    from guilds.models import Guild
+    from sparkle_site.local.simulator.models import SimChannel, SimGuild, SimUser
+
+    settings.DISCORD_API_BASE = f"{live_server.url}/simulator/api/v10"
+    settings.SPARKLE_LEASE_SECONDS = 10
+    settings.STORAGES = settings.STORAGES | {
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path / "media"), "base_url": "/media/"},
+        }
+    }
+    user = SimUser.objects.create(pk=next(_snowflakes), username="ada", global_name="Ada")
+    sim_guild = SimGuild.objects.create(pk=GUILD, name="Pixel Garden", owner=user)
+    channel = SimChannel.objects.create(pk=CHANNEL, guild=sim_guild, name="sparkle")
+    return Place(guild=Guild.objects.create(pk=GUILD, name="Pixel Garden"), channel=channel, user=user)
+
+
+RunnerMaker = Callable[..., Any]
+
+
+@contextmanager
+def running(
+    load: Callable[[str], Engine] = lambda source: NoiseEngine(source, step_s=0.005),
+    *,
+    name: str = "worker-1",
+    rings: bool = False,
+    interval_s: float = 0.05,
+    **publisher: Any,
+) -> Iterator[Runner]:
+    """A started worker with quick habits; it has left, with all its threads, at the end."""
+    from guilds.discord import client as discord
+
+    client = discord.from_settings(timeout_s=5)
+    leaving = threading.Event()
+    runner = Runner(
+        worker_id=name,
+        profiles=Profiles(load, free=lambda: None, most=2),
+        publisher=Publisher(client=client, pause=leaving.wait, **publisher),
+        board=Board(client=client, worker_id=name, interval_s=interval_s),
+        heart=Heart(worker_id=name, protection=Protection(agent_uri=""), beat_s=0.1),
+        desk=Desk(threads=3),
+        leaving=leaving,
+        rings=rings,
+    )
+    runner.start()
+    try:
+        yield runner
+    finally:
+        runner.stop(within_s=6)
+        client.close()
