@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
-from .base import BASE_DIR
-
-# Whatever a run writes: database, messages, pictures, logs.
-LOCAL_DIR = Path(os.environ.get("SPARKLE_LOCAL_DIR") or BASE_DIR / ".local")
+# Whatever a run writes: database, messages, pictures, logs. Not from `base`: it reads the environment when imported,
+# which is only filled in below.
+LOCAL_DIR = Path(os.environ.get("SPARKLE_LOCAL_DIR") or Path(__file__).resolve().parents[2] / ".local")
 
 os.environ.setdefault("DJANGO_SECRET_KEY", "local-development-only-" + "x" * 30)
 os.environ.setdefault("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/sparkle")
@@ -23,7 +22,7 @@ os.environ.setdefault("SITE_URL", "http://127.0.0.1:8000")
 os.environ.setdefault("DISCORD_API_BASE", os.environ["SITE_URL"] + "/simulator/api/v10")
 
 from .web import *  # noqa: E402, F403
-from .web import INSTALLED_APPS, SITE_URL, STORAGES, env  # noqa: E402
+from .web import CONTENT_SECURITY_POLICY, INSTALLED_APPS, SITE_URL, STORAGES, env  # noqa: E402
 
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
@@ -41,8 +40,12 @@ STORAGES = STORAGES | {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {"location": str(LOCAL_DIR / "media"), "base_url": "/media/"},
-    }
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# The simulator's pages are another application; they keep a policy of their own.
+CONTENT_SECURITY_POLICY = CONTENT_SECURITY_POLICY | {"EXCLUDE_URL_PREFIXES": ["/simulator/"]}
+OPERATORS_NEED_2FA = env.bool("OPERATORS_NEED_2FA", default=False)
 # The simulator serves attachments itself, without TLS.
 DISCORD_CDN_HOSTS = ["127.0.0.1", "localhost"]
 DISCORD_CDN_INSECURE = True
