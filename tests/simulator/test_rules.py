@@ -325,7 +325,7 @@ def command(*options: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
         command({"type": 3, "name": "a", "description": "d", "max_length": 6001}),
         command({"type": 4, "name": "a", "description": "d", "max_value": 2**53}),
         command(*[{"type": 3, "name": f"o{n}", "description": "d"} for n in range(26)]),
-        command(default_member_permissions=32),
+        command(default_member_permissions="manage"),
     ],
 )
 def test_commands_follow_the_rules_of_registration(body: list[Any]) -> None:

@@ -15,7 +15,7 @@ from .models import SimCommandSet
 
 CREATES_A_DAY = 200
 DAILY_CREATES_SPENT = rules.Refused(
-    status=429, code=30034, message="Max number of daily application command creates has been reached (200)"
+    status=400, code=30034, message="Max number of daily application command creates has been reached (200)"
 )
 
 
@@ -58,7 +58,10 @@ def _kept(command: Mapping[str, Any], known: str | None, *, guild_id: int | None
         "application_id": str(settings.DISCORD_APPLICATION_ID),
         "version": str(snowflake.make(now)),
     }
-    return defaults | dict(command) | fixed | ({"guild_id": str(guild_id)} if guild_id else {})
+    kept = defaults | dict(command) | fixed | ({"guild_id": str(guild_id)} if guild_id else {})
+    if kept["default_member_permissions"] is not None:
+        kept["default_member_permissions"] = str(kept["default_member_permissions"])
+    return kept
 
 
 def registered(guild_id: int | None) -> list[dict[str, Any]]:

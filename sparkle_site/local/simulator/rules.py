@@ -536,8 +536,9 @@ def check_commands(body: Any) -> Refused | None:
         elif command.get("description"):
             form.add((n, "description"), "APPLICATION_COMMAND_DESCRIPTION_NOT_ALLOWED", "Not for this type of command")
         rights = command.get("default_member_permissions")
-        if rights is not None and not (isinstance(rights, str) and rights.isdigit()):
-            form.add((n, "default_member_permissions"), "BITFIELD_TYPE_CONVERT", "A bit set in a string")
+        if rights is not None and not (isinstance(rights, int) or (isinstance(rights, str) and rights.isdigit())):
+            # The prose says a bit set in a string, the schema an integer; Discord takes both and returns a string.
+            form.add((n, "default_member_permissions"), "BITFIELD_TYPE_CONVERT", "A set of permission bits")
         _check_options(command.get("options") or [], form, (n, "options"))
     for kind, most in ((1, 100), (2, 15), (3, 15)):
         names = by_type.get(kind, [])
