@@ -13,6 +13,7 @@ from .ingress import Answer, Signed
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answer Discord. Never raises: what nobody planned is logged under a reference that the member is shown."""
+    started = time.monotonic()
     signed: Signed | None = None
     try:
         request = ingress.read(event)
@@ -22,7 +23,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
         signed = decided
         from . import router
 
-        return ingress.write(router.respond(signed, started=time.monotonic()))
+        return ingress.write(router.respond(signed, started=started))
     except Exception as error:
         from . import failure
 

@@ -51,8 +51,12 @@ def processing(job: Job, *, step: int, total: int, preview: File | None = None) 
 
 def _open_message(job: Job, lines: list[str], files: tuple[File, ...] = ()) -> Message:
     lines.append(code_block(job.prompt, limit=_BLOCK))
-    cancel = button(pack("cancel", job.pk), t(job.locale, "button.cancel"))
-    return Message(content="\n".join(lines), components=(row(cancel),), files=files, ephemeral=job.ephemeral)
+    return Message(content="\n".join(lines), components=cancel_button(job), files=files, ephemeral=job.ephemeral)
+
+
+def cancel_button(job: Job) -> tuple[dict[str, Any], ...]:
+    """What a job that has not ended can be told."""
+    return (row(button(pack("cancel", job.pk), t(job.locale, "button.cancel"))),)
 
 
 def stopping(job: Job) -> Message:
@@ -113,7 +117,7 @@ def details(job: Job) -> dict[str, Any]:
     }
 
 
-def result_buttons(job: Job) -> tuple[dict[str, Any], ...]:
+def result_buttons(job: Job, *, delete: bool = True) -> tuple[dict[str, Any], ...]:
     """Vary and enlarge each picture, make it again, edit, delete, report."""
     locale, pk = job.locale, job.pk
     numbers = range(min(job.count, 4))
@@ -122,14 +126,13 @@ def result_buttons(job: Job) -> tuple[dict[str, Any], ...]:
         rows.append(
             row(*(button(pack("enlarge", pk, n), t(locale, "button.enlarge", n=n + 1), emoji="🔍") for n in numbers))
         )
-    rows.append(
-        row(
-            button(pack("reroll", pk), t(locale, "button.reroll"), style=1, emoji="🔄"),
-            button(pack("edit", pk), t(locale, "button.edit"), emoji="📝"),
-            button(pack("delete", pk), t(locale, "button.delete"), emoji="🗑️"),
-            button(pack("report", pk), t(locale, "button.report"), emoji="🚩"),
-        )
-    )
+    last = [
+        button(pack("reroll", pk), t(locale, "button.reroll"), style=1, emoji="🔄"),
+        button(pack("edit", pk), t(locale, "button.edit"), emoji="📝"),
+    ]
+    if delete:
+        last.append(button(pack("delete", pk), t(locale, "button.delete"), emoji="🗑️"))
+    rows.append(row(*last, button(pack("report", pk), t(locale, "button.report"), emoji="🚩")))
     return tuple(rows)
 
 

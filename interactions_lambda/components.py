@@ -1,0 +1,156 @@
+"""Buttons. Each carries its job's id, so it works after any restart; what it asks for obeys quotas as any request."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from guilds.discord import custom_id, wire
+from guilds.discord.custom_id import pack
+from guilds.discord.text import t
+from guilds.discord.wire import Message, TextInput
+from jobs import actions, messages, pictures, queries
+from jobs.lifecycle import ENDED, Status
+from jobs.models import Job
+
+from . import asking, commands, replies
+from .interaction import Interaction
+
+VARIATION_STRENGTH = 0.6
+ENLARGE_STRENGTH = 0.35
+
+
+def press(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
+    """Answer a pressed button whose custom id is one of ours."""
+    action = custom_id.parse(interaction.data.get("custom_id"))
+    assert action is not None  # noqa: S101  # the router checked it
+    guild_id = interaction.guild_id or 0
+    if action.name in ("older", "newer"):
+        return _turn(interaction, action.name, action.job_id)
+    # Only of this server: a message forwarded elsewhere has no power over it.
+    job = queries.find(guild_id, action.job_id)
+    if job is None or not job.prompt:
+        return replies.say(asking.language(interaction), "refusal.job_gone")
+    index = action.index or 0
+    if action.name == "reroll":
+        return asking.answer(interaction, now=now, started=started, **again(job) | {"seed": None})
+    if action.name == "vary" and index < job.count:
+        return asking.answer(
+            interaction, now=now, started=started, **_from_picture(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH)
+        )
+    if action.name == "enlarge" and index < job.count:
+        return _enlarge(interaction, job, index, now=now, started=started)
+    if action.name == "edit":
+        return _edit(interaction, job)
+    if action.name == "cancel":
+        return _cancel(interaction, job, now)
+    if action.name == "delete":
+        return _delete(interaction, job, now)
+    if action.name == "report":
+        pictures.report(job, by=interaction.user_id, now=now)
+        return replies.say(asking.language(interaction), "done.reported")
+    return replies.say(asking.language(interaction), "refusal.unknown_interaction")
+
+
+def again(job: Job) -> dict[str, Any]:
+    """Return the wish (fields of jobs.actions.Ask) that would make the same pictures once more."""
+    return {
+        "prompt": job.prompt,
+        "negative_prompt": job.negative_prompt,
+        "seed": job.seed,
+        "steps": job.steps,
+        "sampler": job.sampler,
+        "width": job.width,
+        "height": job.height,
+        "guidance": job.guidance,
+        "count": job.count,
+        "style": job.style or None,
+        "model": job.model.slug,
+        "kind": job.kind,
+        "source_job_id": job.source_job_id,
+        "source_index": job.source_index,
+        "source_url": job.source_url,
+        "strength": job.strength,
+    }
+
+
+def _from_picture(job: Job, index: int, kind: str, strength: float) -> dict[str, Any]:
+    return again(job) | {
+        "kind": kind,
+        "source_job_id": job.pk,
+        "source_index": index,
+        "source_url": "",
+        "strength": strength,
+        "seed": None,
+    }
+
+
+def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, started: float) -> dict[str, Any]:
+    width, height = job.width * 2, job.height * 2
+    if max(width, height) > messages.MAX_SIDE:
+        return replies.say(asking.language(interaction), "refusal.largest_already", limit=messages.MAX_SIDE)
+    wish = _from_picture(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTH) | {
+        "width": width,
+        "height": height,
+        "count": 1,
+        # The picture's own seed, so that what is added suits it.
+        "seed": job.seed + index,
+    }
+    return asking.answer(interaction, now=now, started=started, **wish)
+
+
+def _edit(interaction: Interaction, job: Job) -> dict[str, Any]:
+    locale = asking.language(interaction)
+    return wire.modal(
+        pack("edit", job.pk),
+        t(locale, "modal.edit"),
+        (
+            TextInput(
+                custom_id="prompt",
+                label=t(locale, "option.prompt.description"),
+                value=job.prompt,
+                long=True,
+                required=True,
+            ),
+            TextInput(
+                custom_id="negative_prompt",
+                label=t(locale, "option.negative_prompt.description"),
+                value=job.negative_prompt,
+                long=True,
+            ),
+            TextInput(custom_id="seed", label=t(locale, "field.seed"), value=str(job.seed), max_length=12),
+            TextInput(custom_id="steps", label=t(locale, "field.steps"), value=str(job.steps), max_length=5),
+        ),
+    )
+
+
+def _cancel(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]:
+    own = job.user_id == interaction.user_id
+    if not own and not interaction.may_moderate:
+        return replies.say(asking.language(interaction), "refusal.not_yours")
+    reason = "cancelled_by_member" if own else "cancelled_by_moderator"
+    if not actions.cancel(job.pk, by=interaction.user_id, reason=reason, now=now):
+        return replies.say(asking.language(interaction), "refusal.already_ended")
+    job.refresh_from_db(fields=["status", "reason"])
+    if job.status != Status.CANCELLED:
+        return wire.update(messages.stopping(job))
+    # The answer to this press is the final message.
+    actions.announced(job.pk, via=Job.Via.ORIGINAL, message_id=None, now=now)
+    return wire.update(messages.ended(job))
+
+
+def _delete(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]:
+    locale = asking.language(interaction)
+    if job.user_id != interaction.user_id and not interaction.may_moderate:
+        return replies.say(locale, "refusal.not_yours")
+    if job.status not in ENDED:
+        return replies.say(locale, "refusal.other")
+    pictures.hide(job, by=interaction.user_id, now=now)
+    # An update without attachments takes the pictures off the message.
+    return wire.update(Message(content=t(locale, "done.deleted", mention=f"<@{interaction.user_id}>")))
+
+
+def _turn(interaction: Interaction, direction: str, job_id: int) -> dict[str, Any]:
+    bound = {"before": job_id} if direction == "older" else {"after": job_id}
+    page = queries.history(interaction.guild_id or 0, interaction.user_id, **bound)
+    return wire.update(replies.history(asking.language(interaction), page, url_of=commands.grid_url))

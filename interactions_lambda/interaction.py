@@ -1,0 +1,215 @@
+"""A signed payload as a value. Pure; fields of the wrong kind count as absent, so that no payload can break us.
+
+docs: interactions/receiving-and-responding, "Interaction Structure".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from guilds.discord import text
+
+COMMAND = 2
+COMPONENT = 3
+AUTOCOMPLETE = 4
+MODAL = 5
+
+SLASH = 1
+ON_MESSAGE = 3
+
+MANAGE_GUILD = 1 << 5
+MANAGE_MESSAGES = 1 << 13
+ADMINISTRATOR = 1 << 3
+
+_MAX_SNOWFLAKE = 2**63 - 1
+_DEFAULT_SIZE_LIMIT = 10 * 1024 * 1024
+_MAX_SIZE_LIMIT = 2**31 - 1
+
+
+class Malformed(Exception):
+    """The payload lacks what every interaction has."""
+
+
+class WrongType(Exception):
+    """An option's value is not of the kind that the command declares. `args[0]` is the option's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """What Discord says happened. `guild_id` is None in a DM, `app_permissions` None where Discord left it out."""
+
+    id: int
+    application_id: int
+    type: int
+    token: str = field(repr=False)
+    guild_id: int | None
+    channel_id: int
+    channel_nsfw: bool
+    user_id: int
+    member_name: str = field(repr=False)
+    role_ids: frozenset[int]
+    permissions: int
+    app_permissions: int | None
+    locale: str
+    attachment_size_limit: int
+    data: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def may_moderate(self) -> bool:
+        """Whether the member may remove other members' messages here, or manage the server."""
+        return bool(self.permissions & (MANAGE_MESSAGES | MANAGE_GUILD | ADMINISTRATOR))
+
+    @property
+    def may_manage(self) -> bool:
+        """Whether the member may manage the server."""
+        return bool(self.permissions & (MANAGE_GUILD | ADMINISTRATOR))
+
+
+def parse(payload: Mapping[str, Any]) -> Interaction:
+    """Return the payload as an Interaction. Raise Malformed where id, type, token or the user is missing."""
+    kind = payload.get("type")
+    interaction_id = snowflake(payload.get("id"))
+    token = payload.get("token")
+    member = _mapping(payload.get("member"))
+    user = _mapping(member.get("user")) or _mapping(payload.get("user"))
+    user_id = snowflake(user.get("id"))
+    if type(kind) is not int or interaction_id is None or not isinstance(token, str) or user_id is None:
+        raise Malformed
+    channel = _mapping(payload.get("channel"))
+    roles = member.get("roles")
+    names = (member.get("nick"), user.get("global_name"), user.get("username"))
+    # Only with a member is it a guild where that member's roles and permissions are known.
+    guild_id = snowflake(payload.get("guild_id")) if member else None
+    size_limit = payload.get("attachment_size_limit")
+    return Interaction(
+        id=interaction_id,
+        application_id=snowflake(payload.get("application_id")) or 0,
+        type=kind,
+        token=clean(token),
+        guild_id=guild_id,
+        channel_id=snowflake(payload.get("channel_id")) or snowflake(channel.get("id")) or 0,
+        channel_nsfw=channel.get("nsfw") is True,
+        user_id=user_id,
+        member_name=next((clean(name) for name in names if isinstance(name, str) and name), ""),
+        role_ids=frozenset(role for each in roles if (role := snowflake(each)) is not None)
+        if isinstance(roles, list)
+        else frozenset(),
+        permissions=_bits(member.get("permissions")) or 0,
+        app_permissions=_bits(payload.get("app_permissions")),
+        locale=text.best(payload.get("locale")),
+        attachment_size_limit=size_limit
+        if type(size_limit) is int and 0 < size_limit <= _MAX_SIZE_LIMIT
+        else _DEFAULT_SIZE_LIMIT,
+        data=_mapping(payload.get("data")),
+    )
+
+
+def snowflake(value: object) -> int | None:
+    """Return Discord's id as an integer, None for anything else. Never through a float, which would round it."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MAX_SNOWFLAKE else None
+
+
+def clean(value: str) -> str:
+    """Return `value` without what PostgreSQL cannot keep and UTF-8 cannot write: NUL and lone surrogates."""
+    return value.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _bits(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 30:
+        return int(value)
+    return value if type(value) is int and value >= 0 else None
+
+
+def name(data: Mapping[str, Any]) -> str:
+    """Return the name of the command, "" where there is none."""
+    found = data.get("name")
+    return found if isinstance(found, str) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """A command's options by name, read by the kind that is wanted."""
+
+    values: Mapping[str, Any]
+    focused: str | None = None
+
+    def text(self, option: str) -> str | None:
+        """Return a string option, None where nothing was said. Raise WrongType."""
+        value = self.values.get(option)
+        if value is not None and not isinstance(value, str):
+            raise WrongType(option)
+        return None if value is None else clean(value)
+
+    def integer(self, option: str) -> int | None:
+        """Return an integer option. Raise WrongType."""
+        value = self.values.get(option)
+        if value is not None and (type(value) is not int or abs(value) > 2**53 - 1):
+            raise WrongType(option)
+        return value
+
+    def number(self, option: str) -> float | None:
+        """Return a number option, always finite. Raise WrongType."""
+        value = self.values.get(option)
+        if value is None:
+            return None
+        # Written so that NaN fails it.
+        if type(value) not in (int, float) or not abs(value) <= 2**53:
+            raise WrongType(option)
+        return float(value)
+
+    def attachment(self, option: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the attachment that the option names among the resolved ones. Raise WrongType."""
+        value = self.values.get(option)
+        if value is None:
+            return None
+        resolved = _mapping(_mapping(data.get("resolved")).get("attachments"))
+        found = resolved.get(value) if isinstance(value, str) else None
+        if not isinstance(found, dict):
+            raise WrongType(option)
+        return found
+
+
+def options(data: Mapping[str, Any]) -> Options:
+    """Return a command's options. Raise WrongType where they are no list of named values."""
+    given = data.get("options")
+    if given is None:
+        given = []
+    if not isinstance(given, list):
+        raise WrongType("options")
+    values: dict[str, Any] = {}
+    focused = None
+    for each in given:
+        if not isinstance(each, dict) or not isinstance(each.get("name"), str):
+            raise WrongType("options")
+        values[each["name"]] = each.get("value")
+        if each.get("focused") is True:
+            focused = each["name"]
+    return Options(values=values, focused=focused)
+
+
+def inputs(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return a submitted modal's text inputs by custom id, from rows and from labels alike."""
+    found: dict[str, str] = {}
+    components = data.get("components")
+    for outer in map(_mapping, components if isinstance(components, list) else []):
+        inner = outer.get("components")
+        for component in map(_mapping, [*(inner if isinstance(inner, list) else []), outer.get("component")]):
+            custom_id, value = component.get("custom_id"), component.get("value")
+            if isinstance(custom_id, str) and isinstance(value, str):
+                found[custom_id] = clean(value).strip()
+    return found
+
+
+def target_message(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the message that a message command was used on, empty where it is not resolved."""
+    messages = _mapping(_mapping(data.get("resolved")).get("messages"))
+    target = data.get("target_id")
+    return _mapping(messages.get(target)) if isinstance(target, str) else {}

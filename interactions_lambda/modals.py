@@ -1,0 +1,75 @@
+"""Submitted modals: an edited request, or a remix of a picture in a message."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from guilds.discord import custom_id
+from guilds.policy import Refusal
+from jobs import queries
+from jobs.models import Job
+
+from . import asking, commands, replies
+from . import interaction as parsing
+from .components import again
+from .interaction import Interaction, WrongType
+from .router import REMIX_MODAL
+
+
+def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
+    """Answer a submitted modal whose custom id is one of ours. Raise WrongType for a field that cannot be read."""
+    typed = parsing.inputs(interaction.data)
+    if interaction.data.get("custom_id") == REMIX_MODAL:
+        return _remix(interaction, typed, now=now, started=started)
+    action = custom_id.parse(interaction.data.get("custom_id"))
+    if action is None or action.name != "edit":
+        return replies.say(asking.language(interaction), "refusal.unknown_interaction")
+    job = queries.find(interaction.guild_id or 0, action.job_id)
+    if job is None or not job.prompt:
+        return replies.say(asking.language(interaction), "refusal.job_gone")
+    wish = again(job) | {
+        "prompt": typed.get("prompt", ""),
+        "negative_prompt": typed.get("negative_prompt", ""),
+        "seed": _integer("seed", typed.get("seed", "")),
+        "steps": _integer("steps", typed.get("steps", "")),
+    }
+    return asking.answer(interaction, now=now, started=started, **wish)
+
+
+def _remix(interaction: Interaction, typed: dict[str, str], *, now: datetime, started: float) -> dict[str, Any]:
+    url = commands.from_cdn(typed.get("image"))
+    if isinstance(url, Refusal):
+        return replies.refuse(asking.language(interaction), url)
+    return asking.answer(
+        interaction,
+        now=now,
+        started=started,
+        prompt=typed.get("prompt", ""),
+        negative_prompt=typed.get("negative_prompt") or None,
+        strength=_number("strength", typed.get("strength", "")),
+        kind=Job.Kind.IMG2IMG,
+        source_url=url,
+    )
+
+
+def _integer(name: str, typed: str) -> int | None:
+    """Return a typed integer, None for an empty field."""
+    if not typed:
+        return None
+    if not (typed.isascii() and typed.isdigit()):
+        raise WrongType(name)
+    return int(typed[:15])
+
+
+def _number(name: str, typed: str) -> float | None:
+    """Return a typed number, None for an empty field. Half the world writes a comma."""
+    if not typed:
+        return None
+    try:
+        value = float(typed[:15].replace(",", "."))
+    except ValueError:
+        raise WrongType(name) from None
+    if not abs(value) <= 2**53:
+        raise WrongType(name)
+    return value

@@ -1,0 +1,70 @@
+"""What the commands ask about jobs. Every query follows an index and reads a page, whatever history lies behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models.functions import Left
+
+from .lifecycle import OPEN, Status
+from .models import Job
+
+PAGE = 5
+# How far back the completion of a request's number looks.
+RECENT = 200
+_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of jobs, newest first, and whether there are more on either side."""
+
+    jobs: Sequence[Job]
+    older: bool
+    newer: bool
+
+
+def history(guild_id: int, user_id: int, *, before: int | None = None, after: int | None = None) -> Page:
+    """Return a page of a member's jobs: the newest, those before a job's id, or those after it."""
+    mine = Job.objects.filter(guild_id=guild_id, user_id=user_id).exclude(status=Status.REFUSED)
+    if after is not None:
+        found = list(mine.filter(pk__gt=after).order_by("pk")[: PAGE + 1])
+        return Page(jobs=found[:PAGE][::-1], older=True, newer=len(found) > PAGE)
+    if before is not None:
+        mine = mine.filter(pk__lt=before)
+    found = list(mine.order_by("-pk")[: PAGE + 1])
+    return Page(jobs=found[:PAGE], older=len(found) > PAGE, newer=before is not None)
+
+
+def find(guild_id: int, job_id: int) -> Job | None:
+    """Return the guild's job with its model, None where this guild has no such job that was accepted."""
+    return (
+        Job.objects.select_related("model").filter(pk=job_id, guild_id=guild_id).exclude(status=Status.REFUSED).first()
+    )
+
+
+def newest_open(guild_id: int, user_id: int) -> Job | None:
+    """Return the member's newest job that has not ended."""
+    return Job.objects.filter(guild_id=guild_id, user_id=user_id, status__in=OPEN).order_by("-pk").first()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A job as a completion shows it; `prompt` is its beginning."""
+
+    job_id: int
+    prompt: str
+
+
+def matching(guild_id: int, user_id: int, typed: str, *, open_only: bool, limit: int = 25) -> list[Match]:
+    """Return the member's recent jobs whose number starts with, or whose prompt holds, what was typed."""
+    mine = Job.objects.filter(guild_id=guild_id, user_id=user_id)
+    mine = mine.filter(status__in=OPEN) if open_only else mine.exclude(status=Status.REFUSED)
+    rows = mine.order_by("-pk").values_list("pk", Left("prompt", _SHOWN))[:RECENT]
+    wanted = typed.strip().lstrip("#").casefold()
+    return [
+        Match(job_id=pk, prompt=prompt)
+        for pk, prompt in rows
+        if str(pk).startswith(wanted) or wanted in prompt.casefold()
+    ][:limit]

@@ -1,0 +1,115 @@
+"""Signed requests as API Gateway hands them to the handler, and Discord's payloads as they come over the wire."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nacl.signing import SigningKey
+
+from interactions_lambda.handler import handler
+from tests.discord.contract import check_callback
+
+PAYLOADS = Path(__file__).parent / "payloads"
+KEY = SigningKey(b"\x07" * 32)
+
+
+@pytest.fixture(autouse=True)
+def _public_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCORD_PUBLIC_KEY", KEY.verify_key.encode().hex())
+
+
+def event(
+    body: bytes,
+    *,
+    path: str = "/interactions",
+    timestamp: str | None = None,
+    signature: str | None = None,
+    as_base64: bool = False,
+    method: str = "POST",
+) -> dict[str, Any]:
+    """An event of payload format 2.0; signed with the tests' key unless a signature is given."""
+    timestamp = str(int(time.time())) if timestamp is None else timestamp
+    if signature is None:
+        signature = KEY.sign(timestamp.encode() + body).signature.hex()
+    return {
+        "version": "2.0",
+        "routeKey": f"{method} {path}",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {
+            "content-type": "application/json",
+            "user-agent": "Discord-Interactions/1.0 (+https://discord.com)",
+            "x-signature-ed25519": signature,
+            "x-signature-timestamp": timestamp,
+        },
+        "requestContext": {"http": {"method": method, "path": path, "protocol": "HTTP/1.1"}, "stage": "$default"},
+        "body": base64.b64encode(body).decode() if as_base64 else body.decode("utf-8", "surrogateescape"),
+        "isBase64Encoded": as_base64,
+    }
+
+
+def payload(name: str, **changes: Any) -> dict[str, Any]:
+    """A recorded payload with some of its outermost fields changed."""
+    found: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text())
+    return copy.deepcopy(found) | changes
+
+
+def options(**values: Any) -> list[dict[str, Any]]:
+    """Options as Discord sends them."""
+    kinds = {str: 3, int: 4, bool: 5, float: 10}
+    return [{"name": name, "type": kinds.get(type(value), 3), "value": value} for name, value in values.items()]
+
+
+@pytest.fixture
+def send() -> Callable[..., dict[str, Any]]:
+    """Send a payload, signed, and return the callback; it must be one that Discord would take."""
+
+    def send_(body: dict[str, Any]) -> dict[str, Any]:
+        answer = handler(event(json.dumps(body).encode()), None)
+        assert answer["statusCode"] == 200, answer
+        assert answer["headers"]["Content-Type"] == "application/json"
+        callback: dict[str, Any] = json.loads(answer["body"])
+        check_callback(callback)
+        return callback
+
+    return send_
+
+
+@pytest.fixture
+def slash(send: Callable[..., dict[str, Any]], snowflake: Callable[[], int]) -> Callable[..., dict[str, Any]]:
+    """Use a slash command in a guild."""
+
+    def slash_(guild: Any, command: str = "sparkle", said: dict[str, Any] | None = None, **changes: Any) -> Any:
+        body = payload("slash", id=str(snowflake()), guild_id=str(guild.pk), **changes)
+        body["data"] |= {"name": command, "options": options(**(said or {}))}
+        return send(body)
+
+    return slash_
+
+
+@pytest.fixture
+def press(send: Callable[..., dict[str, Any]], snowflake: Callable[[], int]) -> Callable[..., dict[str, Any]]:
+    """Press a button in a guild."""
+
+    def press_(guild: Any, custom_id: str, **changes: Any) -> Any:
+        body = payload("component", id=str(snowflake()), guild_id=str(guild.pk), **changes)
+        body["data"]["custom_id"] = custom_id
+        return send(body)
+
+    return press_
+
+
+def told(callback: dict[str, Any]) -> str:
+    """The sentence of an ephemeral answer."""
+    assert callback["type"] == 4, callback
+    assert callback["data"]["flags"] == 64, callback
+    assert callback["data"]["allowed_mentions"]["parse"] == []
+    content: str = callback["data"].get("content", "")
+    return content
