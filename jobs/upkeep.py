@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.models import Q
@@ -25,11 +26,9 @@ logger = logging.getLogger(__name__)
 
 BATCH = 200
 RING_FAILED_AFTER = timedelta(seconds=5)
-RING_LOST_AFTER = timedelta(minutes=5)
 EXPIRE_AFTER = timedelta(hours=6)
 USAGE_KEPT = timedelta(days=400)
 WORKERS_KEPT = timedelta(days=7)
-ANNOUNCE_AFTER = timedelta(seconds=20)
 ANNOUNCE_GIVE_UP = timedelta(hours=1)
 
 
@@ -72,14 +71,15 @@ def _part(part: Callable[..., int], *, now: datetime) -> int:
 
 def ring_lost(*, now: datetime) -> int:
     """Ring for queued jobs whose message did not go out, or seems lost: each time after twice the time before."""
+    lost_after = timedelta(seconds=settings.SPARKLE_RING_LOST_SECONDS)
     queued = Job.objects.filter(status=Status.QUEUED)
     never = queued.filter(rung_at=None, queued_at__lt=now - RING_FAILED_AFTER).values_list("pk", flat=True)[:BATCH]
     lost = [
         pk
-        for pk, rung_at, doorbells in queued.filter(rung_at__lt=now - RING_LOST_AFTER).values_list(
+        for pk, rung_at, doorbells in queued.filter(rung_at__lt=now - lost_after).values_list(
             "pk", "rung_at", "doorbells"
         )[:BATCH]
-        if rung_at < now - RING_LOST_AFTER * 2 ** min(max(doorbells - 1, 0), 5)
+        if rung_at < now - lost_after * 2 ** min(max(doorbells - 1, 0), 5)
     ]
     return actions.ring_again([*never, *lost], now=now)
 
@@ -98,7 +98,8 @@ def expire_old(*, now: datetime) -> int:
 
 def announce_ended(*, now: datetime, client: DiscordClient | None = None) -> int:
     """Tell the askers whose job ended without anyone there to say so; the row says where it was told."""
-    untold = Job.objects.filter(announced_at=None, ended_at__lt=now - ANNOUNCE_AFTER, status__in=ENDED)
+    after = timedelta(seconds=settings.SPARKLE_ANNOUNCE_AFTER_SECONDS)
+    untold = Job.objects.filter(announced_at=None, ended_at__lt=now - after, status__in=ENDED)
     told = 0
     for job in untold.select_related("guild")[:BATCH]:
         if client is None:

@@ -46,10 +46,10 @@ def ensure(folder: Path, *, durable: bool = False) -> Iterator[str]:
         fcntl.flock(setup, fcntl.LOCK_EX)
         try:
             fcntl.flock(users, fcntl.LOCK_SH)
-            server = _Server(folder)
+            server = Server(folder)
             port = server.start(durable=durable)
             url = f"postgres://postgres:{server.password}@127.0.0.1:{port}/{NAME}"
-            _create_database(url)
+            create_database(url)
         finally:
             fcntl.flock(setup, fcntl.LOCK_UN)
         try:
@@ -64,7 +64,7 @@ def ensure(folder: Path, *, durable: bool = False) -> Iterator[str]:
                 server.stop()
 
 
-class _Server:
+class Server:
     """One data directory and the program that serves it."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +81,10 @@ class _Server:
         self.password = _password(folder / f"postgres-{major}.password")
 
     def start(self, *, durable: bool) -> int:
-        """Return the port of the running server, having set it up and started it where that was needed."""
+        """Return the port of the running server, having set it up and started it where that was needed.
+
+        Raises DatabaseUnavailable.
+        """
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         if self._run("pg_ctl", "status").returncode == 0:
@@ -99,6 +102,10 @@ class _Server:
     def stop(self) -> None:
         """Stop the server; open connections are cut."""
         self._run("pg_ctl", "stop", "-m", "fast", "-w", "-t", "30")
+
+    def crash(self) -> None:
+        """Stop it as a crash would: nothing is tidied, and the next start has to recover from the log."""
+        self._run("pg_ctl", "stop", "-m", "immediate", "-w", "-t", "30")
 
     def _initialise(self) -> None:
         # What is there without PG_VERSION is a set-up that was interrupted.
@@ -188,7 +195,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _create_database(url: str) -> None:
+def create_database(url: str) -> None:
+    """Create the database that `url` names, unless it is there."""
     maintenance = url.rpartition("/")[0] + "/postgres"
     with psycopg.connect(maintenance, autocommit=True, connect_timeout=10) as connection, suppress(DuplicateDatabase):
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(NAME)))

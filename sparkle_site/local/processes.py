@@ -59,7 +59,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 # A session of its own: Ctrl-C reaches the parent alone, which then stops the children in order.
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # one C call
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # one C call
             )
         self._children.append(Child(name=name, log=log, process=process))
 
@@ -93,7 +93,8 @@ class Children:
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For preexec_fn: have the kernel end this child when its parent is gone, however that died."""
     # Reached in the child before exec; a parent killed by SIGKILL has no chance to stop anyone.
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

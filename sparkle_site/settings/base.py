@@ -62,6 +62,10 @@ JOB_DISPATCHER = env.str("JOB_DISPATCHER", default="jobs.dispatch.sqs.SqsDispatc
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
 
 SPARKLE_LEASE_SECONDS = env.int("SPARKLE_LEASE_SECONDS", default=60)
+# After this a queued job's message is taken for lost, and rung again; then after twice as long, and so on.
+SPARKLE_RING_LOST_SECONDS = env.int("SPARKLE_RING_LOST_SECONDS", default=300)
+# After this upkeep tells an end that the one who brought it about has not told.
+SPARKLE_ANNOUNCE_AFTER_SECONDS = env.int("SPARKLE_ANNOUNCE_AFTER_SECONDS", default=20)
 SPARKLE_MAX_ATTEMPTS = env.int("SPARKLE_MAX_ATTEMPTS", default=3)
 SPARKLE_ENGINE = env.str("SPARKLE_ENGINE", default="diffusers")
 

@@ -67,7 +67,7 @@ class Fault:
 def draw(seed: int, *, jobs: int, faults: int, workers: int) -> tuple[Fault, ...]:
     """Draw `faults` faults over a run of `jobs` requests; every kind comes once before any comes by weight."""
     # Chance that must repeat, not secrets.
-    chance = random.Random(seed)  # noqa: S311  # nosec B311
+    chance = random.Random(seed)  # nosec B311
     kinds: Sequence[Kind] = list(Kind)
     first = chance.sample(kinds, k=min(faults, len(kinds)))
     rest = chance.choices(kinds, weights=[_WEIGHTS[kind] for kind in kinds], k=max(0, faults - len(first)))

@@ -1,0 +1,395 @@
+"""`./dev chaos`: break everything at random while requests come in, then look whether anything was lost."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sparkle_site.local.database import DatabaseUnavailable
+from sparkle_site.local.processes import interrupt_on_termination
+
+from . import plan
+from .check import check, outside_rows, platform_rows
+from .plan import Fault, Kind
+from .stage import Stage, StageBroken
+
+SENDERS = 4
+DRAIN_S = 240.0
+
+
+class Run:
+    """One run: senders put in requests, the breaker strikes by the plan, then everything drains."""
+
+    def __init__(self, stage: Stage, *, jobs: int, faults: tuple[Fault, ...], seed: int, rate: float) -> None:
+        self.stage = stage
+        self.jobs = jobs
+        self.faults = faults
+        self.rate = rate
+        # Chance that must repeat, not secrets.
+        self.chance = random.Random(seed)  # nosec B311
+        self.accepted: set[int] = set()
+        self.answers: Counter[str] = Counter()
+        self.slowest_s = 0.0
+        self.struck: Counter[str] = Counter()
+        self._sent = 0
+        self._lock = threading.Lock()
+        self._settled = threading.Semaphore(0)
+
+    # -- requests
+
+    def send_all(self) -> None:
+        from sparkle_site.local.simulator.models import SimChannel, SimMember
+
+        channels = list(SimChannel.objects.filter(guild__isnull=False, nsfw=False).exclude(name="announcements"))
+        members = {channel.pk: list(SimMember.objects.filter(guild=channel.guild)) for channel in channels}
+        began = time.monotonic()
+
+        def work() -> None:
+            from django.db import connections
+
+            while True:
+                with self._lock:
+                    number = self._sent
+                    if number >= self.jobs:
+                        break
+                    self._sent += 1
+                    channel = self.chance.choice(channels)
+                    user = self.chance.choice(members[channel.pk]).user
+                    count, steps = self.chance.randrange(1, 5), self.chance.randrange(1, 12)
+                    port = self.stage.ingress_ports[number % len(self.stage.ingress_ports)]
+                time.sleep(max(0.0, began + number / self.rate - time.monotonic()))
+                try:
+                    self._send(channel, user, count=count, steps=steps, port=port)
+                except Exception as error:
+                    self._note(f"sender: {type(error).__name__}: {error}"[:120])
+            connections.close_all()
+
+        threads = [threading.Thread(target=work) for _ in range(SENDERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _send(self, channel: Any, user: Any, *, count: int, steps: int, port: int) -> None:
+        from sparkle_site.local.simulator import interact
+
+        began = time.monotonic()
+        outcome = interact.use_command(
+            channel=channel,
+            user=user,
+            name="sparkle",
+            options={"prompt": f"a fox number {time.monotonic_ns()}", "count": count, "steps": steps},
+            handler=_over_http(port),
+        )
+        with self._lock:
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+        if outcome.problem:
+            self._note("no answer")
+        elif outcome.message is not None and outcome.message.content.startswith("Submitted to Sparkle"):
+            with self._lock:
+                self.accepted.add(outcome.interaction_id)
+            self._note("accepted")
+        else:
+            self._note("said no")
+
+    def _note(self, what: str) -> None:
+        with self._lock:
+            self.answers[what] += 1
+
+    @property
+    def sent(self) -> int:
+        return self._sent
+
+    # -- faults
+
+    def strike_all(self) -> None:
+        for fault in self.faults:
+            while self.sent < min(fault.at_job, self.jobs):
+                time.sleep(0.05)
+            say(f"{self.sent:5d} sent  {fault.kind}  {fault.target if 'worker' in fault.kind else ''}")
+            self.struck[fault.kind] += 1
+            try:
+                self._strike(fault)
+            except StageBroken:
+                raise
+            except Exception as error:
+                say(f"            {fault.kind} could not strike: {type(error).__name__}: {error}")
+
+    def _strike(self, fault: Fault) -> None:
+        stage = self.stage
+        worker = stage.workers[fault.target % len(stage.workers)]
+        ingress = stage.ingresses[fault.target % len(stage.ingresses)]
+        match fault.kind:
+            case Kind.KILL_WORKER:
+                worker.end()
+                worker.start()
+            case Kind.STOP_WORKER:
+                worker.end(signal.SIGTERM)
+                worker.start()
+            case Kind.SKEW_CLOCK:
+                worker.end()
+                plain = worker.arguments
+                worker.arguments = ["-m", "sparkle_site.local.chaos.skewed", str(round(fault.seconds * 2 - 2.5, 1))]
+                worker.start()
+                worker.arguments = plain
+            case Kind.KILL_INGRESS:
+                ingress.end()
+                ingress.start()
+            case Kind.KILL_UPKEEP:
+                stage.upkeep.end()
+                stage.upkeep.start()
+            case Kind.KILL_DISCORD:
+                stage.discord.end()
+                time.sleep(fault.seconds)
+                stage.start_discord()
+            case Kind.KILL_DATABASE:
+                stage.platform_db.crash_and_recover()
+            case Kind.KILL_QUEUE:
+                stage.queue.end()
+                stage.start_queue()
+            case Kind.CUT_DATABASE:
+                self._for_a_while(fault, stage.platform_db.proxy.cut, stage.platform_db.proxy.mend)
+            case Kind.SLOW_DATABASE:
+                self._slow(fault, stage.platform_db.proxy, 0.05)
+            case Kind.CUT_QUEUE:
+                self._for_a_while(fault, stage.queue_proxy.cut, stage.queue_proxy.mend)
+            case Kind.SLOW_QUEUE:
+                self._slow(fault, stage.queue_proxy, 0.3)
+            case Kind.CUT_DISCORD:
+                self._for_a_while(fault, stage.discord_proxy.cut, stage.discord_proxy.mend)
+            case Kind.DISCORD_429 | Kind.DISCORD_500 | Kind.DISCORD_404:
+                self._misbehave(fault)
+            case Kind.DOUBLE_MESSAGES | Kind.REORDER_MESSAGES:
+                self._extra_messages(newest_first=fault.kind == Kind.REORDER_MESSAGES)
+            case Kind.REDELIVER:
+                self._redeliver()
+
+    def _for_a_while(self, fault: Fault, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        begin()
+        time.sleep(fault.seconds)
+        end()
+
+    def _slow(self, fault: Fault, proxy: Any, delay_s: float) -> None:
+        proxy.delay_s = delay_s
+        time.sleep(fault.seconds)
+        proxy.mend()
+
+    def _misbehave(self, fault: Fault) -> None:
+        from sparkle_site.local.simulator import faults
+
+        kinds = {
+            Kind.DISCORD_429: faults.Kind.RATE_LIMITED,
+            Kind.DISCORD_500: faults.Kind.SERVER_ERROR,
+            Kind.DISCORD_404: faults.Kind.UNKNOWN_WEBHOOK,
+        }
+        faults.plan(kinds[fault.kind], path="webhooks", times=1 + fault.target, seconds=round(fault.seconds / 4, 2))
+
+    def _extra_messages(self, *, newest_first: bool) -> None:
+        import psycopg
+
+        from jobs.dispatch import codec
+
+        with psycopg.connect(self.stage.platform_db.direct, connect_timeout=5) as connection:
+            order = "DESC" if newest_first else "ASC"
+            rows = connection.execute(
+                f"SELECT id FROM jobs_job WHERE status IN ('waiting', 'queued', 'running') ORDER BY id {order} LIMIT 10"
+            ).fetchall()
+        for (job_id,) in rows:
+            self.stage.sqs().send_message(
+                QueueUrl=self.stage.queue_url(),
+                MessageBody=codec.encode(job_id),
+                MessageGroupId=f"chaos-{job_id % 3}",
+                MessageDeduplicationId=f"chaos-{job_id}-{time.monotonic_ns()}",
+            )
+
+    def _redeliver(self) -> None:
+        # Taken and not answered: seen again when the second is over, in whatever order.
+        self.stage.sqs().receive_message(
+            QueueUrl=self.stage.queue_url(), MaxNumberOfMessages=10, VisibilityTimeout=1, WaitTimeSeconds=0
+        )
+
+    # -- draining
+
+    def drain(self) -> float:
+        """Mend everything and wait until nothing is open; return how many seconds that took."""
+        import psycopg
+
+        from sparkle_site.local.simulator import faults
+
+        stage = self.stage
+        faults.clear()
+        for proxy in (stage.platform_db.proxy, stage.queue_proxy, stage.discord_proxy):
+            proxy.mend()
+        for part in stage.parts:
+            if not part.alive:
+                part.start()
+        began = time.monotonic()
+        while time.monotonic() - began < DRAIN_S:
+            with psycopg.connect(stage.platform_db.direct, connect_timeout=5) as connection:
+                left = connection.execute(
+                    "SELECT count(*) FILTER (WHERE status IN ('waiting', 'queued', 'running')), count(*) FILTER ("
+                    "WHERE announced_at IS NULL AND status <> 'refused') FROM jobs_job"
+                ).fetchone()
+            if left == (0, 0):
+                break
+            if sys.stderr.isatty():
+                print(
+                    f"\r{left[0] if left else '?'} open, {left[1] if left else '?'} untold   ", end="", file=sys.stderr
+                )
+            time.sleep(0.5)
+        return time.monotonic() - began
+
+    def dead_letters(self) -> list[str]:
+        found = self.stage.sqs().receive_message(
+            QueueUrl=self.stage.queue_url("sparkle-dead.fifo"), MaxNumberOfMessages=10, WaitTimeSeconds=0
+        )
+        return [message["Body"] for message in found.get("Messages", [])]
+
+
+def _over_http(port: int) -> Callable[[dict[str, Any], object], dict[str, Any]]:
+    """A handler that is an ingress process: what Discord's POST would be answered, or 502 where nothing answers."""
+
+    def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{event['rawPath']}", data=event["body"].encode(), headers=event["headers"]
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=4) as answer:
+                return {"statusCode": answer.status, "headers": dict(answer.headers), "body": answer.read().decode()}
+        except urllib.error.HTTPError as error:
+            return {"statusCode": error.code, "headers": {}, "body": ""}
+        except OSError:
+            return {"statusCode": 502, "headers": {}, "body": ""}
+
+    return handler
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev chaos", description=(__doc__ or "").split(": ", 1)[1])
+    parser.add_argument("--jobs", type=int, default=300, help="requests to send (300)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed plans the same faults (1)")
+    parser.add_argument("--faults", type=int, help="how many faults (one for every 15 requests, at least one a kind)")
+    parser.add_argument("--rate", type=float, default=10.0, help="requests a second (10)")
+    parser.add_argument("--workers", type=int, default=2, help="GPU workers with the noise engine (2)")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    options = parser.parse_args()
+    if options.jobs < 1 or options.workers < 1 or options.rate <= 0:
+        parser.error("--jobs, --workers and --rate must be more than nothing")
+    faults = plan.draw(
+        options.seed,
+        jobs=options.jobs,
+        faults=options.faults if options.faults is not None else max(len(Kind), options.jobs // 15),
+        workers=options.workers,
+    )
+    interrupt_on_termination()
+    with tempfile.TemporaryDirectory(prefix="sparkle-chaos-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        stage: Stage | None = None
+        try:
+            stage = Stage(folder, workers=options.workers, ingresses=2)
+            result = _run(stage, options, faults)
+        except (StageBroken, DatabaseUnavailable) as error:
+            say(f"chaos: {error}")
+            for log in sorted((folder / "logs").glob("*.log")):
+                say(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-5:]))
+            return 2
+        except KeyboardInterrupt:
+            say("chaos: stopped")
+            return 130
+        finally:
+            if stage is not None:
+                stage.stop()
+    text = json.dumps(result, indent=2)
+    if options.json:
+        options.json.write_text(text + "\n")
+    print(text)
+    return 0 if result["holds"] else 1
+
+
+def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -> dict[str, Any]:
+    say(f"{options.jobs} requests, {len(faults)} faults, seed {options.seed}: starting everything")
+    os.environ.update(stage.discord.environment)
+    stage.start()
+    import django
+
+    django.setup()
+    from sparkle_site.local.simulator import seed
+    from sparkle_site.local.simulator.models import SimGuild
+
+    seed.run()
+    _install_guilds(stage, [(guild.pk, guild.name) for guild in SimGuild.objects.all()])
+    run = Run(stage, jobs=options.jobs, faults=faults, seed=options.seed, rate=options.rate)
+    began = time.monotonic()
+    breaker = threading.Thread(target=run.strike_all, daemon=True)
+    breaker.start()
+    run.send_all()
+    breaker.join(DRAIN_S)
+    drained_s = run.drain()
+    took_s = time.monotonic() - began
+    invariants = check(
+        accepted=run.accepted,
+        platform=platform_rows(stage.platform_db.direct),
+        messages=outside_rows(stage.outside_db.direct),
+        media=stage.folder / "local" / "media",
+        dead_letters=run.dead_letters(),
+    )
+    statuses = Counter(job["status"] for job in platform_rows(stage.platform_db.direct)["jobs"])
+    for invariant in invariants:
+        say(f"{'holds ' if invariant.holds else 'BROKEN'}  {invariant.name} ({invariant.checked})")
+        for line in invariant.broken:
+            say(f"          {line}")
+    return {
+        "jobs": options.jobs,
+        "seed": options.seed,
+        "workers": options.workers,
+        "faults": dict(run.struck),
+        "answers": dict(run.answers),
+        "slowest_answer_s": round(run.slowest_s, 2),
+        "ended": dict(statuses),
+        "seconds": round(took_s, 1),
+        "drained_in_s": round(drained_s, 1),
+        "restarts": sum(part.starts - 1 for part in stage.parts),
+        "invariants": [asdict(invariant) | {"holds": invariant.holds} for invariant in invariants],
+        "holds": all(invariant.holds for invariant in invariants),
+    }
+
+
+def _install_guilds(stage: Stage, guilds: list[tuple[int, str]]) -> None:
+    """The platform's side of the simulator's servers: open lines, since here the lines are not what is tested."""
+    import subprocess
+
+    code = (
+        "from guilds.models import Guild\n"
+        f"for pk, name in {guilds!r}:\n"
+        "    Guild.objects.update_or_create(pk=pk, defaults=dict(name=name, concurrency=16, max_waiting=10000,"
+        " max_waiting_per_member=10000))\n"
+    )
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-v0", "-c", code],
+        env=os.environ | stage.environment | {"DATABASE_URL": stage.platform_db.direct},
+        check=True,
+        capture_output=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What must hold when the dust has settled, looked at from the outside: rows, storage, queue, and what askers saw."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+FINAL = {"completed", "failed", "cancelled", "expired"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invariant:
+    """`broken` names up to ten that break it; empty when it holds."""
+
+    name: str
+    checked: int
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return not self.broken
+
+
+def platform_rows(url: str) -> dict[str, list[dict[str, Any]]]:
+    """Read what the platform says of itself."""
+    with psycopg.connect(url, row_factory=dict_row, connect_timeout=10) as connection:
+        return {
+            "jobs": connection.execute("SELECT * FROM jobs_job WHERE status <> 'refused' ORDER BY id").fetchall(),
+            "images": connection.execute("SELECT * FROM jobs_jobimage ORDER BY job_id, index").fetchall(),
+            "usage": connection.execute("SELECT * FROM guilds_usage").fetchall(),
+            "ends": connection.execute(
+                "SELECT job_id, count(*) AS n FROM jobs_jobevent WHERE kind = ANY(%s) GROUP BY job_id", [list(FINAL)]
+            ).fetchall(),
+        }
+
+
+def outside_rows(url: str) -> list[dict[str, Any]]:
+    """Read the messages that are to be seen: what they say now, and how often an asker was told the end."""
+    with psycopg.connect(url, row_factory=dict_row, connect_timeout=10) as connection:
+        return connection.execute(
+            """
+            SELECT m.id, m.content, m.components::text AS components, m.interaction_id, m.channel_id,
+                   (SELECT count(*) FROM simulator_simattachment a WHERE a.message_id = m.id) AS attachments
+            FROM simulator_simmessage m WHERE m.deleted_at IS NULL
+            """
+        ).fetchall()
+
+
+def check(
+    *, accepted: set[int], platform: dict[str, list[dict[str, Any]]], messages: list[dict[str, Any]], media: Path,
+    dead_letters: list[str],
+) -> list[Invariant]:  # fmt: skip
+    """Return every invariant. `accepted`: the interactions that were answered with "Submitted"."""
+    jobs = platform["jobs"]
+    by_interaction = {job["interaction_id"]: job for job in jobs}
+    images: dict[int, list[dict[str, Any]]] = {}
+    for image in platform["images"]:
+        images.setdefault(image["job_id"], []).append(image)
+    completed = [job for job in jobs if job["status"] == "completed"]
+    told = told_ends(jobs, messages)
+    return [
+        _named("accepted requests have a row", accepted, lambda each: each in by_interaction),
+        _named("every request has ended", jobs, lambda job: job["status"] in FINAL),
+        _named(
+            "every request ended once",
+            jobs,
+            lambda job, ends={row["job_id"]: row["n"] for row in platform["ends"]}: ends.get(job["id"]) == 1,
+        ),
+        _named(
+            "each asker saw exactly one final message, or the row says why none",
+            jobs,
+            lambda job: told[job["id"]] == (0 if job["delivered_via"] == "gallery" else 1),
+        ),
+        _named("no message still says that it is waiting or being made", messages, lambda m: not _unfinished(m)),
+        _named(
+            "as many pictures as promised, each once, all in storage",
+            completed,
+            lambda job: (
+                [image["index"] for image in images.get(job["id"], [])] == list(range(job["count"]))
+                and all((media / image["key"]).is_file() for image in images[job["id"]])
+                and (media / job["grid_key"]).is_file()
+            ),
+        ),
+        _named(
+            "the pictures have the seeds that were asked for",
+            completed,
+            lambda job: (
+                [image["seed"] for image in images[job["id"]]]
+                == [job["seed"] + number for number in range(job["count"])]
+            ),
+        ),
+        _quota(jobs, platform["usage"]),
+        _named("settled once it has ended", jobs, lambda job: job["settled_at"] is not None),
+        _named("no lease is left", jobs, lambda job: job["lease_expires_at"] is None),
+        _named("no token is left", jobs, lambda job: not job["token_sealed"]),
+        _named("nothing lies in the dead-letter queue", dead_letters, lambda body: False),
+    ]
+
+
+def told_ends(jobs: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Counter[int]:
+    """How many messages tell each job's end: those of its interaction or its channel that name its id in a button,
+    or, where an end has no buttons, the reply that is no longer waiting."""
+    by_interaction = {job["interaction_id"]: job["id"] for job in jobs}
+    by_message = {job["message_id"]: job["id"] for job in jobs if job["message_id"]}
+    told: Counter[int] = Counter()
+    for message in messages:
+        if _unfinished(message):
+            continue
+        job_id = by_interaction.get(message["interaction_id"]) or by_message.get(message["id"]) or _named_job(message)
+        if job_id:
+            told[job_id] += 1
+    return told
+
+
+def _named_job(message: dict[str, Any]) -> int | None:
+    from guilds.discord import custom_id
+
+    for row in json.loads(message["components"]):
+        for component in row.get("components", []):
+            action = custom_id.parse(component.get("custom_id", ""))
+            if action is not None:
+                return action.job_id
+    return None
+
+
+def _unfinished(message: dict[str, Any]) -> bool:
+    return message["content"].startswith(("Submitted to Sparkle", "Processing your Sparkle"))
+
+
+def _named(name: str, things: Any, holds: Any) -> Invariant:
+    things = list(things)
+    broken = [_label(thing) for thing in things if not holds(thing)]
+    return Invariant(name=name, checked=len(things), broken=broken[:10])
+
+
+def _label(thing: Any) -> str:
+    if isinstance(thing, dict):
+        kept = ("id", "status", "reason", "delivered_via", "attempts", "message_id", "interaction_id", "content")
+        return ", ".join(f"{key}={str(thing[key])[:60]}" for key in kept if key in thing)
+    return str(thing)[:100]
+
+
+def _quota(jobs: list[dict[str, Any]], usage: list[dict[str, Any]]) -> Invariant:
+    """Counters equal what was delivered: pictures by count, GPU time as measured but never above what was reserved."""
+    pictures: Counter[tuple[int, int]] = Counter()
+    gpu_ms: Counter[tuple[int, int]] = Counter()
+    for job in jobs:
+        if job["status"] == "completed":
+            for subject in (0, job["user_id"]):
+                pictures[job["guild_id"], subject] += job["count"]
+                gpu_ms[job["guild_id"], subject] += min(job["gpu_ms"], job["reserved_gpu_ms"])
+    broken = []
+    counted: dict[tuple[int, int, str], tuple[int, int]] = {}
+    for row in usage:
+        key = (row["guild_id"], row["subject_id"], row["window"])
+        before = counted.get(key, (0, 0))
+        counted[key] = (before[0] + row["pictures"], before[1] + row["gpu_ms"])
+    for (guild, subject, window), (made, spent) in counted.items():
+        if (made, spent) != (pictures[guild, subject], gpu_ms[guild, subject]):
+            broken.append(f"guild {guild}, subject {subject}, {window}: {made} pictures counted, "
+                          f"{pictures[guild, subject]} delivered; {spent} ms, {gpu_ms[guild, subject]} ms")  # fmt: skip
+    return Invariant(name="quota equals what was delivered", checked=len(counted), broken=broken[:10])

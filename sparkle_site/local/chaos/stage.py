@@ -1,0 +1,264 @@
+"""Everything that chaos is let loose on: two PostgreSQL servers, the queue, Discord, ingress, workers and upkeep.
+
+The simulator of Discord keeps its rows in a server of its own, so that what the askers saw can be told whatever becomes
+of the platform's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nacl.signing import SigningKey
+
+from sparkle_site.local.database import Server, create_database
+from sparkle_site.local.processes import die_with_parent
+
+from .proxy import Proxy
+
+START_S = 60.0
+QUEUE = "sparkle.fifo"
+VISIBILITY_S = 16
+SIGNING_KEY = "c4" * 32
+
+
+class StageBroken(Exception):
+    """A part does not come up; the message says which, and where its log is."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Part:
+    """A process that can be killed and started again."""
+
+    name: str
+    arguments: list[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+
+    def start(self, *extra: str) -> None:
+        self.starts += 1
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.arguments, *extra],
+                env=os.environ | {"PYTHONUNBUFFERED": "1"} | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # one C call
+            )
+
+    def end(self, signum: int = signal.SIGKILL, *, wait_s: float = 12) -> None:
+        """Send the signal and see it gone; what does not leave in time is killed."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        group = signum == signal.SIGKILL
+        (os.killpg if group else os.kill)(self.process.pid, signum)
+        try:
+            self.process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+@dataclass(slots=True, kw_only=True)
+class Database:
+    """A PostgreSQL and the proxy before it, whose port stays when the server's does not."""
+
+    server: Server
+    proxy: Proxy = field(init=False)
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        self.port = self.server.start(durable=False)
+        create_database(self.direct)
+        self.proxy = Proxy(self.port)
+
+    @property
+    def direct(self) -> str:
+        return f"postgres://postgres:{self.server.password}@127.0.0.1:{self.port}/sparkle"
+
+    @property
+    def proxied(self) -> str:
+        return f"postgres://postgres:{self.server.password}@127.0.0.1:{self.proxy.port}/sparkle"
+
+    def crash_and_recover(self) -> None:
+        self.server.crash()
+        self.port = self.server.start(durable=False)
+        self.proxy.upstream = self.port
+
+
+class Stage:
+    """Set it up by `start`; `stop` ends every process."""
+
+    def __init__(self, folder: Path, *, workers: int, ingresses: int) -> None:
+        self.folder = folder
+        self.logs = folder / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        for name in ("platform", "outside"):
+            (folder / name).mkdir(exist_ok=True)
+        self.platform_db = Database(server=Server(folder / "platform"))
+        self.outside_db = Database(server=Server(folder / "outside"))
+        self.queue_port, self.discord_port = free_port(), free_port()
+        self.queue_proxy, self.discord_proxy = Proxy(self.queue_port), Proxy(self.discord_port)
+        self.ingress_ports = [free_port() for _ in range(ingresses)]
+        site = f"http://127.0.0.1:{self.discord_proxy.port}"
+        self.environment = {
+            "DJANGO_SETTINGS_MODULE": "sparkle_site.local.chaos.settings",
+            "DATABASE_URL": self.platform_db.proxied,
+            "SITE_URL": site,
+            "DISCORD_API_BASE": f"{site}/simulator/api/v10",
+            "SPARKLE_LOCAL_DIR": str(folder / "local"),
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.queue_proxy.port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "SQS_QUEUE_URL": f"http://127.0.0.1:{self.queue_proxy.port}/000000000000/{QUEUE}",
+            "SPARKLE_ENGINE": "noise",
+            "SPARKLE_NOISE_STEP_S": "0.004",
+            # Everything is quicker here than on AWS, so what a death costs is waited for in seconds, not minutes.
+            "SPARKLE_LEASE_SECONDS": "6",
+            "SPARKLE_RING_LOST_SECONDS": "8",
+            "SPARKLE_ANNOUNCE_AFTER_SECONDS": "4",
+            "DJANGO_SECRET_KEY": "chaos-" + "x" * 40,
+            "DISCORD_APPLICATION_ID": "1000000000000000001",
+            "DISCORD_BOT_TOKEN": "chaos-bot-token",
+            "SIMULATOR_SIGNING_KEY": SIGNING_KEY,
+            "DISCORD_PUBLIC_KEY": SigningKey(bytes.fromhex(SIGNING_KEY)).verify_key.encode().hex(),
+        }
+        outside = self.environment | {
+            "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.local",
+            "DATABASE_URL": self.outside_db.direct,
+        }
+        gunicorn = ["-m", "gunicorn", "--workers=1", "--threads=8", "--graceful-timeout=1", "--log-level=error"]
+        self.discord = self._part(
+            "discord", [*gunicorn, f"--bind=127.0.0.1:{self.discord_port}", "sparkle_site.wsgi"], outside
+        )
+        self.queue = self._part(
+            "queue",
+            ["-m", "ministack"],
+            {
+                "GATEWAY_PORT": str(self.queue_port),
+                "SERVICES": "sqs",
+                "LOG_LEVEL": "ERROR",
+                "MINISTACK_HOST": "127.0.0.1",
+            },
+        )
+        self.ingresses = [
+            self._part(
+                f"ingress-{number}",
+                [*gunicorn, f"--bind=127.0.0.1:{port}", "sparkle_site.local.gateway:application"],
+                self.environment,
+            )
+            for number, port in enumerate(self.ingress_ports)
+        ]
+        self.workers = [
+            self._part(f"worker-{number}", ["-m", "gpu_worker"], self.environment) for number in range(workers)
+        ]
+        self.upkeep = self._part("upkeep", ["-m", "sparkle_site.local.chaos.upkeep_loop"], self.environment)
+
+    def _part(self, name: str, arguments: list[str], environment: dict[str, str]) -> Part:
+        return Part(name=name, arguments=arguments, environment=environment, log=self.logs / f"{name}.log")
+
+    @property
+    def parts(self) -> list[Part]:
+        return [self.upkeep, *self.workers, *self.ingresses, self.queue, self.discord]
+
+    def start(self) -> None:
+        """Migrate both databases and start every process. Raise StageBroken."""
+        for environment in (self.environment, self.discord.environment):
+            done = subprocess.run(
+                [sys.executable, "manage.py", "migrate", "-v0"],
+                env=os.environ | environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise StageBroken(f"migrate: {done.stderr.strip().splitlines()[-1]}")
+        self.start_discord()
+        self.start_queue()
+        for part in (*self.ingresses, *self.workers, self.upkeep):
+            part.start()
+        for port in self.ingress_ports:
+            self._wait(f"http://127.0.0.1:{port}/interactions", "ingress")
+
+    def start_discord(self) -> None:
+        self.discord.start()
+        self._wait(f"http://127.0.0.1:{self.discord_port}/simulator/", "discord")
+
+    def start_queue(self) -> None:
+        """Start the emulator with the queues of the real deployment: nothing of an earlier life is in them."""
+        self.queue.start()
+        self._wait(f"http://127.0.0.1:{self.queue_port}/", "queue")
+        sqs = self.sqs()
+        attributes = {"FifoQueue": "true", "VisibilityTimeout": str(VISIBILITY_S)}
+        dead = sqs.create_queue(QueueName="sparkle-dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        attributes["RedrivePolicy"] = f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"50"}}'
+        sqs.create_queue(QueueName=QUEUE, Attributes=attributes)
+
+    def sqs(self) -> Any:
+        """A client of the emulator itself, past the proxy."""
+        import boto3
+
+        return boto3.client(
+            "sqs",
+            endpoint_url=f"http://127.0.0.1:{self.queue_port}",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def queue_url(self, name: str = QUEUE) -> str:
+        return f"http://127.0.0.1:{self.queue_port}/000000000000/{name}"
+
+    def stop(self) -> None:
+        for part in self.parts:
+            part.end(signal.SIGTERM, wait_s=10)
+        for database in (self.platform_db, self.outside_db):
+            database.proxy.close()
+            database.server.stop()
+
+    def _wait(self, url: str, name: str) -> None:
+        wait_for(lambda: _answers(url), f"{name} does not come up; its log is in {self.logs}")
+
+
+def wait_for(ready: Callable[[], bool], otherwise: str, *, within_s: float = START_S) -> None:
+    """Wait until `ready`; raise StageBroken(otherwise) when that takes too long."""
+    deadline = time.monotonic() + within_s
+    while not ready():
+        if time.monotonic() > deadline:
+            raise StageBroken(otherwise)
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=2)
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
