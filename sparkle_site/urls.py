@@ -4,7 +4,17 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = [path("admin/", admin.site.urls)]
+from .pages import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("sparkle_site.pages.urls")),
+    path("accounts/", include("sparkle_site.accounts.urls")),
+    path("admin/", admin.site.urls),
+]
 
 if apps.is_installed("sparkle_site.local.simulator"):
     urlpatterns.append(path("simulator/", include("sparkle_site.local.simulator.urls")))
+
+handler403 = views.forbidden
+handler404 = views.not_found
+handler500 = views.server_error

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    name = "sparkle_site.accounts"
+    label = "sparkle_accounts"

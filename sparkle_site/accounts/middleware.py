@@ -1,0 +1,26 @@
+"""Rights that grow old are asked for again, and operators bring a second factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from . import second_factor, sign_in
+
+
+class FreshRightsMiddleware:
+    """Before a page of the admin: send operators to their second factor, and moderators by Discord when it is time."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(reverse("admin:index")) and request.user.is_authenticated:
+            if settings.OPERATORS_NEED_2FA and second_factor.missing(request):
+                return HttpResponseRedirect(reverse("mfa_activate_totp"))
+            if answer := sign_in.again_if_due(request):
+                return answer
+        return self.get_response(request)

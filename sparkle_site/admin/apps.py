@@ -1,0 +1,11 @@
+"""Puts Sparkle's own site in the place of Django's, and registers what it shows."""
+
+from django.contrib.admin.apps import AdminConfig
+
+
+class SparkleAdminConfig(AdminConfig):
+    default_site = "sparkle_site.admin.site.SparkleAdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        from . import guilds, jobs, people, platform  # noqa: F401  # their imports register

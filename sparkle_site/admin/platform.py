@@ -1,0 +1,66 @@
+"""What operators alone see: the switches, the models and the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.decorators import display
+
+from guilds.models import ModelProfile, Platform
+from jobs.models import Worker
+
+from . import shown
+from .scope import ScopedAdmin
+
+
+@admin.register(Platform)
+class PlatformAdmin(ScopedAdmin):
+    guild_path = None
+    operators_may = frozenset({"view", "change"})
+    list_display = ["__str__", "maintenance", "draining", "notice"]
+
+
+@admin.register(ModelProfile)
+class ModelProfileAdmin(ScopedAdmin):
+    guild_path = None
+    list_display = ["name", "slug", "is_enabled", "is_default", "default_sampler", "shown_speed"]
+    search_fields = ["name", "slug"]
+    prepopulated_fields = {"slug": ["name"]}
+
+    @display(description="State", label={"Enabled": "success", "Off": "default"})
+    def is_enabled(self, profile: ModelProfile) -> str:
+        return "Enabled" if profile.enabled else "Off"
+
+    @display(description="A picture's step", ordering="gpu_ms_per_step")
+    def shown_speed(self, profile: ModelProfile) -> str:
+        return f"{profile.gpu_ms_per_step:.0f} ms"
+
+
+@admin.register(Worker)
+class WorkerAdmin(ScopedAdmin):
+    guild_path = None
+    operators_may = frozenset({"view"})
+    list_display = ["id", "shown_state", "device", "model_id", "jobs_done", "shown_seen", "shown_up"]
+    ordering = ["-seen_at"]
+
+    @display(
+        description="State",
+        label={"Ready": "success", "Busy": "primary", "Starting": "info", "Leaving": "warning", "Silent": "danger"},
+    )
+    def shown_state(self, worker: Worker) -> str:
+        silent = (timezone.now() - worker.seen_at).total_seconds() > 60
+        return "Silent" if silent else str(worker.get_state_display())
+
+    @display(description="Last seen", ordering="seen_at")
+    def shown_seen(self, worker: Worker) -> str:
+        return shown.when(worker.seen_at)
+
+    @display(description="Up for")
+    def shown_up(self, worker: Worker) -> str:
+        return shown.between(worker.started_at, worker.seen_at)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["id", "state", "device", "model_id", "started_at", "seen_at", "jobs_done", "startup"]

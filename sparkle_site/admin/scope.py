@@ -1,0 +1,184 @@
+"""What a signed-in person may see and change. Every queryset of the admin is narrowed here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Field, Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+
+from guilds.models import Guild, Staff
+
+OBSERVERS = "Observers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The guilds that a person may see: all of them (None) for operators, else those Discord lets them manage."""
+
+    guild_ids: frozenset[int] | None
+    changes: bool
+    """Whether anything may be changed at all; observers only look."""
+
+    @property
+    def everything(self) -> bool:
+        return self.guild_ids is None
+
+    @property
+    def enters(self) -> bool:
+        return self.guild_ids is None or bool(self.guild_ids)
+
+    def holds(self, guild_id: int | None) -> bool:
+        return self.guild_ids is None or guild_id in self.guild_ids
+
+
+NOTHING = Scope(guild_ids=frozenset(), changes=False)
+
+
+def discord_id(user: User | AnonymousUser) -> int | None:
+    """The snowflake a user signed in with, or None."""
+    from allauth.socialaccount.models import SocialAccount
+
+    if not user.is_authenticated:
+        return None
+    uid = SocialAccount.objects.filter(user=user, provider="discord").values_list("uid", flat=True).first()
+    return int(uid) if uid else None
+
+
+def of(request: HttpRequest) -> Scope:
+    """The scope of whoever makes the request; read once a request. Stale rows in Staff count for nothing."""
+    known: Scope | None = getattr(request, "_sparkle_scope", None)
+    if known is None:
+        known = _read(getattr(request, "user", AnonymousUser()))
+        request._sparkle_scope = known  # type: ignore[attr-defined]
+    return known
+
+
+def _read(user: User | AnonymousUser) -> Scope:
+    if not user.is_active or not user.is_authenticated:
+        return NOTHING
+    if user.is_superuser:
+        return Scope(guild_ids=None, changes=True)
+    if user.is_staff and user.groups.filter(name=OBSERVERS).exists():
+        return Scope(guild_ids=None, changes=False)
+    snowflake = discord_id(user)
+    if snowflake is None:
+        return NOTHING
+    fresh = Staff.objects.filter(
+        user_id=snowflake, synced_at__gt=timezone.now() - Staff.FRESH_FOR, guild__left_at=None
+    ).values_list("guild_id", flat=True)
+    return Scope(guild_ids=frozenset(fresh), changes=True)
+
+
+class ScopedAdmin(ModelAdmin):
+    """Rows of guilds outside the scope do not exist here: not by address, filter, autocomplete, action or history."""
+
+    guild_path: str | None = "guild_id"
+    """The lookup from a row to its guild's id; None for what only operators see."""
+    moderators_may: frozenset[str] = frozenset({"view"})
+    operators_may: frozenset[str] = frozenset({"view", "add", "change", "delete"})
+    list_fullwidth = True
+    compressed_fields = True
+    warn_unsaved_form = True
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        scope = of(request)
+        if scope.guild_ids is None:
+            return rows
+        return rows.filter(**{f"{self.guild_path}__in": scope.guild_ids}) if self.guild_path else rows.none()
+
+    def may(self, request: HttpRequest, what: str, obj: Any = None) -> bool:
+        """Whether the person may do `what` (view, add, change, delete), with `obj` where there is one."""
+        scope = of(request)
+        if not scope.enters or (what != "view" and not scope.changes):
+            return False
+        if scope.everything:
+            return what in self.operators_may
+        if self.guild_path is None or what not in self.moderators_may:
+            return False
+        # Unfold passes an id where it has no object; whoever acts on one fetches it by get_queryset.
+        return not isinstance(obj, Model) or scope.holds(self.guild_of(obj))
+
+    def guild_of(self, obj: Model) -> int | None:
+        """The id of the row's guild."""
+        found: Any = obj
+        for step in (self.guild_path or "").split("__"):
+            found = getattr(found, step) if found is not None else None
+        return found
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "view", obj)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "add", obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "change", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, "delete", obj)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "view")
+
+    def get_or_404(self, request: HttpRequest, object_id: Any) -> Any:
+        """The row, if it is in scope. What is outside is not told from what is not there."""
+        row = self.get_object(request, str(object_id))
+        if row is None:
+            raise Http404
+        return row
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.related_model is Guild and "queryset" not in kwargs:
+            kwargs["queryset"] = guilds_of(request)
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.related_model is Guild and field is not None and not of(request).everything:
+            # Only operators write rows that hold for every server.
+            field.required = True
+            field.help_text = ""
+        return field
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
+        ids = of(request).guild_ids
+        if "guild" in initial and not guilds_of(request).filter(pk=_number(initial["guild"])).exists():
+            del initial["guild"]
+        if ids and len(ids) == 1:
+            initial.setdefault("guild", next(iter(ids)))
+        return initial
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return super().changelist_view(request, extra_context)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        self.get_or_404(request, object_id)
+        return super().history_view(request, object_id, extra_context)
+
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        self.get_or_404(request, object_id)
+        return super().history_form_view(request, object_id, version_id, extra_context)
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        raise Http404
+
+
+def guilds_of(request: HttpRequest) -> QuerySet[Guild]:
+    """The guilds in scope."""
+    ids = of(request).guild_ids
+    return Guild.objects.all() if ids is None else Guild.objects.filter(pk__in=ids)
+
+
+def _number(text: Any) -> int:
+    return int(text) if str(text).isdecimal() else 0
+
+
+def editable_names(fields: list[Field[Any, Any]]) -> list[str]:
+    return [field.name for field in fields if field.editable]

@@ -1,0 +1,45 @@
+"""What was changed in the settings, by whom and from where: kept beside the models, which stay free of the auth app."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.db import models
+from django.dispatch import receiver
+from simple_history import register
+from simple_history.models import HistoricalRecords
+from simple_history.signals import pre_create_historical_record
+
+from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, Platform, QuotaRule, StylePreset
+
+
+class FromWhere(models.Model):
+    """The address that a change came from; empty for a change by the system itself."""
+
+    history_address = models.GenericIPAddressField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+AUDITED: tuple[type[models.Model], ...] = (Guild, QuotaRule, Ban, BlockedTerm, StylePreset, ModelProfile, Platform)
+
+for _model in AUDITED:
+    register(
+        _model,
+        app="sparkle_site.audit",
+        records_class=partial(HistoricalRecords, app="sparkle_audit"),
+        bases=[FromWhere],
+        m2m_fields=[Guild.models_offered.field.name] if _model is Guild else [],
+    )
+
+
+@receiver(pre_create_historical_record, dispatch_uid="sparkle_audit_address")
+def note_address(sender: Any, history_instance: Any, **kwargs: Any) -> None:
+    """Write down where the request came from."""
+    from sparkle_site.accounts.adapter import client_address
+
+    request = getattr(HistoricalRecords.context, "request", None)
+    if request is not None and hasattr(history_instance, "history_address"):
+        history_instance.history_address = client_address(request)
