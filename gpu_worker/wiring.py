@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import socket
@@ -78,11 +77,3 @@ def build(*, rings: bool, profiles: Profiles | None = None, startup: Callable[[]
         leaving=leaving,
         rings=rings,
     )
-
-
-@functools.lru_cache(maxsize=1)
-def shared() -> Runner:
-    """Return this process's runner, started: for Celery, whose tasks say `shared().run([job_id])` from any thread."""
-    runner = build(rings=True)
-    runner.start()
-    return runner

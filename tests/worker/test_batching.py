@@ -1,0 +1,87 @@
+"""Who joins, in which order, and for how long someone can be overtaken."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_worker.batching import MAX_OVERTAKEN_S, Admission, Room, Waiting, admit, bucket, slices
+
+
+def _waiting(*weights: float, profile: str = "a", since: float = 0.0) -> list[Waiting]:
+    return [Waiting(id=n, profile=profile, weight=weight, since=since) for n, weight in enumerate(weights, 1)]
+
+
+def test_everyone_who_fits_joins_at_once() -> None:
+    rooms = {"a": Room(capacity=12, load=4)}
+    assert admit(_waiting(4, 4, 4), rooms=rooms, now=0) == Admission(join=(1, 2))
+
+
+def test_nobody_overtakes_within_a_model_even_if_smaller() -> None:
+    assert admit(_waiting(8, 1), rooms={"a": Room(capacity=12, load=8)}, now=0) == Admission()
+
+
+def test_an_idle_engine_takes_a_request_that_is_heavier_than_its_room() -> None:
+    assert admit(_waiting(64, 1), rooms={"a": Room(capacity=12, load=0)}, now=0) == Admission(join=(1,))
+
+
+def test_a_model_is_loaded_when_the_card_is_idle_and_its_request_is_first() -> None:
+    other = {"b": Room(capacity=12, load=0)}
+    assert admit(_waiting(4), rooms=other, now=0) == Admission(load="a")
+    assert admit(_waiting(4), rooms={}, now=0) == Admission(load="a")
+
+
+def test_a_request_of_another_model_is_overtaken_for_a_bounded_time_only() -> None:
+    line = [
+        Waiting(id=1, profile="other", weight=4, since=0),
+        Waiting(id=2, profile="a", weight=4, since=MAX_OVERTAKEN_S - 1),
+    ]
+    busy = {"a": Room(capacity=12, load=4)}
+    assert admit(line, rooms=busy, now=MAX_OVERTAKEN_S - 0.1) == Admission(join=(2,))
+    assert admit(line, rooms=busy, now=MAX_OVERTAKEN_S) == Admission()
+    assert admit(line, rooms={"a": Room(capacity=12, load=0)}, now=MAX_OVERTAKEN_S) == Admission(load="other")
+
+
+_lines = st.lists(
+    st.builds(
+        Waiting,
+        id=st.integers(1, 10**6),
+        profile=st.sampled_from("abc"),
+        weight=st.floats(0.1, 64),
+        since=st.floats(0, 30),
+    ),
+    unique_by=lambda each: each.id,
+    max_size=20,
+)
+_rooms = st.dictionaries(
+    st.sampled_from("abc"), st.builds(Room, capacity=st.floats(1, 64), load=st.just(0) | st.floats(0, 64))
+)
+
+
+@given(_lines, _rooms, st.floats(0, 60))
+def test_an_idle_card_never_leaves_its_line_waiting_and_room_is_kept(
+    line: list[Waiting], rooms: dict[str, Room], now: float
+) -> None:
+    admission = admit(line, rooms=rooms, now=now)
+    if line and not any(room.load for room in rooms.values()):
+        assert admission.join or admission.load
+    for profile, room in rooms.items():
+        joined = [each.weight for each in line if each.id in admission.join and each.profile == profile]
+        assert not joined or room.load + sum(joined) <= room.capacity + 1e-6 or (len(joined) == 1 and not room.load)
+
+
+@given(st.integers(0, 500), st.integers(1, 64))
+def test_slices_cover_all_rows_once_evenly_and_in_as_few_as_possible(rows: int, largest: int) -> None:
+    cut = slices(rows, largest=largest)
+    assert [row for part in cut for row in range(rows)[part]] == list(range(rows))
+    sizes = [part.stop - part.start for part in cut]
+    assert all(0 < size <= largest for size in sizes)
+    assert len(cut) == -(-rows // largest)
+    assert not sizes or max(sizes) - min(sizes) <= 1
+
+
+@given(st.integers(1, 64))
+def test_a_compiled_model_meets_few_shapes(rows: int) -> None:
+    padded = bucket(rows, largest=64)
+    assert rows <= padded <= max(2, 2 * rows)
+    assert len({bucket(each, largest=64) for each in range(1, 65)}) <= 12
