@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import logging
 import os
 import secrets
 import socket
@@ -153,6 +154,8 @@ def _prepare() -> None:
     from django.core.management import call_command
 
     django.setup()
+    # The children's logs have their files; here the terminal is for the person.
+    logging.getLogger().setLevel(logging.WARNING)
     call_command("migrate", verbosity=0)
 
     from .simulator import seed
