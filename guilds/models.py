@@ -47,6 +47,13 @@ class Platform(models.Model):
     price_per_gpu_hour = models.DecimalField(
         max_digits=8, decimal_places=4, default="0.5260", help_text="US dollars; g4dn.xlarge on demand by default."
     )
+    monthly_budget = models.DecimalField(
+        max_digits=10,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        help_text="US dollars of GPU time a month, for the dashboard's bar. Empty: none.",
+    )
 
     class Meta:
         verbose_name = "platform switches"

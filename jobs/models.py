@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -115,6 +117,7 @@ class Job(models.Model):
     delivered_via = models.CharField(max_length=8, choices=Via.choices, blank=True)
     message_id = models.BigIntegerField(null=True, blank=True)
     announced_at = models.DateTimeField(null=True, blank=True, help_text="The asker has the final message.")
+    refunded_at = models.DateTimeField(null=True, blank=True, help_text="A moderator gave back what it had used.")
 
     # What it holds of quotas until it is settled.
     reserved_pictures = models.PositiveSmallIntegerField(default=0)
@@ -146,6 +149,11 @@ class Job(models.Model):
             models.Index(fields=["created_at"], name="job_created_at"),
             models.Index(fields=["source_job"], condition=Q(source_job__isnull=False), name="job_source"),
             models.Index(fields=["reply_deadline"], condition=~Q(token_sealed=b""), name="job_holds_token"),
+            # The admin's filters and search, newest first, whatever history lies behind.
+            models.Index(fields=["reason", "-id"], condition=~Q(reason=""), name="job_by_reason"),
+            models.Index(fields=["model", "-id"], name="job_by_model"),
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="job_ended_at"),
+            GinIndex(SearchVector("prompt", "member_name", config="simple"), name="job_words"),
             models.Index(
                 fields=["ended_at"], condition=Q(announced_at__isnull=True, ended_at__isnull=False), name="job_untold"
             ),
@@ -258,3 +266,54 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Tally(models.Model):
+    """Ended requests counted ahead, for charts: by the hour of all servers together, by the (UTC) day of one."""
+
+    guild = models.ForeignKey(Guild, null=True, on_delete=models.CASCADE, db_index=False)
+    starts_at = models.DateTimeField()
+    status = models.CharField(max_length=10, choices=Status.choices)
+    reason = models.CharField(max_length=40, blank=True)
+    jobs = models.PositiveBigIntegerField()
+    pictures = models.PositiveBigIntegerField()
+    gpu_ms = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["guild", "starts_at", "status", "reason"], nulls_distinct=False, name="tally_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.starts_at:%Y-%m-%d %H}h {self.status} {self.jobs}"
+
+
+class Latency(models.Model):
+    """How many completed requests of an hour took how long (jobs.tally has the buckets' bounds)."""
+
+    class Kind(models.TextChoices):
+        WAIT = "wait", "Until it started"
+        TOTAL = "total", "Until it was there"
+
+    starts_at = models.DateTimeField()
+    kind = models.CharField(max_length=5, choices=Kind.choices)
+    bucket = models.PositiveSmallIntegerField()
+    jobs = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["starts_at", "kind", "bucket"], name="latency_once")]
+
+    def __str__(self) -> str:
+        return f"{self.starts_at:%Y-%m-%d %H}h {self.kind} {self.bucket}: {self.jobs}"
+
+
+class TallyMark(models.Model):
+    """The one row that says up to when ended requests are counted; its lock keeps two from counting at once."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    counted_to = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"counted to {self.counted_to}"

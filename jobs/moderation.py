@@ -1,0 +1,265 @@
+"""What moderators and operators do to requests, pictures and members. Each act leaves an event on the job."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
+from django.db.models import F
+
+from guilds import terms
+from guilds.discord.client import DiscordClient
+from guilds.discord.errors import DiscordError
+from guilds.models import Ban, Guild, Usage
+from guilds.policy import Refusal
+
+from . import actions
+from .actions import Accepted, Ask
+from .lifecycle import ENDED, OPEN, Status
+from .models import Job, JobEvent, JobImage
+
+logger = logging.getLogger(__name__)
+
+_DISCORD_EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
+DRY_RUN_PROMPTS = 2000
+
+
+def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
+    """Ask for an ended job again, in its member's name and with its seed; None while it has not ended.
+
+    The answer comes as a post in the channel: the member's own interaction is long over. Everything that binds the
+    member binds this too, except that their roles, which only Discord knows, are taken to suffice.
+    """
+    job = Job.objects.select_related("guild", "model").filter(pk=job_id, status__in=ENDED).exclude(prompt="").first()
+    if job is None:
+        return None
+    refused = job.status == Status.REFUSED
+    found = actions.submit(
+        Ask(
+            interaction_id=_snowflake(now),
+            application_id=job.application_id,
+            token="",
+            guild_id=job.guild_id,
+            channel_id=job.channel_id,
+            user_id=job.user_id,
+            member_name=job.member_name,
+            role_ids=frozenset(job.guild.allowed_role_ids),
+            locale=job.locale,
+            prompt=job.prompt,
+            negative_prompt=job.negative_prompt or None,
+            # What was refused never had parameters: its row holds zeros.
+            seed=None if refused else job.seed,
+            steps=job.steps or None,
+            sampler=job.sampler or None,
+            width=job.width or None,
+            height=job.height or None,
+            guidance=None if refused else job.guidance,
+            count=job.count or None,
+            style=job.style or None,
+            model=job.model.slug,
+            kind=job.kind,
+            source_job_id=job.source_job_id,
+            source_index=job.source_index,
+            source_url=job.source_url,
+            strength=job.strength,
+        ),
+        now=now,
+    )
+    if isinstance(found, Accepted):
+        Job.objects.filter(pk=found.job.pk).update(reply_deadline=now, token_sealed=b"")
+        _note(job_id, "retried", by=by, now=now, as_job=found.job.pk)
+    return found
+
+
+def _snowflake(now: datetime) -> int:
+    milliseconds = int((now - _DISCORD_EPOCH).total_seconds() * 1000)
+    return (milliseconds << 22) | secrets.randbelow(1 << 22)
+
+
+_GIVE_BACK = """
+UPDATE guilds_usage SET pictures = greatest(0, pictures - %(pictures)s), gpu_ms = greatest(0, gpu_ms - %(gpu_ms)s)
+WHERE id = ANY(%(ids)s)
+"""
+
+
+def refund(job_id: int, *, by: str, now: datetime) -> bool:
+    """Give back what a completed job used, once. False when there is nothing to give back."""
+    with transaction.atomic():
+        if not Job.objects.filter(
+            pk=job_id, status=Status.COMPLETED, settled_at__isnull=False, refunded_at=None
+        ).update(refunded_at=now):
+            return False
+        job = Job.objects.only("usage_ids", "reserved_pictures", "reserved_gpu_ms", "gpu_ms").get(pk=job_id)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _GIVE_BACK,
+                {
+                    "ids": job.usage_ids,
+                    "pictures": job.reserved_pictures,
+                    "gpu_ms": min(job.gpu_ms, job.reserved_gpu_ms),
+                },
+            )
+        _note(job_id, "refunded", by=by, now=now)
+    return True
+
+
+def cancel(job_id: int, *, by: str, now: datetime) -> bool:
+    """End the job, or ask its worker to stop; False when it had ended."""
+    if not actions.cancel(job_id, by=0, reason="cancelled_by_moderator", now=now):
+        return False
+    _note(job_id, "cancelled_by", by=by, now=now)
+    return True
+
+
+def hide(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
+    """Take pictures out of galleries, histories and new requests; return how many."""
+    return _mark(image_ids, "hidden", by=by, now=now, was={"hidden_at": None}, becomes={"hidden_at": now})
+
+
+def show(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
+    """Undo `hide`."""
+    return _mark(image_ids, "shown", by=by, now=now, was={"hidden_at__isnull": False}, becomes={"hidden_at": None})
+
+
+def blur(image_ids: Sequence[int], *, blurred: bool, by: str, now: datetime) -> int:
+    """Blur pictures in the galleries, or stop it; return how many changed."""
+    kind = "blurred" if blurred else "unblurred"
+    return _mark(image_ids, kind, by=by, now=now, was={"blurred": not blurred}, becomes={"blurred": blurred})
+
+
+def dismiss_reports(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
+    """Take pictures out of the report inbox; return how many."""
+    return _mark(
+        image_ids,
+        "report_dismissed",
+        by=by,
+        now=now,
+        was={"reported_at__isnull": False},
+        becomes={"reported_at": None, "reported_by": None},
+    )
+
+
+def _mark(
+    image_ids: Sequence[int],
+    kind: str,
+    *,
+    by: str,
+    now: datetime,
+    was: dict[str, object],
+    becomes: dict[str, object],
+) -> int:
+    with transaction.atomic():
+        rows = JobImage.objects.select_for_update().filter(pk__in=image_ids, **was)
+        found = list(rows.values_list("pk", "job_id", "index"))
+        JobImage.objects.filter(pk__in=[pk for pk, _, _ in found]).update(**becomes)
+        JobEvent.objects.bulk_create(
+            JobEvent(job_id=job_id, at=now, kind=kind, detail={"by": by, "picture": index + 1})
+            for _, job_id, index in found
+        )
+    return len(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """How many pictures are gone, and whether the message on Discord is."""
+
+    pictures: int
+    message_gone: bool
+
+
+def delete_everywhere(job_id: int, *, by: str, now: datetime, client: DiscordClient | None = None) -> Deleted | None:
+    """Delete an ended job's pictures from storage and gallery, and its message from Discord; None while it runs.
+
+    Storage goes first: as long as a row is there, what is left to delete is known.
+    """
+    job = Job.objects.filter(pk=job_id).exclude(status__in=OPEN).first()
+    if job is None:
+        return None
+    images = list(JobImage.objects.filter(job=job))
+    for key in [*(image.key for image in images), *([job.grid_key] if job.grid_key else [])]:
+        default_storage.delete(key)
+    with transaction.atomic():
+        JobImage.objects.filter(pk__in=[image.pk for image in images]).delete()
+        Job.objects.filter(pk=job_id).update(grid_key="")
+        _note(job_id, "deleted", by=by, now=now, pictures=len(images))
+    return Deleted(pictures=len(images), message_gone=_delete_message(job, client=client))
+
+
+def _delete_message(job: Job, *, client: DiscordClient | None) -> bool:
+    if not job.message_id:
+        return True
+    if job.ephemeral or job.delivered_via == Job.Via.DM:
+        return False  # Only its reader can remove it.
+    if client is None:
+        from guilds.discord.client import from_settings
+
+        client = from_settings()
+    try:
+        client.delete_message(job.channel_id, job.message_id)
+    except DiscordError as error:
+        logger.warning("message_not_deleted", extra={"job_id": job.pk, "status": error.status, "code": error.code})
+        return error.status == 404
+    Job.objects.filter(pk=job.pk).update(message_id=None)
+    return True
+
+
+def ban_member(
+    guild: Guild | None, user_id: int, *, reason: str, until: datetime | None, by: str, now: datetime
+) -> tuple[Ban, int]:
+    """Keep a member out of a guild (None: of all), and cancel and refund what they have waiting there."""
+    ban = Ban.objects.create(guild=guild, user_id=user_id, reason=reason, until=until, created_by=by, created_at=now)
+    return ban, cancel_of_member(guild.pk if guild else None, user_id, by=by, now=now)
+
+
+def cancel_of_member(guild_id: int | None, user_id: int, *, by: str, now: datetime) -> int:
+    """Cancel what a member has waiting or running, in one guild or in all; return how many."""
+    jobs = Job.objects.filter(user_id=user_id, status__in=OPEN)
+    if guild_id is not None:
+        jobs = jobs.filter(guild_id=guild_id)
+    return sum(cancel(pk, by=by, now=now) for pk in jobs.values_list("pk", flat=True))
+
+
+def grant(usage_id: int, *, pictures: int = 0, gpu_ms: int = 0) -> bool:
+    """Add to what may be used in this window; False when the counter is gone."""
+    return bool(
+        Usage.objects.filter(pk=usage_id).update(
+            granted_pictures=F("granted_pictures") + pictures, granted_gpu_ms=F("granted_gpu_ms") + gpu_ms
+        )
+    )
+
+
+def start_anew(usage_id: int) -> bool:
+    """Let the subject use its whole limit again in this window.
+
+    What was used is granted once more: the counters themselves only follow requests, which may still settle.
+    """
+    return bool(Usage.objects.filter(pk=usage_id).update(granted_pictures=F("pictures"), granted_gpu_ms=F("gpu_ms")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """What a term would have blocked: of so many of the newest prompts, so many, and a few of them."""
+
+    looked_at: int
+    hits: int
+    examples: tuple[Job, ...]
+
+
+def dry_run(phrase: str, *, guild_ids: Sequence[int] | None) -> DryRun:
+    """Try a term on the newest prompts of the guilds (None: of all). Changes nothing."""
+    folded = terms.fold(phrase)
+    jobs = Job.objects.exclude(prompt="").only("pk", "prompt", "guild_id", "created_at").order_by("-pk")
+    if guild_ids is not None:
+        jobs = jobs.filter(guild_id__in=guild_ids)
+    newest = list(jobs[:DRY_RUN_PROMPTS])
+    hits = [job for job in newest if folded and terms.find(job.prompt, [folded])]
+    return DryRun(looked_at=len(newest), hits=len(hits), examples=tuple(hits[:10]))
+
+
+def _note(job_id: int, kind: str, *, by: str, now: datetime, **detail: object) -> None:
+    JobEvent.objects.create(job_id=job_id, at=now, kind=kind, detail={"by": by, **detail})
