@@ -115,9 +115,11 @@ def boot() -> None:
 
 def _punctual(started: float) -> Any:
     """Begin a request on this thread's connection: a dead one is replaced, and none may outlast Discord's patience."""
-    from django.db import close_old_connections, connection
+    from django.db import connection
 
     from .punctual import deadline
 
-    close_old_connections()
+    # Within a caller's transaction (a test's) the connection is the caller's.
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
     return connection.execute_wrapper(deadline(started))
