@@ -28,3 +28,8 @@ def take(method: str, path: str) -> SimFault | None:
                 fault.save(update_fields=["remaining"])
                 return fault
     return None
+
+
+def waiting() -> list[SimFault]:
+    """Return what is planned and has not happened yet."""
+    return list(SimFault.objects.filter(remaining__gt=0))

@@ -159,6 +159,13 @@ class SimMessage(models.Model):
         return snowflake.time_of(self.id)
 
 
+class _WithoutContent(models.Manager["SimAttachment"]):
+    """Leaves the bytes where they are until they are asked for."""
+
+    def get_queryset(self) -> models.QuerySet[SimAttachment]:
+        return super().get_queryset().defer("content")
+
+
 class SimAttachment(models.Model):
     """A file on the stand-in for the CDN. Without a message: uploaded for an option of a command."""
 
@@ -172,6 +179,8 @@ class SimAttachment(models.Model):
     height = models.PositiveIntegerField(null=True)
     spoiler = models.BooleanField(default=False)
     content = models.BinaryField()
+
+    objects = _WithoutContent()
 
     class Meta:
         ordering = ["id"]

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from django.views.decorators.csrf import csrf_exempt
 
-from . import rest
+from . import page, rest
 from .rest import endpoint
 
 app_name = "simulator"
@@ -33,5 +33,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_COMMANDS}/commands", _commands),
     path(f"{_COMMANDS}/guilds/<int:guild_id>/commands", _commands),
     path("api/<path:rest>", csrf_exempt(rest.unknown)),
+    path("", page.chat, name="chat"),
+    path("page/world", page.world),
+    path("page/messages", page.messages),
+    path("page/calls", page.calls),
+    path("page/command", page.command),
+    path("page/complete", page.complete),
+    path("page/press", page.press),
+    path("page/menu", page.menu),
+    path("page/modal", page.modal),
+    path("page/say", page.say),
+    path("page/dismiss", page.dismiss),
+    path("page/fault", page.fault),
+    path("page/installation", page.installation),
     path("cdn/attachments/<int:channel_id>/<int:attachment_id>/<str:filename>", rest.cdn),
 ]
