@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
@@ -128,11 +128,23 @@ class ScopedAdmin(ModelAdmin):
         return self.may(request, "view")
 
     def get_or_404(self, request: HttpRequest, object_id: Any) -> Any:
-        """The row, if it is in scope. What is outside is not told from what is not there."""
-        row = self.get_object(request, str(object_id))
-        if row is None:
+        """The row, if it is in scope; read once a request. What is outside is not told from what is not there."""
+        known: dict[Any, Any] = request.__dict__.setdefault("_sparkle_rows", {})
+        key = (self.model, str(object_id))
+        if key not in known:
+            known[key] = self.get_object(request, str(object_id))
+        if known[key] is None:
             raise Http404
-        return row
+        return known[key]
+
+    def may_act(self, request: HttpRequest, object_id: Any) -> bool:
+        """Whether the person may act on rows of this kind; with an id, 404 where it is outside the scope."""
+        scope = of(request)
+        if not scope.enters or not scope.changes or (self.guild_path is None and not scope.everything):
+            return False
+        if object_id is not None:
+            self.get_or_404(request, object_id)
+        return True
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Guild and "queryset" not in kwargs:
@@ -152,9 +164,6 @@ class ScopedAdmin(ModelAdmin):
         if ids and len(ids) == 1:
             initial.setdefault("guild", next(iter(ids)))
         return initial
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, extra_context)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         self.get_or_404(request, object_id)
@@ -178,7 +187,3 @@ def guilds_of(request: HttpRequest) -> QuerySet[Guild]:
 
 def _number(text: Any) -> int:
     return int(text) if str(text).isdecimal() else 0
-
-
-def editable_names(fields: list[Field[Any, Any]]) -> list[str]:
-    return [field.name for field in fields if field.editable]

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
 from . import scope
@@ -38,6 +38,12 @@ class SparkleAdminSite(UnfoldAdminSite):
                 raise Http404 from None
 
         return guarded
+
+    def extra_urls(self) -> list[URLPattern]:
+        """Sparkle's own pages; Unfold puts them before Django's."""
+        from . import pictures
+
+        return [path("picture/<int:image_id>/", self.admin_view(pictures.picture), name="picture")]
 
     def get_urls(self) -> list[URLPattern]:
         # Its answer tells whether any row of any model exists.

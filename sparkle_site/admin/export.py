@@ -1,0 +1,38 @@
+"""Rows as CSV, streamed: the table's length costs no memory."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from django.http import StreamingHttpResponse
+
+MOST = 100_000
+
+
+class _Echo:
+    def write(self, line: str) -> str:
+        return line
+
+
+def plain(value: Any) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not text[1:].isdigit() else text
+
+
+def answer(name: str, columns: Mapping[str, Callable[[Any], Any]], rows: Iterable[Any]) -> StreamingHttpResponse:
+    """A file `name`.csv with one line a row, in UTF-8 with the mark that Excel looks for."""
+    writer = csv.writer(_Echo())
+
+    def lines() -> Iterator[str]:
+        yield "\ufeff" + writer.writerow(columns)
+        for row in rows:
+            yield writer.writerow([plain(read(row)) for read in columns.values()])
+
+    return StreamingHttpResponse(
+        lines(),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"', "Cache-Control": "no-store"},
+    )

@@ -1,0 +1,153 @@
+"""Filters that an index answers, and that name nothing outside the scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, RangeDateTimeFilter, TextFilter
+
+from guilds.models import ModelProfile
+from jobs.models import Job
+
+from . import scope, shown
+
+# Rows are written in the order of their ids, but a transaction may take a while to commit.
+SLACK = timedelta(minutes=5)
+
+
+class GuildFilter(AutocompleteSelectFilter):
+    """By server; the choices, and the name of the one in the address, are those in scope."""
+
+    request: HttpRequest
+
+    def __init__(self, field: Any, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        self.request = request
+        super().__init__(field, request, *args, **kwargs)
+
+    def has_output(self) -> bool:
+        ids = scope.of(self.request).guild_ids
+        return ids is None or len(ids) > 1
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        for choice in super().choices(changelist):
+            choice["form"].fields[self.lookup_kwarg].queryset = scope.guilds_of(self.request)
+            yield choice
+
+
+class MemberFilter(TextFilter):
+    """By a member's snowflake."""
+
+    title = "member's ID"
+    parameter_name = "member"
+    column = "user_id"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        value = (self.value() or "").strip()
+        if not value:
+            return queryset
+        return queryset.filter(**{self.column: int(value)}) if _is_id(value) else queryset.none()
+
+
+class SubjectFilter(MemberFilter):
+    column = "subject_id"
+
+
+class ReasonFilter(DropdownFilter):
+    title = "reason"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(code, name) for code, (name, _) in sorted(shown.REASONS.items(), key=lambda item: item[1])]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        # `<> ''` is what the index is made for.
+        return queryset.filter(reason=self.value()).exclude(reason="") if self.value() else queryset
+
+
+class ModelFilter(DropdownFilter):
+    title = "model"
+    parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in ModelProfile.objects.order_by("name").values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        value = self.value() or ""
+        return queryset.filter(model_id=int(value)) if _is_id(value) else queryset
+
+
+class AskedFilter(RangeDateTimeFilter):
+    """By when it was asked. The ids around the times are looked up, so that the newest-first order stays an index's."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        try:
+            narrowed = super().queryset(request, queryset)
+        except (ValueError, TypeError):
+            return queryset.none()
+        if narrowed is None:
+            return None
+        used = self.used_parameters
+        start = _time(used.get("created_at_from_0"), used.get("created_at_from_1"))
+        end = _time(used.get("created_at_to_0"), used.get("created_at_to_1"))
+        if start and (first := _first_id(start - SLACK)) is not None:
+            narrowed = narrowed.filter(pk__gte=first)
+        if end and (last := _first_id(end + SLACK)) is not None:
+            narrowed = narrowed.filter(pk__lte=last)
+        return narrowed
+
+
+class WhereaboutsFilter(DropdownFilter):
+    """The inboxes of the gallery."""
+
+    title = "state"
+    parameter_name = "state"
+    states: dict[str, tuple[str, Callable[[QuerySet[Any]], QuerySet[Any]]]] = {
+        "reported": ("Reported", lambda rows: rows.filter(reported_at__isnull=False)),
+        "hidden": ("Hidden", lambda rows: rows.filter(hidden_at__isnull=False)),
+        "blurred": ("Blurred", lambda rows: rows.filter(blurred=True)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(key, name) for key, (name, _) in self.states.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        chosen = self.states.get(self.value() or "")
+        return chosen[1](queryset) if chosen else queryset
+
+
+class StandingFilter(admin.SimpleListFilter):
+    """Bans: those that hold, and those that are over."""
+
+    title = "standing"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("holds", "Holds"), ("over", "Over")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        now = timezone.now()
+        if self.value() == "over":
+            return queryset.filter(until__lte=now)
+        return queryset.exclude(until__lte=now) if self.value() == "holds" else queryset
+
+
+def _first_id(at: datetime) -> int | None:
+    return Job.objects.filter(created_at__gte=at).order_by("created_at").values_list("pk", flat=True).first()
+
+
+def _time(day: Any, hour: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(f"{day} {hour}").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _is_id(value: str) -> bool:
+    return value.isascii() and value.isdigit() and int(value) < 2**63
