@@ -67,11 +67,16 @@ class Publisher:
         client: DiscordClient,
         checker: Checker | None = None,
         pause: Callable[[float], bool],
+        back_off_s: Sequence[float] = BACK_OFF_S,
     ) -> None:
-        """`pause` sleeps for so many seconds, and returns True at once when the worker must leave."""
+        """`pause` sleeps for so many seconds, and returns True at once when the worker must leave.
+
+        `back_off_s` are the waits between tries while Discord or the storage is away.
+        """
         self._client = client
         self._checker = checker
         self._pause = pause
+        self._waits = (*back_off_s, None)
 
     def keep(self, job: Job, images: Sequence[Image.Image], *, model: str) -> Kept:
         """Put the pictures and their grid into storage.
@@ -140,7 +145,7 @@ class Publisher:
         return delivery.deliver(job, messages.ended(job), client=self._client, now=datetime.now(UTC))
 
     def _deliver(self, job: Job, message: Message) -> Delivered:
-        for wait in (*BACK_OFF_S, None):
+        for wait in self._waits:
             try:
                 return delivery.deliver(job, message, client=self._client, now=datetime.now(UTC))
             except DiscordError as error:
@@ -150,7 +155,7 @@ class Publisher:
         raise AssertionError("unreachable")
 
     def _store(self, key: str, content: bytes) -> None:
-        for wait in (*BACK_OFF_S, None):
+        for wait in self._waits:
             try:
                 storage.store(key, content)
                 return
@@ -161,7 +166,7 @@ class Publisher:
 
     def fetch(self, key: str) -> bytes:
         """Return what storage holds under `key`; outages are waited out. Raise StorageUnavailable, Leaving."""
-        for wait in (*BACK_OFF_S, None):
+        for wait in self._waits:
             try:
                 return storage.fetch(key)
             except storage.StorageUnavailable as error:

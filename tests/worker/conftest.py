@@ -63,7 +63,14 @@ class Place:
             content="Submitted to Sparkle",
         )
         SimInteraction.objects.filter(pk=interaction.pk).update(original=original)
-        defaults: dict[str, Any] = {"prompt": "a red circle", "steps": 4, "width": 512, "height": 512, "seed": 7}
+        defaults: dict[str, Any] = {
+            "user_id": self.user.pk,
+            "prompt": "a red circle",
+            "steps": 4,
+            "width": 512,
+            "height": 512,
+            "seed": 7,
+        }
         accepted = submit(
             Ask(
                 interaction_id=interaction.pk,
@@ -71,7 +78,6 @@ class Place:
                 token=interaction.token,
                 guild_id=self.guild.pk,
                 channel_id=self.channel.pk,
-                user_id=self.user.pk,
                 **(defaults | fields),
             ),
             now=asked_at,
@@ -103,6 +109,7 @@ def place(transactional_db: None, live_server: Any, settings: Any, tmp_path: Any
     from guilds.models import Guild
     from sparkle_site.local.simulator.models import SimChannel, SimGuild, SimUser
 
+    settings.SITE_URL = live_server.url
     settings.DISCORD_API_BASE = f"{live_server.url}/simulator/api/v10"
     settings.SPARKLE_LEASE_SECONDS = 10
     settings.STORAGES = settings.STORAGES | {
@@ -126,7 +133,7 @@ def running(
     *,
     name: str = "worker-1",
     rings: bool = False,
-    interval_s: float = 0.05,
+    interval_s: float = 0.4,
     **publisher: Any,
 ) -> Iterator[Runner]:
     """A started worker with quick habits; it has left, with all its threads, at the end."""

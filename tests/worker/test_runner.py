@@ -1,17 +1,50 @@
-"""A job's way through the worker, on real edges."""
+"""A job's way through the worker, on real edges: PostgreSQL, files, the Discord simulator."""
 
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
+import pytest
 from PIL import Image
 
+from gpu_worker.engine import Engine, EngineBroken, Event, ModelUnavailable
+from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.runner import Outcome
-from jobs import storage
+from guilds.models import Guild, ModelProfile, Usage
+from jobs import actions, storage
+from jobs.actions import MadeImage
 from jobs.lifecycle import Status
-from jobs.models import JobImage
+from jobs.models import Job, JobEvent, JobImage
+from sparkle_site.local.simulator import faults, state
+from sparkle_site.local.simulator.models import SimAttachment, SimChannel, SimEdit, SimUser
 
+from . import tiny
 from .conftest import Place, running
+
+WITHIN_S = 20
+
+
+def _until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not ready():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def _slow(source: str) -> Engine:
+    return NoiseEngine(source, step_s=0.05)
+
+
+def _used() -> int:
+    return sum(Usage.objects.values_list("pictures", flat=True))
+
+
+def _picture(key: str) -> Image.Image:
+    return Image.open(io.BytesIO(storage.fetch(key)))
 
 
 def test_a_job_becomes_a_message_with_a_grid_and_four_pictures_in_storage(place: Place) -> None:
@@ -29,7 +62,378 @@ def test_a_job_becomes_a_message_with_a_grid_and_four_pictures_in_storage(place:
 
     pictures = list(JobImage.objects.filter(job=job))
     assert [picture.seed for picture in pictures] == [7, 8, 9, 10]
-    made = [Image.open(io.BytesIO(storage.fetch(picture.key))) for picture in pictures]
+    made = [_picture(picture.key) for picture in pictures]
     assert {each.size for each in made} == {(512, 512)}
     assert "Seed: 9" in made[2].info["parameters"]
     assert "trainedAlgorithmicMedia" in made[0].info["xmp"].decode()
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+def test_a_real_pipeline_draws_jobs_in_company_as_it_draws_them_alone(place: Place, settings: Any) -> None:
+    from gpu_worker import diffusers_engine
+
+    settings.MODEL_ID = str(tiny.folder())
+    ModelProfile.objects.update(sizes=[f"{tiny.SIZE}x{tiny.SIZE}"])
+    size = {"width": tiny.SIZE, "height": tiny.SIZE}
+    with running(diffusers_engine.load) as runner:
+        first = place.ask(**size, steps=6)
+        runner.run([first.pk])
+        again = place.ask(**size, steps=6)
+        other = place.ask(**size, steps=9, seed=400, sampler="k_euler_a", prompt="a blue square")
+        assert runner.run([again.pk, other.pk]) == [Outcome.ENDED, Outcome.ENDED]
+    before, after = (
+        [_picture(key) for key in JobImage.objects.filter(job=job).values_list("key", flat=True)]
+        for job in (first, again)
+    )
+    for left, right in zip(before, after, strict=True):
+        assert max(abs(a - b) for a, b in zip(left.tobytes(), right.tobytes(), strict=True)) <= 1
+    assert {job.status for job in Job.objects.all()} == {Status.COMPLETED}
+
+
+def test_the_asker_sees_steps_and_a_preview_and_the_end_comes_last(place: Place) -> None:
+    Guild.objects.update(previews=True)
+    job = place.ask(steps=16)
+    with running(lambda source: NoiseEngine(source, step_s=0.08)) as runner:
+        runner.run([job.pk])
+    edits = list(SimEdit.objects.filter(message=place.original(job)))
+    steps = [edit.content for edit in edits if "Processing your Sparkle" in edit.content]
+    assert any("of 16" in content for content in steps)
+    assert ["preview.webp"] in [edit.attachments for edit in edits]
+    assert "Completed your Sparkle" in edits[-1].content
+    assert edits[-1].attachments == [f"sparkle-{job.pk}.png"]
+
+
+def test_cancelling_stops_a_running_job_tells_so_and_refunds(place: Place) -> None:
+    job = place.ask(steps=50)
+    assert _used() > 0
+    with running(lambda source: NoiseEngine(source, step_s=0.2)) as runner:
+        future = runner.submit(job.pk)
+        _until(lambda: Job.objects.filter(pk=job.pk, progress_step__gt=0).exists())
+        actions.cancel(job.pk, by=42, now=datetime.now(UTC))
+        assert future.result(WITHIN_S) is Outcome.ENDED
+    job.refresh_from_db()
+    assert (job.status, job.reason) == (Status.CANCELLED, "cancelled_by_member")
+    assert "cancelled" in place.original(job).content
+    assert not JobImage.objects.exists()
+    assert _used() == 0
+
+
+def test_a_model_that_is_not_there_fails_the_job_with_its_reason_and_a_refund(place: Place) -> None:
+    def missing(source: str) -> Engine:
+        raise ModelUnavailable(f"{source} holds no pipeline")
+
+    job = place.ask()
+    with running(missing) as runner:
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    job.refresh_from_db()
+    assert (job.status, job.reason) == (Status.FAILED, "model_unavailable")
+    assert "model could not be loaded" in place.original(job).content
+    assert _used() == 0
+
+
+def test_storage_that_stays_away_costs_attempts_and_then_fails_with_its_reason(place: Place, settings: Any) -> None:
+    blocker = settings.STORAGES["default"]["OPTIONS"]["location"]
+    with open(blocker, "w"):  # where the folder should be
+        pass
+    job = place.ask()
+    with running(back_off_s=(0.01,)) as runner:
+        assert runner.run([job.pk]) == [Outcome.REQUEUED]
+        assert runner.run([job.pk]) == [Outcome.REQUEUED]
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    job.refresh_from_db()
+    assert (job.status, job.reason, job.attempts) == (Status.FAILED, "storage_unavailable", 3)
+    assert _used() == 0
+
+
+def test_pictures_that_are_safe_are_only_delivered_when_the_job_comes_again(place: Place) -> None:
+    def no_card(source: str) -> Engine:
+        raise AssertionError("nothing is to be made")
+
+    job = place.ask(count=1)
+    assert actions.claim(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
+    out = io.BytesIO()
+    Image.new("RGB", (512, 512), "red").save(out, "PNG")
+    key = storage.picture_key(place.guild.pk, job.pk, 0)
+    storage.store(key, out.getvalue())
+    image = MadeImage(index=0, key=key, seed=7, width=512, height=512, bytes=len(out.getvalue()))
+    actions.record_images(
+        job.pk, worker_id="a lost worker", images=[image], grid_key=key, gpu_ms=5, now=datetime.now(UTC)
+    )
+    actions.give_back(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
+    with running(no_card) as runner:
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    job.refresh_from_db()
+    assert (job.status, job.gpu_ms) == (Status.COMPLETED, 5)
+    assert bytes(place.original(job).attachments.get().content) == out.getvalue()
+
+
+def test_discord_away_for_a_while_costs_nothing_but_time(place: Place) -> None:
+    job = place.ask()
+    faults.plan(faults.Kind.SERVER_ERROR, times=6)
+    faults.plan(faults.Kind.RATE_LIMITED, times=2, seconds=0.1)
+    with running(back_off_s=(0.1, 0.1, 0.1)) as runner:
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    job.refresh_from_db()
+    assert (job.status, job.delivered_via, job.attempts) == (Status.COMPLETED, "original", 1)
+    assert len(place.original(job).attachments.all()) == 1
+
+
+def test_an_answer_that_got_lost_posts_no_second_picture(place: Place) -> None:
+    job = place.ask(token_age_s=20 * 60)
+    faults.plan(faults.Kind.LOST_ANSWER, path="/channels/", times=1)
+    with running(back_off_s=(0.1, 0.1)) as runner:
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    assert len(place.others()) == 1
+
+
+def test_past_the_deadline_the_bot_posts_in_the_channel_and_mentions_the_asker_alone(place: Place) -> None:
+    job = place.ask(token_age_s=20 * 60, prompt="@everyone look at <@1>")
+    with running() as runner:
+        runner.run([job.pk])
+    (post,) = place.others()
+    assert post.channel == place.channel
+    assert post.pinged_user_ids == [place.user.pk]
+    assert not post.pinged_everyone
+    assert post.attachments.count() == 1
+    assert place.original(job).content == "Submitted to Sparkle"
+    assert Job.objects.get(pk=job.pk).delivered_via == "channel"
+
+
+def test_a_token_that_dies_early_leads_to_the_same_post(place: Place) -> None:
+    job = place.ask()
+    faults.plan(faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", times=50)
+    with running() as runner:
+        runner.run([job.pk])
+    assert [post.channel for post in place.others()] == [place.channel]
+    assert Job.objects.get(pk=job.pk).delivered_via == "channel"
+
+
+def test_where_it_may_not_post_it_writes_to_the_asker(place: Place) -> None:
+    job = place.ask(token_age_s=20 * 60)
+    SimChannel.objects.filter(pk=place.channel.pk).update(bot_permissions=0)
+    with running() as runner:
+        runner.run([job.pk])
+    (post,) = place.others()
+    assert post.channel.recipient == place.user
+    assert Job.objects.get(pk=job.pk).delivered_via == "dm"
+
+
+def test_whom_it_may_not_write_to_finds_the_pictures_in_the_gallery(place: Place) -> None:
+    job = place.ask(token_age_s=20 * 60)
+    SimChannel.objects.filter(pk=place.channel.pk).update(bot_permissions=0)
+    SimUser.objects.filter(pk=place.user.pk).update(accepts_dms=False)
+    with running() as runner:
+        runner.run([job.pk])
+    job.refresh_from_db()
+    assert (job.status, job.delivered_via, job.message_id) == (Status.COMPLETED, "gallery", None)
+    assert place.others() == []
+    assert JobImage.objects.filter(job=job).count() == 4
+
+
+def test_a_private_result_is_never_posted_in_the_channel(place: Place) -> None:
+    Guild.objects.update(results_ephemeral=True)
+    job = place.ask(token_age_s=20 * 60)
+    with running() as runner:
+        runner.run([job.pk])
+    (post,) = place.others()
+    assert post.channel.recipient == place.user
+
+
+@pytest.mark.parametrize(("limit", "suffix"), [(1_000_000, "png"), (12_000, "webp")])
+def test_the_upload_goes_down_the_ladder_to_what_fits(place: Place, limit: int, suffix: str) -> None:
+    job = place.ask(attachment_size_limit=limit)
+    with running() as runner:
+        runner.run([job.pk])
+    grid = place.original(job).attachments.get()
+    assert grid.size <= limit
+    assert grid.filename.endswith(suffix)
+
+
+def test_what_fits_in_no_form_becomes_a_link(place: Place, settings: Any) -> None:
+    job = place.ask(attachment_size_limit=100)
+    with running() as runner:
+        runner.run([job.pk])
+    message = place.original(job)
+    assert not message.attachments.exists()
+    assert f"{settings.SITE_URL}/gallery/" in str(message.components)
+    assert Job.objects.get(pk=job.pk).status == Status.COMPLETED
+
+
+def test_discords_own_refusal_of_the_size_is_answered_with_a_smaller_form(place: Place) -> None:
+    job = place.ask()
+    with running(interval_s=60) as runner:
+        future = runner.submit(job.pk)
+        _until(lambda: SimEdit.objects.filter(content__contains="Processing").exists())
+        faults.plan(faults.Kind.TOO_LARGE, times=1)
+        future.result(WITHIN_S)
+    assert place.original(job).attachments.get().filename == f"sparkle-{job.pk}.webp"
+
+
+def test_a_picture_can_be_varied_and_enlarged(place: Place) -> None:
+    first = place.ask()
+    with running() as runner:
+        runner.run([first.pk])
+        vary = place.ask(kind="variation", source_job_id=first.pk, source_index=2, seed=90)
+        large = place.ask(
+            kind="upscale", source_job_id=first.pk, source_index=1, count=1, width=1024, height=1024, seed=8
+        )
+        assert runner.run([vary.pk, large.pk]) == [Outcome.ENDED, Outcome.ENDED]
+    assert [image.seed for image in JobImage.objects.filter(job=vary)] == [90, 91, 92, 93]
+    (image,) = JobImage.objects.filter(job=large)
+    assert (image.width, image.height) == (1024, 1024)
+
+
+def _attach(content: bytes) -> str:
+    file = SimAttachment.objects.create(
+        pk=5_000_000_000, filename="dog.png", content_type="image/png", size=len(content), content=content
+    )
+    return str(state.attachment_json(file, now=datetime.now(UTC))["url"])
+
+
+def test_an_attached_picture_is_fetched_and_started_from(place: Place) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (300, 900), "green").save(out, "PNG")
+    job = place.ask(kind="img2img", source_url=_attach(out.getvalue()), strength=0.5)
+    with running() as runner:
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    assert Job.objects.get(pk=job.pk).status == Status.COMPLETED
+
+
+def test_an_attachment_that_is_no_picture_fails_with_its_reason(place: Place) -> None:
+    job = place.ask(kind="img2img", source_url=_attach(b"<html>not a picture"))
+    with running() as runner:
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    job.refresh_from_db()
+    assert (job.status, job.reason) == (Status.FAILED, "source_unreadable")
+    assert "could not be read" in place.original(job).content
+
+
+class _Judge:
+    """Finds fault with the pictures of some places of the grid."""
+
+    def __init__(self, *bad: int) -> None:
+        self._bad = bad
+
+    def scores(self, images: Sequence[Image.Image]) -> tuple[float, ...]:
+        return tuple(0.99 if index in self._bad else 0.01 for index in range(len(images)))
+
+
+def test_the_output_check_blurs_what_it_finds(place: Place) -> None:
+    Guild.objects.update(output_check="blur")
+    job = place.ask()
+    with running(checker=_Judge(1)) as runner:
+        runner.run([job.pk])
+    assert place.original(job).attachments.get().spoiler
+    assert [image.blurred for image in JobImage.objects.filter(job=job)] == [False, True, False, False]
+
+
+def test_the_output_check_blocks_what_it_finds_and_keeps_none_of_it(place: Place) -> None:
+    Guild.objects.update(output_check="block")
+    some, every = place.ask(), place.ask()
+    with running(checker=_Judge(3)) as runner:
+        runner.run([some.pk])
+    with running(checker=_Judge(0, 1, 2, 3), name="worker-2") as runner:
+        runner.run([every.pk])
+    assert [image.index for image in JobImage.objects.filter(job=some)] == [0, 1, 2]
+    every.refresh_from_db()
+    assert (every.status, every.reason) == (Status.FAILED, "output_blocked")
+    assert not JobImage.objects.filter(job=every).exists()
+
+
+def test_a_guild_that_blocks_gets_nothing_unseen_where_no_check_is_installed(place: Place) -> None:
+    Guild.objects.update(output_check="block")
+    job = place.ask()
+    with running() as runner:
+        runner.run([job.pk])
+    assert Job.objects.get(pk=job.pk).status == Status.FAILED
+    assert not place.original(job).attachments.exists()
+
+
+def test_leaving_gives_every_job_back_uncounted_and_soon(place: Place) -> None:
+    jobs = [place.ask(steps=50) for _ in range(3)]
+    with running(lambda source: NoiseEngine(source, step_s=0.5)) as runner:
+        futures = [runner.submit(job.pk) for job in jobs]
+        _until(lambda: Job.objects.filter(progress_step__gt=0).exists())
+        began = time.monotonic()
+        runner.stop(within_s=8)
+        assert time.monotonic() - began < 10
+        assert {future.result(0) for future in futures} == {Outcome.GIVEN_BACK}
+        assert runner.submit(jobs[0].pk).result(0) is Outcome.GIVEN_BACK
+    for job in Job.objects.all():
+        assert (job.status, job.attempts, job.worker_id) == (Status.QUEUED, 0, "")
+    with running(name="worker-2") as runner:
+        assert set(runner.run([job.pk for job in jobs])) == {Outcome.ENDED}
+
+
+class _Breaks(NoiseEngine):
+    """Its card dies, or a library fails, at the third step."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(step_s=0.01)
+        self._error = error
+        self._steps = 0
+
+    def advance(self, emit: Callable[[Event], None]) -> None:
+        self._steps += 1
+        if self._steps == 3:
+            raise self._error
+        super().advance(emit)
+
+
+def test_a_broken_card_gives_the_jobs_back_and_wants_to_be_replaced(place: Place) -> None:
+    job = place.ask(steps=20)
+    with running(lambda source: _Breaks(EngineBroken("CUDA error"))) as runner:
+        future = runner.submit(job.pk)
+        assert runner.broken.wait(WITHIN_S)
+        runner.stop()
+        assert future.result(0) is Outcome.GIVEN_BACK
+    job.refresh_from_db()
+    assert (job.status, job.attempts) == (Status.QUEUED, 0)
+
+
+def test_a_fault_in_the_engine_costs_an_attempt_and_the_next_one_succeeds(place: Place) -> None:
+    engines: list[Engine] = [NoiseEngine(), _Breaks(ValueError("a fault"))]
+    job = place.ask(steps=20)
+    with running(lambda source: engines.pop()) as runner:
+        assert runner.run([job.pk]) == [Outcome.REQUEUED]
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    job.refresh_from_db()
+    assert (job.status, job.attempts) == (Status.COMPLETED, 2)
+
+
+def test_a_job_whose_lease_was_lost_is_dropped_without_a_word(place: Place) -> None:
+    job = place.ask(steps=50)
+    with running(_slow) as runner:
+        future = runner.submit(job.pk)
+        _until(lambda: Job.objects.filter(pk=job.pk, progress_step__gt=0).exists())
+        Job.objects.filter(pk=job.pk).update(worker_id="someone-else")
+        assert future.result(WITHIN_S) is Outcome.NOTHING
+    job.refresh_from_db()
+    assert (job.status, job.worker_id) == (Status.RUNNING, "someone-else")
+
+
+def test_a_message_that_comes_twice_is_one_job(place: Place) -> None:
+    job = place.ask(steps=20)
+    with running(_slow) as runner, running(name="worker-2") as other:
+        first, again = runner.submit(job.pk), runner.submit(job.pk)
+        assert other.run([job.pk]) == [Outcome.NOTHING]
+        assert first.result(WITHIN_S) is again.result(WITHIN_S) is Outcome.ENDED
+        assert runner.run([job.pk]) == [Outcome.NOTHING]
+    kinds = list(JobEvent.objects.filter(job=job).values_list("kind", flat=True))
+    assert kinds.count("completed") == kinds.count("made") == 1
+
+
+def test_two_models_take_turns_on_one_card(place: Place) -> None:
+    loaded: list[str] = []
+
+    def load(source: str) -> Engine:
+        loaded.append(source)
+        return NoiseEngine(source, step_s=0.005)
+
+    for slug in ("ink", "oil"):
+        ModelProfile.objects.create(slug=slug, name=slug, source=f"models/{slug}", sizes=["512x512"])
+    with running(load) as runner:
+        for slug in ("standard", "ink", "standard", "oil", "ink"):
+            assert runner.run([place.ask(model=slug).pk]) == [Outcome.ENDED]
+    # Two fit at once: "standard" was used longest ago when "oil" came, so "ink" is still there.
+    assert [source.rsplit("/")[-1] for source in loaded][1:] == ["ink", "oil", "ink"]

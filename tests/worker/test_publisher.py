@@ -1,0 +1,44 @@
+"""The grid, and the forms it can be posted in."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from gpu_worker.publisher import SMALLEST_PX, Encoded, compose, ladder, png
+
+
+def _noisy(side: int) -> bytes:
+    """A picture that compresses badly."""
+    return png(Image.effect_noise((side, side), 90).convert("RGB"), "Seed: 1")
+
+
+def test_the_ladder_goes_from_png_over_webp_and_jpeg_to_smaller_ones_and_ends_with_a_link() -> None:
+    rungs = list(ladder(_noisy(1024)))
+    assert rungs.pop() is None
+    forms = [rung for rung in rungs if isinstance(rung, Encoded)]
+    assert [form.suffix for form in forms] == ["png", "webp", "jpg", "jpg", "jpg"]
+    opened = [Image.open(io.BytesIO(form.content)) for form in forms]
+    assert [image.format for image in opened] == ["PNG", "WEBP", "JPEG", "JPEG", "JPEG"]
+    assert [image.width for image in opened] == [1024, 1024, 1024, 512, SMALLEST_PX]
+    sizes = [len(form.content) for form in forms]
+    assert sizes[0] == max(sizes)
+    assert sizes[-1] == min(sizes)
+
+
+def test_every_form_says_that_a_model_made_it() -> None:
+    for form in ladder(_noisy(300)):
+        assert form is None or b"trainedAlgorithmicMedia" in form.content
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(1, (64, 48)), (2, (128, 48)), (3, (128, 96)), (4, (128, 96)), (6, (128, 144))]
+)
+def test_the_grid_has_two_columns(count: int, size: tuple[int, int]) -> None:
+    colours = [(40 * number, 0, 0) for number in range(count)]
+    grid = compose([Image.new("RGB", (64, 48), colour) for colour in colours])
+    assert grid.size == size
+    for place, colour in enumerate(colours):
+        assert grid.getpixel((place % 2 * 64 + 5, place // 2 * 48 + 5)) == colour

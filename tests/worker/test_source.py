@@ -1,0 +1,127 @@
+"""The worker at a real queue: what is in hand stays unseen, what ended is gone, what is given back is seen at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from gpu_worker.engine import Engine
+from gpu_worker.noise_engine import NoiseEngine
+from gpu_worker.runner import Runner
+from gpu_worker.source import SqsSource
+from jobs.dispatch.doorbell import Doorbell
+from jobs.dispatch.sqs import SqsDispatcher
+from jobs.lifecycle import Status
+from jobs.models import Job, JobEvent
+from tests.dispatch.emulator import Queue, emulator
+
+from .conftest import Place, running
+
+WITHIN_S = 20
+
+
+@pytest.fixture(scope="module")
+def sqs_emulator() -> Iterator[Queue]:
+    with emulator() as queue:
+        yield queue
+
+
+@pytest.fixture
+def queue(sqs_emulator: Queue) -> Queue:
+    sqs_emulator.sqs.purge_queue(QueueUrl=sqs_emulator.url)
+    return sqs_emulator
+
+
+@contextmanager
+def serving(queue: Queue, *, visibility_s: int = 12, **worker: Any) -> Iterator[tuple[Runner, SqsSource]]:
+    with running(**worker) as runner:
+        source = SqsSource(queue.sqs, queue.url, visibility_s=visibility_s, long_poll_s=1, beat_s=0.5)
+        source.start(runner)
+        try:
+            yield runner, source
+        finally:
+            source.stop()
+
+
+def _ring(queue: Queue, *jobs: Job) -> None:
+    SqsDispatcher(queue.sqs, queue.url).ring([Doorbell.of(job) for job in jobs])
+
+
+def _until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not ready():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def _slow(source: str) -> Engine:
+    return NoiseEngine(source, step_s=0.2)
+
+
+def _completed() -> int:
+    return Job.objects.filter(status=Status.COMPLETED).count()
+
+
+def test_jobs_that_are_rung_for_are_done_and_their_messages_are_gone(place: Place, queue: Queue) -> None:
+    jobs = [place.ask() for _ in range(8)]
+    with serving(queue):
+        _ring(queue, *jobs)
+        _until(lambda: _completed() == 8)
+        _until(lambda: queue.depth() == (0, 0))
+
+
+def test_long_work_keeps_its_message_unseen_and_its_lease(place: Place, queue: Queue, settings: Any) -> None:
+    settings.SPARKLE_LEASE_SECONDS = 1
+    job = place.ask(steps=20)  # 4 seconds, twice the visibility and four times the lease
+    with serving(queue, visibility_s=2, load=_slow), serving(queue, visibility_s=2, name="worker-2"):
+        _ring(queue, job)
+        _until(lambda: _completed() == 1)
+    job.refresh_from_db()
+    assert job.attempts == 1
+    assert JobEvent.objects.filter(job=job, kind="running").count() == 1
+
+
+def test_leaving_shows_the_messages_again_at_once_and_another_worker_goes_on(place: Place, queue: Queue) -> None:
+    jobs = [place.ask(steps=50, user_id=member) for member in range(100, 103)]
+    with serving(queue, load=_slow, visibility_s=600) as (runner, source):
+        _ring(queue, *jobs)
+        _until(lambda: len(runner.holds) == 3)
+        source.stop()
+        runner.stop()
+        assert queue.depth() == (3, 0)
+    assert {job.attempts for job in Job.objects.all()} == {0}
+    with serving(queue, name="worker-2"):
+        _until(lambda: _completed() == 3)
+
+
+def test_a_message_that_is_none_of_ours_waits_for_someone_to_look_at_it(place: Place, queue: Queue) -> None:
+    job = place.ask()
+    queue.put('{"v":9,"job_id":1}', group="strange", dedup_id="strange")
+    with serving(queue):
+        _ring(queue, job)
+        _until(lambda: _completed() == 1)
+        _until(lambda: sum(queue.depth()) == 1)
+
+
+def test_doorbells_that_come_too_often_or_for_nothing_do_no_harm(place: Place, queue: Queue) -> None:
+    job = place.ask()
+    with serving(queue), serving(queue, name="worker-2"):
+        for number in range(4):
+            queue.put(f'{{"v":1,"job_id":{job.pk}}}', group=f"g{number}", dedup_id=f"x{number}")
+        queue.put('{"v":1,"job_id":999999}', group="nobody", dedup_id="nobody")
+        _until(lambda: _completed() == 1)
+        _until(lambda: queue.depth() == (0, 0))
+    assert JobEvent.objects.filter(job=job, kind="completed").count() == 1
+
+
+def test_a_worker_takes_no_more_than_it_can_do(place: Place, queue: Queue) -> None:
+    jobs = [place.ask(steps=50, user_id=member) for member in range(100, 108)]
+    with serving(queue, load=lambda source: NoiseEngine(source, step_s=0.2, room=8.0)) as (runner, _):
+        _ring(queue, *jobs)
+        _until(lambda: len(runner.holds) == 3)  # two in the batch of eight pictures, one prepared ahead
+        time.sleep(1.5)
+        assert len(runner.holds) == 3
