@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from . import faults, interact, registry, rules, seed, state
 from .interact import Outcome, Unusable
@@ -34,7 +34,7 @@ PROMPTS = ("a red circle on a blue background", "a house under a rainbow", "a ni
 View = Callable[..., HttpResponse]
 
 
-@require_GET
+@require_safe
 @ensure_csrf_cookie
 def chat(request: HttpRequest) -> HttpResponse:
     """The page itself; its script asks for everything else."""
@@ -46,7 +46,7 @@ def chat(request: HttpRequest) -> HttpResponse:
 # What is shown.
 
 
-@require_GET
+@require_safe
 def world(request: HttpRequest) -> HttpResponse:
     """Servers with channels and members, users, roles, commands and suggested prompts."""
     guilds = [_guild(guild) for guild in SimGuild.objects.prefetch_related("channels", "members__user", "roles")]
@@ -101,7 +101,7 @@ def _guild(guild: SimGuild) -> dict[str, Any]:
     }
 
 
-@require_GET
+@require_safe
 def messages(request: HttpRequest) -> HttpResponse:
     """What a member sees in a channel, and the newest message of each channel that is theirs.
 
@@ -182,7 +182,7 @@ def _local_embed(embed: dict[str, Any]) -> dict[str, Any]:
     return embed | local
 
 
-@require_GET
+@require_safe
 def calls(request: HttpRequest) -> HttpResponse:
     """The application's latest requests to Discord, newest first, and the faults still to come."""
     found = SimCall.objects.order_by("-pk")[:SHOWN_CALLS]
