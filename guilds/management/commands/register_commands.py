@@ -1,0 +1,62 @@
+"""Register Sparkle's commands with Discord, in one bulk request and only when something changed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from guilds.discord.client import DiscordClient, from_settings
+from guilds.discord.commands import all_commands, normalized
+from guilds.discord.errors import DiscordError
+
+
+class Command(BaseCommand):
+    help = "Registers the slash and message commands with Discord where they differ from what is registered."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--guild", type=_snowflake, metavar="ID", help="only in this server, where changes show at once"
+        )
+        parser.add_argument("--dry-run", action="store_true", help="say what would change and send nothing")
+
+    def handle(self, *args: Any, guild: int | None = None, dry_run: bool = False, **options: Any) -> None:
+        client = from_settings()
+        try:
+            self._register(client, guild=guild, dry_run=dry_run)
+        except DiscordError as error:
+            raise CommandError(
+                f"Discord answered {error.status} ({error.message or 'no reason'}): check DISCORD_APPLICATION_ID,"
+                " DISCORD_BOT_TOKEN and, with --guild, that the bot is in that server."
+            ) from None
+        finally:
+            client.close()
+
+    def _register(self, client: DiscordClient, *, guild: int | None, dry_run: bool) -> None:
+        wanted = all_commands()
+        there = {_key(each): each for each in normalized(client.commands(guild))}
+        ours = {_key(each): each for each in normalized(wanted)}
+        for key in sorted(ours.keys() | there.keys()):
+            if ours.get(key) != there.get(key):
+                change = "new" if key not in there else "gone" if key not in ours else "changed"
+                self.stdout.write(f"{change:8} {key[1]}")
+        if ours == there:
+            self.stdout.write(f"All {len(ours)} commands are registered as they are.")
+        elif dry_run:
+            self.stdout.write("Nothing was sent.")
+        else:
+            client.overwrite_commands(wanted, guild)
+            where = "everywhere" if guild is None else f"in server {guild}"
+            self.stdout.write(f"{len(wanted)} commands are registered {where}.")
+
+
+def _key(command: dict[str, Any]) -> tuple[int, str]:
+    return command.get("type", 1), command["name"]
+
+
+def _snowflake(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+        raise argparse.ArgumentTypeError("the ID of a server is a number of up to 19 digits")
+    return int(text)
