@@ -1,8 +1,10 @@
 """Celery in the place of SQS and EventBridge: messages are files under .local, beat is the minute's clock."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import setup_logging
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.local")
@@ -24,9 +26,12 @@ app.conf.update(
     task_default_queue="sparkle",
     worker_enable_remote_control=False,
     worker_prefetch_multiplier=1,
-    # Django's LOGGING writes one JSON event a line; Celery's own format would hide it.
-    worker_hijack_root_logger=False,
     beat_schedule={"upkeep": {"task": "sparkle_site.local.tasks.upkeep", "schedule": 60.0}},
     beat_schedule_filename=str(FOLDER / "beat"),
     timezone="UTC",
 )
+
+
+@setup_logging.connect
+def _leave_logging_alone(**_: Any) -> None:
+    """Django's LOGGING writes one JSON event a line; with a receiver here Celery does not set up its own."""
