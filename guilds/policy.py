@@ -192,7 +192,8 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
     adult = terms.find(prompt, rules.nsfw_terms) is not None
     if adult and not _adult_fits(rules.nsfw_rule, channel_nsfw=wish.channel_nsfw):
         return Refusal(code="nsfw_not_allowed", params={"rule": rules.nsfw_rule})
-    if style and style.negative_prompt:
+    # A repeated request brings the style's words along already.
+    if style and style.negative_prompt and not negative.endswith(style.negative_prompt):
         negative = f"{negative}, {style.negative_prompt}" if negative else style.negative_prompt
     pixels = width * height / (512 * 512)
     return Plan(
