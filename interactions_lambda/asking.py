@@ -35,12 +35,11 @@ def size(typed: str | None) -> tuple[int, int] | Refusal | None:
 
 def answer(interaction: Interaction, *, now: datetime, started: float, **wish: Any) -> dict[str, Any]:
     """Submit what the member wishes (fields of jobs.actions.Ask) and return the callback that tells of it."""
-    assert interaction.guild_id is not None  # noqa: S101  # the router lets no DM through
     ask = Ask(
         interaction_id=interaction.id,
         application_id=interaction.application_id,
         token=interaction.token,
-        guild_id=interaction.guild_id,
+        guild_id=interaction.home,
         channel_id=interaction.channel_id,
         channel_nsfw=interaction.channel_nsfw,
         user_id=interaction.user_id,
@@ -56,9 +55,9 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
         result = actions.submit(ask, now=now, dispatch=dispatch)
     except Guild.DoesNotExist:
         # The event that told of the installation is late or was lost.
-        installs.install({"id": interaction.guild_id}, now)
+        installs.install({"id": interaction.home}, now)
         result = actions.submit(ask, now=now, dispatch=dispatch)
-    fields = {"interaction_id": interaction.id, "guild_id": interaction.guild_id}
+    fields = {"interaction_id": interaction.id, "guild_id": interaction.home}
     if isinstance(result, Refusal):
         logger.info("refused", extra={**fields, "code": result.code, "ms": _ms(started)})
         return replies.refuse(language(interaction), result)
@@ -85,7 +84,7 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
 
 def language(interaction: Interaction) -> str:
     """Return the server's language where it has chosen one, else the member's."""
-    chosen = Guild.objects.filter(pk=interaction.guild_id).values_list("language", flat=True).first()
+    chosen = Guild.objects.filter(pk=interaction.home).values_list("language", flat=True).first()
     return chosen or interaction.locale
 
 

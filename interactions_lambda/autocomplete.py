@@ -20,7 +20,7 @@ def complete(interaction: Interaction) -> dict[str, Any]:
     """Return the callback with at most 25 choices for the option that has the focus."""
     said = parsing.options(interaction.data)
     typed = str(said.values.get(said.focused or "") or "")[:100]
-    guild_id = interaction.guild_id or 0
+    guild_id = interaction.home
     if said.focused == "id":
         open_only = parsing.name(interaction.data) == "sparkle-cancel"
         return wire.choices(

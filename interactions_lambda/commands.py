@@ -90,9 +90,9 @@ def from_cdn(url: object) -> str | Refusal:
 
 
 def _guild(interaction: Interaction, now: datetime) -> Guild:
-    guild = Guild.objects.filter(pk=interaction.guild_id).first()
+    guild = Guild.objects.filter(pk=interaction.home).first()
     # The event that told of the installation may be late or lost.
-    return guild or installs.install({"id": interaction.guild_id}, now)
+    return guild or installs.install({"id": interaction.home}, now)
 
 
 def _quota(interaction: Interaction, now: datetime) -> dict[str, Any]:

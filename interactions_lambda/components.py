@@ -24,11 +24,10 @@ def press(interaction: Interaction, *, now: datetime, started: float) -> dict[st
     """Answer a pressed button whose custom id is one of ours."""
     action = custom_id.parse(interaction.data.get("custom_id"))
     assert action is not None  # noqa: S101  # the router checked it
-    guild_id = interaction.guild_id or 0
     if action.name in ("older", "newer"):
         return _turn(interaction, action.name, action.job_id)
     # Only of this server: a message forwarded elsewhere has no power over it.
-    job = queries.find(guild_id, action.job_id)
+    job = queries.find(interaction.home, action.job_id)
     if job is None or not job.prompt:
         return replies.say(asking.language(interaction), "refusal.job_gone")
     index = action.index or 0
@@ -152,5 +151,5 @@ def _delete(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]
 
 def _turn(interaction: Interaction, direction: str, job_id: int) -> dict[str, Any]:
     bound = {"before": job_id} if direction == "older" else {"after": job_id}
-    page = queries.history(interaction.guild_id or 0, interaction.user_id, **bound)
+    page = queries.history(interaction.home, interaction.user_id, **bound)
     return wire.update(replies.history(asking.language(interaction), page, url_of=commands.grid_url))

@@ -25,8 +25,10 @@ def receive(payload: Mapping[str, Any], *, now: datetime) -> None:
     if event.get("type") != "APPLICATION_AUTHORIZED" or not isinstance(data, dict):
         return
     guild = data.get("guild")
-    guild_id = snowflake(guild.get("id")) if isinstance(guild, dict) else None
-    if data.get("integration_type") != _GUILD_INSTALL or guild_id is None:
+    if data.get("integration_type") != _GUILD_INSTALL or not isinstance(guild, dict):
+        return
+    guild_id = snowflake(guild.get("id"))
+    if guild_id is None:
         return
     installs.install({**guild, "id": guild_id}, now)
     logger.info("guild_installed", extra={"guild_id": guild_id})

@@ -57,6 +57,12 @@ class Interaction:
     data: Mapping[str, Any] = field(repr=False)
 
     @property
+    def home(self) -> int:
+        """The guild's id, for the parts that the router lets no direct message reach."""
+        assert self.guild_id is not None  # noqa: S101
+        return self.guild_id
+
+    @property
     def may_moderate(self) -> bool:
         """Whether the member may remove other members' messages here, or manage the server."""
         return bool(self.permissions & (MANAGE_MESSAGES | MANAGE_GUILD | ADMINISTRATOR))

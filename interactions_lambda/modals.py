@@ -25,7 +25,7 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
     action = custom_id.parse(interaction.data.get("custom_id"))
     if action is None or action.name != "edit":
         return replies.say(asking.language(interaction), "refusal.unknown_interaction")
-    job = queries.find(interaction.guild_id or 0, action.job_id)
+    job = queries.find(interaction.home, action.job_id)
     if job is None or not job.prompt:
         return replies.say(asking.language(interaction), "refusal.job_gone")
     wish = again(job) | {

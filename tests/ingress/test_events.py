@@ -84,7 +84,7 @@ def test_reconciling_finds_who_joined_left_and_returned(make_guild: Callable[...
     yesterday = now - timedelta(days=1)
     stays, leaves = make_guild(installed_at=yesterday), make_guild(installed_at=yesterday)
     returns = make_guild(installed_at=yesterday, left_at=yesterday)
-    told = [
+    told: list[dict[str, Any]] = [
         {"id": str(stays.pk), "name": "New name", "icon": None},
         {"id": str(returns.pk), "name": "Back", "icon": "abc"},
         {"id": "5", "name": "Unheard of", "icon": None},
