@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F, Q
 
 from guilds import policy, quota
@@ -121,7 +121,11 @@ def submit(ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None) -> Ac
     repeated = job.created_at != now
     if job.status == Status.QUEUED and not repeated:
         _ring([job], dispatch=dispatch, now=now)
-    place = line.place_of(job, now=now)
+    try:
+        place = line.place_of(job, now=now)
+    except OperationalError:
+        # It is accepted all the same: only what to tell of the wait is unknown.
+        place = line.Place(place=1, wait_s=None, gpu_starting=False)
     return Accepted(
         job=job,
         place=place.place,

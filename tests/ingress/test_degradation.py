@@ -1,0 +1,153 @@
+"""What is down or slow behind the ingress costs a member a sentence, never a request that was accepted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from guilds.models import Guild
+from interactions_lambda import punctual
+from jobs.dispatch.doorbell import DispatchFailed, Doorbell
+from jobs.models import Job
+
+from .conftest import KEY, event, payload, told
+
+_LAMBDA = """
+import json, sys
+from interactions_lambda.handler import handler
+for line in sys.stdin:
+    print(json.dumps(handler(json.loads(line), None)), flush=True)
+"""
+
+
+def in_a_lambda(body: dict[str, Any], *, database_url: str, **environment: str) -> dict[str, Any]:
+    """The callback of a process that is set up as the Lambda is."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LAMBDA],
+        input=json.dumps(event(json.dumps(body).encode())) + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={
+            "PATH": os.environ["PATH"],
+            "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.headless",
+            "DJANGO_SECRET_KEY": "x" * 40,
+            "DATABASE_URL": database_url,
+            "DISCORD_PUBLIC_KEY": KEY.verify_key.encode().hex(),
+            "JOB_DISPATCHER": "jobs.dispatch.memory.MemoryDispatcher",
+            **environment,
+        },
+    )
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["statusCode"] == 200
+    callback: dict[str, Any] = json.loads(answer["body"])
+    reference = callback["data"]["content"].rsplit("`", 2)[1] if "Reference" in done.stdout else None
+    if reference:
+        line = next(line for line in done.stderr.splitlines() if "interaction_failed" in line)
+        assert json.loads(line)["reference"] == reference
+        assert "lighthouse" not in done.stderr
+        assert "A_UNIQUE_TOKEN" not in done.stderr
+    return callback
+
+
+def test_a_database_that_is_down_is_told_with_a_reference() -> None:
+    sentence = told(in_a_lambda(payload("slash"), database_url="postgres://sparkle@127.0.0.1:9/sparkle"))
+    assert "try again in a minute" in sentence
+    assert "Reference" in sentence
+
+
+def test_a_missing_setting_is_told_as_an_error_of_ours() -> None:
+    assert "on our side" in told(in_a_lambda(payload("slash"), database_url=""))
+
+
+def test_a_direct_message_needs_no_database() -> None:
+    answer = in_a_lambda(payload("slash_in_dm"), database_url="postgres://sparkle@127.0.0.1:9/sparkle")
+    assert "server" in told(answer)
+
+
+def _database_url() -> str:
+    now = connection.settings_dict
+    return f"postgres://{now['USER']}:{now['PASSWORD']}@{now['HOST'] or '127.0.0.1'}:{now['PORT']}/{now['NAME']}"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_guild_that_is_locked_for_too_long_is_told_and_nothing_is_reserved(
+    make_guild: Callable[..., Guild], django_db_serialized_rollback: None
+) -> None:
+    guild = make_guild()
+    body = payload("slash", guild_id=str(guild.pk))
+    with transaction.atomic():
+        Guild.objects.select_for_update().get(pk=guild.pk)
+        answer = in_a_lambda(body, database_url=_database_url(), DATABASE_STATEMENT_TIMEOUT_MS="700")
+    assert "try again in a minute" in told(answer)
+    assert Job.objects.count() == 0
+    # The same process set-up, unlocked: the request itself is a good one.
+    assert in_a_lambda(body, database_url=_database_url())["data"]["content"].startswith("**Submitted")
+
+
+class Stuck:
+    """A queue that takes the call and never answers."""
+
+    def __init__(self) -> None:
+        self.called = threading.Event()
+        self.release = threading.Event()
+
+    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        self.called.set()
+        self.release.wait(30)
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    found = Stuck()
+    yield found
+    found.release.set()
+
+
+BELL = Doorbell(job_id=1, group="g", dedup_id="1-1")
+
+
+def test_a_queue_that_does_not_answer_is_left_to_upkeep(stuck: Stuck) -> None:
+    dispatcher = punctual.PunctualDispatcher(started=time.monotonic() - 3, dispatcher=stuck)
+    with pytest.raises(DispatchFailed):
+        dispatcher.ring([BELL])
+    assert stuck.called.is_set()
+
+
+def test_a_failing_queue_fails_as_it_did() -> None:
+    class Broken:
+        def ring(self, doorbells: Sequence[Doorbell]) -> None:
+            raise DispatchFailed("refused")
+
+    with pytest.raises(DispatchFailed, match="refused"):
+        punctual.PunctualDispatcher(started=time.monotonic(), dispatcher=Broken()).ring([BELL])
+
+
+@pytest.mark.django_db
+def test_a_request_is_accepted_although_the_queue_is_stuck(
+    make_guild: Callable[..., Guild], slash: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, stuck: Stuck
+) -> None:
+    monkeypatch.setattr(punctual, "current", lambda: stuck)
+    monkeypatch.setattr(punctual, "LAST_RING_S", 0.1)
+    answer = slash(make_guild(), said={"prompt": "a cat"})
+    assert answer["data"]["content"].startswith("**Submitted")
+    assert Job.objects.get().rung_at is None, "upkeep rings for it"
+
+
+@pytest.mark.django_db
+def test_no_statement_begins_when_the_time_is_up(make_guild: Callable[..., Guild]) -> None:
+    make_guild()
+    with connection.execute_wrapper(punctual.deadline(time.monotonic() - 2)), pytest.raises(punctual.TooSlow):
+        Guild.objects.count()
+    with connection.execute_wrapper(punctual.deadline(time.monotonic())):
+        assert Guild.objects.count() == 1
