@@ -41,9 +41,12 @@ class SparkleAdminSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         """Sparkle's own pages; Unfold puts them before Django's."""
-        from . import pictures
+        from . import dashboard, pictures
 
-        return [path("picture/<int:image_id>/", self.admin_view(pictures.picture), name="picture")]
+        return [
+            path("dashboard/", self.admin_view(dashboard.part), name="dashboard"),
+            path("picture/<int:image_id>/", self.admin_view(pictures.picture), name="picture"),
+        ]
 
     def get_urls(self) -> list[URLPattern]:
         # Its answer tells whether any row of any model exists.
