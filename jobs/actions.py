@@ -125,7 +125,7 @@ def submit(ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None) -> Ac
         place = line.place_of(job, now=now)
     except OperationalError:
         # It is accepted all the same: only what to tell of the wait is unknown.
-        place = line.Place(place=1, wait_s=None, gpu_starting=False)
+        place = line.Place(place=0, wait_s=None, gpu_starting=False)
     return Accepted(
         job=job,
         place=place.place,

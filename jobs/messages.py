@@ -25,10 +25,12 @@ MAX_SIDE = 2048
 def submitted(
     job: Job, *, place: int, wait_s: float | None, gpu_starting: bool, budget_warning: bool = False
 ) -> Message:
-    """The first answer: the place in line (1 is next) and the wait in seconds, None where nothing was measured."""
+    """The first answer: the place in line (1 is next, 0 unknown) and the wait in seconds, None if unknown."""
     locale = job.locale
     lines = [t(locale, "job.submitted")]
-    told = [t(locale, "job.next") if place <= 1 else t(locale, "job.place", place=place)]
+    told = []
+    if place:
+        told.append(t(locale, "job.next") if place == 1 else t(locale, "job.place", place=place))
     if gpu_starting:
         told.append(t(locale, "job.gpu_starting"))
     if wait_s is not None:
