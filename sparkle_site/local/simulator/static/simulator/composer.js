@@ -37,6 +37,7 @@ export class Composer {
     const same = this.place && this.place.channel === place.channel && this.place.user === place.user;
     this.place = place;
     if (!same || (this.command && !place.commands.some((each) => each.name === this.command.name))) this.plain();
+    else if (!this.command && this.picker.open) this.offerCommands(this.box);
   }
 
   // Plain text.
@@ -163,13 +164,14 @@ export class Composer {
         input.setAttribute(name, set);
       }
     }
+    input.setAttribute("aria-labelledby", `${id}-name`);
     input.setAttribute("aria-describedby", `${id}-help`);
     if (option.required) input.setAttribute("aria-required", "true");
     const face = option.type === ATTACHMENT ? el("span", { class: "file-name", "aria-hidden": "true" }, "Choose a picture") : null;
     const element = el(
       "label",
       { class: `option ${long ? "long" : ""} ${option.type === ATTACHMENT ? "attachment" : ""}`, for: id },
-      el("span", { class: "option-name" }, option.name),
+      el("span", { class: "option-name", id: `${id}-name` }, option.name),
       input,
       face,
       el("span", { class: "visually-hidden", id: `${id}-help` }, `${option.description}${option.required ? ", required" : ""}`),

@@ -101,7 +101,7 @@ function above(message) {
       sign("reply"),
       avatar(message.used.user, "tiny"),
       el("strong", { class: "name", hue: message.used.user.hue }, message.used.user.name),
-      el("span", {}, "used"),
+      el("span", {}, " used "),
       el("span", { class: "command-name" }, sign("spark"), message.used.command),
     );
   }

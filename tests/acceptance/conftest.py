@@ -1,0 +1,136 @@
+"""The whole of Sparkle on one machine, and a browser on the simulator's page. The worker's pictures are noise."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Headless Chromium. It ends with the module, since its event loop keeps Django's ORM out of this thread."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI needs Chromium for the acceptance tests.")
+        pytest.skip("No Chromium on this machine.")
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    try:
+        with sync_playwright() as playwright:
+            launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+            yield launched
+            launched.close()
+    finally:
+        if before is None:
+            del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+        else:
+            os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = before
+
+
+@pytest.fixture
+def site(live_server: Any, django_db_serialized_rollback: None, settings: Any, tmp_path: Any) -> str:
+    """The site over HTTP, with the simulator's servers and the registered commands; returns its address."""
+    from sparkle_site.local.simulator import seed
+
+    settings.SITE_URL = live_server.url
+    settings.DISCORD_API_BASE = f"{live_server.url}/simulator/api/v10"
+    settings.SPARKLE_ENGINE = "noise"
+    settings.STORAGES = settings.STORAGES | {
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(tmp_path / "media"), "base_url": "/media/"},
+        }
+    }
+    seed.run()
+    return str(live_server.url)
+
+
+@pytest.fixture
+def worker(site: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker that is done in no time."""
+    monkeypatch.setenv("SPARKLE_NOISE_STEP_S", "0.01")
+    with _working():
+        yield
+
+
+@pytest.fixture
+def slow_worker(site: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker that can be watched."""
+    monkeypatch.setenv("SPARKLE_NOISE_STEP_S", "0.25")
+    with _working():
+        yield
+
+
+@contextmanager
+def _working() -> Iterator[None]:
+    """Run a worker with its real parts but the engine; it answers the doorbells that are kept in memory."""
+    from django.db import connections
+
+    from gpu_worker import wiring
+    from jobs.dispatch.memory import MemoryDispatcher
+
+    runner = wiring.build(rings=True)
+    runner.start()
+    over = threading.Event()
+
+    def answer() -> None:
+        while not over.wait(0.05):
+            while MemoryDispatcher.rung and runner.appetite:
+                runner.submit(MemoryDispatcher.rung.popleft().job_id)
+        connections.close_all()
+
+    answering = threading.Thread(target=answer, name="doorbells")
+    answering.start()
+    try:
+        yield
+    finally:
+        over.set()
+        answering.join()
+        runner.stop(within_s=6)
+
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(chromium: Browser, site: str) -> Iterator[OpenPage]:
+    """Open the simulator's page as a member; at the end no page may have met an error or asked anything outside."""
+    contexts = []
+    complaints: list[str] = []
+
+    def open_as(member: str = "Ada", *, channel: str = "sparkle", phone: bool = False, dark: bool = False) -> Page:
+        from sparkle_site.local.simulator.models import SimChannel, SimUser
+
+        context = chromium.new_context(
+            viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 800},
+            color_scheme="dark" if dark else "light",
+            has_touch=phone,
+            locale="en-US",
+        )
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("request", lambda asked: asked.url.startswith((site, "blob:")) or complaints.append(asked.url))
+        place = SimChannel.objects.get(name=channel)
+        user = SimUser.objects.get(global_name=member)
+        page.goto(f"{site}/simulator/?server={place.guild_id}&channel={place.pk}&as={user.pk}")
+        page.get_by_role("heading", name=channel, exact=True).wait_for()
+        return page
+
+    yield open_as
+    for context in contexts:
+        context.close()
+    assert complaints == []
