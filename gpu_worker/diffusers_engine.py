@@ -69,15 +69,6 @@ def schedulers(pipe: Any) -> Callable[[str], Any]:
     return make
 
 
-def healthy() -> bool:
-    """Touch the device: False when a card that was there does not compute."""
-    device, dtype = _device()
-    try:
-        return bool(torch.ones(8, 8, device=device, dtype=dtype).sum().item() == 64)
-    except RuntimeError:
-        return False
-
-
 def free_bytes() -> int:
     """Memory of the card that no process holds; 0 where there is no card, for then nothing is rationed."""
     return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else 0

@@ -113,5 +113,8 @@ class Engine(Protocol):
     def advance(self, emit: Callable[[Event], None]) -> None:
         """Do one step (or one call of the pipeline) for the requests inside. Raise EngineBroken."""
 
+    def probe(self) -> None:
+        """Have the device compute something small while nothing is inside. Raise EngineBroken."""
+
     def close(self) -> None:
         """Free the memory."""

@@ -15,12 +15,14 @@ from django.db import close_old_connections, connections
 from jobs import actions
 from jobs.models import Worker
 
+from . import health
 from .protection import Protection
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0  # also the longest that cancelling takes to be noticed between two steps
 REPORT_S = 5.0
+STUCK_S = 120.0  # a step takes seconds; loading a model may take a minute
 LONGEST_BACK_OFF_S = 8.0
 
 
@@ -28,6 +30,7 @@ class Beating(Protocol):
     """What the heart beats for."""
 
     jobs_done: int
+    alive_at: float
 
     @property
     def holds(self) -> frozenset[int]: ...
@@ -36,7 +39,10 @@ class Beating(Protocol):
 
 
 class Heart:
-    """One thread. It outlives a database that is away: it backs off and resumes."""
+    """One thread. It outlives a database that is away: it backs off and resumes.
+
+    The container is healthy while it beats and the engines' thread, which touches the card, is not stuck.
+    """
 
     def __init__(
         self,
@@ -85,6 +91,9 @@ class Heart:
             connections.close_all()
 
     def _beat(self, runner: Beating) -> None:
+        # First: a database that is away is no reason to replace the container.
+        if time.monotonic() - runner.alive_at < STUCK_S:
+            health.note()
         held = runner.holds
         if held:
             standing = actions.renew(held, worker_id=self._worker_id, now=datetime.now(UTC))

@@ -64,6 +64,9 @@ class NoiseEngine:
                     images = tuple(_noise(request, seed) for seed in request.seeds)
                     emit(Made(id=request_id, images=images, gpu_ms=share))
 
+    def probe(self) -> None:
+        return None
+
     def close(self) -> None:
         self._inside.clear()
 

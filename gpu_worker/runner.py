@@ -40,6 +40,7 @@ from .safety import CheckUnavailable
 
 log = logging.getLogger(__name__)
 
+PROBE_S = 10.0
 # How much of the source is repainted where nobody said.
 STRENGTH = {Job.Kind.IMG2IMG: 0.7, Job.Kind.VARIATION: 0.6, Job.Kind.UPSCALE: 0.35}
 
@@ -104,8 +105,9 @@ class Runner:
         self._leaving = leaving
         self._capacity = max((engine.room for engine in profiles), default=4.0)
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
-        self.broken = threading.Event()
+        self.broken = threading.Event()  # the process is to be replaced
         self.jobs_done = 0
+        self.alive_at = clock()
 
     def start(self) -> None:
         self._desk.start()
@@ -246,9 +248,11 @@ class Runner:
                 for engine in busy:
                     self._advance(engine)
                 if not busy:
-                    with self._changed:
-                        if not (self._inbox or self._leaving.is_set()):
-                            self._changed.wait(0.25 if self._waiting else None)
+                    self._idle()
+                self.alive_at = self._clock()
+        except EngineBroken:
+            log.exception("engine_broken")
+            self._break()
         except Exception:
             log.exception("engine_thread_failed")
             self._break()
@@ -256,6 +260,14 @@ class Runner:
             if not self.broken.is_set():
                 self._profiles.close()
             connections.close_all()
+
+    def _idle(self) -> None:
+        """Wait for work; while there is none, see now and then that the card still computes."""
+        with self._changed:
+            if self._inbox or self._leaving.is_set() or self._changed.wait(0.25 if self._waiting else PROBE_S):
+                return
+        for engine in self._profiles:
+            engine.probe()
 
     def _take_in(self) -> None:
         with self._changed:
@@ -301,8 +313,7 @@ class Runner:
         try:
             engine.advance(self._emit)
         except EngineBroken:
-            log.exception("engine_broken")
-            self._break()
+            raise
         except Exception:
             # A fault of ours or of a library: these jobs get another try, on an engine loaded anew.
             log.exception("engine_failed")

@@ -105,6 +105,10 @@ class StepwiseEngine:
     def cancel(self, request_id: int) -> None:
         self._leaving.add(request_id)
 
+    def probe(self) -> None:
+        with torch.inference_mode(), _device_errors():
+            torch.ones(8, device=self._device).sum().item()
+
     def close(self) -> None:
         self._inside.clear()
         self._arriving.clear()

@@ -1,0 +1,94 @@
+"""What the machine around a worker sees: its health, its exit status, its protection from being scaled in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gpu_worker import health
+from gpu_worker.protection import MINUTES, RENEW_S, Protection
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _agent(asked: list[dict[str, Any]], status: int = 200) -> httpx.Client:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert (request.method, request.url.path) == ("PUT", "/agent/task-protection/v1/state")
+        asked.append(json.loads(request.content))
+        return httpx.Response(status, json={})
+
+    return httpx.Client(transport=httpx.MockTransport(answer))
+
+
+def test_a_busy_task_asks_for_protection_once_renews_it_and_gives_it_up() -> None:
+    asked: list[dict[str, Any]] = []
+    protection = Protection("http://169.254.170.2/agent", http=_agent(asked))
+    for busy, now in [(False, 0.0), (True, 1.0), (True, 2.0), (True, 1.0 + RENEW_S), (False, 700.0), (False, 701.0)]:
+        protection.keep(busy, now=now)
+    on = {"ProtectionEnabled": True, "ExpiresInMinutes": MINUTES}
+    assert asked == [on, on, {"ProtectionEnabled": False}]
+
+
+def test_an_agent_that_refuses_is_asked_again_and_harms_nothing() -> None:
+    asked: list[dict[str, Any]] = []
+    protection = Protection("http://169.254.170.2/agent", http=_agent(asked, status=500))
+    protection.keep(True, now=1.0)
+    protection.keep(True, now=2.0)
+    assert len(asked) == 2
+
+
+def test_health_is_a_fresh_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "NOTE", tmp_path / "note")
+    assert not health.healthy(now=0)
+    health.note()
+    written = health.NOTE.stat().st_mtime
+    assert health.healthy(now=written + 1)
+    assert not health.healthy(now=written + health.FRESH_S + 1)
+
+
+def _start(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    defaults = {
+        "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.headless",
+        "DJANGO_SECRET_KEY": "x" * 50,
+        "DATABASE_URL": "postgres://nobody@127.0.0.1:1/none",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "SPARKLE_HEALTH_FILE": str(tmp_path / "note"),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "gpu_worker"],
+        env=os.environ | defaults | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_model_folder_that_is_not_there_stops_the_start_with_one_clear_line(tmp_path: Path) -> None:
+    done = _start(tmp_path, MODEL_ID=str(tmp_path / "no-model"))
+    assert done.returncode == 2
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    (error,) = [line for line in lines if line["level"] == "ERROR"]
+    assert error["event"] == "model_unavailable"
+    assert "no model_index.json" in error["why"]
+    assert "Traceback" not in done.stderr
+
+
+def test_an_engine_that_nobody_knows_stops_the_start(tmp_path: Path) -> None:
+    done = _start(tmp_path, SPARKLE_ENGINE="steam")
+    assert done.returncode == 2
+    assert "write diffusers or noise" in done.stderr
+
+
+def test_a_missing_secret_stops_the_start_with_one_line_that_names_it(tmp_path: Path) -> None:
+    done = _start(tmp_path, DJANGO_SECRET_KEY="")
+    assert done.returncode == 2
+    assert done.stderr.startswith("DJANGO_SECRET_KEY is not set")
