@@ -67,7 +67,7 @@ def _serve(port: int) -> int:
     with ExitStack() as stack:
         stack.enter_context(_only_one())
         children = stack.enter_context(platform(port, say=print))
-        login = _administrator()
+        login = administrator()
         site = os.environ["SITE_URL"]
         print(
             f"\nSparkle runs.\n\n"
@@ -163,7 +163,7 @@ def _prepare() -> None:
     seed.run()
 
 
-def _administrator() -> str:
+def administrator() -> str:
     """Give the account `admin` a new password and return it."""
     from django.contrib.auth.models import User
 
