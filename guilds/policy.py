@@ -78,6 +78,7 @@ class Wish:
     """The member's words and options, None where nothing was said."""
 
     channel_id: int
+    parent_channel_id: int | None = None
     channel_nsfw: bool
     role_ids: frozenset[int]
     app_permissions: int | None
@@ -127,7 +128,8 @@ def admits(rules: Rules, wish: Wish) -> Refusal | None:
         return Refusal(code="guild_disabled")
     if rules.ban_reason is not None:
         return Refusal(code="banned", params={"reason": rules.ban_reason})
-    if rules.allowed_channel_ids and wish.channel_id not in rules.allowed_channel_ids:
+    # A thread belongs to its channel, and a channel to its category.
+    if rules.allowed_channel_ids and not rules.allowed_channel_ids & {wish.channel_id, wish.parent_channel_id}:
         return Refusal(code="channel_not_allowed", params={"channels": sorted(rules.allowed_channel_ids)[:5]})
     if rules.allowed_role_ids and not rules.allowed_role_ids & wish.role_ids:
         return Refusal(code="role_required", params={"roles": sorted(rules.allowed_role_ids)[:5]})
@@ -137,10 +139,9 @@ def admits(rules: Rules, wish: Wish) -> Refusal | None:
 
 
 def _may_post(permissions: int | None) -> bool:
-    # A missing field is an old recording or a test tool: Discord always sends it in guilds.
-    if permissions is None or permissions & ADMINISTRATOR:
-        return True
-    return bool(permissions & VIEW_CHANNEL and permissions & ATTACH_FILES)
+    # A missing field is an old recording or a test tool: Discord always sends it in guilds. The reply itself comes by
+    # the interaction's token and needs no VIEW_CHANNEL; a post after the token's end has other ways to go.
+    return permissions is None or bool(permissions & (ATTACH_FILES | ADMINISTRATOR))
 
 
 def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Plan | Refusal:

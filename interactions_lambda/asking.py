@@ -41,6 +41,7 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
         token=interaction.token,
         guild_id=interaction.home,
         channel_id=interaction.channel_id,
+        parent_channel_id=interaction.parent_channel_id,
         channel_nsfw=interaction.channel_nsfw,
         user_id=interaction.user_id,
         member_name=interaction.member_name,

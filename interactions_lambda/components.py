@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,10 @@ from jobs.models import Job
 
 from . import asking, commands, replies
 from .interaction import Interaction
+from .punctual import attempt
 
+logger = logging.getLogger(__name__)
+ERASE_UNTIL_S = 1.5
 VARIATION_STRENGTH = 0.6
 ENLARGE_STRENGTH = 0.35
 
@@ -44,7 +48,7 @@ def press(interaction: Interaction, *, now: datetime, started: float) -> dict[st
     if action.name == "cancel":
         return _cancel(interaction, job, now)
     if action.name == "delete":
-        return _delete(interaction, job, now)
+        return _delete(interaction, job, now=now, started=started)
     if action.name == "report":
         pictures.report(job, by=interaction.user_id, now=now)
         return replies.say(asking.language(interaction), "done.reported")
@@ -138,15 +142,26 @@ def _cancel(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]
     return wire.update(messages.ended(job))
 
 
-def _delete(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]:
+def _delete(interaction: Interaction, job: Job, *, now: datetime, started: float) -> dict[str, Any]:
     locale = asking.language(interaction)
     if job.user_id != interaction.user_id and not interaction.may_moderate:
         return replies.say(locale, "refusal.not_yours")
     if job.status not in ENDED:
         return replies.say(locale, "refusal.other")
     pictures.hide(job, by=interaction.user_id, now=now)
+    _erase(job, started=started)
     # An update without attachments takes the pictures off the message.
     return wire.update(Message(content=t(locale, "done.deleted", mention=f"<@{interaction.user_id}>")))
+
+
+def _erase(job: Job, *, started: float) -> None:
+    """Delete the pictures' files now if the storage is quick; else they go with the server's retention, unseen."""
+    keys = pictures.erasable_keys(job)
+    try:
+        if keys and attempt(lambda: pictures.erase_files(keys), until_s=ERASE_UNTIL_S, started=started):
+            pictures.forget(job)
+    except Exception as error:  # each storage backend has errors of its own
+        logger.warning("pictures_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})
 
 
 def _turn(interaction: Interaction, direction: str, job_id: int) -> dict[str, Any]:

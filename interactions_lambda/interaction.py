@@ -46,6 +46,7 @@ class Interaction:
     token: str = field(repr=False)
     guild_id: int | None
     channel_id: int
+    parent_channel_id: int | None
     channel_nsfw: bool
     user_id: int
     member_name: str = field(repr=False)
@@ -96,6 +97,7 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
         token=clean(token),
         guild_id=guild_id,
         channel_id=snowflake(payload.get("channel_id")) or snowflake(channel.get("id")) or 0,
+        parent_channel_id=snowflake(channel.get("parent_id")),
         channel_nsfw=channel.get("nsfw") is True,
         user_id=user_id,
         member_name=next((clean(name) for name in names if isinstance(name, str) and name), ""),

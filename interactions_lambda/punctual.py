@@ -34,6 +34,29 @@ def deadline(started: float) -> Callable[..., Any]:
     return execute
 
 
+def attempt(run: Callable[[], object], *, until_s: float, started: float) -> bool:
+    """Run something slow and return whether it was done in time; what it raises is raised.
+
+    It gets until `until_s` after `started`, and at least a moment. Past that it is left to itself.
+    """
+    raised: list[Exception] = []
+
+    def guarded() -> None:
+        try:
+            run()
+        except Exception as error:
+            raised.append(error)
+
+    running = threading.Thread(target=guarded, name="attempt", daemon=True)
+    running.start()
+    running.join(max(0.3, until_s - (time.monotonic() - started)))
+    if running.is_alive():
+        return False
+    if raised:
+        raise raised[0]
+    return True
+
+
 class PunctualDispatcher:
     """Rings by the current dispatcher, and leaves it to upkeep where the queue does not answer in time.
 
@@ -45,18 +68,6 @@ class PunctualDispatcher:
         self._dispatcher = dispatcher
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
-        failed: list[Exception] = []
-
-        def send() -> None:
-            try:
-                (self._dispatcher or current()).ring(doorbells)
-            except Exception as error:
-                failed.append(error)
-
-        sending = threading.Thread(target=send, name="doorbell", daemon=True)
-        sending.start()
-        sending.join(max(0.3, LAST_RING_S - (time.monotonic() - self._started)))
-        if sending.is_alive():
+        dispatcher = self._dispatcher or current()
+        if not attempt(lambda: dispatcher.ring(doorbells), until_s=LAST_RING_S, started=self._started):
             raise DispatchFailed("the queue did not answer in time")
-        if failed:
-            raise failed[0]

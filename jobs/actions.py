@@ -44,6 +44,7 @@ class Ask:
     token: str
     guild_id: int
     channel_id: int
+    parent_channel_id: int | None = None
     channel_nsfw: bool = False
     user_id: int
     member_name: str = ""
@@ -149,6 +150,7 @@ def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool
 
     wish = policy.Wish(
         channel_id=ask.channel_id,
+        parent_channel_id=ask.parent_channel_id,
         channel_nsfw=ask.channel_nsfw,
         role_ids=ask.role_ids,
         app_permissions=ask.app_permissions,

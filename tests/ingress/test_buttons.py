@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 
 from guilds.discord.custom_id import pack, parse
 from guilds.models import Guild, ModelProfile, QuotaRule
 from interactions_lambda.interaction import MANAGE_MESSAGES
-from jobs import actions
+from jobs import actions, storage
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
 
@@ -151,6 +152,18 @@ def test_a_hidden_picture_is_no_start(make_guild: Callable[..., Guild], make_job
     assert "no longer kept" in told(press(guild, pack("vary", job.pk, 0)))
 
 
+def test_a_thread_of_an_allowed_channel_is_allowed(
+    make_guild: Callable[..., Guild], make_job: MakeJob, press: Press
+) -> None:
+    job = make_job(guild := make_guild())
+    guild.allowed_channel_ids = [645027906669510667]
+    guild.save()
+    thread = payload("component")["channel"] | {"id": "5", "type": 11, "parent_id": "645027906669510667"}
+    assert "Submitted" in str(press(guild, pack("reroll", job.pk), channel_id="5", channel=thread))
+    elsewhere = thread | {"parent_id": "6"}
+    assert "not used in this channel" in told(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
+
+
 def test_a_button_spends_the_quota_of_who_presses_it(
     make_guild: Callable[..., Guild], make_job: MakeJob, press: Press
 ) -> None:
@@ -261,8 +274,44 @@ def test_the_asker_deletes_and_the_pictures_leave_the_message(
     assert answer["data"]["attachments"] == []
     assert answer["data"]["embeds"] == []
     assert answer["data"]["components"] == []
-    assert not JobImage.objects.filter(job=job, hidden_at=None).exists()
+    assert not JobImage.objects.filter(job=job).exists()
     assert JobEvent.objects.filter(job=job, kind="hidden", detail={"by": str(ASKER)}).exists()
+
+
+def test_deleting_takes_the_files_out_of_storage(
+    make_guild: Callable[..., Guild], make_job: MakeJob, press: Press
+) -> None:
+    guild = make_guild()
+    job = make_job(guild)
+    for key in ("k0", "k1", "k2", "k3", "grid.png"):
+        storage.store(key, b"png")
+    press(guild, pack("delete", job.pk))
+    assert not any(default_storage.exists(key) for key in ("k0", "k1", "k2", "k3", "grid.png"))
+
+
+def test_what_was_reported_is_kept_for_the_moderators_out_of_sight(
+    make_guild: Callable[..., Guild], make_job: MakeJob, press: Press
+) -> None:
+    guild = make_guild()
+    job = make_job(guild)
+    storage.store("k0", b"png")
+    press(guild, pack("report", job.pk), **as_other())
+    press(guild, pack("delete", job.pk))
+    assert default_storage.exists("k0")
+    assert JobImage.objects.filter(job=job).exclude(hidden_at=None).count() == 4
+
+
+def test_a_broken_storage_does_not_keep_a_message_from_being_deleted(
+    make_guild: Callable[..., Guild], make_job: MakeJob, press: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> None:
+        raise OSError("read-only")
+
+    guild = make_guild()
+    job = make_job(guild)
+    monkeypatch.setattr(default_storage, "delete", broken)
+    assert press(guild, pack("delete", job.pk))["type"] == 7
+    assert JobImage.objects.filter(job=job).exclude(hidden_at=None).count() == 4
 
 
 def test_only_the_asker_or_a_moderator_deletes(
