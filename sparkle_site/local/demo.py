@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupt_on_termination()
     try:
         return _once(options) if options.once is not None else _serve(options.port)
-    except (CannotRun, DatabaseUnavailable, Unusable) as error:
+    except (CannotRun, DatabaseUnavailable, Unusable, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./dev demo", description="Run Sparkle on this machine, with a simulator in Discord's place."
     )
-    parser.add_argument("--port", type=int, default=FIRST_PORT, help="the site's port (default %(default)s)")
+    parser.add_argument("--port", type=_port, default=FIRST_PORT, help="the site's port (default %(default)s)")
     parser.add_argument("--once", metavar="PROMPT", help="make pictures of PROMPT without a browser, and leave")
     parser.add_argument("--out", metavar="FILE", type=Path, help="with --once: where the grid of pictures goes")
     wish = parser.add_argument_group("with --once, the options of /sparkle")
@@ -61,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     wish.add_argument("--style")
     parser.add_argument("--guild", help="with --once: the name of the server to ask in (default: the first)")
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError("a port is a number between 1 and 65535")
+    return int(text)
 
 
 def _serve(port: int) -> int:
@@ -84,11 +90,11 @@ def _serve(port: int) -> int:
 def _once(options: argparse.Namespace) -> int:
     from . import once
 
-    once.check_out(options.out)
+    once.check(options)
     # A folder of its own: it works beside a demo that runs.
     os.environ["SPARKLE_LOCAL_DIR"] = str(_local() / "once")
     with _only_one(wait=True), platform(free_port(), say=_aside) as children:
-        return once.make(options, check=lambda: _check(children))
+        return once.make(options, alive=lambda: _check(children))
 
 
 def _aside(line: str) -> None:
@@ -152,11 +158,15 @@ def _prepare() -> None:
     """Migrate the database and fill it with the simulator's servers, where that has not been done."""
     import django
     from django.core.management import call_command
+    from django.db import OperationalError
 
     django.setup()
     # The children's logs have their files; here the terminal is for the person.
-    logging.getLogger().setLevel(logging.WARNING)
-    call_command("migrate", verbosity=0)
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        call_command("migrate", verbosity=0)
+    except OperationalError as error:
+        raise CannotRun(f"the database of DATABASE_URL cannot be used: {str(error).splitlines()[0]}") from error
 
     from .simulator import seed
 
@@ -218,10 +228,14 @@ def _only_one(*, wait: bool = False) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "demo.lock").open("a+") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise CannotRun(f"it is running in this folder already (process {lock.read().strip()}).") from None
+            other = f"it is running in this folder already (process {lock.read().strip()})"
+            if not wait:
+                raise CannotRun(other) from None
+            _aside(f"{other}; waiting for it ...")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

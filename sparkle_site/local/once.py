@@ -28,10 +28,10 @@ class Unusable(Exception):
     """The command line asks for something that is not there; the message is a line for a person."""
 
 
-def make(options: argparse.Namespace, *, check: Callable[[], None]) -> int:
+def make(options: argparse.Namespace, *, alive: Callable[[], None]) -> int:
     """Ask for pictures, follow them, save them; print the outcome as a line of JSON.
 
-    `check` raises when the platform has broken. Return 0 for pictures, 1 for a refusal or a failure. Raises Unusable.
+    `alive` raises when the platform has broken. Return 0 for pictures, 1 for a refusal or a failure. Raises Unusable.
     """
     from jobs.lifecycle import ENDED, Status
     from jobs.models import Job
@@ -53,7 +53,7 @@ def make(options: argparse.Namespace, *, check: Callable[[], None]) -> int:
         return _failed(outcome.problem or (outcome.message.content if outcome.message else "no answer"))
     with Bar() as bar:
         while job.status not in ENDED or job.announced_at is None:
-            check()
+            alive()
             if time.monotonic() - started > TIMEOUT_S:
                 return _failed("it takes too long", job)
             bar.show(job)
@@ -102,8 +102,11 @@ def _save(message: SimMessage, out: Path) -> list[Path]:
     return saved
 
 
-def check_out(out: Path | None) -> None:
-    """Raise Unusable if no picture can be saved as `out`."""
+def check(options: argparse.Namespace) -> None:
+    """Raise Unusable for what can be known to be wrong before anything is started."""
+    if any("\ud800" <= character <= "\udfff" for character in options.once):
+        raise Unusable("--once: the prompt is not UTF-8")
+    out = options.out
     if out is None:
         return
     if out.suffix.lower() not in Image.registered_extensions():
