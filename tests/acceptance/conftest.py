@@ -10,7 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import connections
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from gpu_worker.noise_engine import NoiseEngine
+from jobs.dispatch.memory import MemoryDispatcher
+from tests.worker.conftest import running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_MS = 20_000
@@ -31,6 +36,8 @@ def chromium() -> Iterator[Browser]:
             launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
             yield launched
             launched.close()
+            # Inside the event loop this thread has a connection of its own, which nobody else would close.
+            connections.close_all()
     finally:
         if before is None:
             del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
@@ -45,7 +52,6 @@ def site(live_server: Any, django_db_serialized_rollback: None, settings: Any, t
 
     settings.SITE_URL = live_server.url
     settings.DISCORD_API_BASE = f"{live_server.url}/simulator/api/v10"
-    settings.SPARKLE_ENGINE = "noise"
     settings.STORAGES = settings.STORAGES | {
         "default": {
             "BACKEND": "django.core.files.storage.FileSystemStorage",
@@ -57,47 +63,38 @@ def site(live_server: Any, django_db_serialized_rollback: None, settings: Any, t
 
 
 @pytest.fixture
-def worker(site: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def worker(site: str) -> Iterator[None]:
     """A worker that is done in no time."""
-    monkeypatch.setenv("SPARKLE_NOISE_STEP_S", "0.01")
-    with _working():
+    with _working(step_s=0.01):
         yield
 
 
 @pytest.fixture
-def slow_worker(site: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def slow_worker(site: str) -> Iterator[None]:
     """A worker that can be watched."""
-    monkeypatch.setenv("SPARKLE_NOISE_STEP_S", "0.25")
-    with _working():
+    with _working(step_s=0.25):
         yield
 
 
 @contextmanager
-def _working() -> Iterator[None]:
-    """Run a worker with its real parts but the engine; it answers the doorbells that are kept in memory."""
-    from django.db import connections
-
-    from gpu_worker import wiring
-    from jobs.dispatch.memory import MemoryDispatcher
-
-    runner = wiring.build(rings=True)
-    runner.start()
+def _working(*, step_s: float) -> Iterator[None]:
+    """Run a worker of real parts but for the engine; it answers the doorbells that are kept in memory."""
     over = threading.Event()
+    with running(lambda source: NoiseEngine(source, step_s=step_s), rings=True) as runner:
 
-    def answer() -> None:
-        while not over.wait(0.05):
-            while MemoryDispatcher.rung and runner.appetite:
-                runner.submit(MemoryDispatcher.rung.popleft().job_id)
-        connections.close_all()
+        def answer() -> None:
+            while not over.wait(0.05):
+                while MemoryDispatcher.rung and runner.appetite:
+                    runner.submit(MemoryDispatcher.rung.popleft().job_id)
+            connections.close_all()
 
-    answering = threading.Thread(target=answer, name="doorbells")
-    answering.start()
-    try:
-        yield
-    finally:
-        over.set()
-        answering.join()
-        runner.stop(within_s=6)
+        answering = threading.Thread(target=answer, name="doorbells")
+        answering.start()
+        try:
+            yield
+        finally:
+            over.set()
+            answering.join()
 
 
 OpenPage = Callable[..., Page]

@@ -212,6 +212,7 @@ def test_the_bot_can_be_removed_and_invited_again(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Remove Sparkle").click()
     page.get_by_role("button", name="Invite Sparkle").click()
     page.get_by_role("dialog").get_by_role("button", name="Invite Sparkle").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_label(re.compile("^Message ")).fill("/")
     expect(page.get_by_role("option", name="/sparkle Make pictures from words")).to_be_visible()
 
