@@ -11,17 +11,21 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import logging
 import os
 import random
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 LIMIT_S = 3.0
+_ACTIONS = ("reroll", "vary", "enlarge", "edit", "delete", "report", "cancel", "history", "nothing")
+SIGNING_KEY = "f0" * 32
 ALLOWED = {200, 204, 400, 401, 404, 405, 413}
 SCHEMAS = ("UserResponse", "GuildMemberResponse", "MessageResponse", "MessageAttachmentResponse", "GuildRoleResponse")
 
@@ -78,7 +82,7 @@ def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) ->
         base["data"] = {"id": "1", "name": name, "type": 1, "options": [{"name": "id", "type": 3, "value": "1"}]}
     elif kind == "component":
         base |= {"type": 3, "message": {"id": "5", "channel_id": "77", "content": "", "attachments": []}}
-        base["data"] = {"custom_id": f"reroll:{chance.randrange(1, 99)}", "component_type": 2}
+        base["data"] = {"custom_id": _custom_id(chance), "component_type": 2}
     elif kind == "autocomplete":
         base["type"] = 4
         base["data"] = {
@@ -88,7 +92,7 @@ def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) ->
     elif kind == "modal":
         base["type"] = 5
         base["data"] = {
-            "custom_id": f"edit:{chance.randrange(1, 99)}",
+            "custom_id": f"s1:edit:{chance.randrange(1, 99)}",
             "components": [{"type": 1, "components": [{"type": 4, "custom_id": "prompt", "value": "a blue star"}]}],
         }
     elif kind == "message":
@@ -103,6 +107,11 @@ def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) ->
         base.pop("guild_id")
         base["context"] = 1
     return base
+
+
+def _custom_id(chance: random.Random) -> str:
+    index = chance.choice(["", ":0", ":3", ":9"])
+    return f"s1:{chance.choice(_ACTIONS)}:{chance.randrange(1, 400)}{index}"
 
 
 def mutate(payload: dict[str, Any], chance: random.Random, pool: list[Any]) -> dict[str, Any]:
@@ -230,6 +239,40 @@ def faults_of(answer: dict[str, Any], seconds: float) -> list[str]:
     return found
 
 
+class Failures(logging.Handler):
+    """Counts what the handler itself calls a failure: answered politely, and still a fault of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: Counter[str] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            frame = traceback.extract_tb(record.exc_info[2])[-1]
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+            self.places[f"{type(record.exc_info[1]).__name__} at {place}"] += 1
+
+
+def finish_open_jobs() -> None:
+    """End what is queued, so that lines do not only fill and buttons find finished jobs."""
+    from datetime import UTC, datetime
+
+    from jobs import actions
+    from jobs.actions import MadeImage
+    from jobs.models import Job
+
+    while queued := list(Job.objects.filter(status="queued")[:50]):
+        now = datetime.now(UTC)
+        for job in queued:
+            actions.claim(job.pk, worker_id="fuzz", now=now)
+            made = [
+                MadeImage(index=index, key=f"{job.pk}-{index}", seed=job.seed + index, width=8, height=8, bytes=1)
+                for index in range(job.count)
+            ]
+            actions.record_images(job.pk, worker_id="fuzz", images=made, grid_key="g", gpu_ms=1, now=now)
+            actions.complete(job.pk, worker_id="fuzz", delivered_via="original", message_id=1, now=now)
+
+
 def fuzz(*, count: int, seed: int) -> dict[str, Any]:
     """Send `count` interactions; return counts and the first faults. Django and the database must be set up."""
     from django.conf import settings
@@ -241,7 +284,7 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
     from sparkle_site.local.gateway import event
 
     chance = random.Random(seed)
-    key = SigningKey(bytes.fromhex(settings.SIMULATOR_SIGNING_KEY))
+    key = SigningKey(bytes.fromhex(SIGNING_KEY))
     guild = Guild.objects.get_or_create(
         pk=910_000_000_000_000_000 + seed % 1000,
         defaults={"name": "Fuzz", "concurrency": 4, "max_waiting": 50, "max_waiting_per_member": 5},
@@ -252,6 +295,8 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
     slowest, last = 0.0, b""
     jobs_before = Job.objects.count()
     bar_every = max(1, count // 50)
+    failures = Failures()
+    logging.getLogger().addHandler(failures)
     for number in range(count):
         payload = seeds_of_payloads(chance, guild=guild.pk, application=settings.DISCORD_APPLICATION_ID)
         body = raw_bodies(mutate(payload, chance, pool) if chance.random() < 0.85 else payload, chance)
@@ -274,6 +319,8 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
         statuses[str(answer.get("statusCode"))] += 1
         if found := faults_of(answer, seconds):
             faults.append({"number": number, "fault": found, "body": repr(body[:300])})
+        if number % 100 == 99:
+            finish_open_jobs()
         if sys.stderr.isatty() and number % bar_every == 0:
             print(f"\r{number * 100 // count:3d} % of {count}, {len(faults)} faults", end="", file=sys.stderr)
     return {
@@ -283,7 +330,8 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
         "statuses": dict(statuses),
         "slowest_s": round(slowest, 3),
         "jobs": Job.objects.count() - jobs_before,
-        "faults": len(faults),
+        "failures": dict(failures.places),
+        "faults": len(faults) + failures.places.total(),
         "first_faults": faults[:20],
     }
 
@@ -294,9 +342,24 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same (1)")
     parser.add_argument("--json", type=Path, help="write the result here")
     options = parser.parse_args()
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.test")
-    os.environ.setdefault("LOG_LEVEL", "CRITICAL")
+    from nacl.signing import SigningKey
+
     from sparkle_site.local.database import ensure
+
+    # The Lambda's own settings, with doorbells that stay in this process.
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.headless",
+        "DJANGO_SECRET_KEY": "fuzz-" + "x" * 40,
+        "DISCORD_APPLICATION_ID": "1000000000000000001",
+        "DISCORD_PUBLIC_KEY": SigningKey(bytes.fromhex(SIGNING_KEY)).verify_key.encode().hex(),
+        "JOB_DISPATCHER": "jobs.dispatch.memory.MemoryDispatcher",
+        "LOG_LEVEL": "ERROR",
+        # Links to pictures are signed here, without asking anyone.
+        "IMAGE_BUCKET": "fuzz",
+        "AWS_ACCESS_KEY_ID": "fuzz",
+        "AWS_SECRET_ACCESS_KEY": "fuzz",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
     with tempfile.TemporaryDirectory(prefix="sparkle-fuzz-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)
