@@ -1,0 +1,168 @@
+"""The demo model's parts, with untrained weights, and how they become a pipeline folder.
+
+Latents are 12x16x16: a 32x32 picture with each 2x2 block of pixels put into channels. The UNet draws those; the decoder
+turns them into 512x512 with crisp edges, and the encoder goes the other way for image to image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderTiny, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from . import scenes
+
+PIPELINE = Path(__file__).parent / "pipeline"
+TOKENS = 32
+TEXT_WIDTH = 192
+LATENT_CHANNELS = 12
+SMALL = 32  # the side of the picture that the latents hold
+BEGIN, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def words() -> list[str]:
+    """Every word that captions are made of: each becomes one token."""
+    import random
+
+    chance = random.Random(0)
+    found: set[str] = set()
+    for _ in range(20_000):
+        scene = scenes.invent(chance)
+        found.update(scenes.word(scene, chance, plain=True).replace(",", " ").split())
+    for names in (*scenes.SYNONYMS.values(), *scenes.SIZE_WORDS.values(), scenes._BEFORE, scenes._AFTER):
+        for name in names:
+            found.update(name.replace(",", " ").split())
+    for said in scenes._SAY.values():
+        for text in said:
+            found.update(text.split())
+    found.update(
+        "corner middle to over on top of under beneath in front with next and the at from chess board"
+        " background gradient vertical horizontal diagonal stripes checkerboard dots landscape animal".split()
+    )
+    return sorted(found)
+
+
+def tokenizer() -> CLIPTokenizer:
+    """A byte-level BPE whose merges make each known word one token; an unknown word falls into pieces."""
+    known = words()
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
+    bpe.normalizer = normalizers.Lowercase()
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe.train_from_iterator(
+        known,
+        trainers.BpeTrainer(
+            vocab_size=20_000, min_frequency=1, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
+        ),
+    )
+    import json
+
+    trained = json.loads(bpe.to_str())["model"]
+    # As CLIP orders them: letters, letters that end a word, merges, then the two marks.
+    vocab: dict[str, int] = {}
+    for token in (*alphabet, *(letter + "</w>" for letter in alphabet)):
+        vocab.setdefault(token, len(vocab))
+    merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in trained["merges"]]
+    for merge in merges:
+        vocab.setdefault("".join(merge), len(vocab))
+    for mark in (BEGIN, END):
+        vocab.setdefault(mark, len(vocab))
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=TOKENS, pad_token=END, unk_token=END)
+
+
+def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokens),
+            hidden_size=TEXT_WIDTH,
+            intermediate_size=2 * TEXT_WIDTH,
+            projection_dim=TEXT_WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=TOKENS,
+            hidden_act="gelu",
+            bos_token_id=tokens.bos_token_id,
+            eos_token_id=tokens.eos_token_id,
+            pad_token_id=tokens.pad_token_id,
+        )
+    )
+
+
+def unet() -> UNet2DConditionModel:
+    """Three levels, 16 down to 4. The pooled text also shifts and scales every block: that is what learns fast."""
+    return UNet2DConditionModel(
+        sample_size=SMALL // 2,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(64, 96, 144),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "SimpleCrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D", "SimpleCrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=48,
+        norm_num_groups=16,
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=8,
+    )
+
+
+def autoencoder() -> AutoencoderTiny:
+    """Five halvings: 512 pixels to 16 latents and back."""
+    return AutoencoderTiny(
+        in_channels=3,
+        out_channels=3,
+        latent_channels=LATENT_CHANNELS,
+        encoder_block_out_channels=(16,) * 6,
+        decoder_block_out_channels=(24,) * 6,
+        num_encoder_blocks=(0, 0, 1, 1, 1, 1),
+        num_decoder_blocks=(3, 2, 2, 1, 1, 0),
+        upsampling_scaling_factor=2,
+        scaling_factor=1.0,
+    )
+
+
+def scheduler() -> PNDMScheduler:
+    return PNDMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.016,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        skip_prk_steps=True,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def components(seed: int = 0) -> dict[str, Any]:
+    """All parts, with weights drawn from the seed."""
+    torch.manual_seed(seed)
+    tokens = tokenizer()
+    return {"tokenizer": tokens, "text_encoder": text_encoder(tokens), "unet": unet(), "vae": autoencoder()}
+
+
+def pipeline(parts: dict[str, Any]) -> StableDiffusionPipeline:
+    """Put the parts together as any Stable Diffusion pipeline is."""
+    return StableDiffusionPipeline(
+        **parts,
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def save(parts: dict[str, Any], folder: Path = PIPELINE) -> None:
+    """Write the folder that `from_pretrained` loads, weights in half precision."""
+    halves = {name: part.to(torch.float16) if hasattr(part, "parameters") else part for name, part in parts.items()}
+    pipeline(halves).save_pretrained(folder, safe_serialization=True)
+
+
+if __name__ == "__main__":
+    save(components())
