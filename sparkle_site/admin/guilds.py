@@ -4,22 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
-from unfold.decorators import display
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from guilds.models import Ban, BlockedTerm, Guild, QuotaRule, StylePreset, Usage
+from jobs import moderation
 
-from . import scope, shown
+from . import acts, audit, icons, scope, server, shown
+from .filters import GuildFilter, StandingFilter, SubjectFilter
+from .paging import BoundedPaginator
 from .scope import ScopedAdmin
 
 
 class QuotaRuleInline(TabularInline):
+    """The limits, on their server's page."""
+
     model = QuotaRule
     extra = 0
     fields = ["subject", "role_id", "role_name", "metric", "window", "limit"]
+    verbose_name_plural = "Quota rules"
+    tab = True
 
     def _may(self, request: HttpRequest, obj: Any) -> bool:
         person = scope.of(request)
@@ -39,80 +57,349 @@ class QuotaRuleInline(TabularInline):
 
 
 @admin.register(Guild)
-class GuildAdmin(ScopedAdmin):
+class GuildAdmin(ScopedAdmin, SimpleHistoryAdmin):
     guild_path = "pk"
     moderators_may = frozenset({"view", "change"})
     operators_may = frozenset({"view", "change"})
-    list_display = ["name", "shown_state", "id", "concurrency", "retention_days", "shown_installed"]
+    list_display = ["shown_name", "shown_state", "shown_month", "concurrency", "retention_days", "shown_installed"]
+    list_display_links = ["shown_name"]
     search_fields = ["name__istartswith", "=id"]
+    search_help_text = "The beginning of its name, or its ID"
+    list_filter = ["enabled"]
     ordering = ["name", "id"]
     inlines = [QuotaRuleInline]
-    readonly_fields = ["id", "name", "icon", "owner_id", "installed_at", "left_at"]
     filter_horizontal = ["models_offered"]
-
-    @display(description="State", label={"On": "success", "Off": "warning", "Left": "default"})
-    def shown_state(self, guild: Guild) -> str:
-        if guild.left_at:
-            return "Left"
-        return "On" if guild.enabled else "Off"
-
-    @display(description="Installed", ordering="installed_at")
-    def shown_installed(self, guild: Guild) -> str:
-        return shown.when(guild.installed_at)
+    change_form_outer_before_template = "admin/guilds/guild/top.html"
+    actions_detail = ["audit_link", "pause", "resume"]
+    actions_detail_hide_default = True
+    readonly_fields = ["id", "owner_id", "installed_at", "left_at"]
+    fieldsets = [
+        (
+            "Who may ask, and where",
+            {"classes": ["tab"], "fields": ["enabled", "allowed_channel_ids", "allowed_role_ids", "results_ephemeral", "previews"]},
+        ),
+        (
+            "What may be asked",
+            {
+                "classes": ["tab"],
+                "fields": [
+                    ("default_steps", "max_steps"),
+                    ("max_pictures", "allowed_sizes"),
+                    "models_offered",
+                    "default_negative_prompt",
+                    ("nsfw_rule", "output_check"),
+                ],
+            },
+        ),
+        (
+            "How much",
+            {
+                "classes": ["tab"],
+                "fields": [
+                    ("max_waiting", "max_waiting_per_member"),
+                    "concurrency",
+                    ("monthly_budget_gpu_seconds", "budget_warning_percent"),
+                ],
+            },
+        ),
+        (
+            "Language and privacy",
+            {"classes": ["tab"], "fields": [("language", "time_zone"), "retention_days", ("id", "owner_id"), ("installed_at", "left_at")]},
+        ),
+    ]  # fmt: skip
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # What one server takes from the others, and what it may cost, are the operators' to say.
         more = [] if scope.of(request).everything else ["concurrency", "monthly_budget_gpu_seconds"]
         return [*self.readonly_fields, *more]
 
+    # The list
 
-class OfAGuild(ScopedAdmin):
+    @display(description="Server")
+    def shown_name(self, guild: Guild) -> SafeString:
+        return format_html(
+            '<span class="sp-guild">{}<span>{}<span class="sp-sub">{}</span></span></span>',
+            icons.icon(guild.pk, guild.name),
+            str(guild),
+            guild.pk,
+        )
+
+    @display(description="State", label={"On": "success", "Paused": "warning", "Left": "default"})
+    def shown_state(self, guild: Guild) -> str:
+        if guild.left_at:
+            return "Left"
+        return "On" if guild.enabled else "Paused"
+
+    @display(description="Pictures this month")
+    def shown_month(self, guild: Guild) -> str:
+        return shown.count(getattr(guild, "month_pictures", None) or 0)
+
+    @display(description="Installed", ordering="installed_at")
+    def shown_installed(self, guild: Guild) -> str:
+        return shown.when(guild.installed_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Guild]:
+        rows: QuerySet[Guild] = super().get_queryset(request)
+        if request.resolver_match and request.resolver_match.url_name == "guilds_guild_changelist":
+            rows = server.with_month(rows, now=timezone.now())
+        return rows
+
+    # The page
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Guild | None = None, **kwargs: Any
+    ) -> HttpResponse:
+        if obj is not None:
+            context |= server.page_of(obj, now=timezone.now())
+            context["title"] = str(obj)
+            context["may_change"] = scope.of(request).changes
+        response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
+        return response
+
+    def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.may_act(request, object_id) and (object_id is None or self.get_or_404(request, object_id).enabled)
+
+    def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.may_act(request, object_id) and (
+            object_id is None or not self.get_or_404(request, object_id).enabled
+        )
+
+    @action(description="Audit", icon="history", url_path="to-audit", permissions=["view"])
+    def audit_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        guild = self.get_or_404(request, object_id)
+        return acts.done(request, reverse("admin:guilds_guild_audit", args=[guild.pk]))
+
+    @action(
+        description="Pause",
+        icon="pause",
+        url_path="pause",
+        permissions=["pause"],
+        variant=ActionVariant.WARNING,
+        dialog=acts.dialog(
+            "Pause this server?", "New requests are refused until it is resumed. What waits is still made.", "Pause"
+        ),
+    )
+    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._switch(request, object_id, enabled=False)
+
+    @action(
+        description="Resume",
+        icon="play_arrow",
+        url_path="resume",
+        permissions=["resume"],
+        variant=ActionVariant.SUCCESS,
+        dialog=acts.dialog("Resume this server?", "Its members may ask again.", "Resume"),
+    )
+    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._switch(request, object_id, enabled=True)
+
+    def _switch(self, request: HttpRequest, object_id: str, *, enabled: bool) -> HttpResponse:
+        guild: Guild = self.get_or_404(request, object_id)
+        guild.enabled = enabled
+        guild.save(update_fields=["enabled"])  # Not an update(): the audit listens to this.
+        messages.success(request, f"{guild} is {'on again' if enabled else 'paused'}.")
+        return acts.done(request, reverse("admin:guilds_guild_change", args=[guild.pk]))
+
+    def get_urls(self) -> list[URLPattern]:
+        audited = path("<int:object_id>/audit/", self.admin_site.admin_view(self.audit_view), name="guilds_guild_audit")
+        return [audited, *super().get_urls()]
+
+    def audit_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """What was changed in one server's settings."""
+        guild = self.get_or_404(request, object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Audit of {guild}",
+            "opts": self.opts,
+            "entries": audit.entries(frozenset({guild.pk})),
+        }
+        return render(request, "admin/audit.html", context)
+
+
+class OfAGuild(ScopedAdmin, SimpleHistoryAdmin):
     """Rows that a guild's moderators keep themselves."""
 
     moderators_may = frozenset({"view", "add", "change", "delete"})
     list_select_related = ["guild"]
     autocomplete_fields = ["guild"]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # A row stays with its server: its history is that server's.
+        return [*super().get_readonly_fields(request, obj), *(["guild"] if obj is not None else [])]
+
+    @display(description="Server")
+    def shown_guild(self, row: Any) -> str | SafeString:
+        return str(row.guild) if row.guild_id else SafeString('<span class="sp-tag">Every server</span>')
+
 
 @admin.register(Ban)
 class BanAdmin(OfAGuild):
-    list_display = ["user_id", "guild", "reason", "shown_until", "created_by"]
+    list_display = ["user_id", "shown_guild", "reason", "shown_standing", "shown_until", "created_by"]
+    list_filter = [("guild", GuildFilter), StandingFilter]
+    list_filter_submit = True
     search_fields = ["=user_id", "reason"]
     ordering = ["-id"]
+    fields = ["guild", "user_id", "reason", "until"]
+
+    @display(description="Standing", label={"Holds": "danger", "Over": "default"})
+    def shown_standing(self, ban: Ban) -> str:
+        return "Over" if ban.until and ban.until <= timezone.now() else "Holds"
 
     @display(description="Until", ordering="until")
     def shown_until(self, ban: Ban) -> str:
-        return shown.when(ban.until, empty="lifted by hand")
+        return shown.when(ban.until, empty="it is lifted")
 
     def save_model(self, request: HttpRequest, obj: Ban, form: Any, change: bool) -> None:
         if not change:
-            obj.created_by = request.user.get_username()
+            obj.created_by = acts.name_of(request)[:100]
         super().save_model(request, obj, form, change)
+        if not change:
+            cancelled = moderation.cancel_of_member(
+                obj.guild_id, obj.user_id, by=acts.name_of(request), now=timezone.now()
+            )
+            if cancelled:
+                messages.info(request, f"{cancelled} of their requests were cancelled and refunded.")
 
 
 @admin.register(BlockedTerm)
 class BlockedTermAdmin(OfAGuild):
-    list_display = ["phrase", "guild", "nsfw", "hits"]
+    list_display = ["phrase", "shown_guild", "shown_effect", "hits"]
+    list_filter = [("guild", GuildFilter), "nsfw"]
+    list_filter_submit = True
     search_fields = ["phrase"]
+    fields = ["guild", "phrase", "nsfw"]
+    actions_list = ["dry_run_link"]
+
+    @display(description="Effect", label={"Refused": "danger", "Adult": "warning"})
+    def shown_effect(self, term: BlockedTerm) -> str:
+        return "Adult" if term.nsfw else "Refused"
+
+    @action(description="Try a term", icon="science", url_path="try", permissions=["view"])
+    def dry_run_link(self, request: HttpRequest) -> HttpResponse:
+        return acts.done(request, reverse("admin:guilds_blockedterm_dry_run"))
+
+    def get_urls(self) -> list[URLPattern]:
+        tried = path("dry-run/", self.admin_site.admin_view(self.dry_run), name="guilds_blockedterm_dry_run")
+        return [tried, *super().get_urls()]
+
+    def dry_run(self, request: HttpRequest) -> HttpResponse:
+        """What a term would have blocked among the newest prompts in scope. Changes nothing."""
+        phrase = request.GET.get("phrase", "").strip()[:100]
+        ids = scope.of(request).guild_ids
+        found = moderation.dry_run(phrase, guild_ids=None if ids is None else sorted(ids)) if phrase else None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Try a term",
+            "opts": self.opts,
+            "phrase": phrase,
+            "found": found,
+            "examples": [(job, shown.when(job.created_at)) for job in found.examples] if found else [],
+            "share": round(100 * found.hits / found.looked_at, 1) if found and found.looked_at else 0,
+        }
+        return render(request, "admin/dry_run.html", context)
 
 
 @admin.register(StylePreset)
 class StylePresetAdmin(OfAGuild):
-    list_display = ["name", "slug", "guild", "enabled"]
+    list_display = ["shown_style", "shown_guild", "shown_template", "enabled"]
+    list_display_links = ["shown_style"]
+    list_filter = [("guild", GuildFilter), "enabled"]
+    list_filter_submit = True
     search_fields = ["name", "slug"]
     prepopulated_fields = {"slug": ["name"]}
+    fields = ["guild", ("name", "slug"), "template", "negative_prompt", "preview", "enabled"]
+
+    @display(description="Style")
+    def shown_style(self, style: StylePreset) -> SafeString:
+        return shown.named(style.name, style.slug, style.preview.name, "guilds_stylepreset", style.pk)
+
+    @display(description="Words")
+    def shown_template(self, style: StylePreset) -> SafeString:
+        return format_html('<span class="sp-prompt sp-faint">{}</span>', style.template)
+
+
+class GrantForm(BaseDialogForm):
+    pictures = forms.IntegerField(
+        min_value=0, max_value=100_000, initial=50, required=False, widget=UnfoldAdminIntegerFieldWidget
+    )
+    gpu_seconds = forms.IntegerField(
+        label="GPU seconds",
+        min_value=0,
+        max_value=10_000_000,
+        initial=0,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
 
 
 @admin.register(Usage)
 class UsageAdmin(ScopedAdmin):
     operators_may = frozenset({"view"})
-    list_display = ["guild", "subject_id", "window", "shown_start", "pictures", "gpu_ms"]
+    list_display = ["shown_subject", "shown_guild", "window", "shown_start", "shown_pictures", "shown_gpu"]
+    list_display_links = None
     list_select_related = ["guild"]
-    ordering = ["-starts_at"]
+    list_filter = [("guild", GuildFilter), SubjectFilter, ("window", ChoicesDropdownFilter)]
+    list_filter_submit = True
+    ordering = ["-starts_at", "-pk"]
+    sortable_by = ()
+    paginator = BoundedPaginator
+    actions_row = ["grant_more", "start_anew"]
 
-    @display(description="From", ordering="starts_at")
+    @display(description="Who")
+    def shown_subject(self, usage: Usage) -> str | SafeString:
+        return "The whole server" if not usage.subject_id else shown.member(usage.subject_id)
+
+    @display(description="Server")
+    def shown_guild(self, usage: Usage) -> str:
+        return str(usage.guild)
+
+    @display(description="From")
     def shown_start(self, usage: Usage) -> str:
         return shown.when(usage.starts_at)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request)
+    @display(description="Pictures")
+    def shown_pictures(self, usage: Usage) -> SafeString:
+        return _with_grant(shown.count(usage.pictures), usage.granted_pictures, "")
+
+    @display(description="GPU seconds")
+    def shown_gpu(self, usage: Usage) -> SafeString:
+        return _with_grant(shown.count(usage.gpu_ms / 1000), usage.granted_gpu_ms // 1000, " s")
+
+    def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.may_act(request, object_id)
+
+    @action(
+        description="Grant more",
+        icon="add",
+        url_path="grant",
+        permissions=["grant"],
+        dialog=acts.dialog("Grant more", "On top of the limit, until this window ends.", "Grant", GrantForm),
+    )
+    def grant_more(self, request: HttpRequest, form: GrantForm, object_id: str) -> HttpResponse:
+        usage = self.get_or_404(request, object_id)
+        pictures, gpu = form.cleaned_data["pictures"] or 0, form.cleaned_data["gpu_seconds"] or 0
+        moderation.grant(usage.pk, pictures=pictures, gpu_ms=gpu * 1000)
+        audit.note(request, usage, f"Granted {pictures} pictures and {gpu} GPU seconds more")
+        messages.success(request, f"Granted {pictures} pictures and {gpu} GPU seconds more.")
+        return acts.done(request, reverse("admin:guilds_usage_changelist"))
+
+    @action(
+        description="Start anew",
+        icon="restart_alt",
+        url_path="anew",
+        permissions=["grant"],
+        dialog=acts.dialog(
+            "Start this counter anew?", "The whole limit may be used again in this window.", "Start anew"
+        ),
+    )
+    def start_anew(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        usage = self.get_or_404(request, object_id)
+        moderation.start_anew(usage.pk)
+        audit.note(request, usage, "Started the counter anew")
+        messages.success(request, "The whole limit may be used again.")
+        return acts.done(request, reverse("admin:guilds_usage_changelist"))
+
+
+def _with_grant(used: str, granted: int, unit: str) -> SafeString:
+    more = format_html('<span class="sp-sub">{}{} granted</span>', shown.count(granted), unit) if granted else ""
+    return format_html("{}{}", used, more)

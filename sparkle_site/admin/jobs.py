@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -176,6 +177,7 @@ class JobAdmin(ActsOnJobs):
     paginator = BoundedPaginator
     actions = ["retry_all", "cancel_all", "refund_all", "hide_all", "export_chosen"]
     actions_list = ["export_all"]
+    actions_detail_hide_default = True
     actions_detail = ["retry_one", "cancel_one", "refund_one", "delete_pictures"]
     change_form_template = "admin/jobs/job/page.html"
 
@@ -463,6 +465,8 @@ class JobImageAdmin(ScopedAdmin):
     actions = ["hide_chosen", "show_chosen", "blur_chosen", "unblur_chosen", "dismiss_chosen", "delete_chosen"]
     change_list_template = "admin/jobs/jobimage/gallery.html"
     change_form_template = "admin/jobs/jobimage/page.html"
+    actions_detail_hide_default = True
+    actions_detail = ["hide_one", "show_one", "blur_one", "unblur_one", "dismiss_one"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[JobImage]:
         return super().get_queryset(request).select_related("job", "job__guild")
@@ -501,6 +505,87 @@ class JobImageAdmin(ScopedAdmin):
             }
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response
+
+    def _may_while(self, request: HttpRequest, object_id: Any, fits: Callable[[JobImage], bool]) -> bool:
+        if not self.may_act(request, object_id):
+            return False
+        return object_id is None or fits(self.get_or_404(request, object_id))
+
+    def has_hide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._may_while(request, object_id, lambda image: image.hidden_at is None)
+
+    def has_show_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._may_while(request, object_id, lambda image: image.hidden_at is not None)
+
+    def has_blur_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._may_while(request, object_id, lambda image: not image.blurred)
+
+    def has_unblur_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._may_while(request, object_id, lambda image: image.blurred)
+
+    def has_dismiss_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._may_while(request, object_id, lambda image: image.reported_at is not None)
+
+    @action(
+        description="Hide",
+        icon="visibility_off",
+        url_path="hide",
+        permissions=["hide"],
+        variant=ActionVariant.WARNING,
+        dialog=acts.dialog(
+            "Hide this picture?", "From galleries, histories and new requests. It can be undone.", "Hide"
+        ),
+    )
+    def hide_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, moderation.hide, "It is hidden.")
+
+    @action(
+        description="Show again",
+        icon="visibility",
+        url_path="show",
+        permissions=["show"],
+        dialog=acts.dialog("Show this picture again?", "It comes back to galleries and histories.", "Show it"),
+    )
+    def show_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, moderation.show, "It can be seen again.")
+
+    @action(
+        description="Blur",
+        icon="blur_on",
+        url_path="blur",
+        permissions=["blur"],
+        dialog=acts.dialog("Blur this picture?", "Galleries show it only when one points at it.", "Blur"),
+    )
+    def blur_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, partial(moderation.blur, blurred=True), "It is blurred.")
+
+    @action(
+        description="Stop blurring",
+        icon="blur_off",
+        url_path="unblur",
+        permissions=["unblur"],
+        dialog=acts.dialog("Stop blurring this picture?", "Galleries show it as it is.", "Stop blurring"),
+    )
+    def unblur_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, partial(moderation.blur, blurred=False), "It is no longer blurred.")
+
+    @action(
+        description="Dismiss the report",
+        icon="flag",
+        url_path="dismiss",
+        permissions=["dismiss"],
+        dialog=acts.dialog("Dismiss the report?", "The picture stays, and leaves the inbox.", "Dismiss"),
+    )
+    def dismiss_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return self._one(request, object_id, moderation.dismiss_reports, "The report is dismissed.")
+
+    def _one(self, request: HttpRequest, object_id: str, act: Callable[..., int], told: str) -> HttpResponse:
+        image = self.get_or_404(request, object_id)
+        if act([image.pk], by=acts.name_of(request), now=timezone.now()):
+            messages.success(request, told)
+        else:
+            messages.warning(request, "Someone was faster.")
+        return acts.done(request, reverse("admin:jobs_jobimage_change", args=[image.pk]))
 
     def _ids(self, queryset: QuerySet[JobImage]) -> list[int]:
         return list(queryset.values_list("pk", flat=True)[:1000])

@@ -74,7 +74,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Dashboard", "dashboard", "index"),
                     _item("Requests", "auto_awesome", "jobs_job_changelist"),
-                    _item("Pictures", "photo_library", "jobs_jobimage_changelist"),
+                    _item("Pictures", "photo_library", "jobs_jobimage_changelist")
+                    | {"badge": "sparkle_site.admin.jobs.reported_badge"},
                 ],
             },
             {
@@ -86,12 +87,14 @@ UNFOLD: dict[str, Any] = {
                     _item("Bans", "block", "guilds_ban_changelist"),
                     _item("Blocked terms", "speaker_notes_off", "guilds_blockedterm_changelist"),
                     _item("Styles", "palette", "guilds_stylepreset_changelist"),
+                    _item("Audit", "history", "audit"),
                 ],
             },
             {
                 "title": "Platform",
                 "separator": True,
                 "items": [
+                    _item("Trouble", "troubleshoot", "trouble", operators=True),
                     _item("Switches", "toggle_on", "guilds_platform_changelist", operators=True),
                     _item("Workers", "memory", "jobs_worker_changelist", operators=True),
                     _item("Models", "model_training", "guilds_modelprofile_changelist", operators=True),

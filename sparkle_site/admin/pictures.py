@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 
+from django.contrib import admin
 from django.core.cache import cache
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.views.decorators.http import require_safe
 from PIL import Image
 
+from guilds.models import ModelProfile, StylePreset
 from jobs import storage
 from jobs.models import JobImage
 
 from . import scope
 
 WIDTHS = (96, 320, 768)
+PREVIEWED = (StylePreset, ModelProfile)
 
 
 @require_safe
@@ -29,6 +32,21 @@ def picture(request: HttpRequest, image_id: int) -> HttpResponseBase:
     if image is None:
         raise Http404
     return respond(image, request.GET.get("w", ""))
+
+
+@require_safe
+def preview(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
+    """A style's or a model's preview picture, if its row is in scope."""
+    found = next((model for model in PREVIEWED if f"{model._meta.app_label}_{model._meta.model_name}" == kind), None)
+    if found is None:
+        raise Http404
+    row = admin.site.get_model_admin(found).get_queryset(request).filter(pk=pk).first()
+    if row is None or not row.preview:
+        raise Http404
+    try:
+        return _headers(HttpResponse(_shrink(row.preview.name, WIDTHS[0]), content_type="image/webp"))
+    except storage.StorageUnavailable as error:
+        raise Http404 from error
 
 
 def respond(image: JobImage, wanted: str) -> HttpResponseBase:
@@ -57,13 +75,17 @@ def _small(image: JobImage, width: int) -> bytes:
     known: bytes | None = cache.get(key) if width < WIDTHS[-1] else None
     if known is not None:
         return known
-    with Image.open(io.BytesIO(storage.fetch(image.key))) as opened:
-        small = opened.convert("RGB")
-        small.thumbnail((width, width))
-        made = io.BytesIO()
-        small.save(made, "WEBP", quality=80)
-    content = made.getvalue()
+    content = _shrink(image.key, width)
     if width < WIDTHS[-1]:
         # Short: a deleted picture is gone from here soon, and from the browser's view at once.
         cache.set(key, content, timeout=900)
     return content
+
+
+def _shrink(key: str, width: int) -> bytes:
+    with Image.open(io.BytesIO(storage.fetch(key))) as opened:
+        small = opened.convert("RGB")
+        small.thumbnail((width, width))
+        made = io.BytesIO()
+        small.save(made, "WEBP", quality=80)
+    return made.getvalue()

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.safestring import SafeString
+from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 
 from guilds.models import ModelProfile, Platform
@@ -17,18 +21,38 @@ from .scope import ScopedAdmin
 
 
 @admin.register(Platform)
-class PlatformAdmin(ScopedAdmin):
+class PlatformAdmin(ScopedAdmin, SimpleHistoryAdmin):
     guild_path = None
     operators_may = frozenset({"view", "change"})
-    list_display = ["__str__", "maintenance", "draining", "notice"]
+    fieldsets = [
+        (
+            "Switches",
+            {
+                "fields": ["maintenance", "draining", "notice"],
+                "description": "Maintenance refuses every new request; draining lets requests wait and no worker start.",
+            },
+        ),
+        ("Money", {"fields": [("price_per_gpu_hour", "monthly_budget")]}),
+    ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        Platform.objects.get_or_create(pk=1)
+        return redirect("admin:guilds_platform_change", 1)
 
 
 @admin.register(ModelProfile)
-class ModelProfileAdmin(ScopedAdmin):
+class ModelProfileAdmin(ScopedAdmin, SimpleHistoryAdmin):
     guild_path = None
-    list_display = ["name", "slug", "is_enabled", "is_default", "default_sampler", "shown_speed"]
+    list_display = ["shown_model", "is_enabled", "is_default", "default_sampler", "shown_speed"]
+    list_display_links = ["shown_model"]
     search_fields = ["name", "slug"]
     prepopulated_fields = {"slug": ["name"]}
+
+    @display(description="Model")
+    def shown_model(self, profile: ModelProfile) -> SafeString:
+        return shown.named(profile.name, profile.slug, profile.preview.name, "guilds_modelprofile", profile.pk)
 
     @display(description="State", label={"Enabled": "success", "Off": "default"})
     def is_enabled(self, profile: ModelProfile) -> str:

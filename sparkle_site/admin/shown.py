@@ -126,3 +126,18 @@ def picture(image: JobImage, *, width: int = 0) -> str:
 def alt(image: JobImage) -> str:
     """What a picture shows, in words: its prompt is the best that is known."""
     return f"Picture {image.index + 1} of request {image.job_id}"
+
+
+def named(name: str, slug: str, preview: str, kind: str, pk: int) -> SafeString:
+    """A name with its slug below, and its preview picture before it where there is one."""
+    shown_picture = (
+        format_html(
+            '<span class="sp-thumb"><img src="{}" alt="" width="48" height="48" loading="lazy"></span>',
+            reverse("admin:preview", args=[kind, pk]),
+        )
+        if preview
+        else format_html("{}", "")
+    )
+    return format_html(
+        '<span class="sp-guild">{}<span>{}<span class="sp-sub">{}</span></span></span>', shown_picture, name, slug
+    )

@@ -46,9 +46,12 @@ class SparkleAdminSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         """Sparkle's own pages; Unfold puts them before Django's."""
-        from . import dashboard, pictures
+        from . import audit_page, dashboard, pictures, trouble
 
         return [
+            path("audit/", self.admin_view(audit_page.page), name="audit"),
+            path("trouble/", self.admin_view(trouble.page), name="trouble"),
+            path("preview/<str:kind>/<int:pk>/", self.admin_view(pictures.preview), name="preview"),
             path("dashboard/", self.admin_view(dashboard.part), name="dashboard"),
             path("picture/<int:image_id>/", self.admin_view(pictures.picture), name="picture"),
         ]

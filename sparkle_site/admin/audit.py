@@ -1,0 +1,131 @@
+"""Who changed which setting, when, from where, and what it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+from django.http import HttpRequest
+
+from guilds.models import Guild, Usage
+from sparkle_site.audit.models import AUDITED
+
+MOST = 200
+_WORDS = {"+": "Added", "~": "Changed", "-": "Deleted"}
+_SKIPPED = frozenset({"folded", "hits", "created_at", "gpu_ms_per_step"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    field: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One act. `who` is empty for the system itself."""
+
+    at: datetime
+    who: str
+    where: str
+    what: str
+    subject: str
+    changes: tuple[Change, ...]
+
+
+def differences(new: Any, old: Any) -> Iterator[Change]:
+    """The fields in which two records of one row differ. Pure."""
+    for field in new.tracked_fields:
+        if field.name in _SKIPPED:
+            continue
+        before, after = getattr(old, field.attname, None), getattr(new, field.attname, None)
+        if before != after:
+            yield Change(field=str(field.verbose_name), before=_plain(before), after=_plain(after))
+
+
+def _plain(value: Any) -> str:
+    if value is None or value in ("", []):
+        return "empty"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def entries(guild_ids: frozenset[int] | None) -> list[Entry]:
+    """The newest acts on the guilds' settings; None: on everything, the platform's own included."""
+    found: list[Entry] = []
+    for model in AUDITED:
+        names = {field.name for field in model._meta.fields}
+        if guild_ids is not None and model is not Guild and "guild" not in names:
+            continue
+        rows = model.history.select_related("history_user").order_by("-history_date", "-history_id")  # type: ignore[attr-defined]
+        if guild_ids is not None:
+            rows = rows.filter(**{"id__in" if model is Guild else "guild_id__in": guild_ids})
+        # One more than shown, so that the oldest shown has something to be compared with.
+        found += _of_one_model(model, list(rows[: MOST + 1]))
+    found += _grants(guild_ids)
+    return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
+
+
+def _of_one_model(model: type[Model], records: list[Any]) -> Iterator[Entry]:
+    older: dict[Any, Any] = {}
+    made = []
+    for record in reversed(records):
+        old = older.get(record.id)
+        changes = tuple(differences(record, old)) if record.history_type == "~" and old is not None else ()
+        older[record.id] = record
+        if record.history_type == "~" and old is not None and not changes:
+            continue
+        made.append(
+            Entry(
+                at=record.history_date,
+                who=_name(record.history_user),
+                where=record.history_address or "",
+                what=_WORDS.get(record.history_type, record.history_type),
+                subject=f"{model._meta.verbose_name} {_called(record)}",
+                changes=changes,
+            )
+        )
+    return iter(made)
+
+
+def _called(record: Any) -> str:
+    for name in ("phrase", "name", "user_id", "subject"):
+        if getattr(record, name, ""):
+            return str(getattr(record, name))
+    return ""
+
+
+def _name(user: Any) -> str:
+    return (user.get_full_name() or user.get_username()) if user else ""
+
+
+def _grants(guild_ids: frozenset[int] | None) -> Iterable[Entry]:
+    content_type = ContentType.objects.get_for_model(Usage)
+    rows = LogEntry.objects.filter(content_type=content_type, action_flag=CHANGE).select_related("user")
+    if guild_ids is not None:
+        usages = Usage.objects.filter(guild_id__in=guild_ids)
+        ids = [str(pk) for pk in usages.order_by("-pk").values_list("pk", flat=True)[:2000]]
+        rows = rows.filter(object_id__in=ids)
+    for row in rows.order_by("-action_time")[:50]:
+        yield Entry(
+            at=row.action_time,
+            who=_name(row.user),
+            where="",
+            what=row.get_change_message(),
+            subject=row.object_repr,
+            changes=(),
+        )
+
+
+def note(request: HttpRequest, row: Model, what: str) -> None:
+    """Write down an act that changes no setting."""
+    LogEntry.objects.log_actions(request.user.pk, [row], CHANGE, change_message=what, single_object=True)
