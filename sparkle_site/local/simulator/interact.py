@@ -326,9 +326,14 @@ def _components(message: SimMessage) -> list[Mapping[str, Any]]:
 
 
 def send(
-    payload: dict[str, Any], *, handler: Handler = real_handler, now: datetime, source: SimMessage | None = None
+    payload: dict[str, Any],
+    *,
+    handler: Handler = real_handler,
+    now: datetime,
+    source: SimMessage | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
-    """Send an interaction and apply the application's answer to what is shown."""
+    """Send an interaction and apply the application's answer to what is shown. `clock` in seconds."""
     data = payload.get("data") or {}
     user = payload.get("user") or payload["member"]["user"]
     interaction = SimInteraction.objects.create(
@@ -343,9 +348,9 @@ def send(
         created_at=now,
         attachment_size_limit=payload.get("attachment_size_limit", rules.DEFAULT_FILE_LIMIT),
     )
-    started = time.monotonic()
+    started = clock()
     answer = handler(signed_event(payload, now=now), None)
-    took = time.monotonic() - started
+    took = clock() - started
     outcome = _receive(interaction, answer, took=took, now=now)
     if outcome.problem:
         interaction.problem = outcome.problem[:300]

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
@@ -225,12 +226,15 @@ def _read(request: HttpRequest) -> Body | Refused:
             ).parse()
             raw = form.get("payload_json") or "{}"
             files = []
-            for name, upload in uploads.items():
-                match = _FILE_FIELD.match(name)
-                if match:
-                    content = upload.read()
+            for name in uploads:
+                upload, match = uploads[name], _FILE_FIELD.match(name)
+                if match and isinstance(upload, UploadedFile):
                     kind = upload.content_type or "application/octet-stream"
-                    files.append(Upload(index=int(match[1]), filename=upload.name, content_type=kind, content=content))
+                    files.append(
+                        Upload(
+                            index=int(match[1]), filename=upload.name or name, content_type=kind, content=upload.read()
+                        )
+                    )
         else:
             raw, files = request.body.decode() or "{}", []
         return Body(json=json.loads(raw), files=tuple(files), size=size)
@@ -267,7 +271,7 @@ def _webhook_message(
     interaction = _interaction(call, application_id, token)
     if isinstance(interaction, Refused):
         return interaction
-    wanted = message_id or interaction.original_id
+    wanted = message_id or interaction.original_id or 0
     message = SimMessage.objects.select_for_update(of=("self",)).filter(pk=wanted, deleted_at=None).first()
     own = message and (message.pk == interaction.original_id or message.interaction_id == interaction.pk)
     if message is None or not own:
