@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from sparkle_site.local.database import DatabaseUnavailable
 from sparkle_site.local.processes import interrupt_on_termination
 
 from . import plan
-from .check import check, outside_rows, platform_rows
+from .check import check, is_open, outside_rows, platform_rows
 from .plan import Fault, Kind
 from .stage import Stage, StageBroken
 
@@ -52,9 +53,14 @@ class Run:
     # -- requests
 
     def send_all(self) -> None:
+        from sparkle_site.local.simulator import permissions
         from sparkle_site.local.simulator.models import SimChannel, SimMember
 
-        channels = list(SimChannel.objects.filter(guild__isnull=False, nsfw=False).exclude(name="announcements"))
+        channels = [
+            channel
+            for channel in SimChannel.objects.filter(guild__isnull=False).select_related("guild")
+            if permissions.may(channel.bot_permissions, permissions.BOT)
+        ]
         members = {channel.pk: list(SimMember.objects.filter(guild=channel.guild)) for channel in channels}
         began = time.monotonic()
 
@@ -99,12 +105,13 @@ class Run:
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         if outcome.problem:
             self._note("no answer")
-        elif outcome.message is not None and outcome.message.content.startswith("Submitted to Sparkle"):
+        elif outcome.message is not None and is_open(outcome.message.components):
             with self._lock:
                 self.accepted.add(outcome.interaction_id)
             self._note("accepted")
         else:
-            self._note("said no")
+            said = outcome.message.content if outcome.message is not None else str(outcome.callback_type)
+            self._note(f"said no: {said[:60]}")
 
     def _note(self, what: str) -> None:
         with self._lock:
@@ -290,6 +297,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=10.0, help="requests a second (10)")
     parser.add_argument("--workers", type=int, default=2, help="GPU workers with the noise engine (2)")
     parser.add_argument("--json", type=Path, help="write the result here")
+    parser.add_argument("--logs", type=Path, help="keep every process's log in this folder")
     options = parser.parse_args()
     if options.jobs < 1 or options.workers < 1 or options.rate <= 0:
         parser.error("--jobs, --workers and --rate must be more than nothing")
@@ -318,6 +326,8 @@ def main() -> int:
         finally:
             if stage is not None:
                 stage.stop()
+                if options.logs:
+                    shutil.copytree(stage.logs, options.logs, dirs_exist_ok=True)
     text = json.dumps(result, indent=2)
     if options.json:
         options.json.write_text(text + "\n")

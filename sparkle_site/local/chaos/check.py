@@ -11,6 +11,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from guilds.discord import custom_id
+
 FINAL = {"completed", "failed", "cancelled", "expired"}
 
 
@@ -119,8 +121,6 @@ def told_ends(jobs: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Cou
 
 
 def _named_job(message: dict[str, Any]) -> int | None:
-    from guilds.discord import custom_id
-
     for row in json.loads(message["components"]):
         for component in row.get("components", []):
             action = custom_id.parse(component.get("custom_id", ""))
@@ -130,7 +130,13 @@ def _named_job(message: dict[str, Any]) -> int | None:
 
 
 def _unfinished(message: dict[str, Any]) -> bool:
-    return message["content"].startswith(("Submitted to Sparkle", "Processing your Sparkle"))
+    return is_open(json.loads(message["components"]))
+
+
+def is_open(components: list[dict[str, Any]]) -> bool:
+    """Whether a message's buttons are those of a request that waits or is being made, in whatever language."""
+    actions = [custom_id.parse(each.get("custom_id", "")) for row in components for each in row.get("components", [])]
+    return any(action is not None and action.name == "cancel" for action in actions)
 
 
 def _named(name: str, things: Any, holds: Any) -> Invariant:
