@@ -361,6 +361,8 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
         messages=outside_rows(stage.outside_db.direct),
         media=stage.folder / "local" / "media",
         dead_letters=run.dead_letters(),
+        logs=stage.logs,
+        secrets=_secrets(stage),
     )
     statuses = Counter(job["status"] for job in platform_rows(stage.platform_db.direct)["jobs"])
     for invariant in invariants:
@@ -381,6 +383,19 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
         "invariants": [asdict(invariant) | {"holds": invariant.holds} for invariant in invariants],
         "holds": all(invariant.holds for invariant in invariants),
     }
+
+
+def _secrets(stage: Stage) -> set[str]:
+    """What no log may hold: tokens, the words of prompts, names."""
+    from sparkle_site.local.simulator.models import SimInteraction, SimUser
+
+    tokens = set(SimInteraction.objects.values_list("token", flat=True))
+    names = {f'"{name}"' for name in SimUser.objects.filter(bot=False).values_list("global_name", flat=True)}
+    return (
+        tokens
+        | names
+        | {"a fox number", stage.environment["DISCORD_BOT_TOKEN"], stage.environment["DJANGO_SECRET_KEY"]}
+    )
 
 
 def _install_guilds(stage: Stage, guilds: list[tuple[int, str]]) -> None:

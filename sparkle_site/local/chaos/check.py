@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def outside_rows(url: str) -> list[dict[str, Any]]:
 
 def check(
     *, accepted: set[int], platform: dict[str, list[dict[str, Any]]], messages: list[dict[str, Any]], media: Path,
-    dead_letters: list[str],
+    dead_letters: list[str], logs: Path, secrets: Iterable[str],
 ) -> list[Invariant]:  # fmt: skip
     """Return every invariant. `accepted`: the interactions that were answered with "Submitted"."""
     jobs = platform["jobs"]
@@ -101,8 +102,18 @@ def check(
         _named("settled once it has ended", jobs, lambda job: job["settled_at"] is not None),
         _named("no lease is left", jobs, lambda job: job["lease_expires_at"] is None),
         _named("no token is left", jobs, lambda job: not job["token_sealed"]),
+        _silent(logs, secrets),
         _named("nothing lies in the dead-letter queue", dead_letters, lambda body: False),
     ]
+
+
+def _silent(logs: Path, secrets: Iterable[str]) -> Invariant:
+    """No process's log holds a token, a prompt or a member's name."""
+    written = {log.name: log.read_text(errors="replace") for log in logs.glob("*.log")}
+    told = set(secrets)
+    # Which one is not said here either.
+    broken = [name for name, text in written.items() if any(secret in text for secret in told)]
+    return Invariant(name="no log holds a token, a prompt or a name", checked=len(told), broken=broken)
 
 
 def told_ends(jobs: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Counter[int]:
