@@ -273,3 +273,18 @@ class SimCall(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.route} {self.status}"
+
+
+class SimGrant(models.Model):
+    """A user's consent that the site may know who they are: first a code, then a token."""
+
+    code = models.CharField(max_length=64, unique=True)
+    user = models.ForeignKey(SimUser, on_delete=models.CASCADE, related_name="+")
+    redirect_uri = models.CharField(max_length=300)
+    scope = models.CharField(max_length=100)
+    challenge = models.CharField(max_length=128, blank=True)
+    access_token = models.CharField(max_length=64, blank=True, db_index=True)
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.scope})"

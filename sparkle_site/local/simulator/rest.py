@@ -63,12 +63,20 @@ Result = Refused | tuple[int, Any]
 Route = Callable[..., Result]
 
 
-def endpoint(bucket: str, *, by_bot: bool, **methods: Route) -> Callable[..., HttpResponse]:
-    """Return a view that leads each HTTP method to its route, through all gates."""
+def endpoint(
+    bucket: str, *, by_bot: bool, by_user: Mapping[str, Route] | None = None, **methods: Route
+) -> Callable[..., HttpResponse]:
+    """Return a view that leads each HTTP method to its route, through all gates.
+
+    `by_user` are the routes for a user's own token (OAuth2); they check it themselves.
+    """
+    bot_routes, user_routes, is_bots = methods, by_user or {}, by_bot
 
     @csrf_exempt
     def view(request: HttpRequest, **ids: Any) -> HttpResponse:
         started, now = time.monotonic(), timezone.now()
+        of_user = request.headers.get("Authorization", "").startswith("Bearer ") and request.method in user_routes
+        methods, by_bot = (user_routes, False) if of_user else (bot_routes, is_bots)
         response, refused = _pass(request, ids, bucket=bucket, by_bot=by_bot, methods=methods, now=now)
         _log(request, response, refused, ids=ids, now=now, milliseconds=int((time.monotonic() - started) * 1000))
         return response
@@ -85,7 +93,7 @@ def _pass(
     methods: Mapping[str, Route],
     now: datetime,
 ) -> tuple[HttpResponse, Refused | None]:
-    refused = rules.check_user_agent(request.headers.get("User-Agent"))
+    refused = rules.check_user_agent(request.headers.get("User-Agent"), bot=by_bot or "token" in ids)
     if refused:
         return _refusal(refused), refused
     fault = faults.take(request.method or "", request.path)

@@ -78,9 +78,10 @@ MAX_FILES = Refused(status=400, code=30015, message="Maximum number of attachmen
 EDGE_BLOCK = Refused(status=403, code=0, message="Forbidden", text="error code: 1010")
 
 
-def check_user_agent(user_agent: str | None) -> Refused | None:
-    """The edge turns away clients that do not name themselves as the reference asks."""
-    return None if user_agent and _USER_AGENT.match(user_agent) else EDGE_BLOCK
+def check_user_agent(user_agent: str | None, *, bot: bool = True) -> Refused | None:
+    """The edge turns away clients that do not name themselves; bots must do so as the reference asks."""
+    named = user_agent and (_USER_AGENT.match(user_agent) or not bot)
+    return None if named else EDGE_BLOCK
 
 
 def check_bot_token(authorization: str | None, *, token: str) -> Refused | None:

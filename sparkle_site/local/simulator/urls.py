@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from django.views.decorators.csrf import csrf_exempt
 
-from . import page, rest
+from . import oauth, page, rest
 from .rest import endpoint
 
 app_name = "simulator"
@@ -26,12 +26,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
         f"{_CHANNEL}/<int:message_id>",
         endpoint("messages", by_bot=True, GET=rest.message_get, PATCH=rest.message_edit, DELETE=rest.message_delete),
     ),
-    path("api/v10/users/@me", endpoint("other", by_bot=True, GET=rest.me)),
-    path("api/v10/users/@me/guilds", endpoint("other", by_bot=True, GET=rest.my_guilds)),
+    path("api/v10/users/@me", endpoint("other", by_bot=True, by_user={"GET": oauth.me}, GET=rest.me)),
+    path(
+        "api/v10/users/@me/guilds",
+        endpoint("other", by_bot=True, by_user={"GET": oauth.my_guilds}, GET=rest.my_guilds),
+    ),
     path("api/v10/users/@me/channels", endpoint("other", by_bot=True, POST=rest.dm_open)),
     path("api/v10/guilds/<int:guild_id>", endpoint("other", by_bot=True, GET=rest.guild_get)),
     path(f"{_COMMANDS}/commands", _commands),
     path(f"{_COMMANDS}/guilds/<int:guild_id>/commands", _commands),
+    path("api/oauth2/token", oauth.token),
+    path("oauth2/authorize", oauth.authorize, name="authorize"),
     path("api/<path:rest>", csrf_exempt(rest.unknown)),
     path("", page.chat, name="chat"),
     path("page/world", page.world),

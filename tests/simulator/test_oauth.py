@@ -1,0 +1,174 @@
+"""Signing in with Discord, against the stand-in for its OAuth2 server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import time_machine
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from sparkle_site.local.simulator.models import SimUser
+
+CALLBACK = "http://testserver/accounts/discord/login/callback/"
+VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123456789"
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
+
+
+@pytest.fixture
+def asked(settings: Any) -> dict[str, str]:
+    """What the site asks of Discord's page."""
+    settings.DISCORD_CLIENT_SECRET = "a-secret"
+    return {
+        "client_id": str(settings.DISCORD_APPLICATION_ID),
+        "redirect_uri": CALLBACK,
+        "response_type": "code",
+        "scope": "identify guilds",
+        "state": "a-state",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+    }
+
+
+@pytest.fixture
+def consent(client: Client, asked: dict[str, str]) -> Callable[..., dict[str, str]]:
+    """Answer Discord's page; returns what the browser brings back to the site."""
+
+    def consent(answer: str) -> dict[str, str]:
+        response = client.post(reverse("simulator:authorize"), {"answer": answer}, query_params=asked)
+        assert response.status_code == 302
+        assert response["Location"].startswith(CALLBACK)
+        return {name: values[0] for name, values in parse_qs(urlsplit(response["Location"]).query).items()}
+
+    return consent
+
+
+def exchange(client: Client, asked: dict[str, str], code: str, /, **changes: str) -> Any:
+    body = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": CALLBACK,
+        "client_id": asked["client_id"],
+        "client_secret": "a-secret",
+        "code_verifier": VERIFIER,
+    }
+    return client.post("/simulator/api/oauth2/token", body | changes)
+
+
+def read(client: Client, token: str, path: str) -> Any:
+    return client.get(
+        f"/simulator/api/v10{path}", headers={"Authorization": f"Bearer {token}", "User-Agent": "python-requests/2"}
+    )
+
+
+def test_a_member_signs_in_and_their_token_tells_who_they_are_and_where(
+    client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
+) -> None:
+    page = client.get(reverse("simulator:authorize"), asked)
+    assert b"know which servers you are in" in page.content
+    back = consent(str(ada.pk))
+    assert back["state"] == "a-state"
+    token = exchange(client, asked, back["code"]).json()
+    assert token["token_type"] == "Bearer"
+    assert read(client, token["access_token"], "/users/@me").json()["username"] == "ada"
+    guilds = read(client, token["access_token"], "/users/@me/guilds?limit=200").json()
+    assert [(guild["name"], guild["owner"]) for guild in guilds] == [("Pixel Garden", True), ("Retro Arcade", False)]
+
+
+def test_who_consented_before_is_not_asked_again(
+    client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
+) -> None:
+    quietly = asked | {"prompt": "none"}
+    assert client.get(reverse("simulator:authorize"), quietly).status_code == 200
+    consent(str(ada.pk))
+    response = client.get(reverse("simulator:authorize"), quietly)
+    assert response.status_code == 302
+    assert "code=" in response["Location"]
+
+
+def test_a_refusal_goes_back_as_an_error(consent: Callable[..., dict[str, str]], world: None) -> None:
+    assert consent("cancel")["error"] == "access_denied"
+
+
+def test_a_code_is_good_once(
+    client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
+) -> None:
+    code = consent(str(ada.pk))["code"]
+    assert exchange(client, asked, code).status_code == 200
+    assert exchange(client, asked, code).json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"code_verifier": "another-verifier"}, "invalid_grant"),
+        ({"code_verifier": ""}, "invalid_grant"),
+        ({"code": "no-such-code"}, "invalid_grant"),
+        ({"redirect_uri": "http://testserver/elsewhere"}, "invalid_grant"),
+        ({"client_secret": "wrong"}, "invalid_client"),
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+    ],
+)
+def test_a_token_is_given_for_the_right_code_alone(
+    client: Client,
+    asked: dict[str, str],
+    consent: Callable[..., dict[str, str]],
+    ada: SimUser,
+    changes: dict[str, str],
+    error: str,
+) -> None:
+    code = consent(str(ada.pk))["code"]
+    response = exchange(client, asked, code, **changes)
+    assert response.status_code in {400, 401}
+    assert response.json()["error"] == error
+
+
+def test_codes_and_tokens_grow_old(
+    client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
+) -> None:
+    late = consent(str(ada.pk))["code"]
+    with time_machine.travel(timezone.now() + timedelta(seconds=61)):
+        assert exchange(client, asked, late).json()["error"] == "invalid_grant"
+    token = exchange(client, asked, consent(str(ada.pk))["code"]).json()["access_token"]
+    with time_machine.travel(timezone.now() + timedelta(days=8)):
+        assert read(client, token, "/users/@me").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": "1"},
+        {"redirect_uri": "http://evil.example/accounts/discord/login/callback/"},
+        {"redirect_uri": "http://testserver/elsewhere/"},
+        {"response_type": "token"},
+        {"scope": "identify bot"},
+        {"scope": ""},
+        {"code_challenge_method": "plain"},
+    ],
+)
+def test_a_wrong_request_is_told_on_the_page_and_sends_nobody_anywhere(
+    client: Client, asked: dict[str, str], world: None, changes: dict[str, str]
+) -> None:
+    response = client.get(reverse("simulator:authorize"), asked | changes)
+    assert response.status_code == 400
+    assert b'role="alert"' in response.content
+
+
+def test_a_token_reads_only_what_its_scope_names(
+    client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
+) -> None:
+    asked["scope"] = "identify"
+    token = exchange(client, asked, consent(str(ada.pk))["code"]).json()["access_token"]
+    assert read(client, token, "/users/@me").status_code == 200
+    assert read(client, token, "/users/@me/guilds").status_code == 403
+
+
+def test_an_unknown_token_reads_nothing(client: Client, world: None) -> None:
+    assert read(client, "no-such-token", "/users/@me").status_code == 401
