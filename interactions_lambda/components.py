@@ -19,7 +19,7 @@ from .interaction import Interaction
 from .punctual import attempt
 
 logger = logging.getLogger(__name__)
-ERASE_UNTIL_S = 1.5
+ERASE_BY_S = 1.5
 VARIATION_STRENGTH = 0.6
 ENLARGE_STRENGTH = 0.35
 
@@ -158,7 +158,7 @@ def _erase(job: Job, *, started: float) -> None:
     """Delete the pictures' files now if the storage is quick; else they go with the server's retention, unseen."""
     keys = pictures.erasable_keys(job)
     try:
-        if keys and attempt(lambda: pictures.erase_files(keys), until_s=ERASE_UNTIL_S, started=started):
+        if keys and attempt(lambda: pictures.erase_files(keys), by_s=ERASE_BY_S, started=started):
             pictures.forget(job)
     except Exception as error:  # each storage backend has errors of its own
         logger.warning("pictures_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})

@@ -23,7 +23,12 @@ def answer(error: Exception, signed: Signed | None) -> Answer:
     payload = signed.payload if signed else {}
     logger.error(
         "interaction_failed",
-        extra={"reference": reference, "interaction_id": str(payload.get("id", ""))[:32], "type": payload.get("type")},
+        extra={
+            "reference": reference,
+            "request_id": signed.request_id if signed else "",
+            "interaction_id": str(payload.get("id", ""))[:32],
+            "type": payload.get("type"),
+        },
         exc_info=error,
     )
     if signed is None:
@@ -33,16 +38,20 @@ def answer(error: Exception, signed: Signed | None) -> Answer:
         return Answer(status=204)
     if payload.get("type") == _AUTOCOMPLETE:
         return Answer(status=200, body=wire.choices([]))
-    key = "error.unavailable" if _is_database_away(error) else "error.unexpected"
+    key = _sentence(error)
     locale: Any = payload.get("locale")
     message = wire.Message(content=text.t(text.best(locale), key, reference=reference), ephemeral=True)
     return Answer(status=200, body=wire.reply(message))
 
 
-def _is_database_away(error: Exception) -> bool:
-    # Where Django was never loaded, its errors cannot have been raised.
-    db = sys.modules.get("django.db")
-    return db is not None and isinstance(error, db.OperationalError | db.InterfaceError)
+def _sentence(error: Exception) -> str:
+    # Where Django was never loaded, its errors cannot have been raised; and nothing here may load it.
+    db, punctual = sys.modules.get("django.db"), sys.modules.get(f"{__package__}.punctual")
+    if punctual is not None and isinstance(error, punctual.TooLate):
+        return "error.late"
+    if db is not None and isinstance(error, db.OperationalError | db.InterfaceError):
+        return "error.unavailable"
+    return "error.unexpected"
 
 
 def _ensure_logging() -> None:

@@ -31,12 +31,16 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What came over HTTP. Header names in lower case; `body` is raw, None where base64 was promised and not sent."""
+    """What came over HTTP. Header names in lower case; `body` is raw, None where base64 was promised and not sent.
+
+    `id` is API Gateway's, as its access log has it.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes | None
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +57,13 @@ class Signed:
 
     kind: str
     payload: Mapping[str, Any] = field(repr=False)
+    request_id: str = ""
 
 
 def read(event: Mapping[str, Any]) -> Request:
     """Return the request in an API Gateway event, payload format 2.0."""
-    http = (event.get("requestContext") or {}).get("http") or {}
+    context = event.get("requestContext") or {}
+    http = context.get("http") or {}
     headers = {str(name).lower(): str(value) for name, value in (event.get("headers") or {}).items()}
     body = event.get("body") or ""
     raw: bytes | None
@@ -73,6 +79,7 @@ def read(event: Mapping[str, Any]) -> Request:
         path=str(event.get("rawPath") or http.get("path") or ""),
         headers=headers,
         body=raw,
+        id=str(context.get("requestId") or "")[:64],
     )
 
 
@@ -101,7 +108,7 @@ def decide(request: Request, *, public_key: str, now: float) -> Answer | Signed:
         return Answer(status=204) if kind == "event" else Answer(status=200, body=_PONG)
     if not _fresh(timestamp, now=now, max_age_s=MAX_AGE_S[kind]):
         return _refuse(401, "the request is too old")
-    return Signed(kind=kind, payload=payload)
+    return Signed(kind=kind, payload=payload, request_id=request.id)
 
 
 def _fresh(timestamp: str | None, *, now: float, max_age_s: int) -> bool:

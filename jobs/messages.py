@@ -108,8 +108,8 @@ def details(job: Job) -> dict[str, Any]:
     if job.strength is not None:
         facts.append(("strength", f"{job.strength:g}"))
     fields = [{"name": t(locale, f"field.{key}"), "value": value or "-", "inline": True} for key, value in facts]
-    if job.negative_prompt:
-        shown = inline(job.negative_prompt, limit=300)
+    shown = inline(job.negative_prompt, limit=300)
+    if shown:
         fields.append({"name": t(locale, "field.negative_prompt"), "value": wire.cut(shown, 1024), "inline": False})
     return {
         "description": code_block(job.prompt, limit=2000),

@@ -56,6 +56,8 @@ def _point_django_at(url: str) -> None:
 
     connections["default"].settings_dict.update(
         {key: value for key, value in database(url, statement_timeout_ms=20_000).items() if key != "TEST"}
+        # A thread that ends its work leaves no connection that would keep the database from being dropped.
+        | {"CONN_MAX_AGE": 0}
     )
 
 

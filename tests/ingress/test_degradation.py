@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -82,17 +84,18 @@ def _database_url() -> str:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_guild_that_is_locked_for_too_long_is_told_and_nothing_is_reserved(
-    make_guild: Callable[..., Guild], django_db_serialized_rollback: None
+    make_guild: Callable[..., Guild], slash: Callable[..., Any], django_db_serialized_rollback: None
 ) -> None:
     guild = make_guild()
     body = payload("slash", guild_id=str(guild.pk))
     with transaction.atomic():
         Guild.objects.select_for_update().get(pk=guild.pk)
         answer = in_a_lambda(body, database_url=_database_url(), DATABASE_STATEMENT_TIMEOUT_MS="700")
-    assert "try again in a minute" in told(answer)
+    assert "Reference" in told(answer)
     assert Job.objects.count() == 0
-    # The same process set-up, unlocked: the request itself is a good one.
-    assert in_a_lambda(body, database_url=_database_url())["data"]["content"].startswith("**Submitted")
+    # Unlocked, here and now: the request itself is a good one.
+    assert slash(guild, said={"prompt": "a cat"})["data"]["content"].startswith("**Submitted")
+    assert Job.objects.count() == 1
 
 
 class Stuck:
@@ -138,7 +141,7 @@ def test_a_request_is_accepted_although_the_queue_is_stuck(
     make_guild: Callable[..., Guild], slash: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, stuck: Stuck
 ) -> None:
     monkeypatch.setattr(punctual, "current", lambda: stuck)
-    monkeypatch.setattr(punctual, "LAST_RING_S", 0.1)
+    monkeypatch.setattr(punctual, "RING_BY_S", 0.1)
     answer = slash(make_guild(), said={"prompt": "a cat"})
     assert answer["data"]["content"].startswith("**Submitted")
     assert Job.objects.get().rung_at is None, "upkeep rings for it"
@@ -147,7 +150,66 @@ def test_a_request_is_accepted_although_the_queue_is_stuck(
 @pytest.mark.django_db
 def test_no_statement_begins_when_the_time_is_up(make_guild: Callable[..., Guild]) -> None:
     make_guild()
-    with connection.execute_wrapper(punctual.deadline(time.monotonic() - 2)), pytest.raises(punctual.TooSlow):
-        Guild.objects.count()
-    with connection.execute_wrapper(punctual.deadline(time.monotonic())):
-        assert Guild.objects.count() == 1
+    with pytest.raises(punctual.TooSlow):
+        punctual.run(Guild.objects.count, started=time.monotonic() - 3)
+    assert punctual.run(Guild.objects.count, started=time.monotonic()) == 1
+
+
+def test_what_is_stuck_does_not_hold_up_the_answer(stuck: Stuck) -> None:
+    with pytest.raises(punctual.TooLate):
+        punctual.run(lambda: stuck.ring([BELL]), started=time.monotonic() - 3)
+    assert stuck.called.is_set()
+
+
+def test_an_error_in_time_is_the_error_itself() -> None:
+    def broken() -> None:
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own"):
+        punctual.run(broken, started=time.monotonic())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_behind_a_slow_line_is_told_in_time_and_nothing_is_kept(
+    make_guild: Callable[..., Guild], django_db_serialized_rollback: None
+) -> None:
+    guild = make_guild()
+    now = connection.settings_dict
+    with Slowed(now["HOST"] or "127.0.0.1", int(now["PORT"]), delay_s=1) as port:
+        url = f"postgres://{now['USER']}:{now['PASSWORD']}@127.0.0.1:{port}/{now['NAME']}"
+        sentence = told(in_a_lambda(payload("slash", guild_id=str(guild.pk)), database_url=url))
+    assert "Reference" in sentence
+    assert Job.objects.count() == 0
+
+
+class Slowed:
+    """A line to the database on which each packet is late."""
+
+    def __init__(self, host: str, port: int, *, delay_s: float) -> None:
+        self._target = (host, port)
+        self._delay_s = delay_s
+        self._server = socket.create_server(("127.0.0.1", 0))
+
+    def __enter__(self) -> int:
+        threading.Thread(target=self._accept, daemon=True).start()
+        port: int = self._server.getsockname()[1]
+        return port
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                far = socket.create_connection(self._target)
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                time.sleep(self._delay_s / 2)
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,150 @@
+"""A job's message at each stage: within Discord's limits whatever was asked, in every language."""
+
+from __future__ import annotations
+
+import pytest
+
+from guilds.discord import wire
+from guilds.discord.markdown import code_block, inline
+from guilds.discord.text import LOCALES
+from guilds.discord.wire import File, Message
+from jobs import messages
+from jobs.models import Job
+
+from .contract import check, check_message
+
+PROMPTS = ["a cat", "", "`" * 6000, "😀" * 6000, "x" * 6000, "```\n@everyone", "*" * 6000, "\n" * 6000]
+GRID = File(name="grid.png", content=b"png", content_type="image/png", description="a cat")
+
+
+def job(**fields: object) -> Job:
+    """A job that no database has seen."""
+    defaults: dict[str, object] = {
+        "pk": 2**53,
+        "user_id": 42,
+        "prompt": "a cat",
+        "seed": 2**32 - 1,
+        "steps": 16,
+        "sampler": "k_lms",
+        "width": 512,
+        "height": 512,
+        "guidance": 7.5,
+        "count": 4,
+        "locale": "en-US",
+        "status": "failed",
+    }
+    return Job(**(defaults | fields))
+
+
+def stages(of: Job) -> list[Message]:
+    return [
+        messages.submitted(of, place=1, wait_s=None, gpu_starting=False),
+        messages.submitted(of, place=9, wait_s=1e6, gpu_starting=True, budget_warning=True),
+        messages.submitted(of, place=0, wait_s=None, gpu_starting=False),
+        messages.processing(of, step=5, total=16),
+        messages.processing(of, step=99, total=16, preview=GRID),
+        messages.processing(of, step=0, total=0),
+        messages.stopping(of),
+        messages.completed(of, (GRID,)),
+        messages.completed(of, (), link="https://sparkle.example/gallery/1"),
+        messages.ended(of),
+    ]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize("locale", LOCALES)
+def test_every_stage_fits_discord_whatever_the_prompt(prompt: str, locale: str) -> None:
+    of = job(prompt=prompt, negative_prompt=prompt, style="ink", strength=0.5, locale=locale)
+    for message in stages(of):
+        created, edited = wire.to_payload(message, edit=False), wire.to_payload(message, edit=True)
+        check("MessageCreateRequest", created)
+        check("IncomingWebhookUpdateRequestPartial", edited)
+        check_message(created)
+        check_message(edited)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["", "worker_lost", "out_of_memory", "cancelled_by_member", "waited_too_long", "banned", "not_in_any_language"],
+)
+@pytest.mark.parametrize("status", ["failed", "cancelled", "expired"])
+def test_every_end_says_why_and_what_next(status: str, reason: str) -> None:
+    content = messages.ended(job(status=status, reason=reason)).content
+    assert content is not None
+    assert len(content.splitlines()[1]) > 20
+
+
+def test_the_three_headlines_are_as_everyone_knows_them() -> None:
+    of = job()
+    assert str(messages.submitted(of, place=1, wait_s=None, gpu_starting=False).content).startswith(
+        "**Submitted to Sparkle**"
+    )
+    assert str(messages.processing(of, step=1, total=2).content).startswith("**Processing your Sparkle**")
+    assert messages.completed(of, (GRID,)).content == "**Completed your Sparkle!**"
+
+
+def test_place_and_wait_are_told() -> None:
+    content = messages.submitted(job(), place=3, wait_s=200, gpu_starting=True).content
+    assert content is not None
+    assert "Place in line: 3." in content
+    assert "A GPU is being started" in content
+    assert "About 3 min to go." in content
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "5 s"), (7, "5 s"), (42, "40 s"), (89, "90 s"), (95, "2 min"), (3600, "60 min"), (9000, "2 h")],
+)
+def test_a_wait_is_told_no_finer_than_it_is_known(seconds: float, words: str) -> None:
+    assert messages.duration("en-US", seconds) == words
+
+
+def test_the_grid_is_shown_in_the_embed_and_a_spoiler_is_not() -> None:
+    assert messages.completed(job(), (GRID,)).embeds[0]["image"] == {"url": "attachment://grid.png"}
+    spoiler = File(name="grid.png", content=b"png", content_type="image/png", spoiler=True)
+    assert "image" not in messages.completed(job(), (spoiler,)).embeds[0]
+
+
+def test_the_seeds_of_the_grid_are_shown() -> None:
+    fields = {field["name"]: field["value"] for field in messages.details(job(seed=7, count=4))["fields"]}
+    assert fields["Seed"] == "7 … 10"
+    fields = {field["name"]: field["value"] for field in messages.details(job(seed=7, count=1))["fields"]}
+    assert fields["Seed"] == "7"
+
+
+def test_buttons_are_for_the_pictures_there_are() -> None:
+    labels = [
+        [button["label"] for button in row["components"]] for row in messages.result_buttons(job(count=2, width=1536))
+    ]
+    assert labels == [["Vary 1", "Vary 2"], ["Again", "Edit", "Delete", "Report"]]
+
+
+@pytest.mark.parametrize("limit", [9, 10, 100, 1500])
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_code_block_keeps_to_its_limit_and_cannot_be_left(prompt: str, limit: int) -> None:
+    block = code_block(prompt, limit=limit)
+    assert wire.length(block) <= limit
+    assert block.startswith("```\n")
+    assert block.endswith("\n```")
+    assert "`" not in block[3:-3]
+
+
+@pytest.mark.parametrize(
+    "text", ["@everyone", "<@1>", "<@&1>", "[a](https://x)", "**b**", "a\n# b", "||c||", "https://x"]
+)
+def test_inline_text_has_no_markup(text: str) -> None:
+    shown = inline(text, limit=100)
+    assert "\n" not in shown
+    assert "@everyone" not in shown
+    for mark in "*_~|<>[]()#:`":
+        assert mark not in shown.replace(f"\\{mark}", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("a" * 10, 10), ("a" * 11, 10), ("😀" * 5, 10), ("😀" * 6, 10), ("a" + "😀" * 9, 10)]
+)
+def test_cutting_counts_as_discord_does_and_splits_no_emoji(text: str, limit: int) -> None:
+    cut = wire.cut(text, limit)
+    assert wire.length(cut) <= limit
+    cut.encode("utf-8")
+    assert (cut == text) == (wire.length(text) <= limit)
