@@ -19,7 +19,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminIntegerFieldWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from guilds.models import Ban, BlockedTerm, Guild, QuotaRule, StylePreset, Usage
 from jobs import moderation
@@ -28,6 +28,24 @@ from . import acts, audit, icons, scope, server, shown
 from .filters import GuildFilter, StandingFilter, SubjectFilter
 from .paging import BoundedPaginator
 from .scope import ScopedAdmin
+
+LABELS = {
+    "allowed_channel_ids": "Allowed channels",
+    "allowed_role_ids": "Allowed roles",
+    "results_ephemeral": "Private results",
+    "previews": "Show previews",
+    "nsfw_rule": "Adult words",
+    "output_check": "Check of finished pictures",
+    "max_waiting": "Waiting, the whole server",
+    "max_waiting_per_member": "Waiting, one member",
+    "monthly_budget_gpu_seconds": "Monthly budget, GPU seconds",
+    "retention_days": "Days pictures are kept",
+}
+HELP = {
+    "allowed_channel_ids": "IDs of channels, with commas between. Empty: every channel. Threads follow their channel.",
+    "allowed_role_ids": "IDs of roles, with commas between. Empty: everyone may ask.",
+    "allowed_sizes": "Like 512x512, with commas between. Empty: every size of the model.",
+}
 
 
 class QuotaRuleInline(TabularInline):
@@ -76,7 +94,10 @@ class GuildAdmin(ScopedAdmin, SimpleHistoryAdmin):
     fieldsets = [
         (
             "Who may ask, and where",
-            {"classes": ["tab"], "fields": ["enabled", "allowed_channel_ids", "allowed_role_ids", "results_ephemeral", "previews"]},
+            {
+                "classes": ["tab"],
+                "fields": ["enabled", "allowed_channel_ids", "allowed_role_ids", "results_ephemeral", "previews"],
+            },
         ),
         (
             "What may be asked",
@@ -104,9 +125,25 @@ class GuildAdmin(ScopedAdmin, SimpleHistoryAdmin):
         ),
         (
             "Language and privacy",
-            {"classes": ["tab"], "fields": [("language", "time_zone"), "retention_days", ("id", "owner_id"), ("installed_at", "left_at")]},
+            {
+                "classes": ["tab"],
+                "fields": [
+                    ("language", "time_zone"),
+                    "retention_days",
+                    ("id", "owner_id"),
+                    ("installed_at", "left_at"),
+                ],
+            },
         ),
-    ]  # fmt: skip
+    ]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        kwargs["labels"] = LABELS
+        kwargs["help_texts"] = HELP
+        kwargs["widgets"] = {
+            name: UnfoldAdminTextInputWidget() for name in ("allowed_channel_ids", "allowed_role_ids", "allowed_sizes")
+        }
+        return super().get_form(request, obj, change, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # What one server takes from the others, and what it may cost, are the operators' to say.

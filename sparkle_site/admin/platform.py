@@ -29,7 +29,7 @@ class PlatformAdmin(ScopedAdmin, SimpleHistoryAdmin):
             "Switches",
             {
                 "fields": ["maintenance", "draining", "notice"],
-                "description": "Maintenance refuses every new request; draining lets requests wait and no worker start.",
+                "description": "Maintenance refuses every request; draining lets them wait and no worker start.",
             },
         ),
         ("Money", {"fields": [("price_per_gpu_hour", "monthly_budget")]}),

@@ -85,6 +85,7 @@ class ScopedAdmin(ModelAdmin):
     compressed_fields = True
     warn_unsaved_form = True
     show_full_result_count = False
+    list_max_show_all = 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)

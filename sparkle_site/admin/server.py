@@ -87,8 +87,13 @@ def page_of(guild: Guild, *, now: datetime) -> dict[str, Any]:
         "wait": [shown.seconds(value) for value in times["wait"]],
         "requests_address": f"{requests}?guild__id__exact={guild.pk}",
         "pictures": [
-            {"src": shown.picture(image, width=320), "alt": shown.alt(image), "job_id": image.job_id,
-             "blur": image.blurred or image.job.spoiler, "title": image.job.prompt[:200]}
+            {
+                "src": shown.picture(image, width=320),
+                "alt": shown.alt(image),
+                "job_id": image.job_id,
+                "blur": image.blurred or image.job.spoiler,
+                "title": image.job.prompt[:200],
+            }
             for image in dashboard.newest_pictures(only)[:8]
         ],
-    }  # fmt: skip
+    }

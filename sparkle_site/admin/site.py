@@ -6,9 +6,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
-from django.urls import URLPattern, path
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
 from . import scope
@@ -24,6 +27,16 @@ class SparkleAdminSite(UnfoldAdminSite):
     site_header = "Sparkle"
     index_title = "Dashboard"
     enable_nav_sidebar = True
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
+        """allauth signs in, with its rate limits and second factor; who may not enter is told so."""
+        if request.user.is_authenticated:
+            return render(request, "pages/nothing.html", status=403)
+        return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index"))
+
+    def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
+        """By allauth's page, which asks before it does."""
+        return redirect("account_logout")
 
     def has_permission(self, request: HttpRequest) -> bool:
         return scope.of(request).enters

@@ -58,7 +58,8 @@ def find(*, now: datetime) -> list[dict[str, Any]]:
         (
             "Message lost",
             "Queued, but no worker was told for a while. Upkeep tells them again by itself each minute.",
-            queued.filter(rung_at=None) | queued.filter(rung_at__lt=now - upkeep.RING_LOST_AFTER),
+            queued.filter(rung_at=None)
+            | queued.filter(rung_at__lt=now - timedelta(seconds=settings.SPARKLE_RING_LOST_SECONDS)),
             "ring",
             "Tell the workers again",
         ),
@@ -84,12 +85,16 @@ def find(*, now: datetime) -> list[dict[str, Any]]:
             "act": act,
             "button": button,
             "rows": [
-                {"job": job, "since": shown.when(job.queued_at or job.created_at), "age": shown.between(job.created_at, now)}
+                {
+                    "job": job,
+                    "since": shown.when(job.queued_at or job.created_at),
+                    "age": shown.between(job.created_at, now),
+                }
                 for job in rows.select_related("guild").order_by("pk")[:MOST]
             ],
         }
         for name, why, rows, act, button in groups
-    ]  # fmt: skip
+    ]
 
 
 def dead_letters() -> dict[str, Any]:

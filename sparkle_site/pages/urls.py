@@ -1,9 +1,14 @@
 from django.urls import path
 
-from . import health, views
+from . import health, members
 
 urlpatterns = [
-    path("", views.home, name="home"),
+    path("", members.home, name="home"),
+    path("data/", members.download_data, name="download_data"),
+    path("data/delete/", members.delete_everything, name="delete_everything"),
+    path("requests/<int:job_id>/delete/", members.delete_request, name="delete_request"),
+    path("gallery/<int:guild_id>/<int:job_id>/", members.gallery, name="gallery"),
+    path("p/<str:signed>/", members.signed_picture, name="signed_picture"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
 ]

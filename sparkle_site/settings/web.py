@@ -70,6 +70,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "sparkle_site.pages.context.person",
             ],
         },
     },
@@ -148,7 +149,8 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": ["'self'"],
         "manifest-src": ["'self'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'", DISCORD_OAUTH_BASE.split("/oauth2")[0]],
+        # A form's answer may lead to Discord's sign-in page.
+        "form-action": ["'self'", "/".join(DISCORD_OAUTH_BASE.split("/")[:3])],
         "frame-ancestors": ["'none'"],
     }
 }

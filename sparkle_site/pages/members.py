@@ -1,0 +1,165 @@
+"""A member's own pictures and data."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from jobs import moderation, privacy, upkeep
+from jobs.lifecycle import OPEN, Status
+from jobs.models import Job, JobImage
+from sparkle_site.admin import pictures, scope, shown
+
+from . import signing
+
+logger = logging.getLogger(__name__)
+A_PAGE = 24
+
+
+@require_safe
+@never_cache
+def home(request: HttpRequest) -> HttpResponse:
+    """The member's own requests, newest first; for visitors, what Sparkle is."""
+    if not request.user.is_authenticated:
+        return render(request, "pages/visitor.html")
+    user_id = scope.discord_id(request.user)
+    jobs: list[Job] = []
+    if user_id is not None:
+        rows = Job.objects.filter(user_id=user_id).exclude(status=Status.REFUSED).select_related("guild")
+        before = request.GET.get("before", "")
+        if before.isascii() and before.isdigit() and int(before) < 2**63:
+            rows = rows.filter(pk__lt=int(before))
+        jobs = list(rows.order_by("-pk").prefetch_related("images")[: A_PAGE + 1])
+    return render(
+        request,
+        "pages/home.html",
+        {
+            "known": user_id is not None,
+            "jobs": [
+                {
+                    "job": job,
+                    "asked": shown.when(job.created_at),
+                    "status": _status(job),
+                    "deletable": job.status not in OPEN,
+                    "pictures": _shown(job),
+                }
+                for job in jobs[:A_PAGE]
+            ],
+            "older": jobs[A_PAGE - 1].pk if len(jobs) > A_PAGE else None,
+        },
+    )
+
+
+def _status(job: Job) -> str:
+    if job.status == Status.COMPLETED:
+        return "The pictures are deleted."
+    return f"{job.get_status_display()}{': ' + shown.reason(job.reason) if job.reason else ''}"
+
+
+def _shown(job: Job) -> list[dict[str, Any]]:
+    return [
+        {
+            "number": image.index + 1,
+            "seed": image.seed,
+            "address": signing.address(image.pk),
+            "small": signing.address(image.pk, width=320),
+            "large": signing.address(image.pk, width=768),
+            "blur": image.blurred or job.spoiler,
+        }
+        for image in job.images.all()
+        if image.hidden_at is None
+    ]
+
+
+@require_safe
+@login_required
+def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
+    """One request's pictures, for its asker and for those who manage its server: messages link here."""
+    job = Job.objects.filter(pk=job_id, guild_id=guild_id).select_related("guild").first()
+    mine = job is not None and scope.discord_id(request.user) == job.user_id
+    if job is None or not (mine or scope.of(request).holds(guild_id)):
+        raise Http404
+    return render(
+        request, "pages/gallery.html", {"job": job, "asked": shown.when(job.created_at), "pictures": _shown(job)}
+    )
+
+
+@require_safe
+def signed_picture(request: HttpRequest, signed: str) -> HttpResponseBase:
+    """The picture behind an address that someone was given a while ago."""
+    image_id = signing.read(signed)
+    image = JobImage.objects.filter(pk=image_id, hidden_at=None).first() if image_id else None
+    if image is None:
+        raise Http404
+    return pictures.respond(image, request.GET.get("w", ""))
+
+
+@require_POST
+@login_required
+def delete_request(request: HttpRequest, job_id: int) -> HttpResponse:
+    """Delete one's own request: pictures, words and message."""
+    user_id = scope.discord_id(request.user)
+    job = Job.objects.filter(pk=job_id, user_id=user_id).first() if user_id is not None else None
+    if job is None:
+        raise Http404
+    gone = moderation.delete_everywhere(job.pk, by="member", now=timezone.now())
+    if gone is None:
+        messages.warning(request, "It is still being made. Cancel it on Discord first.")
+        return redirect("home")
+    upkeep.erase(job)
+    messages.success(request, "Deleted.")
+    if not gone.message_gone:
+        messages.warning(request, "The message on Discord is not ours to delete: delete it there.")
+    return redirect("home")
+
+
+@require_safe
+@login_required
+def download_data(request: HttpRequest) -> HttpResponseBase:
+    """All that is kept about the member, one JSON record a line."""
+    user_id = scope.discord_id(request.user)
+    if user_id is None:
+        raise Http404
+
+    def lines() -> Iterator[str]:
+        for record in privacy.export_member(user_id):
+            yield json.dumps(record, ensure_ascii=False) + "\n"
+
+    return StreamingHttpResponse(
+        lines(),
+        content_type="application/x-ndjson; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="sparkle-data.jsonl"', "Cache-Control": "no-store"},
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def delete_everything(request: HttpRequest) -> HttpResponse:
+    """Ask, then erase the member in all servers."""
+    user_id = scope.discord_id(request.user)
+    if user_id is None:
+        raise Http404
+    if request.method != "POST" or request.POST.get("sure") != "yes":
+        question = {
+            "question": "Delete everything?",
+            "consequence": "Your requests, pictures and counters in all servers. Messages on Discord stay until you "
+            "delete them there. Bans stay too: they belong to the servers that set them.",
+            "button": "Delete everything",
+        }
+        return render(request, "pages/confirm.html", question)
+    erased = privacy.erase_member(user_id, now=timezone.now())
+    logger.info("member_erased", extra={"requests": erased, "by": "member"})
+    messages.success(request, f"Deleted {erased} requests and all that hung on them.")
+    if Job.objects.filter(user_id=user_id).exists():
+        messages.warning(request, "One is still running. Delete once more when it has ended.")
+    return redirect("home")
