@@ -10,13 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import diffusers
-import torch
+# Read when torch is loaded. On a CPU that others use too, threads that spin for each other take eight times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from guilds.samplers import SAMPLERS
+import diffusers  # noqa: E402
+import torch  # noqa: E402
 
-from .engine import Engine, ModelUnavailable
-from .stepwise import StepwiseEngine
+from guilds.samplers import SAMPLERS  # noqa: E402
+
+from .engine import Engine, ModelUnavailable  # noqa: E402
+from .stepwise import StepwiseEngine  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,8 @@ def load(source: str, *, compiled: bool = False) -> Engine:
         torch.backends.cudnn.benchmark = True
         pipe.unet.to(memory_format=torch.channels_last)
         pipe.vae.to(memory_format=torch.channels_last)
-        pipe.unet.fuse_qkv_projections()
+        if not any("Added" in type(each).__name__ for each in pipe.unet.attn_processors.values()):
+            pipe.unet.fuse_qkv_projections()
     if dtype == torch.float16 and "XL" in type(pipe).__name__ and pipe.vae.config.get("force_upcast", False):
         # SDXL's own decoder overflows in fp16.
         pipe.vae.to(torch.float32)
@@ -94,7 +98,7 @@ def _pipeline(source: str, dtype: torch.dtype) -> Any:
             # gpu_worker.safety checks instead, as the guild wants it.
             options = {"safety_checker": None, "requires_safety_checker": False}
     try:
-        pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=dtype, **options)
+        pipe = diffusers.DiffusionPipeline.from_pretrained(source, dtype=dtype, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as exc:
         raise ModelUnavailable(f"{source} cannot be loaded: {type(exc).__name__}: {str(exc)[:300]}") from exc
     if type(pipe).__name__ not in STEPWISE:

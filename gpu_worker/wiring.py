@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from guilds.discord import client as discord
+from guilds.discord.client import DiscordClient
 
 from . import safety
 from .desk import Desk
@@ -53,14 +54,20 @@ def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
     raise ImproperlyConfigured(f"SPARKLE_ENGINE is {settings.SPARKLE_ENGINE!r}: write diffusers or noise.")
 
 
-def build(*, rings: bool, profiles: Profiles | None = None, startup: Callable[[], dict[str, float]] = dict) -> Runner:
+def build(
+    *,
+    rings: bool,
+    profiles: Profiles | None = None,
+    client: DiscordClient | None = None,
+    startup: Callable[[], dict[str, float]] = dict,
+) -> Runner:
     """Return a runner, not yet started. `rings` as in Runner; `startup` tells the seconds by stage of the start."""
     name = worker_id()
     if profiles is None:
         load, free = engine_loader()
         profiles = Profiles(load, free=free, most=MODELS_AT_ONCE)
     loaded = profiles
-    client = discord.from_settings(timeout_s=20)
+    client = client or discord.from_settings(timeout_s=20)
 
     def facts() -> dict[str, Any]:
         device = next((engine.device for engine in loaded), "")

@@ -16,6 +16,8 @@ def folder() -> Path:
     from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+    # One thread: on a busy machine, threads that wait for each other take a hundred times as long.
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
     vocab = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]

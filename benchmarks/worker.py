@@ -1,0 +1,479 @@
+"""How many pictures a second: the sample's way, diffusers' documented way, and this worker end to end.
+
+All in one run on the device it finds, with the same weights, 16 steps, guidance 7.5, four pictures a request:
+(a) four single-picture calls, one after another; (b) one call of four pictures; (c) the worker with 1, 4 and 16
+requests in line, from claim to completion, with PostgreSQL, storage, encoding and a Discord that takes 60 ms.
+
+On a GPU the weights are random, of the shapes of SD 1.5 and SDXL. On a CPU it is the demo model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "demo_model" / "pipeline"
+STEPS, COUNT, GUIDANCE, SAMPLER = 16, 4, 7.5, "k_lms"
+IN_LINE = (1, 4, 16)
+DISCORD_S = 0.06
+GOALS = {"c4/a": 5.0, "c4/b": 2.0, "denoising_share": 0.5, "sd15_peak_gb": 16.0}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench worker", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--compile", action="store_true", help="run the UNet through torch.compile")
+    parser.add_argument("--only", choices=["sd15", "sdxl", "demo"], help="one shape")
+    parser.add_argument("--first-picture", metavar="FOLDER", help=argparse.SUPPRESS)
+    parser.add_argument("--side", type=int, default=512, help=argparse.SUPPRESS)
+    asked = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="sparkle-bench-", dir="/var/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        if asked.first_picture:
+            _django(folder, "postgres://nobody@127.0.0.1:1/none")
+            _first_picture(asked.first_picture, asked.side, compiled=asked.compile)
+            return 0
+        with _database(folder) as url:
+            _django(folder, url)
+            results = _measure(folder, only=asked.only, compiled=asked.compile)
+    text = json.dumps(results, indent=2)
+    print(text)
+    if asked.json:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(text + "\n")
+    return 0
+
+
+@contextmanager
+def _database(folder: Path) -> Iterator[str]:
+    if os.environ.get("DATABASE_URL"):
+        yield os.environ["DATABASE_URL"]
+        return
+    from sparkle_site.local.database import ensure
+
+    with ensure(folder / "database", durable=True) as url:
+        yield url
+
+
+def _django(folder: Path, url: str) -> None:
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "sparkle_site.local.chaos.settings",
+        "DJANGO_SECRET_KEY": "benchmark" * 6,
+        "DATABASE_URL": url,
+        "SPARKLE_LOCAL_DIR": str(folder),
+        "JOB_DISPATCHER": "jobs.dispatch.memory.MemoryDispatcher",
+        "SPARKLE_LEASE_SECONDS": "600",
+        "DATABASE_STATEMENT_TIMEOUT_MS": "20000",
+        "LOG_LEVEL": "WARNING",
+    }
+    import django
+
+    django.setup()
+
+
+def _measure(folder: Path, *, only: str | None, compiled: bool) -> dict[str, Any]:
+    import diffusers
+    import torch
+    from django.core.management import call_command
+
+    from .shapes import SD15, SDXL, Shape
+
+    call_command("migrate", verbosity=0)
+    cuda = torch.cuda.is_available()
+    shapes = [SD15, SDXL] if cuda else [Shape(name="demo", side=512, make=None)]
+    return {
+        "what": "pictures a second by the worker",
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+        "dtype": "float16" if cuda else "float32",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+        },
+        "request": {"pictures": COUNT, "steps": STEPS, "guidance": GUIDANCE, "sampler": SAMPLER},
+        "compiled": compiled,
+        "matrix_tflops": round(_matrix_tflops(), 3),
+        "goals": GOALS,
+        "shapes": [_shape(shape, folder, compiled=compiled) for shape in shapes if only is None or only == shape.name],
+    }
+
+
+def _shape(shape: Any, folder: Path, *, compiled: bool) -> dict[str, Any]:
+    from .shapes import save
+
+    source = save(shape, folder) if shape.make else DEMO
+    _free()
+    flops, single, batch, documented_gb = _others(source, shape.side)
+    _free()
+    worker, denoising, worker_gb = _worker(str(source), shape.side, flops["unet_row"], compiled=compiled)
+    rate = worker["4"]["pictures_per_s"]
+    share = denoising["tflops"] / max(1e-9, _matrix_tflops())
+    return {
+        "name": shape.name,
+        "side": shape.side,
+        "counted_gflop": {name: round(value / 1e9, 2) for name, value in flops.items()},
+        "a_one_at_a_time": {"pictures_per_s": round(single, 3)},
+        "b_four_a_call": {"pictures_per_s": round(batch, 3), "peak_gb": documented_gb},
+        "c_worker": worker,
+        "ratios": {
+            **{f"c{line}/a": round(worker[str(line)]["pictures_per_s"] / single, 2) for line in IN_LINE},
+            **{f"c{line}/b": round(worker[str(line)]["pictures_per_s"] / batch, 2) for line in IN_LINE},
+        },
+        "denoising": denoising | {"share_of_matrix_rate": round(share, 3)},
+        "worker_peak_gb": worker_gb,
+        "goals_met": {"c4/a": rate / single >= GOALS["c4/a"], "c4/b": rate / batch >= GOALS["c4/b"]},
+        "start": _start(source, shape.side, compiled=compiled),
+    }
+
+
+# (a) and (b)
+
+
+def _others(source: Path, side: int) -> tuple[dict[str, float], float, float, float]:
+    """Return counted FLOPs, the rates of (a) and (b), and their peak memory; nothing stays loaded."""
+    pipe = _documented(source)
+
+    def one_at_a_time() -> None:
+        for _ in range(COUNT):
+            _call(pipe, side, 1)
+
+    single = _rate(one_at_a_time)
+    batch = _rate(lambda: _call(pipe, side, COUNT))
+    return _flops(pipe, side), single, batch, _peak_gb()
+
+
+def _documented(source: Path) -> Any:
+    """The pipeline as diffusers' documentation loads it."""
+    import torch
+    from diffusers import DiffusionPipeline
+
+    cuda = torch.cuda.is_available()
+    pipe = DiffusionPipeline.from_pretrained(source, dtype=torch.float16 if cuda else torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    from gpu_worker.diffusers_engine import schedulers
+
+    pipe.scheduler = schedulers(pipe)(SAMPLER)
+    return pipe.to("cuda") if cuda else pipe
+
+
+def _call(pipe: Any, side: int, count: int) -> None:
+    from .shapes import PROMPT
+
+    pipe(
+        PROMPT,
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
+        width=side,
+        height=side,
+        num_images_per_prompt=count,
+    )
+
+
+def _rate(request: Callable[[], object], *, least_s: float = 10.0) -> float:
+    """Pictures a second of a request of four, repeated for a while after one to warm up."""
+    request()
+    done, began = 0, time.perf_counter()
+    while done < 2 or time.perf_counter() - began < least_s:
+        request()
+        done += 1
+    return done * COUNT / (time.perf_counter() - began)
+
+
+# (c)
+
+
+def _worker(source: str, side: int, unet_row: float, *, compiled: bool) -> tuple[dict[str, Any], dict[str, Any], float]:
+    """Run the worker with each number of requests in line; return its rates, its denoising, its peak memory."""
+    import httpx
+    from django.conf import settings
+
+    from gpu_worker import diffusers_engine, wiring
+    from gpu_worker.profiles import Profiles
+    from guilds.discord.client import DiscordClient
+    from guilds.models import Guild, ModelProfile
+
+    settings.MODEL_ID = source
+    ModelProfile.objects.update(sizes=[f"{side}x{side}"])
+    guild, _ = Guild.objects.get_or_create(pk=1, defaults={"name": "bench", "concurrency": 64, "max_waiting": 999})
+
+    def discord(request: httpx.Request) -> httpx.Response:
+        time.sleep(DISCORD_S)
+        return httpx.Response(200, json={"id": "1"})
+
+    client = DiscordClient(
+        "https://discord.invalid", application_id=1, bot_token="none", transport=httpx.MockTransport(discord)
+    )
+    _reset_peak()
+    profiles = Profiles(
+        lambda name: diffusers_engine.load(name, compiled=compiled), free=diffusers_engine.free_bytes, most=1
+    )
+    engine = profiles.load(source)
+    denoising = _denoising(engine, side, unet_row)
+    runner = wiring.build(rings=False, profiles=profiles, client=client)
+    runner.start()
+    _line(runner, guild, side, 1)  # warm
+    rates = {str(line): _line(runner, guild, side, line) for line in IN_LINE}
+    peak = _peak_gb()
+    runner.stop()
+    client.close()
+    _free()
+    return rates, denoising, peak
+
+
+def _line(runner: Any, guild: Any, side: int, requests: int) -> dict[str, Any]:
+    """Put so many requests in line, and time them from the first claim to the last completion."""
+    from jobs.actions import Accepted, Ask, submit
+    from jobs.models import Job
+
+    from .shapes import PROMPT
+
+    ids = []
+    for number in range(requests):
+        accepted = submit(
+            Ask(
+                interaction_id=next(_numbers),
+                application_id=1,
+                token="benchmark",
+                guild_id=guild.pk,
+                channel_id=1,
+                user_id=number + 1,
+                prompt=f"{PROMPT}, number {number}",
+                seed=1000 * number,
+                count=COUNT,
+                steps=STEPS,
+                guidance=GUIDANCE,
+                sampler=SAMPLER,
+                width=side,
+                height=side,
+            ),
+            # Long enough ago that the message may be edited at once.
+            now=datetime.now(UTC) - timedelta(seconds=10),
+        )
+        assert isinstance(accepted, Accepted), accepted
+        ids.append(accepted.job.pk)
+    began, wall = datetime.now(UTC), time.perf_counter()
+    futures = []
+    for job_id in ids:
+        # As the source does: no more than it has appetite for.
+        while not runner.appetite:
+            time.sleep(0.002)
+        futures.append(runner.submit(job_id))
+    for future in futures:
+        future.result()
+    seconds = time.perf_counter() - wall
+    jobs = list(Job.objects.filter(pk__in=ids))
+    assert {job.status for job in jobs} == {"completed"}, {job.reason for job in jobs}
+    waits = sorted((job.ended_at - began).total_seconds() for job in jobs if job.ended_at)
+    return {
+        "requests": requests,
+        "seconds": round(seconds, 3),
+        "pictures_per_s": round(requests * COUNT / seconds, 3),
+        "first_done_s": round(waits[0], 3),
+        "mean_done_s": round(mean(waits), 3),
+        "last_done_s": round(waits[-1], 3),
+    }
+
+
+_numbers = itertools.count(int(time.time() * 1000))
+
+
+def _denoising(engine: Any, side: int, unet_row: float) -> dict[str, Any]:
+    """Fill the engine's room and time its steps alone, without decoding."""
+    from gpu_worker.engine import Request
+
+    from .shapes import PROMPT
+
+    weight = COUNT * side * side / (512 * 512)
+    requests = max(1, round(engine.room / weight))
+    for _ in range(2):  # the first to warm up
+        for number in range(requests):
+            engine.admit(
+                Request(
+                    id=number,
+                    prompt=PROMPT,
+                    seed=number,
+                    count=COUNT,
+                    steps=STEPS,
+                    sampler=SAMPLER,
+                    guidance=GUIDANCE,
+                    width=side,
+                    height=side,
+                )
+            )
+        engine.advance(_ignore)
+        _synchronize()
+        began = time.perf_counter()
+        for _ in range(STEPS - 2):
+            engine.advance(_ignore)
+        _synchronize()
+        seconds = (time.perf_counter() - began) / (STEPS - 2)
+        while engine.load:
+            engine.advance(_ignore)
+    rows = requests * COUNT * 2
+    return {
+        "rows": rows,
+        "seconds_per_step": round(seconds, 4),
+        "tflops": round(rows * unet_row / seconds / 1e12, 3),
+    }
+
+
+def _ignore(event: object) -> None:
+    return None
+
+
+# What the device can do, and what is asked of it
+
+
+def _flops(pipe: Any, side: int) -> dict[str, float]:
+    """Count the floating point operations of a row of the UNet, a text encoding and a decoding."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    unet, vae = pipe.unet, pipe.vae
+    latent = side // pipe.vae_scale_factor
+    make: dict[str, Any] = {"device": unet.device, "dtype": unet.dtype}
+    latents = torch.randn(1, unet.config.in_channels, latent, latent, **make)
+    added = None
+    if hasattr(pipe, "text_encoder_2"):
+        added = {
+            "text_embeds": torch.randn(1, pipe.text_encoder_2.config.projection_dim, **make),
+            "time_ids": torch.zeros(1, 6, **make),
+        }
+    states = torch.randn(1, pipe.tokenizer.model_max_length, unet.config.cross_attention_dim, **make)
+
+    def count(run: Callable[[], object]) -> float:
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            run()
+        return float(counter.get_total_flops())
+
+    ids = torch.zeros(1, pipe.tokenizer.model_max_length, dtype=torch.long, device=unet.device)
+    return {
+        "unet_row": count(lambda: unet(latents, 500, encoder_hidden_states=states, added_cond_kwargs=added)),
+        "text": count(lambda: pipe.text_encoder(ids)),
+        "decoding": count(lambda: vae.decode(latents)),
+    }
+
+
+def _matrix_tflops() -> float:
+    """Measure the device's rate at multiplying large square matrices, in the worker's dtype."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    side, times = (8192, 20) if cuda else (1536, 6)
+    make: dict[str, Any] = {"device": "cuda" if cuda else "cpu", "dtype": torch.float16 if cuda else torch.float32}
+    a, b = torch.randn(side, side, **make), torch.randn(side, side, **make)
+    best = float("inf")
+    for _ in range(3):
+        _synchronize()
+        began = time.perf_counter()
+        for _ in range(times):
+            a @ b
+        _synchronize()
+        best = min(best, (time.perf_counter() - began) / times)
+    return 2 * side**3 / best / 1e12
+
+
+def _synchronize() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _reset_peak() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak_gb() -> float:
+    """Peak memory since the last reset: the card's, or this process's from its start."""
+    import torch
+
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_reserved() / 1e9, 2)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2)
+
+
+def _free() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+# From nothing to a picture
+
+
+def _start(source: Path, side: int, *, compiled: bool) -> dict[str, float]:
+    """Start a process that loads the model and makes a picture; return its seconds by stage."""
+    command = [sys.executable, "-m", "benchmarks.worker", "--first-picture", str(source), "--side", str(side)]
+    began = time.time()
+    done = subprocess.run(
+        command + ["--compile"] * compiled,
+        env=os.environ | {"SPARKLE_BENCH_BEGAN": str(began)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=True,
+    )
+    stages: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return stages
+
+
+def _first_picture(source: str, side: int, *, compiled: bool) -> None:
+    began = float(os.environ["SPARKLE_BENCH_BEGAN"])
+    stages: dict[str, float] = {}
+
+    def stage(name: str) -> None:
+        stages[name] = round(time.time() - began - sum(stages.values()), 2)
+
+    from gpu_worker import diffusers_engine
+    from gpu_worker.engine import Request
+
+    stage("imports")
+    engine = diffusers_engine.load(source, compiled=compiled)
+    stage("model")
+    engine.admit(
+        Request(
+            id=1,
+            prompt="a red circle",
+            seed=1,
+            count=1,
+            steps=STEPS,
+            sampler=SAMPLER,
+            guidance=GUIDANCE,
+            width=side,
+            height=side,
+        )
+    )
+    while engine.load:
+        engine.advance(_ignore)
+    stage("picture")
+    print(json.dumps(stages | {"total": round(sum(stages.values()), 2)}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
