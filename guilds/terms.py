@@ -35,5 +35,8 @@ def fold(text: str) -> str:
 
 def find(prompt: str, folded_terms: Iterable[str]) -> str | None:
     """Return the first of `folded_terms` that stands in `prompt` as whole words, or None."""
+    terms = tuple(folded_terms)
+    if not terms:
+        return None
     padded = f" {fold(prompt)} "
-    return next((term for term in folded_terms if f" {term} " in padded), None)
+    return next((term for term in terms if f" {term} " in padded), None)

@@ -138,7 +138,7 @@ def submit(ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None) -> Ac
 
 
 def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool]:
-    guild = Guild.objects.select_for_update(no_key=True).get(pk=ask.guild_id)
+    guild = admission.lock_guild(ask.guild_id)
     facts = admission.read_facts(
         guild, interaction_id=ask.interaction_id, user_id=ask.user_id, style=ask.style, now=now
     )
@@ -181,8 +181,7 @@ def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool
     assert isinstance(plan, policy.Plan)  # noqa: S101
 
     direct = facts.waiting == 0 and facts.active < guild.concurrency
-    usage_ids = admission.reserve(guild, user_id=ask.user_id, pictures=plan.count, gpu_ms=plan.gpu_ms, now=now)
-    job = Job.objects.create(
+    job = Job(
         **_identity(ask, guild, now=now),
         token_sealed=seal(ask.token),
         ephemeral=plan.ephemeral,
@@ -210,13 +209,8 @@ def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool
         doorbells=1 if direct else 0,
         reserved_pictures=plan.count,
         reserved_gpu_ms=plan.gpu_ms,
-        usage_ids=usage_ids,
     )
-    events = [JobEvent(job=job, at=now, kind=Status.WAITING)]
-    if direct:
-        events.append(JobEvent(job=job, at=now, kind=Status.QUEUED, old_status=Status.WAITING))
-        line.served(guild.pk, ask.user_id, at=now)
-    JobEvent.objects.bulk_create(events)
+    admission.write(job, guild, now=now)
     return job, None, _budget_warning(guild, facts, plan)
 
 

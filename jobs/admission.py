@@ -1,16 +1,22 @@
-"""The facts that admission is decided by, read in one statement while the guild's row is locked."""
+"""What admission reads and writes, in one statement each, while the guild's row is locked."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import connection, models
+from psycopg.types.numeric import Int8
 
 from guilds.models import Guild
 from guilds.policy import ModelFacts, Rules, StyleFacts
 from guilds.quota import GUILD_SUBJECT, Rule, Used, starts
+
+from . import prepared
+from .lifecycle import Status
+from .models import Job
 
 # One round trip instead of nine: the guild's row is locked meanwhile, and its members wait for one another.
 # Every part is an index look-up; none grows with the guild's history.
@@ -65,16 +71,32 @@ class Facts:
     mine_waiting: int
 
 
+@functools.cache
+def _lock() -> str:
+    columns = ", ".join(f'"{field.column}"' for field in Guild._meta.concrete_fields)
+    return f"SELECT {columns} FROM guilds_guild WHERE id = %(guild)s FOR NO KEY UPDATE"  # noqa: S608  # our own columns
+
+
+def lock_guild(guild_id: int) -> Guild:
+    """Lock the guild's row until the transaction ends, and return it. Raises Guild.DoesNotExist."""
+    with prepared.cursor() as cursor:
+        cursor.execute(_lock(), {"guild": Int8(guild_id)})
+        row = cursor.fetchone()
+    if row is None:
+        raise Guild.DoesNotExist(f"no guild {guild_id}")
+    return Guild.from_db(connection.alias, [field.attname for field in Guild._meta.concrete_fields], row)
+
+
 def read_facts(guild: Guild, *, interaction_id: int, user_id: int, style: str | None, now: datetime) -> Facts:
     """Read all that decides about a request. The guild's row must be locked by this transaction."""
     begun = starts(now, guild.time_zone)
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         cursor.execute(
             _FACTS,
             {
-                "interaction": interaction_id,
-                "guild": guild.pk,
-                "user": user_id,
+                "interaction": Int8(interaction_id),
+                "guild": Int8(guild.pk),
+                "user": Int8(user_id),
                 "style": style or "",
                 "now": now,
                 **begun,
@@ -115,37 +137,83 @@ def read_facts(guild: Guild, *, interaction_id: int, user_id: int, style: str | 
     )
 
 
-_RESERVE = """
-INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
-                               granted_pictures, granted_gpu_ms)
-SELECT %(guild)s, s.subject_id, w."window", w.starts_at, %(pictures)s, %(gpu_ms)s, 0, 0
-FROM unnest(%(subjects)s::bigint[]) AS s(subject_id),
-     unnest(%(windows)s::text[], %(starts)s::timestamptz[]) AS w("window", starts_at)
-ON CONFLICT (guild_id, subject_id, "window", starts_at)
-DO UPDATE SET pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms
-RETURNING u.id
+# The job with all that belongs to it: what it holds of the counters, its first events, its member's turn. Foreign keys
+# are checked at the commit, so nothing here waits for anything else.
+_WRITE = """
+WITH usage AS (
+  INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
+                                 granted_pictures, granted_gpu_ms)
+  SELECT %(guild_id)s::bigint, s.subject_id, w."window", w.starts_at, %(reserved_pictures)s::bigint,
+         %(reserved_gpu_ms)s::bigint, 0, 0
+  FROM unnest(%(subjects)s::bigint[]) AS s(subject_id),
+       unnest(%(windows)s::text[], %(starts)s::timestamptz[]) AS w("window", starts_at)
+  -- In one order everywhere, so that two requests never wait for each other's counters.
+  ORDER BY s.subject_id, w."window"
+  ON CONFLICT (guild_id, subject_id, "window", starts_at)
+  DO UPDATE SET pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms
+  RETURNING u.id
+), job AS (
+  INSERT INTO jobs_job ({columns})
+  VALUES ({values})
+  RETURNING id, usage_ids
+), events AS (
+  INSERT INTO jobs_jobevent (job_id, at, kind, old_status, detail)
+  SELECT job.id, %(created_at)s::timestamptz, e.kind, e.old_status, '{{}}'
+  FROM job, unnest(%(kinds)s::text[], %(old_statuses)s::text[]) WITH ORDINALITY AS e(kind, old_status, place)
+  ORDER BY e.place
+), turn AS (
+  INSERT INTO jobs_turn (guild_id, user_id, served_at)
+  SELECT %(guild_id)s::bigint, %(user_id)s::bigint, %(queued_at)s::timestamptz
+  WHERE %(queued_at)s::timestamptz IS NOT NULL
+  ON CONFLICT (guild_id, user_id) DO UPDATE SET served_at = excluded.served_at
+)
+SELECT id, usage_ids FROM job
 """
 _SETTLE = """
 UPDATE guilds_usage SET pictures = pictures - %(pictures)s, gpu_ms = gpu_ms - %(gpu_ms)s WHERE id = ANY(%(ids)s)
 """
+_USAGE_IDS = "(SELECT array_agg(id) FROM usage)"
 
 
-def reserve(guild: Guild, *, user_id: int, pictures: int, gpu_ms: int, now: datetime) -> list[int]:
-    """Add to the counters of the member and of the guild, in every window; return the counters' ids."""
+@functools.cache
+def _fields() -> tuple[models.Field[Any, Any], ...]:
+    return tuple(field for field in Job._meta.concrete_fields if not field.primary_key)
+
+
+@functools.cache
+def _write() -> str:
+    values = (_USAGE_IDS if field.attname == "usage_ids" else f"%({field.attname})s" for field in _fields())
+    return _WRITE.format(columns=", ".join(f'"{field.column}"' for field in _fields()), values=", ".join(values))
+
+
+def write(job: Job, guild: Guild, *, now: datetime) -> None:
+    """Insert the new `job`, waiting or queued, reserve what it holds and set its id and its `usage_ids`.
+
+    Raises IntegrityError where the interaction has a job already.
+    """
     begun = starts(now, guild.time_zone)
-    with connection.cursor() as cursor:
+    values = {field.attname: _plain(getattr(job, field.attname)) for field in _fields()}
+    kinds = [Status.WAITING.value, Status.QUEUED.value] if job.queued_at else [Status.WAITING.value]
+    with prepared.cursor() as cursor:
         cursor.execute(
-            _RESERVE,
-            {
-                "guild": guild.pk,
-                "subjects": list({GUILD_SUBJECT, user_id}),
+            _write(),
+            values
+            | {
+                "subjects": [Int8(GUILD_SUBJECT), Int8(job.user_id)],
                 "windows": list(begun),
                 "starts": list(begun.values()),
-                "pictures": pictures,
-                "gpu_ms": gpu_ms,
+                "kinds": kinds,
+                "old_statuses": ["", Status.WAITING.value][: len(kinds)],
             },
         )
-        return [row[0] for row in cursor.fetchall()]
+        job.pk, job.usage_ids = cursor.fetchone()
+    job._state.adding = False
+    job._state.db = connection.alias
+
+
+def _plain(value: Any) -> Any:
+    # A number's size would else be part of the statement's name: one plan, not one for each combination.
+    return Int8(value) if type(value) is int else str(value) if isinstance(value, models.Choices) else value
 
 
 def give_back(usage_ids: list[int], *, pictures: int, gpu_ms: int) -> None:

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
+from psycopg.types.numeric import Int8
 
 from guilds.models import Guild
 
+from . import prepared
 from .lifecycle import Status
 from .models import Job
 
@@ -95,9 +97,9 @@ _DEFAULT_START_S = 180.0
 def place_of(job: Job, *, now: datetime) -> Place:
     """The job's place in line and the wait that measured times promise."""
     alive = now - timedelta(seconds=settings.SPARKLE_LEASE_SECONDS)
-    with connection.cursor() as cursor:
+    with prepared.cursor() as cursor:
         # The last part asks jsonb for a key with "?", which stands for itself in psycopg.
-        cursor.execute(_PLACE, {"job": job.pk, "alive": alive})
+        cursor.execute(_PLACE, {"job": Int8(job.pk), "alive": alive})
         queued, running, waiting, workers, seconds, start_s = cursor.fetchone()
     ahead = int(queued) + int(waiting)
     wait_s = None

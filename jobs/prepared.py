@@ -1,0 +1,33 @@
+"""Statements of the hot path, which PostgreSQL parses and plans once a connection instead of once a request.
+
+Django binds parameters on the client, so each of its statements is new to the server. Planning admission's facts took
+four times as long as reading them (docs/performance.md). Parameters are bound by the server here: where their type
+is not clear from the place they stand in, the statement casts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+
+class _Prepared(psycopg.Cursor[Any]):
+    def execute(self, query: Any, params: Any = None, **options: Any) -> _Prepared:  # type: ignore[override]
+        return super().execute(query, params, **{"prepare": True, **options})
+
+
+@contextmanager
+def cursor() -> Iterator[CursorWrapper]:
+    """A cursor of Django's connection, with its wrappers and its errors, whose statements stay prepared."""
+    with connection.cursor() as wrapper:
+        raw = connection.connection
+        # None, Django's default, would forbid what is asked for below.
+        raw.prepare_threshold = raw.prepare_threshold or 100
+        wrapper.cursor.close()
+        wrapper.cursor = _Prepared(raw)
+        yield wrapper
