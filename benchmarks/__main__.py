@@ -1,0 +1,87 @@
+"""./dev bench [NAME ...] [--full] [--json FILE]: run benchmarks, print their figures, write numbers and plots."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .machine import describe
+from .outcome import Outcome
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).parent / "results"
+# Each is a module of this package with `run(*, full: bool) -> Outcome`.
+NAMES = ("scaling", "admission", "ingress", "cold-start", "end-to-end", "worker", "admin", "demo-model")
+
+
+def main(argv: list[str]) -> int:
+    """Run the benchmarks named in `argv`, or all; return 1 where one broke or a goal was missed."""
+    parser = argparse.ArgumentParser(prog="dev bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all of them by default")
+    parser.add_argument("--full", action="store_true", help="the long forms: minutes each")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured to FILE")
+    parser.add_argument("--save", action="store_true", help="write numbers and plots to benchmarks/results")
+    arguments = parser.parse_args(argv)
+    unknown = set(arguments.names) - set(NAMES)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    chosen = arguments.names or [name for name in NAMES if _file(name).exists()]
+    report: dict[str, Any] = {"machine": describe(), "at": f"{datetime.now(UTC):%Y-%m-%d}", "benchmarks": {}}
+    broken = False
+    for name in chosen:
+        print(f"\n=== {name}", flush=True)
+        machine, began = describe(), time.monotonic()
+        try:
+            outcome: Outcome = importlib.import_module(f"benchmarks.{_module(name)}").run(full=arguments.full)
+        except Exception as error:  # One that breaks must not take the others' numbers along.
+            print(f"{name} broke: {type(error).__name__}: {error}", file=sys.stderr)
+            if len(chosen) == 1:
+                raise
+            broken = True
+            continue
+        print(_table(outcome))
+        numbers = outcome.as_json() | {"seconds": round(time.monotonic() - began, 1), "full": arguments.full}
+        report["benchmarks"][name] = numbers
+        if arguments.save:
+            RESULTS.mkdir(exist_ok=True)
+            saved = {"machine": machine, "at": report["at"], **numbers}
+            (RESULTS / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
+            for plot, svg in outcome.plots.items():
+                (RESULTS / f"{plot}.svg").write_text(svg)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    missed = [
+        f"{name}: {figure['name']}"
+        for name, each in report["benchmarks"].items()
+        for figure in each["figures"]
+        if figure["met"] is False
+    ]
+    print("\nEvery goal is met." if not missed and not broken else "\nMissed: " + "; ".join(missed))
+    return 1 if missed or broken else 0
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _file(name: str) -> Path:
+    return Path(__file__).parent / f"{_module(name)}.py"
+
+
+def _table(outcome: Outcome) -> str:
+    rows = []
+    for figure in outcome.figures:
+        goal = "" if figure.goal is None else f"{'>=' if figure.at_least else '<='} {figure.goal:g}"
+        verdict = {True: "met", False: "MISSED", None: ""}[figure.met]
+        rows.append(f"  {figure.name:<58} {figure.value:>10,g} {figure.unit:<6} {goal:<9} {verdict}")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

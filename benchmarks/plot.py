@@ -1,0 +1,138 @@
+"""Small SVG plots, written plainly: lines and bars that read in light and in dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from xml.sax.saxutils import escape
+
+WIDTH, HEIGHT = 860, 320
+LEFT, RIGHT, TOP, BOTTOM = 62, 16, 48, 56
+COLOURS = ("#5865f2", "#e8590c", "#2b8a3e", "#868e96", "#ae3ec9")
+_STYLE = (
+    "<style>text{font:12px system-ui,sans-serif;fill:#343a40}.t{font-size:14px;font-weight:600}"
+    ".g{stroke:#adb5bd;stroke-width:.5}@media(prefers-color-scheme:dark){text{fill:#dee2e6}.b{fill:#1e1f22}}</style>"
+)
+
+
+def lines(
+    title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    x_name: str,
+    y_name: str,
+    filled: frozenset[str] = frozenset(),
+) -> str:
+    """Draw each series of (x, y) as steps; those in `filled` as an area behind."""
+    points = [each for serie in series.values() for each in serie]
+    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
+    y_high = _round_up(max(y for _, y in points))
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_low) / ((x_high - x_low) or 1)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / y_high * (HEIGHT - TOP - BOTTOM)
+
+    body = [_grid(y_high)]
+    for tick in range(7):
+        x = x_low + (x_high - x_low) * tick / 6
+        body.append(_text(at(x, 0)[0], HEIGHT - BOTTOM + 16, _short(x), "middle"))
+    body.append(_text((LEFT + WIDTH) / 2, HEIGHT - BOTTOM + 32, x_name, "middle"))
+    body.append(_text(LEFT, TOP - 8, y_name, "start"))
+    for number, (name, serie) in enumerate(series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        path, before = [], None
+        for x, y in serie:
+            left, top = at(x, y)
+            path.append(f"{left:.1f},{top:.1f}" if before is None else f"{left:.1f},{before:.1f} {left:.1f},{top:.1f}")
+            before = top
+        if name in filled:
+            start, end = at(serie[0][0], 0), at(serie[-1][0], 0)
+            area = f"{start[0]:.1f},{start[1]:.1f} {' '.join(path)} {end[0]:.1f},{end[1]:.1f}"
+            body.append(f'<polygon points="{area}" fill="{colour}" opacity=".18"/>')
+        else:
+            body.append(f'<polyline points="{" ".join(path)}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+    body.append(_legend(list(series)))
+    return _page(title, body)
+
+
+def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], *, goal: float | None = None) -> str:
+    """Draw the series' values beside each other above each label; `goal` as a line."""
+    values = [each for serie in series.values() for each in serie]
+    y_high = _round_up(max([*values, goal or 0]))
+    inner, step = HEIGHT - TOP - BOTTOM, (WIDTH - LEFT - RIGHT) / len(labels)
+    body = [_grid(y_high)]
+    wide = step * 0.8 / len(series)
+    for number, serie in enumerate(series.values()):
+        for place, value in enumerate(serie):
+            high = value / y_high * inner
+            left = LEFT + place * step + step * 0.1 + number * wide
+            body.append(
+                f'<rect x="{left:.1f}" y="{HEIGHT - BOTTOM - high:.1f}" width="{wide:.1f}" height="{high:.1f}"'
+                f' fill="{COLOURS[number % len(COLOURS)]}"/>'
+            )
+            if len(values) <= 24:
+                body.append(_text(left + wide / 2, HEIGHT - BOTTOM - high - 3, _short(value), "middle"))
+    for place, label in enumerate(labels):
+        left = LEFT + (place + 0.5) * step
+        turned = f' transform="rotate(-18 {left:.1f} {HEIGHT - BOTTOM + 16})"' if len(labels) > 8 else ""
+        anchor = "end" if turned else "middle"
+        body.append(
+            f'<text x="{left:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="{anchor}"{turned}>{escape(label)}</text>'
+        )
+    if goal is not None:
+        top = HEIGHT - BOTTOM - goal / y_high * inner
+        body.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{top:.1f}" y2="{top:.1f}"'
+            ' stroke="#e03131" stroke-dasharray="5 3"/>'
+        )
+        body.append(_text(WIDTH - RIGHT, top - 4, f"goal {_short(goal)}", "end"))
+    if len(series) > 1:
+        body.append(_legend(list(series)))
+    return _page(title, body)
+
+
+def _page(title: str, body: Sequence[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+        f' aria-label="{escape(title)}">'{_STYLE}<rect class="b" width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+        f'<text class="t" x="{LEFT}" y="20">{escape(title)}</text>{"".join(body)}</svg>\n'
+    )
+
+
+def _grid(y_high: float) -> str:
+    parts = []
+    for tick in range(5):
+        top = HEIGHT - BOTTOM - tick / 4 * (HEIGHT - TOP - BOTTOM)
+        parts.append(f'<line class="g" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{top:.1f}" y2="{top:.1f}"/>')
+        parts.append(_text(LEFT - 6, top + 4, _short(y_high * tick / 4), "end"))
+    return "".join(parts)
+
+
+def _legend(names: Sequence[str]) -> str:
+    parts, left = [], LEFT
+    for number, name in enumerate(names):
+        colour = COLOURS[number % len(COLOURS)]
+        parts.append(f'<rect x="{left}" y="{HEIGHT - 14}" width="10" height="10" fill="{colour}"/>')
+        parts.append(_text(left + 14, HEIGHT - 5, name, "start"))
+        left += 28 + 7 * len(name)
+    return "".join(parts)
+
+
+def _text(left: float, top: float, words: str, anchor: str) -> str:
+    return f'<text x="{left:.1f}" y="{top:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _round_up(value: float) -> float:
+    if value <= 0:
+        return 1.0
+    scale = 1.0
+    while value / scale > 10:
+        scale *= 10
+    while value / scale <= 1:
+        scale /= 10
+    return next(each * scale for each in (1.2, 1.6, 2, 3, 4, 5, 6, 8, 10) if each * scale >= value)
+
+
+def _short(value: float) -> str:
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
