@@ -93,7 +93,8 @@ def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]
 def _page(title: str, body: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
-        f' aria-label="{escape(title)}">'{_STYLE}<rect class="b" width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
+        f' aria-label="{escape(title)}">'
+        f'{_STYLE}<rect class="b" width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>'
         f'<text class="t" x="{LEFT}" y="20">{escape(title)}</text>{"".join(body)}</svg>\n'
     )
 
