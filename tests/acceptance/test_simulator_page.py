@@ -54,7 +54,7 @@ def test_a_member_asks_with_the_keyboard_and_gets_pictures(open_page: OpenPage, 
     expect(last(page)).to_contain_text("Processing your Sparkle")
     expect(last(page).get_by_role("progressbar")).to_be_visible()
     message = completed(page)
-    picture = message.get_by_role("img", name="picture")
+    picture = message.get_by_role("img", name="a red circle on a blue background")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1024
     expect(message).to_contain_text("a red circle on a blue background")
@@ -63,7 +63,7 @@ def test_a_member_asks_with_the_keyboard_and_gets_pictures(open_page: OpenPage, 
     stages = [re.search(r"Submitted|Processing|Completed", content)[0] for content in edits]  # type: ignore[index]
     assert list(dict.fromkeys(stages)) == ["Submitted", "Processing", "Completed"]
 
-    message.get_by_role("button", name="Enlarge: picture").press("Enter")
+    message.get_by_role("button", name="Enlarge: a red circle on a blue background").press("Enter")
     expect(page.get_by_role("dialog", name="Picture")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()

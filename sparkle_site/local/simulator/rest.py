@@ -207,6 +207,7 @@ def _log(
     route = request.path.split("/api/v10", 1)[-1]
     if "token" in ids:
         route = route.replace(ids["token"], "{token}")
+    route = route.replace(f"/{settings.DISCORD_APPLICATION_ID}", "/{application}")
     problem = json.dumps(refused.errors)[:500] if refused and refused.errors else ""
     call = SimCall.objects.create(
         at=now,

@@ -289,7 +289,7 @@ def message_json(message: SimMessage, *, now: datetime) -> dict[str, Any]:
     """The message as Discord's API returns it."""
     mentions = SimUser.objects.filter(pk__in=message.pinged_user_ids)
     attachments = list(message.attachments.all())
-    by_name = {f"attachment://{each.filename}": settings.SITE_URL + cdn_path(each, now=now) for each in attachments}
+    by_name = {f"attachment://{each.filename}": attachment_json(each, now=now) for each in attachments}
     embeds = [_embed_json(embed, by_name) for embed in message.embeds]
     shown_in_embeds = {
         (embed.get(part) or {}).get("url") for embed in message.embeds for part in ("image", "thumbnail")
@@ -324,10 +324,11 @@ def message_json(message: SimMessage, *, now: datetime) -> dict[str, Any]:
     return found
 
 
-def _embed_json(embed: dict[str, Any], by_name: dict[str, str]) -> dict[str, Any]:
+def _embed_json(embed: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> dict[str, Any]:
     shown = {"type": "rich"} | embed
     for part in ("image", "thumbnail"):
-        url = (embed.get(part) or {}).get("url")
-        if url in by_name:
-            shown[part] = embed[part] | {"url": by_name[url], "proxy_url": by_name[url]}
+        file = by_name.get((embed.get(part) or {}).get("url", ""))
+        if file:
+            told = ("url", "proxy_url", "width", "height", "content_type", "description")
+            shown[part] = embed[part] | {key: file[key] for key in told if key in file}
     return shown

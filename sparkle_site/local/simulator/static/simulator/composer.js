@@ -109,7 +109,6 @@ export class Composer {
       const chip = more.querySelector(`[data-option="${option.name}"]`);
       chip?.remove();
       row.append(made.element);
-      made.ready();
       if (focus) made.input.focus();
     };
     for (const option of options) {
@@ -139,6 +138,8 @@ export class Composer {
       el("button", { type: "submit", class: "icon send", id: "composer", "aria-label": `Send /${command.name}` }, sign("send")),
     );
     this.form.classList.add("with-command");
+    // Only what stands in the page has a height.
+    for (const box of row.querySelectorAll("textarea")) grow(box);
     const first = [...this.fields.values()].find((field) => !field.input.value) ?? [...this.fields.values()][0];
     (first?.input ?? this.form.querySelector(".send")).focus();
     first?.input.setSelectionRange?.(first.input.value.length, first.input.value.length);
@@ -179,10 +180,7 @@ export class Composer {
         ? null
         : el("button", { type: "button", class: "icon remove", "aria-label": `Remove ${option.name}`, onclick: () => this.remove(option) }, sign("close")),
     );
-    const ready = () => {
-      if (value !== undefined) input.value = String(value);
-      if (long) grow(input);
-    };
+    if (value !== undefined) input.value = String(value);
     if (option.type === ATTACHMENT) {
       input.addEventListener("change", () => {
         state.file = input.files[0] ?? null;
@@ -196,7 +194,7 @@ export class Composer {
       this.tell("");
     });
     input.addEventListener("blur", () => element.classList.remove("now"));
-    const made = { element, input, state, ready };
+    const made = { element, input, state };
     this.fields.set(option.name, made);
     return made;
   }

@@ -116,7 +116,7 @@ export async function openCalls(dialog, faults) {
       el("label", { for: "fault" }, "answer with"),
       kind,
       el("button", { type: "submit", class: "button secondary" }, "Plan"),
-      el("button", { type: "button", class: "button quiet", onclick: async () => { await post("page/fault", {}); refresh(); } }, "Behave"),
+      el("button", { type: "button", class: "button quiet", onclick: async () => { await post("page/fault", {}); refresh(); } }, "Clear"),
     ),
     planned,
     el("div", { class: "table" }, el("table", {}, el("thead", {}, el("tr", {}, ...["At", "", "Route", "Status", "Took"].map((each) => el("th", { scope: "col" }, each)))), rows)),

@@ -143,7 +143,7 @@ function card(embed, context, actions) {
       ),
     );
   }
-  if (embed.image) made.append(picture({ ...embed.image, id: embed.image.url, filename: "picture" }, actions));
+  if (embed.image) made.append(picture({ ...embed.image, id: embed.image.url.replace(/\?.*/, ""), filename: "picture" }, actions));
   if (embed.footer) made.append(el("div", { class: "card-footer" }, embed.footer.text));
   return made;
 }
