@@ -43,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first-picture", metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--side", type=int, default=512, help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
+    # The worker's own setting; (a) and (b) have it too, or the comparison would be unfair on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with tempfile.TemporaryDirectory(prefix="sparkle-bench-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -119,7 +121,7 @@ def _measure(folder: Path, *, only: str | None, compiled: bool) -> dict[str, Any
 def _shape(shape: Any, folder: Path, *, compiled: bool) -> dict[str, Any]:
     from .shapes import save
 
-    source = save(shape, folder) if shape.make else DEMO
+    source = save(shape, folder) if shape.make else Path(os.environ.get("MODEL_ID", DEMO))
     _free()
     flops, single, batch, documented_gb = _others(source, shape.side)
     _free()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import inspect
 import logging
 import os
 import time
@@ -13,13 +13,14 @@ from typing import Any
 # Read when torch is loaded. On a CPU that others use too, threads that spin for each other take eight times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import diffusers  # noqa: E402
-import torch  # noqa: E402
+import diffusers
+import torch
 
-from guilds.samplers import SAMPLERS  # noqa: E402
+from guilds.samplers import SAMPLERS
 
-from .engine import Engine, ModelUnavailable  # noqa: E402
-from .stepwise import StepwiseEngine  # noqa: E402
+from .callwise import CallwiseEngine
+from .engine import Engine, ModelUnavailable
+from .stepwise import StepwiseEngine
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 MOST_ROWS = 64
 CPU_ROWS = 8
 CPU_ROOM = 8.0
+CALL_PICTURES = 4
 STEPWISE = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
 
 
@@ -38,6 +40,8 @@ def load(source: str, *, compiled: bool = False) -> Engine:
     device, dtype = _device()
     pipe = _pipeline(source, dtype).to(device)
     pipe.set_progress_bar_config(disable=True)
+    if not _stepwise(pipe):
+        return CallwiseEngine(pipe, model=source, most=CALL_PICTURES)
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
@@ -90,22 +94,22 @@ def _pipeline(source: str, dtype: torch.dtype) -> Any:
     if folder and not (path / "model_index.json").is_file():
         raise ModelUnavailable(f"{source} holds no pipeline: there is no model_index.json in it.")
     options: dict[str, Any] = {}
-    if folder:
-        kind = str(json.loads((path / "model_index.json").read_text()).get("_class_name", ""))
-        if kind not in STEPWISE:
-            raise ModelUnavailable(f"{source} is a {kind}; {', '.join(STEPWISE)} are served.")
-        if "safety_checker" in (path / "model_index.json").read_text():
-            # gpu_worker.safety checks instead, as the guild wants it.
-            options = {"safety_checker": None, "requires_safety_checker": False}
+    if folder and "safety_checker" in (path / "model_index.json").read_text():
+        # gpu_worker.safety checks instead, as the guild wants it.
+        options = {"safety_checker": None, "requires_safety_checker": False}
     try:
         pipe = diffusers.DiffusionPipeline.from_pretrained(source, dtype=dtype, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as exc:
         raise ModelUnavailable(f"{source} cannot be loaded: {type(exc).__name__}: {str(exc)[:300]}") from exc
-    if type(pipe).__name__ not in STEPWISE:
-        raise ModelUnavailable(f"{source} is a {type(pipe).__name__}; {', '.join(STEPWISE)} are served.")
-    if pipe.unet.config.in_channels != pipe.vae.config.latent_channels:
-        raise ModelUnavailable(f"{source} is for inpainting or depth: its UNet wants more than latents.")
+    wanted = inspect.signature(pipe.__call__).parameters
+    if "prompt" not in wanted or wanted.get("image") is not None:
+        raise ModelUnavailable(f"{source} is a {type(pipe).__name__}, which does not make pictures from text alone.")
     return pipe
+
+
+def _stepwise(pipe: Any) -> bool:
+    """Whether the pipeline's steps can be shared: a UNet that wants latents, text and nothing else."""
+    return type(pipe).__name__ in STEPWISE and pipe.unet.config.in_channels == pipe.vae.config.latent_channels
 
 
 def _measured(pipe: Any) -> tuple[int, float]:

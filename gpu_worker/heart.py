@@ -59,6 +59,7 @@ class Heart:
         self._beat_s = beat_s
         self._stopping = threading.Event()
         self._reported = float("-inf")
+        self._missing: frozenset[int] = frozenset()
         self._thread: threading.Thread | None = None
 
     def start(self, runner: Beating) -> None:
@@ -98,11 +99,14 @@ class Heart:
         if held:
             standing = actions.renew(held, worker_id=self._worker_id, now=datetime.now(UTC))
             # Both read before: a job that ended in between is in neither.
-            for job_id in held & runner.holds:
-                if job_id in standing.cancel:
-                    runner.cancel(job_id)
-                elif job_id not in standing.ours:
-                    runner.lose(job_id)
+            held &= runner.holds
+            for job_id in held & standing.cancel:
+                runner.cancel(job_id)
+            missing = held - standing.ours
+            # At two beats: one that failed and was claimed again between the reads is missing at one of them only.
+            for job_id in missing & self._missing:
+                runner.lose(job_id)
+            self._missing = missing
         now = time.monotonic()
         self._protection.keep(bool(held), now=now)
         if now - self._reported >= REPORT_S:

@@ -87,12 +87,7 @@ class StepwiseEngine:
         self._paced: Any = None
         self.model = model
         self.device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else self._device.type
-        self.memory_bytes = sum(
-            tensor.numel() * tensor.element_size()
-            for part in pipe.components.values()
-            if isinstance(part, torch.nn.Module)
-            for tensor in part.parameters()
-        )
+        self.memory_bytes = parameter_bytes(pipe)
         self.room = room
 
     @property
@@ -106,7 +101,7 @@ class StepwiseEngine:
         self._leaving.add(request_id)
 
     def probe(self) -> None:
-        with torch.inference_mode(), _device_errors():
+        with torch.inference_mode(), device_errors():
             torch.ones(8, device=self._device).sum().item()
 
     def close(self) -> None:
@@ -117,7 +112,7 @@ class StepwiseEngine:
             torch.cuda.empty_cache()
 
     def advance(self, emit: Callable[[Event], None]) -> None:
-        with torch.inference_mode(), _device_errors():
+        with torch.inference_mode(), device_errors():
             self._leave(emit)
             self._arrive(emit)
             began = time.perf_counter()
@@ -396,6 +391,16 @@ class StepwiseEngine:
                 torch.cuda.empty_cache()
 
 
+def parameter_bytes(pipe: Any) -> int:
+    """Return what the weights of all parts take."""
+    return sum(
+        tensor.numel() * tensor.element_size()
+        for part in pipe.components.values()
+        if isinstance(part, torch.nn.Module)
+        for tensor in part.parameters()
+    )
+
+
 def _groups(runs: Iterable[Running]) -> list[list[Running]]:
     groups: dict[tuple[int, ...], list[Running]] = {}
     for run in runs:
@@ -425,7 +430,7 @@ def _latent_stats(vae: Any, like: torch.Tensor) -> tuple[Any, Any]:
     return (torch.tensor(mean, device=like.device).view(shape), torch.tensor(std, device=like.device).view(shape))
 
 
-class _device_errors:  # noqa: N801  # reads as a statement
+class device_errors:  # noqa: N801  # reads as a statement
     """Turn what a dead card raises into EngineBroken; running out of memory is none of it."""
 
     def __enter__(self) -> None:

@@ -54,7 +54,7 @@ def _finish(engine: Any) -> list[Event]:
 
 def _pictures(engine: Any, request: Request) -> tuple[Image.Image, ...]:
     engine.admit(request)
-    made = _finish(engine)[-1]
+    made = next(event for event in reversed(_finish(engine)) if event.id == request.id)
     assert isinstance(made, Made), made
     return made.images
 
@@ -209,6 +209,24 @@ def test_what_cannot_be_made_fails_alone(engine: Any) -> None:
         3: "size_not_possible",
     }
     assert [event.id for event in events if isinstance(event, Made)] == [1]
+
+
+def test_rows_padded_for_a_compiled_model_change_no_picture(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = _request(count=3)
+    plain = _pictures(engine, request)
+    sizes: set[int] = set()
+    forward = engine._forward
+
+    def compiled(sample: Any, *args: Any, **kwargs: Any) -> Any:
+        sizes.add(len(sample))
+        return forward(sample, *args, **kwargs)
+
+    monkeypatch.setattr(engine, "_forward", compiled)
+    monkeypatch.setattr(engine, "_compiled", True)
+    for number, company in enumerate((1, 2, 3)):
+        engine.admit(_request(id=10 + number, count=company, steps=3 + number))
+    assert _apart(_pictures(engine, request), plain) <= TOLERANCE
+    assert sizes <= {1, 2, 4, 6, 8}
 
 
 def _out_of_memory_above(engine: Any, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:

@@ -1,0 +1,120 @@
+"""Any pipeline is served, if need be by whole calls, behind the same contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gpu_worker.engine import Event, Failed, Left, Made, Request, Stepped
+
+from . import tiny
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    from diffusers import StableDiffusionPipeline
+
+    from gpu_worker.callwise import CallwiseEngine
+
+    pipe = StableDiffusionPipeline.from_pretrained(tiny.folder())
+    pipe.set_progress_bar_config(disable=True)
+    return CallwiseEngine(pipe, model="tiny", most=4)
+
+
+def _request(**fields: Any) -> Request:
+    defaults: dict[str, Any] = {
+        "id": 1,
+        "prompt": "a red cat",
+        "seed": 3,
+        "count": 2,
+        "steps": 5,
+        "sampler": "k_lms",
+        "guidance": 7.5,
+        "width": tiny.SIZE,
+        "height": tiny.SIZE,
+    }
+    return Request(**(defaults | fields))
+
+
+def _finish(engine: Any) -> list[Event]:
+    events: list[Event] = []
+    while engine.load:
+        engine.advance(events.append)
+    return events
+
+
+def _pixels(made: Made) -> list[bytes]:
+    return [image.tobytes() for image in made.images]
+
+
+def _near(left: list[bytes], right: list[bytes]) -> bool:
+    return all(abs(a - b) <= 1 for x, y in zip(left, right, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_requests_that_fit_together_share_a_call_and_keep_their_pictures(engine: Any) -> None:
+    first, second = _request(id=1), _request(id=2, prompt="a blue dog", negative_prompt="blurry", seed=90)
+    alone = {}
+    for request in (first, second):
+        engine.admit(request)
+        alone[request.id] = _finish(engine)[-1]
+    engine.admit(first)
+    engine.admit(second)
+    events: list[Event] = []
+    engine.advance(events.append)
+    assert engine.load == 0
+    for made in (event for event in events if isinstance(event, Made)):
+        assert _near(_pixels(made), _pixels(alone[made.id]))  # type: ignore[arg-type]
+    assert [event.step for event in events if isinstance(event, Stepped) and event.id == 2] == [1, 2, 3, 4, 5]
+
+
+def test_requests_that_differ_have_calls_of_their_own(engine: Any) -> None:
+    engine.admit(_request(id=1))
+    engine.admit(_request(id=2, steps=3))
+    engine.advance(lambda event: None)
+    assert engine.load == _request().weight
+    assert [event.id for event in _finish(engine) if isinstance(event, Made)] == [2]
+
+
+def test_a_cancelled_request_leaves_and_its_company_stays(engine: Any) -> None:
+    engine.admit(_request(id=1))
+    engine.admit(_request(id=2))
+    events: list[Event] = []
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Stepped) and event.step == 2:
+            engine.cancel(2)
+
+    engine.advance(emit)
+    assert [type(event) for event in events if not isinstance(event, Stepped)] == [Made, Left]
+    assert max(event.step for event in events if isinstance(event, Stepped) and event.id == 2) == 1
+
+
+def test_what_the_pipeline_cannot_do_fails_alone(engine: Any) -> None:
+    from PIL import Image
+
+    engine.admit(_request(id=1, source=Image.new("RGB", (8, 8))))
+    engine.admit(_request(id=2))
+    ends = [event for event in _finish(engine) if not isinstance(event, Stepped)]
+    assert [(type(event), event.id) for event in ends] == [(Failed, 1), (Made, 2)]
+
+
+def test_a_pipeline_that_wants_no_text_is_refused_in_words(tmp_path: Any) -> None:
+    from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
+
+    from gpu_worker import diffusers_engine
+    from gpu_worker.engine import ModelUnavailable
+
+    pipe = DiTPipeline(
+        transformer=DiTTransformer2DModel(
+            sample_size=8, num_layers=1, patch_size=4, attention_head_dim=4, num_attention_heads=2, norm_num_groups=1
+        ),
+        vae=AutoencoderKL(block_out_channels=(8,), norm_num_groups=4),
+        scheduler=DDIMScheduler(),
+    )
+    pipe.save_pretrained(tmp_path / "dit")
+    with pytest.raises(ModelUnavailable, match="does not make pictures from text"):
+        diffusers_engine.load(str(tmp_path / "dit"))
