@@ -52,4 +52,4 @@ class DiscordAccountAdapter(DefaultSocialAccountAdapter):
 def client_address(request: HttpRequest) -> str:
     """The address that the request came from: the last one that our own proxy has written."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    return (forwarded.split(",")[-1].strip() if forwarded else "") or request.META.get("REMOTE_ADDR", "0.0.0.0")
+    return (forwarded.split(",")[-1].strip() if forwarded else "") or request.META.get("REMOTE_ADDR", "")

@@ -68,6 +68,11 @@ COMMANDS = {
         arguments=("-m", "sparkle_site.local.fuzz"),
         needs="sparkle_site/local/fuzz.py",
     ),
+    "security": Command(
+        help="static analysis, known vulnerabilities, bill of materials",
+        arguments=("-m", "sparkle_site.local.security"),
+        needs="sparkle_site/local/security.py",
+    ),
     "screenshots": Command(
         help="take the documentation's pictures again",
         arguments=("-m", "sparkle_site.local.screenshots"),

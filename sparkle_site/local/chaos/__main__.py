@@ -243,6 +243,7 @@ class Run:
             proxy.mend()
         for part in stage.parts:
             if not part.alive:
+                say(f"            {part.name} had ended by itself, exit status {part.exit_status}")
                 part.start()
         began = time.monotonic()
         while time.monotonic() - began < DRAIN_S:
@@ -349,10 +350,11 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
     _install_guilds(stage, [(guild.pk, guild.name) for guild in SimGuild.objects.all()])
     run = Run(stage, jobs=options.jobs, faults=faults, seed=options.seed, rate=options.rate)
     began = time.monotonic()
-    breaker = threading.Thread(target=run.strike_all, daemon=True)
-    breaker.start()
-    run.send_all()
-    breaker.join(DRAIN_S)
+    senders = threading.Thread(target=run.send_all, daemon=True)
+    senders.start()
+    # On this thread: what a thread has started the kernel ends with that thread (PR_SET_PDEATHSIG).
+    run.strike_all()
+    senders.join()
     drained_s = run.drain()
     took_s = time.monotonic() - began
     invariants = check(

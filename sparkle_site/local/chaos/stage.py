@@ -72,6 +72,10 @@ class Part:
             self.process.wait()
 
     @property
+    def exit_status(self) -> int | None:
+        return self.process.poll() if self.process is not None else None
+
+    @property
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
