@@ -38,7 +38,11 @@ def load(source: str, *, compiled: bool = False) -> Engine:
     `compiled` runs the UNet through torch.compile with padded rows; its cache is where TORCHINDUCTOR_CACHE_DIR points.
     """
     device, dtype = _device()
-    pipe = _pipeline(source, dtype).to(device)
+    pipe = _pipeline(source, dtype)
+    try:
+        pipe.to(device)
+    except torch.OutOfMemoryError as exc:
+        raise ModelUnavailable(f"{source} does not fit into the card's memory.") from exc
     pipe.set_progress_bar_config(disable=True)
     if not _stepwise(pipe):
         return CallwiseEngine(pipe, model=source, most=CALL_PICTURES)

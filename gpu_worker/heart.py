@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
+from guilds.models import Platform
 from jobs import actions
 from jobs.models import Worker
 
@@ -31,6 +32,7 @@ class Beating(Protocol):
 
     jobs_done: int
     alive_at: float
+    draining: bool
 
     @property
     def holds(self) -> frozenset[int]: ...
@@ -95,6 +97,7 @@ class Heart:
         # First: a database that is away is no reason to replace the container.
         if time.monotonic() - runner.alive_at < STUCK_S:
             health.note()
+        runner.draining = Platform.objects.filter(draining=True).exists()
         held = runner.holds
         if held:
             standing = actions.renew(held, worker_id=self._worker_id, now=datetime.now(UTC))

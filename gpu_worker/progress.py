@@ -145,11 +145,18 @@ class Board:
             return self._interval_s
         message = messages.processing(job, step=step, total=total, preview=preview)
         try:
-            self._client.edit_original(job.token, message)
+            shown = self._client.edit_original(job.token, message)
+            if job.message_id is None:
+                # Should the token die, the bot takes this message away when it posts another one.
+                job.message_id = int(shown["id"])
+                Job.objects.filter(pk=job.pk, message_id=None).update(message_id=job.message_id)
         except DiscordError as error:
             if error.permanent:
                 line.mute = True
             return 5 * self._interval_s
+        except DatabaseError as error:
+            job.message_id = None
+            log.warning("progress_not_written", extra={"job_id": job.pk, "error": type(error).__name__})
         return self._interval_s
 
 

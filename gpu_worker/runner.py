@@ -106,6 +106,7 @@ class Runner:
         self._capacity = max((engine.room for engine in profiles), default=4.0)
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self.broken = threading.Event()  # the process is to be replaced
+        self.draining = False  # as the heart last read it: begin nothing
         self.jobs_done = 0
         self.alive_at = clock()
 
@@ -133,6 +134,10 @@ class Runner:
                 return _answered(Outcome.GIVEN_BACK)
         job = actions.claim(job_id, worker_id=self._worker_id, now=_now())
         if job is None:
+            if Job.objects.filter(pk=job_id, status=Status.QUEUED).exists():
+                # The operators let no worker start one: its message waits for better times.
+                self.draining = True
+                return _answered(Outcome.GIVEN_BACK)
             return _answered(Outcome.NOTHING)
         held = Held(job=job, profile=job.model.source or settings.MODEL_ID, since=self._clock())
         with self._changed:
@@ -155,7 +160,9 @@ class Runner:
         """How many more jobs it should be given: what the card takes at once, and one prepared ahead."""
         with self._changed:
             making = sum(not held.publishing for held in self._held.values())
-        return 0 if self._leaving.is_set() else max(0, 1 + max(1, round(self._capacity / 4)) - making)
+        if self._leaving.is_set() or self.draining:
+            return 0
+        return max(0, 1 + max(1, round(self._capacity / 4)) - making)
 
     def cancel(self, job_id: int) -> None:
         """Have a running job stop at its next step, since its asker wants that."""

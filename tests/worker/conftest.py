@@ -155,5 +155,5 @@ def running(
     try:
         yield runner
     finally:
-        runner.stop(within_s=6)
+        runner.stop(within_s=30)
         client.close()

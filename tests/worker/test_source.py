@@ -13,6 +13,7 @@ from gpu_worker.engine import Engine
 from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.runner import Runner
 from gpu_worker.source import SqsSource
+from guilds.models import Platform
 from jobs.dispatch.doorbell import Doorbell
 from jobs.dispatch.sqs import SqsDispatcher
 from jobs.lifecycle import Status
@@ -21,7 +22,7 @@ from tests.dispatch.emulator import Queue, emulator
 
 from .conftest import Place, running
 
-WITHIN_S = 20
+WITHIN_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,18 @@ def test_doorbells_that_come_too_often_or_for_nothing_do_no_harm(place: Place, q
         _until(lambda: _completed() == 1)
         _until(lambda: queue.depth() == (0, 0))
     assert JobEvent.objects.filter(job=job, kind="completed").count() == 1
+
+
+def test_while_operators_drain_the_platform_nothing_starts_and_nothing_is_forgotten(place: Place, queue: Queue) -> None:
+    Platform.objects.update(draining=True)
+    job = place.ask()
+    with serving(queue):
+        _ring(queue, job)
+        time.sleep(2)
+        assert sum(queue.depth()) == 1
+        assert Job.objects.get(pk=job.pk).status == Status.QUEUED
+        Platform.objects.update(draining=False)
+        _until(lambda: _completed() == 1)
 
 
 def test_a_worker_takes_no_more_than_it_can_do(place: Place, queue: Queue) -> None:
