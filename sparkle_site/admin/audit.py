@@ -75,6 +75,15 @@ def entries(guild_ids: frozenset[int] | None) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
 
 
+def of_row(row: Model) -> list[Entry]:
+    """The acts on one row, newest first; empty where its kind is not audited."""
+    if type(row) not in AUDITED:
+        return []
+    records = type(row).history.filter(id=row.pk).select_related("history_user")  # type: ignore[attr-defined]
+    found = _of_one_model(type(row), list(records.order_by("-history_date", "-history_id")[: MOST + 1]))
+    return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
+
+
 def _of_one_model(model: type[Model], records: list[Any]) -> Iterator[Entry]:
     older: dict[Any, Any] = {}
     made = []

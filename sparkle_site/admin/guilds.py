@@ -13,7 +13,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
@@ -75,7 +74,7 @@ class QuotaRuleInline(TabularInline):
 
 
 @admin.register(Guild)
-class GuildAdmin(ScopedAdmin, SimpleHistoryAdmin):
+class GuildAdmin(ScopedAdmin):
     guild_path = "pk"
     moderators_may = frozenset({"view", "change"})
     operators_may = frozenset({"view", "change"})
@@ -253,7 +252,7 @@ class GuildAdmin(ScopedAdmin, SimpleHistoryAdmin):
         return render(request, "admin/audit.html", context)
 
 
-class OfAGuild(ScopedAdmin, SimpleHistoryAdmin):
+class OfAGuild(ScopedAdmin):
     """Rows that a guild's moderators keep themselves."""
 
     moderators_may = frozenset({"view", "add", "change", "delete"})
@@ -381,6 +380,8 @@ class UsageAdmin(ScopedAdmin):
     sortable_by = ()
     paginator = BoundedPaginator
     actions_row = ["grant_more", "start_anew"]
+    # Only of these does Unfold ask with the row's id.
+    actions_detail = actions_row
 
     @display(description="Who")
     def shown_subject(self, usage: Usage) -> str | SafeString:

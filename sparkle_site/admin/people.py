@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from unfold.decorators import display
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from guilds.models import Staff
 
-from . import shown
+from . import acts, shown
 from .scope import OBSERVERS, ScopedAdmin
 
-admin.site.unregister([User, Group])
+# allauth's rows hold secrets and tokens, and are nobody's to edit.
+_FOREIGN = ("account", "socialaccount", "mfa")
+admin.site.unregister(
+    [User, Group, *(model for model in list(admin.site._registry) if model._meta.app_label in _FOREIGN)]
+)
 
 
 @admin.register(User)
@@ -40,6 +48,30 @@ class PersonAdmin(ScopedAdmin, DjangoUserAdmin):
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ["last_login", "date_joined"]
+    actions_detail = ["reset_second_factor"]
+
+    def has_reset_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not self.may_act(request, object_id):
+            return False
+        return object_id is None or is_mfa_enabled(self.get_or_404(request, object_id))
+
+    @action(
+        description="Reset the second factor",
+        icon="lock_reset",
+        url_path="reset-second-factor",
+        permissions=["reset"],
+        dialog=acts.dialog(
+            "Reset the second factor?",
+            "For someone who lost it. They must set up a new one before the admin opens again; be sure who asks.",
+            "Reset",
+        ),
+    )
+    def reset_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        person = self.get_or_404(request, object_id)
+        Authenticator.objects.filter(user=person).delete()
+        self.log_change(request, person, "Reset the second factor")
+        messages.success(request, f"{person} has to set up a new second factor.")
+        return acts.done(request, reverse("admin:auth_user_change", args=[person.pk]))
 
     @display(description="Kind", label={"Operator": "primary", "Observer": "info", "Moderator": "success"})
     def shown_kind(self, user: User) -> str:
@@ -69,5 +101,5 @@ class StaffAdmin(ScopedAdmin):
     def shown_synced(self, staff: Staff) -> str:
         return shown.when(staff.synced_at)
 
-    def get_fields(self, request: Any, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["guild", "user_id", "role", "synced_at"]

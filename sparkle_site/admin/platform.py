@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from simple_history.admin import SimpleHistoryAdmin
 from unfold.decorators import display
 
 from guilds.models import ModelProfile, Platform
@@ -21,7 +20,7 @@ from .scope import ScopedAdmin
 
 
 @admin.register(Platform)
-class PlatformAdmin(ScopedAdmin, SimpleHistoryAdmin):
+class PlatformAdmin(ScopedAdmin):
     guild_path = None
     operators_may = frozenset({"view", "change"})
     fieldsets = [
@@ -43,7 +42,7 @@ class PlatformAdmin(ScopedAdmin, SimpleHistoryAdmin):
 
 
 @admin.register(ModelProfile)
-class ModelProfileAdmin(ScopedAdmin, SimpleHistoryAdmin):
+class ModelProfileAdmin(ScopedAdmin):
     guild_path = None
     list_display = ["shown_model", "is_enabled", "is_default", "default_sampler", "shown_speed"]
     list_display_links = ["shown_model"]

@@ -26,8 +26,6 @@ INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
-    "unfold.contrib.import_export",
-    "unfold.contrib.simple_history",
     "sparkle_site.admin.apps.SparkleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -36,7 +34,6 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "simple_history",
-    "import_export",
     "sparkle_site.accounts",
     "sparkle_site.audit",
     "sparkle_site.pages",
@@ -135,9 +132,6 @@ MFA_TOTP_ISSUER = "Sparkle"
 # Operators without a second factor are led to set one up before anything else opens.
 OPERATORS_NEED_2FA = env.bool("OPERATORS_NEED_2FA", default=True)
 SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
-
-SIMPLE_HISTORY_REVERT_DISABLED = True
-IMPORT_EXPORT_SKIP_ADMIN_ACTION_EXPORT_UI = True
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
