@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Max, Q
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.csrf import ensure_csrf_cookie
@@ -108,8 +108,8 @@ def messages(request: HttpRequest) -> HttpResponse:
     With an ETag: while nothing changes the answer is 304.
     """
     now = timezone.now()
-    user = get_object_or_404(SimUser, pk=request.GET["user"])
-    channel = get_object_or_404(SimChannel, pk=request.GET["channel"])
+    user = get_object_or_404(SimUser, pk=_id(request.GET.get("user")))
+    channel = get_object_or_404(SimChannel, pk=_id(request.GET.get("channel")))
     visible = Q(visible_to=None) | Q(visible_to=user)
     found = (
         channel.messages.filter(visible, deleted_at=None)
@@ -217,7 +217,10 @@ def action(view: Callable[[dict[str, Any], HttpRequest], dict[str, Any]]) -> Vie
     @require_POST
     def act(request: HttpRequest) -> HttpResponse:
         is_form = (request.content_type or "").startswith("multipart/form-data")
-        body = json.loads(request.POST["json"] if is_form else request.body)
+        try:
+            body = json.loads(request.POST["json"] if is_form else request.body)
+        except (KeyError, ValueError):
+            return JsonResponse({"problem": "This is not JSON."}, status=400)
         try:
             return JsonResponse(view(body, request))
         except Unusable as unusable:
@@ -226,9 +229,16 @@ def action(view: Callable[[dict[str, Any], HttpRequest], dict[str, Any]]) -> Vie
     return act
 
 
+def _id(text: object) -> int:
+    """A snowflake, which travels as text: a browser's numbers lose its last digits. Raises Http404."""
+    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 19:
+        raise Http404
+    return int(text)
+
+
 def _place(body: dict[str, Any]) -> tuple[SimChannel, SimUser]:
-    channel = get_object_or_404(SimChannel.objects.select_related("guild", "recipient"), pk=body["channel"])
-    user = get_object_or_404(SimUser, pk=body["user"])
+    channel = get_object_or_404(SimChannel.objects.select_related("guild", "recipient"), pk=_id(body.get("channel")))
+    user = get_object_or_404(SimUser, pk=_id(body.get("user")))
     if channel.guild is not None:
         get_object_or_404(SimMember, guild=channel.guild, user=user)
     return channel, user
@@ -236,9 +246,9 @@ def _place(body: dict[str, Any]) -> tuple[SimChannel, SimUser]:
 
 def _seen_message(body: dict[str, Any]) -> tuple[SimMessage, SimUser]:
     message = get_object_or_404(
-        SimMessage.objects.select_related("channel__guild", "channel__recipient", "author"), pk=body["message"]
+        SimMessage.objects.select_related("channel__guild", "channel__recipient", "author"), pk=_id(body.get("message"))
     )
-    return message, get_object_or_404(SimUser, pk=body["user"])
+    return message, get_object_or_404(SimUser, pk=_id(body.get("user")))
 
 
 def _told(outcome: Outcome) -> dict[str, Any]:
@@ -306,7 +316,7 @@ def menu(body: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
 def modal(body: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
     """Send a filled form."""
     channel, user = _place(body)
-    message = SimMessage.objects.filter(pk=body["message"]).first() if body.get("message") else None
+    message = SimMessage.objects.filter(pk=_id(body["message"])).first() if body.get("message") else None
     outcome = interact.submit_modal(
         channel=channel, user=user, modal=body["modal"], values=body["values"], message=message
     )
@@ -346,7 +356,7 @@ def fault(body: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
 @action
 def installation(body: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
     """Invite the bot to a server or remove it, as the server's owner."""
-    guild = get_object_or_404(SimGuild, pk=body["guild"])
+    guild = get_object_or_404(SimGuild, pk=_id(body.get("guild")))
     if body["installed"]:
         seed.install(guild, now=timezone.now())
     else:

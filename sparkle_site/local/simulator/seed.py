@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
+from guilds.discord.commands import all_commands
 from guilds.models import Guild
 
 from . import interact, permissions, registry, state
@@ -186,10 +186,6 @@ def _server(n: int, server: _Server, users: dict[str, SimUser], *, now: datetime
 
 def register_commands(*, now: datetime) -> None:
     """Register the application's own commands globally, under Discord's rules. Raises ValueError if they break one."""
-    if importlib.util.find_spec("guilds.discord.commands") is None:
-        return
-    from guilds.discord.commands import all_commands
-
     result = registry.overwrite(all_commands(), guild_id=None, now=now)
     if isinstance(result, Refused):
         raise ValueError(f"Discord would refuse the commands: {result.body()}")
@@ -208,9 +204,6 @@ def install(server: SimGuild, *, now: datetime) -> None:
         "scopes": ["applications.commands", "bot"],
         "guild": state.guild_json(server),
     }
-    if importlib.util.find_spec("interactions_lambda.router") is None:
-        Guild.objects.get_or_create(pk=server.pk, defaults={"name": server.name, "owner_id": server.owner_id})
-        return
     status = interact.send_event("APPLICATION_AUTHORIZED", data, now=now)
     if status != 204 or not known.exists():
         raise RuntimeError(f"The application did not take note of its installation (HTTP status {status}).")
