@@ -39,7 +39,10 @@ def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime)
     """
     for via, post in _ways(job, message, client=client, now=now):
         try:
-            return Delivered(via=via, message_id=int(post()["id"]))
+            delivered = Delivered(via=via, message_id=int(post()["id"]))
+            if via != Job.Via.ORIGINAL:
+                _take_away(job, client=client)
+            return delivered
         except (TooLarge, BadForm):
             raise
         except DiscordError as error:
@@ -49,6 +52,20 @@ def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime)
                 raise Unavailable(error.status, error.code, "not answered yet") from error
             log.info("way_closed", extra={"job_id": job.pk, "via": via, "status": error.status, "code": error.code})
     return Delivered(via=Job.Via.GALLERY, message_id=None)
+
+
+def _take_away(job: Job, *, client: DiscordClient) -> None:
+    """Delete the reply that can no longer be edited, so that nothing goes on saying that the job is being made.
+
+    The bot is its author and may, where the channel is open to it; nobody else sees a private reply.
+    """
+    job.refresh_from_db(fields=["message_id"])
+    if job.message_id is None or job.ephemeral:
+        return
+    try:
+        client.delete_message(job.channel_id, job.message_id)
+    except DiscordError as error:
+        log.info("reply_stays", extra={"job_id": job.pk, "status": error.status, "code": error.code})
 
 
 def open_reply(job: Job, *, now: datetime) -> bool:
