@@ -74,7 +74,7 @@ class Facts:
 @functools.cache
 def _lock() -> str:
     columns = ", ".join(f'"{field.column}"' for field in Guild._meta.concrete_fields)
-    return f"SELECT {columns} FROM guilds_guild WHERE id = %(guild)s FOR NO KEY UPDATE"  # noqa: S608  # our own columns
+    return f"SELECT {columns} FROM guilds_guild WHERE id = %(guild)s FOR NO KEY UPDATE"  # noqa: S608  # nosec B608  # our own columns
 
 
 def lock_guild(guild_id: int) -> Guild:
@@ -172,18 +172,30 @@ SELECT id, usage_ids FROM job
 _SETTLE = """
 UPDATE guilds_usage SET pictures = pictures - %(pictures)s, gpu_ms = gpu_ms - %(gpu_ms)s WHERE id = ANY(%(ids)s)
 """
-_USAGE_IDS = "(SELECT array_agg(id) FROM usage)"
+
+# What comes later in a job's life stands in the statement as it is at the start: psycopg keeps a statement in its
+# parsed form only up to 50 parameters.
+_LATER = {
+    **dict.fromkeys(("reason", "detail", "worker_id", "grid_key", "delivered_via"), "''"),
+    **dict.fromkeys(("attempts", "progress_step", "progress_total", "gpu_ms"), "0"),
+    **dict.fromkeys(("lease_expires_at", "cancel_requested_at", "started_at", "made_at", "ended_at"), "NULL"),
+    **dict.fromkeys(("message_id", "announced_at", "refunded_at", "settled_at"), "NULL"),
+    "usage_ids": "(SELECT array_agg(id) FROM usage)",
+}
 
 
 @functools.cache
-def _fields() -> tuple[models.Field[Any, Any], ...]:
-    return tuple(field for field in Job._meta.concrete_fields if not field.primary_key)
+def _named() -> tuple[str, ...]:
+    return tuple(
+        field.attname for field in Job._meta.concrete_fields if not field.primary_key and field.attname not in _LATER
+    )
 
 
 @functools.cache
 def _write() -> str:
-    values = (_USAGE_IDS if field.attname == "usage_ids" else f"%({field.attname})s" for field in _fields())
-    return _WRITE.format(columns=", ".join(f'"{field.column}"' for field in _fields()), values=", ".join(values))
+    # Every foreign key's column is named as its attribute is.
+    columns = {name: f"%({name})s" for name in _named()} | _LATER
+    return _WRITE.format(columns=", ".join(f'"{name}"' for name in columns), values=", ".join(columns.values()))
 
 
 def write(job: Job, guild: Guild, *, now: datetime) -> None:
@@ -192,7 +204,7 @@ def write(job: Job, guild: Guild, *, now: datetime) -> None:
     Raises IntegrityError where the interaction has a job already.
     """
     begun = starts(now, guild.time_zone)
-    values = {field.attname: _plain(getattr(job, field.attname)) for field in _fields()}
+    values = {name: _plain(getattr(job, name)) for name in _named()}
     kinds = [Status.WAITING.value, Status.QUEUED.value] if job.queued_at else [Status.WAITING.value]
     with prepared.cursor() as cursor:
         cursor.execute(
