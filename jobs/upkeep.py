@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.models import Q
 
+from guilds import installs
 from guilds.discord.client import DiscordClient
 from guilds.discord.errors import DiscordError
 from guilds.models import Guild, Usage
@@ -42,6 +43,7 @@ class Report:
     announced: int
     wiped: int
     purged: int
+    moved: int
     forgotten: int
 
 
@@ -54,6 +56,7 @@ def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
         announced=_part(lambda *, now: announce_ended(now=now, client=client), now=now),
         wiped=_part(wipe_tokens, now=now),
         purged=_part(purge_pictures, now=now),
+        moved=_part(lambda *, now: reconcile_guilds(now=now, client=client), now=now),
         forgotten=_part(forget_counters, now=now),
     )
     _part(learn_speed, now=now)
@@ -65,7 +68,7 @@ def _part(part: Callable[..., int], *, now: datetime) -> int:
     try:
         return part(now=now)
     except Exception:
-        logger.exception("upkeep_part_failed", extra={"part": getattr(part, "__name__", "announce_ended")})
+        logger.exception("upkeep_part_failed", extra={"part": part.__qualname__})
         return 0
 
 
@@ -116,6 +119,18 @@ def announce_ended(*, now: datetime, client: DiscordClient | None = None) -> int
             actions.announced(job.pk, via=delivered.via, message_id=delivered.message_id, now=now)
         told += 1
     return told
+
+
+def reconcile_guilds(*, now: datetime, client: DiscordClient | None = None) -> int:
+    """Every quarter of an hour, ask Discord where the bot is: who joined, left or returned without our being told."""
+    if now.minute % 15:
+        return 0
+    if client is None:
+        from guilds.discord.client import from_settings
+
+        client = from_settings()
+    found = installs.reconcile(client.guilds(), now)
+    return found.joined + found.left + found.returned
 
 
 def wipe_tokens(*, now: datetime) -> int:

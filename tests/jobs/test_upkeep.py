@@ -150,3 +150,12 @@ def test_two_at_once_do_everything_once(make_guild, make_ask, now):
     later = now + timedelta(minutes=5)
     assert actions.reclaim(stale, now=later) == Status.QUEUED
     assert actions.reclaim(stale, now=later) is None
+
+
+def test_asks_discord_now_and_then_where_the_bot_is(make_guild, httpserver, discord, now):
+    stays, leaves = make_guild(), make_guild()
+    httpserver.expect_request("/api/v10/users/@me/guilds").respond_with_json([{"id": str(stays.pk), "name": "Stays"}])
+    assert upkeep.reconcile_guilds(now=now + timedelta(minutes=7), client=discord) == 0
+    assert upkeep.reconcile_guilds(now=now, client=discord) == 1
+    leaves.refresh_from_db()
+    assert leaves.left_at == now
