@@ -77,7 +77,7 @@ def _file(name: str) -> Path:
 def _table(outcome: Outcome) -> str:
     rows = []
     for figure in outcome.figures:
-        goal = "" if figure.goal is None else f"{'>=' if figure.at_least else '<='} {figure.goal:g}"
+        goal = "" if figure.goal is None else f"{'>=' if figure.at_least else '<='} {figure.goal:.3g}"
         verdict = {True: "met", False: "MISSED", None: ""}[figure.met]
         rows.append(f"  {figure.name:<58} {figure.value:>10,g} {figure.unit:<6} {goal:<9} {verdict}")
     return "\n".join(rows)

@@ -17,11 +17,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from . import stage
+from .interactions import GUILDS, MEMBERS
 from .outcome import Figure, Outcome, percentile
 from .plot import bars
 
-GUILDS = 1_000_000_000_000_000_000
-MEMBERS = 1_100_000_000_000_000_000
 INTERACTIONS = 1_200_000_000_000_000_000
 SEED = 20261123
 
@@ -59,7 +58,7 @@ def run(*, full: bool = False) -> Outcome:
     measured: list[Measured] = []
     with stage.database() as database:
         stage.django_here(database.url, DATABASE_STATEMENT_TIMEOUT_MS="3600000")
-        _make_guilds(10_000)
+        stage.make_guilds(10_000)
         there = 0
         for history in histories:
             _make_history(there, history)
@@ -125,27 +124,6 @@ def _outcome(measured: list[Measured]) -> Outcome:
     )
 
 
-def _make_guilds(count: int) -> None:
-    from guilds.models import Guild, QuotaRule
-
-    # Lines that never fill: it is admission that is measured, not the refusal of a full line.
-    guilds = Guild.objects.bulk_create(
-        Guild(
-            id=GUILDS + number,
-            name=f"Guild {number}",
-            max_waiting=1_000_000,
-            max_waiting_per_member=1_000_000,
-            concurrency=64,
-        )
-        for number in range(count)
-    )
-    QuotaRule.objects.bulk_create(
-        QuotaRule(guild=guild, subject=subject, metric="pictures", window=window, limit=100_000_000)
-        for guild in guilds
-        for subject, window in (("member", "day"), ("guild", "month"))
-    )
-
-
 def _make_history(there: int, wanted: int) -> None:
     """Bring the ended jobs of the past to `wanted`, two events each, over all guilds and a hundred members each."""
     if wanted <= there:
@@ -176,8 +154,8 @@ def _make_history(there: int, wanted: int) -> None:
               SELECT n, 1, %(guilds)s + n %% 10000, 77, %(members)s + n %% 1000000, 'Member', 'en-US',
                 '', t, 10485760, false, 'txt2img', '', 'a lighthouse of style ' || n %% 5000, '', '', '', n, 16,
                 'k_lms', 512, 512, 7.5, 4, (SELECT min(id) FROM guilds_modelprofile), false, 'completed',
-                '', '', 1, 1, 'w', 16, 16, t, t, t + interval '2 s', t + interval '9 s', 7000, '', 'original', t + interval '9 s',
-                4, 7000, '{}', t + interval '9 s'
+                '', '', 1, 1, 'w', 16, 16, t, t, t + interval '2 s', t + interval '9 s', 7000, '', 'original',
+                t + interval '9 s', 4, 7000, '{}', t + interval '9 s'
               FROM (SELECT n, now() - interval '1 year' * (1 - n / 2e7) AS t
                     FROM generate_series(%(there)s + 1, %(wanted)s) n) AS past
               RETURNING id, created_at)

@@ -145,3 +145,26 @@ def await_http(url: str, *, for_s: float = 60) -> None:
         else:
             return
     raise TimeoutError(f"nothing answers at {url}")
+
+
+def make_guilds(count: int) -> None:
+    """Make servers whose lines never fill, with two quota rules each that never bind: admission is what is measured."""
+    from guilds.models import Guild, QuotaRule
+
+    from .interactions import GUILDS
+
+    guilds = Guild.objects.bulk_create(
+        Guild(
+            id=GUILDS + number,
+            name=f"Guild {number}",
+            max_waiting=1_000_000,
+            max_waiting_per_member=1_000_000,
+            concurrency=64,
+        )
+        for number in range(count)
+    )
+    QuotaRule.objects.bulk_create(
+        QuotaRule(guild=guild, subject=subject, metric="pictures", window=window, limit=100_000_000)
+        for guild in guilds
+        for subject, window in (("member", "day"), ("guild", "month"))
+    )

@@ -24,12 +24,12 @@ class Demand:
 class Limits:
     """`jobs_per_worker`: requests that may be in line for each worker before one more is started.
 
-    A worker makes that many in about two starts of another; with fewer in line, those that are there are sooner done.
+    A worker makes that many while one and a half others would start: with fewer in line it is sooner done alone.
     `busy_from`: with so many requests within the hour the next one comes soon: the last worker then stays until none
     came for LATELY_S, since starting anew costs as much. `jobs_per_hour`: what one worker makes.
     """
 
-    jobs_per_worker: int = 32
+    jobs_per_worker: int = 24
     max_workers: int = 8
     busy_from: int = 12
     jobs_per_hour: int = 480
@@ -45,5 +45,9 @@ def wanted(demand: Demand, limits: Limits) -> int:
 
 
 def short(demand: Demand, *, desired: int, limits: Limits) -> int:
-    """Return the metric: how many workers are short (positive) or too many (negative) against what is desired now."""
-    return wanted(demand, limits) - desired
+    """Return the metric: how many workers are short (positive) or too many (negative) against what is desired now.
+
+    None is too many that has work in hand: a line that was worth a start is worth being finished.
+    """
+    enough = max(wanted(demand, limits), min(demand.runnable, desired))
+    return enough - desired
