@@ -385,11 +385,14 @@ function showInstallation() {
 $("installation").addEventListener("click", showInstallation);
 $("calls").addEventListener("click", () => openCalls($("sheet"), here.world.faults));
 for (const dialog of document.querySelectorAll("dialog")) closeByBackdrop(dialog);
-// A picture that has loaded makes the log longer: stay at its end.
-$("log").addEventListener("load", () => {
-  const log = $("log");
-  if (log.scrollHeight - log.scrollTop - log.clientHeight < 700) toEnd(log);
-}, true);
+// Who reads at the end stays there when a picture loads or the message box grows; who has scrolled up is left alone.
+let reading = false;
+$("log").addEventListener("scroll", ({ target }) => {
+  reading = target.scrollHeight - target.scrollTop - target.clientHeight > 120;
+});
+const stay = () => reading || toEnd($("log"));
+$("log").addEventListener("load", stay, true);
+new ResizeObserver(stay).observe($("log"));
 document.addEventListener("visibilitychange", () => !document.hidden && poll.now());
 setInterval(() => refreshMoments($("log")), 10_000);
 
