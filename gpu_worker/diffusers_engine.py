@@ -32,10 +32,11 @@ CALL_PICTURES = 4
 STEPWISE = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
 
 
-def load(source: str, *, compiled: bool = False) -> Engine:
+def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine:
     """Load the pipeline `source` (a Hugging Face id or a folder). Raise ModelUnavailable, in words for an operator.
 
-    `compiled` runs the UNet through torch.compile with padded rows; its cache is where TORCHINDUCTOR_CACHE_DIR points.
+    `step_cache` is a ModelProfile's; pipelines that it does not apply to run without. `compiled` runs the UNet through
+    torch.compile with padded rows; its cache is where TORCHINDUCTOR_CACHE_DIR points.
     """
     device, dtype = _device()
     pipe = _pipeline(source, dtype)
@@ -67,6 +68,7 @@ def load(source: str, *, compiled: bool = False) -> Engine:
         largest=largest,
         room=float(os.environ.get("SPARKLE_ROOM", room)),
         compiled=compiled,
+        cached=step_cache == "deepcache" and len(pipe.unet.up_blocks) > 1,
     )
 
 

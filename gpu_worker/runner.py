@@ -139,7 +139,7 @@ class Runner:
                 self.draining = True
                 return _answered(Outcome.GIVEN_BACK)
             return _answered(Outcome.NOTHING)
-        held = Held(job=job, profile=job.model.source or settings.MODEL_ID, since=self._clock())
+        held = Held(job=job, profile=profile_of(job), since=self._clock())
         with self._changed:
             self._held[job_id] = held
         log.info("job_claimed", extra={"job_id": job_id, "attempt": job.attempts, "kind": job.kind})
@@ -361,7 +361,7 @@ class Runner:
             kind, _, tokens = note.partition(":")
             JobEvent.objects.create(job=job, at=_now(), kind=kind, detail={"tokens": int(tokens)})
         try:
-            kept = self._publisher.keep(job, made.images, model=held.profile)
+            kept = self._publisher.keep(job, made.images, model=held.profile.partition("#")[0])
         except StorageUnavailable as error:
             self._fail(held, reason="storage_unavailable", detail=str(error), permanent=False)
             return
@@ -519,6 +519,12 @@ class Runner:
     def _all(self) -> list[Held]:
         with self._changed:
             return list(self._held.values())
+
+
+def profile_of(job: Job) -> str:
+    """Return what the job's engine is loaded by: the model's source, and its step cache after a "#"."""
+    source = job.model.source or settings.MODEL_ID
+    return f"{source}#{job.model.step_cache}" if job.model.step_cache else source
 
 
 def _answered(outcome: Outcome) -> Future[Outcome]:

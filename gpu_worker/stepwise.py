@@ -15,7 +15,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from PIL import Image
 from .batching import bucket, slices
 from .engine import EngineBroken, Event, Failed, Left, Made, Request, Stepped
 from .prompts import Prompts
+from .stepcache import EVERY, DeepCache
 
 log = logging.getLogger(__name__)
 PREVIEW_PX = 256
@@ -46,7 +47,8 @@ class Running:
     notes: tuple[str, ...]
     done: int = 0
     gpu_s: float = 0.0
-    original: torch.Tensor | None = field(default=None)  # the picture as predicted at the last step, in latents
+    original: torch.Tensor | None = None  # the picture as predicted at the last step, in latents
+    deep: torch.Tensor | None = None  # a row for each of the last full call, where the profile caches steps
 
     @property
     def rows(self) -> int:
@@ -55,7 +57,12 @@ class Running:
     @property
     def shape(self) -> tuple[int, ...]:
         """What must be equal for rows to stand in one tensor."""
-        return (*self.latents.shape[1:], *self.embeddings.shape[1:], self.timestep_cond is not None)
+        return (*self.latents.shape[1:], *self.embeddings.shape[1:], self.timestep_cond is not None, self.shallow)
+
+    @property
+    def shallow(self) -> bool:
+        """Whether the next call needs the UNet's outermost blocks only."""
+        return self.deep is not None and self.done % EVERY != 0
 
 
 class StepwiseEngine:
@@ -70,12 +77,19 @@ class StepwiseEngine:
         largest: int,
         room: float,
         compiled: bool = False,
+        cached: bool = False,
     ) -> None:
-        """`scheduler_for` makes a fresh scheduler for a sampler's name, or raises KeyError; `largest` rows a call."""
+        """`scheduler_for` makes a fresh scheduler for a sampler's name, or raises KeyError; `largest` rows a call.
+
+        `cached` runs most steps by gpu_worker.stepcache, uncompiled.
+        """
         self._pipe = pipe
         self._unet = pipe.unet
-        self._forward: Callable[..., Any] = torch.compile(pipe.unet, dynamic=False) if compiled else pipe.unet
-        self._compiled = compiled
+        self._forward: Callable[..., Any] = pipe.unet
+        if compiled and not cached:
+            self._forward = torch.compile(pipe.unet, dynamic=False)
+        self._compiled = compiled and not cached
+        self._cache = DeepCache(pipe.unet) if cached else None
         self._prompts = Prompts(pipe)
         self._scheduler_for = scheduler_for
         self._largest = largest
@@ -107,7 +121,7 @@ class StepwiseEngine:
     def close(self) -> None:
         self._inside.clear()
         self._arriving.clear()
-        del self._pipe, self._unet, self._forward, self._prompts
+        del self._pipe, self._unet, self._forward, self._prompts, self._cache
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -260,7 +274,7 @@ class StepwiseEngine:
         if self._device.type == "cuda":
             rows = rows.to(memory_format=torch.channels_last)
         try:
-            noise = self._predict(rows, torch.cat(times).to(self._device), group)
+            noise, deep = self._predict(rows, torch.cat(times).to(self._device), group)
         except torch.OutOfMemoryError:
             # Not even one row fits: the heaviest request goes, the others get its room.
             torch.cuda.empty_cache()
@@ -268,7 +282,11 @@ class StepwiseEngine:
             self._inside.remove(heaviest)
             emit(Failed(id=heaviest.request.id, reason="out_of_memory", permanent=False))
             return
-        for run, part in zip(group, noise.float().split([run.rows for run in group]), strict=True):
+        rows_of = [run.rows for run in group]
+        if deep is not None:
+            for run, kept in zip(group, deep.split(rows_of), strict=True):
+                run.deep = kept
+        for run, part in zip(group, noise.float().split(rows_of), strict=True):
             predicted = part
             if run.guided:
                 without, towards = part.chunk(2)
@@ -278,26 +296,33 @@ class StepwiseEngine:
             run.original = _predicted_original(run.scheduler, out)
             run.done += 1
 
-    def _predict(self, rows: torch.Tensor, times: torch.Tensor, group: list[Running]) -> torch.Tensor:
-        """Return the UNet's prediction for all rows, in as few calls as memory allows; halves them when it runs out."""
+    def _predict(
+        self, rows: torch.Tensor, times: torch.Tensor, group: list[Running]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the UNet's prediction for all rows, in as few calls as memory allows; halves them when it runs out.
+
+        Second come the deep features to keep, where steps are cached and this one was full.
+        """
         embeddings = torch.cat([run.embeddings for run in group])
         added = {name: torch.cat([run.added[name] for run in group]) for name in group[0].added}
         conds = [run.timestep_cond for run in group if run.timestep_cond is not None]
         cond = torch.cat(conds) if conds else None
+        kept = torch.cat([run.deep for run in group if run.deep is not None]) if group[0].shallow else None
         while True:
             try:
-                return torch.cat(
-                    [
-                        self._call(
-                            rows[part],
-                            times[part],
-                            embeddings[part],
-                            {name: tensor[part] for name, tensor in added.items()},
-                            None if cond is None else cond[part],
-                        )
-                        for part in slices(len(rows), largest=self._largest)
-                    ]
-                )
+                made = [
+                    self._call(
+                        rows[part],
+                        times[part],
+                        embeddings[part],
+                        {name: tensor[part] for name, tensor in added.items()},
+                        cond=None if cond is None else cond[part],
+                        kept=None if kept is None else kept[part],
+                    )
+                    for part in slices(len(rows), largest=self._largest)
+                ]
+                deep = [each for _, each in made if each is not None]
+                return torch.cat([noise for noise, _ in made]), torch.cat(deep) if deep else None
             except torch.OutOfMemoryError:
                 if self._largest <= 1:
                     raise
@@ -314,22 +339,27 @@ class StepwiseEngine:
         times: torch.Tensor,
         embeddings: torch.Tensor,
         added: dict[str, torch.Tensor],
+        *,
         cond: torch.Tensor | None,
-    ) -> torch.Tensor:
+        kept: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        given: dict[str, Any] = {
+            "encoder_hidden_states": embeddings,
+            "timestep_cond": cond,
+            "added_cond_kwargs": added or None,
+        }
+        if self._cache is not None:
+            if kept is not None:
+                return self._cache.shallow(rows, times, kept, **given), None
+            return self._cache.full(rows, times, **given)
         wanted = len(rows)
         if self._compiled and (padding := bucket(wanted, largest=self._largest) - wanted):
             rows, times, embeddings = (_padded(tensor, padding) for tensor in (rows, times, embeddings))
             added = {name: _padded(tensor, padding) for name, tensor in added.items()}
             cond = None if cond is None else _padded(cond, padding)
-        noise: torch.Tensor = self._forward(
-            rows,
-            times,
-            encoder_hidden_states=embeddings,
-            timestep_cond=cond,
-            added_cond_kwargs=added or None,
-            return_dict=False,
-        )[0]
-        return noise[:wanted]
+            given = {"encoder_hidden_states": embeddings, "timestep_cond": cond, "added_cond_kwargs": added or None}
+        noise: torch.Tensor = self._forward(rows, times, return_dict=False, **given)[0]
+        return noise[:wanted], None
 
     def _pace(self) -> None:
         """Wait for the step before this one: the card always has work queued, and cancelling is late by one step."""

@@ -48,7 +48,9 @@ def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
 
         compiled = os.environ.get("SPARKLE_COMPILE", "0") == "1"
         return (
-            lambda source: diffusers_engine.load(source, compiled=compiled),
+            lambda profile: diffusers_engine.load(
+                profile.partition("#")[0], compiled=compiled, step_cache=profile.partition("#")[2]
+            ),
             lambda: diffusers_engine.free_bytes() or None,
         )
     raise ImproperlyConfigured(f"SPARKLE_ENGINE is {settings.SPARKLE_ENGINE!r}: write diffusers or noise.")

@@ -271,6 +271,29 @@ def test_a_broken_card_is_told_from_a_full_one(engine: Any, monkeypatch: pytest.
     _finish(engine)
 
 
+def test_a_cached_profile_spares_most_full_calls_and_stays_near(engine: Any) -> None:
+    from gpu_worker import diffusers_engine
+
+    cached = diffusers_engine.load(str(tiny.folder()), step_cache="deepcache")
+    calls = {"full": 0}
+    full = cached._cache.full
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls["full"] += 1
+        return full(*args, **kwargs)
+
+    cached._cache.full = counted
+    request = _request(steps=9, sampler="DDIM", guidance=3.0)
+    near = _pictures(cached, request)
+    assert calls["full"] == 3
+    exact = _pictures(engine, request)
+    other = _pictures(engine, _request(steps=9, sampler="DDIM", guidance=3.0, seed=900))
+    assert 0 < _apart(near, exact) < _apart(exact, other)
+    cached.admit(_request(id=2, steps=5, seed=40, count=1))
+    cached.advance(lambda event: None)
+    assert _apart(_pictures(cached, request), near) <= TOLERANCE
+
+
 @pytest.mark.parametrize("source", ["/nowhere/at/all", "./neither/here"])
 def test_a_model_that_is_not_there_is_said_in_words(source: str) -> None:
     from gpu_worker import diffusers_engine
