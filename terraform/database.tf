@@ -1,0 +1,91 @@
+locals {
+  database_name = "sparkle"
+  database_user = "sparkle"
+}
+
+resource "aws_db_subnet_group" "this" {
+  name        = local.name
+  description = "Where the database may stand."
+  subnet_ids  = local.inner_subnet_ids
+}
+
+resource "aws_db_parameter_group" "this" {
+  name        = "${local.name}-postgres17"
+  description = "TLS only; statements slower than a second are logged."
+  family      = "postgres17"
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+
+  parameter {
+    name  = "log_min_duration_statement"
+    value = "1000"
+  }
+
+  # Bound values stay out of the log: among them are prompts.
+  parameter {
+    name  = "log_parameter_max_length"
+    value = "0"
+  }
+
+  parameter {
+    name  = "log_parameter_max_length_on_error"
+    value = "0"
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_db_instance" "this" {
+  identifier     = local.name
+  engine         = "postgres"
+  engine_version = "17"
+  instance_class = var.database_instance_class
+  db_name        = local.database_name
+
+  # The master's password is RDS's own secret, rotated by it, read by one task only: the one that makes the
+  # application's role (docs/deploy.md). Everything else logs in as that role, by IAM, for fifteen minutes.
+  username                            = "postgres"
+  manage_master_user_password         = true
+  iam_database_authentication_enabled = true
+
+  storage_type          = "gp3"
+  allocated_storage     = var.database_storage_gib
+  max_allocated_storage = var.database_storage_gib * 5
+  storage_encrypted     = true
+
+  multi_az               = var.database_multi_az
+  publicly_accessible    = false
+  db_subnet_group_name   = aws_db_subnet_group.this.name
+  vpc_security_group_ids = [aws_security_group.database.id]
+  parameter_group_name   = aws_db_parameter_group.this.name
+
+  backup_retention_period   = var.database_backup_days
+  backup_window             = "03:00-03:30"
+  maintenance_window        = "sun:04:00-sun:04:30"
+  copy_tags_to_snapshot     = true
+  delete_automated_backups  = false
+  deletion_protection       = var.deletion_protection
+  skip_final_snapshot       = !var.deletion_protection
+  final_snapshot_identifier = "${local.name}-final"
+
+  auto_minor_version_upgrade      = true
+  performance_insights_enabled    = local.performance_insights
+  enabled_cloudwatch_logs_exports = ["postgresql"]
+
+  depends_on = [aws_cloudwatch_log_group.database]
+}
+
+locals {
+  # The two smallest sizes cannot have it.
+  performance_insights = !can(regex("\\.(micro|small)$", var.database_instance_class))
+}
+
+resource "aws_cloudwatch_log_group" "database" {
+  name              = "/aws/rds/instance/${local.name}/postgresql"
+  retention_in_days = var.log_retention_days
+}

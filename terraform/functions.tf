@@ -1,0 +1,183 @@
+# One package, three functions: interactions (Discord's three seconds), scaling (how many workers are wanted),
+# and upkeep where the VPC has a NAT.
+
+data "aws_iam_policy_document" "lambda_assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+locals {
+  functions = merge(
+    {
+      interactions = {
+        description = "Verifies, admits and answers Discord's interactions and events."
+        handler     = "interactions_lambda.handler.handler"
+        memory      = var.lambda_memory
+        timeout     = 10
+        concurrency = var.interactions_concurrency
+      }
+      scaling = {
+        description = "Counts the work that can run now and decides how many workers it wants."
+        handler     = "interactions_lambda.scheduled.scaling"
+        memory      = 512
+        timeout     = 9
+        concurrency = 2
+      }
+    },
+    var.upkeep_runs_in == "lambda" ? {
+      upkeep = {
+        description = "Each minute: rings lost doorbells, takes back dead leases, expires, refunds, tells, deletes."
+        handler     = "interactions_lambda.scheduled.upkeep"
+        memory      = 512
+        timeout     = 55
+        concurrency = 1
+      }
+    } : {},
+  )
+
+  # An unpublished password goes into no environment: the functions fetch these by ARN when they first need them.
+  function_environment = merge(local.environment, local.endpoint_environment, {
+    DJANGO_SETTINGS_MODULE = "sparkle_site.settings.headless"
+    DJANGO_SECRET_KEY_ARN  = aws_secretsmanager_secret.this["django-secret-key"].arn
+    DISCORD_BOT_TOKEN_ARN  = aws_secretsmanager_secret.this["discord-bot-token"].arn
+    WORKERS_MAX            = tostring(var.max_workers)
+    JOBS_PER_WORKER        = tostring(var.jobs_per_worker)
+  })
+}
+
+resource "aws_cloudwatch_log_group" "function" {
+  for_each = local.functions
+
+  name              = "/aws/lambda/${local.name}-${each.key}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "this" {
+  for_each = local.functions
+
+  function_name    = "${local.name}-${each.key}"
+  description      = each.value.description
+  role             = aws_iam_role.function[each.key].arn
+  runtime          = var.lambda_runtime
+  architectures    = [var.lambda_architecture]
+  handler          = each.value.handler
+  filename         = var.lambda_package
+  source_code_hash = filebase64sha256(var.lambda_package)
+  memory_size      = each.value.memory
+  timeout          = each.value.timeout
+  publish          = true
+
+  reserved_concurrent_executions = each.value.concurrency
+
+  environment {
+    variables = local.function_environment
+  }
+
+  vpc_config {
+    subnet_ids         = local.inner_subnet_ids
+    security_group_ids = [aws_security_group.functions.id]
+  }
+
+  snap_start {
+    apply_on = var.snapstart && each.key == "interactions" ? "PublishedVersions" : "None"
+  }
+
+  tracing_config {
+    mode = "PassThrough"
+  }
+
+  depends_on = [
+    aws_cloudwatch_log_group.function,
+    aws_iam_role_policy.function,
+    aws_iam_role_policy_attachment.function_vpc,
+    # A snapshot is taken at once, and taking it reads the secret.
+    aws_secretsmanager_secret_version.django,
+  ]
+}
+
+# A version that starts is what `live` points at; going back is pointing it at the one before.
+resource "aws_lambda_alias" "live" {
+  for_each = local.functions
+
+  name             = "live"
+  description      = "What is called."
+  function_name    = aws_lambda_function.this[each.key].function_name
+  function_version = aws_lambda_function.this[each.key].version
+}
+
+# ---------------------------------------------------------------- What each may do
+
+resource "aws_iam_role" "function" {
+  for_each = local.functions
+
+  name               = "${local.name}-${each.key}"
+  description        = "The ${each.key} function."
+  assume_role_policy = data.aws_iam_policy_document.lambda_assume.json
+}
+
+resource "aws_iam_role_policy_attachment" "function_vpc" {
+  for_each = local.functions
+
+  role       = aws_iam_role.function[each.key].name
+  policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AWSLambdaENIManagementAccess"
+}
+
+data "aws_iam_policy_document" "function" {
+  for_each = local.functions
+
+  statement {
+    sid       = "WriteItsLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.function[each.key].arn}:*"]
+  }
+
+  statement {
+    sid       = "LogIntoTheDatabase"
+    actions   = ["rds-db:connect"]
+    resources = [local.database_login_arn]
+  }
+
+  statement {
+    sid       = "ReadItsSecrets"
+    actions   = ["secretsmanager:GetSecretValue"]
+    resources = concat([aws_secretsmanager_secret.this["django-secret-key"].arn], each.key == "upkeep" ? [aws_secretsmanager_secret.this["discord-bot-token"].arn] : [])
+  }
+
+  dynamic "statement" {
+    for_each = each.key == "scaling" ? [] : [1]
+
+    content {
+      sid       = "RingTheDoorbell"
+      actions   = ["sqs:SendMessage"]
+      resources = [aws_sqs_queue.jobs.arn]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = each.key == "upkeep" ? [1] : []
+
+    content {
+      sid       = "DeliverAndDeletePictures"
+      actions   = ["s3:GetObject", "s3:DeleteObject"]
+      resources = ["${aws_s3_bucket.images.arn}/*"]
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "function" {
+  for_each = local.functions
+
+  name   = "own"
+  role   = aws_iam_role.function[each.key].id
+  policy = data.aws_iam_policy_document.function[each.key].json
+}
+
+locals {
+  database_login_arn = "arn:${local.partition}:rds-db:${local.region}:${local.account_id}:dbuser:${aws_db_instance.this.resource_id}/${local.database_user}"
+}

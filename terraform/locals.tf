@@ -1,0 +1,30 @@
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  name       = "${var.project_id}-${var.unique_id}"
+  account_id = data.aws_caller_identity.current.account_id
+  partition  = data.aws_partition.current.partition
+  region     = data.aws_region.current.name
+
+  site_url = var.domain_name == "" ? aws_apigatewayv2_api.this.api_endpoint : "https://${var.domain_name}"
+
+  # Passwords are for proxies of the operator's; the instance itself takes short-lived IAM tokens.
+  database_iam = var.database_url == ""
+  database_url = local.database_iam ? "postgres://${local.database_user}@${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.database_name}?sslmode=require" : var.database_url
+
+  # What every runtime shape reads (docs/deploy.md).
+  environment = {
+    DATABASE_URL           = local.database_url
+    DATABASE_IAM_AUTH      = local.database_iam ? "true" : "false"
+    DISCORD_APPLICATION_ID = var.discord_application_id
+    DISCORD_PUBLIC_KEY     = var.discord_public_key
+    DISCORD_API_BASE       = var.discord_api_base
+    SQS_QUEUE_URL          = aws_sqs_queue.jobs.url
+    IMAGE_BUCKET           = aws_s3_bucket.images.id
+    MODEL_ID               = var.model_id
+    SITE_URL               = local.site_url
+    DEPLOYMENT             = local.name
+  }
+}

@@ -1,0 +1,208 @@
+data "aws_vpc" "this" {
+  id = var.vpc_id
+}
+
+data "aws_subnets" "public" {
+  filter {
+    name   = "vpc-id"
+    values = [data.aws_vpc.this.id]
+  }
+
+  tags = {
+    Tier = "Public"
+  }
+
+  lifecycle {
+    postcondition {
+      condition     = length(self.ids) >= 2
+      error_message = "The VPC ${var.vpc_id} has ${length(self.ids)} subnets tagged Tier = Public; two in two zones are needed. Tag them: aws ec2 create-tags --resources subnet-... --tags Key=Tier,Value=Public"
+    }
+  }
+}
+
+data "aws_subnet" "inner" {
+  for_each = toset(local.inner_subnet_ids)
+  id       = each.value
+}
+
+data "aws_route_tables" "this" {
+  vpc_id = data.aws_vpc.this.id
+}
+
+locals {
+  public_subnet_ids = sort(data.aws_subnets.public.ids)
+  has_nat           = length(var.private_subnet_ids) > 0
+  inner_subnet_ids  = local.has_nat ? var.private_subnet_ids : local.public_subnet_ids
+
+  # One subnet a zone, in the zones' order: an interface endpoint takes no more.
+  inner_subnet_by_zone = { for zone, ids in { for id, subnet in data.aws_subnet.inner : subnet.availability_zone => id... } : zone => sort(ids)[0] }
+  endpoint_subnet_ids  = slice([for zone in sort(keys(local.inner_subnet_by_zone)) : local.inner_subnet_by_zone[zone]], 0, min(var.endpoint_zones, length(local.inner_subnet_by_zone)))
+}
+
+# ---------------------------------------------------------------- Who may speak to whom
+
+resource "aws_security_group" "functions" {
+  name        = "${local.name}-functions"
+  description = "The Lambda functions: out to the database, the endpoints and AWS."
+  vpc_id      = data.aws_vpc.this.id
+  tags        = { Name = "${local.name}-functions" }
+}
+
+resource "aws_security_group" "workers" {
+  name        = "${local.name}-workers"
+  description = "GPU instances: nothing comes in, HTTPS and the database go out."
+  vpc_id      = data.aws_vpc.this.id
+  tags        = { Name = "${local.name}-workers" }
+}
+
+resource "aws_security_group" "web" {
+  name        = "${local.name}-web"
+  description = "The Django site: in from the VPC link alone."
+  vpc_id      = data.aws_vpc.this.id
+  tags        = { Name = "${local.name}-web" }
+}
+
+resource "aws_security_group" "vpc_link" {
+  name        = "${local.name}-vpc-link"
+  description = "API Gateway's way to the Django site."
+  vpc_id      = data.aws_vpc.this.id
+  tags        = { Name = "${local.name}-vpc-link" }
+}
+
+resource "aws_security_group" "database" {
+  name        = "${local.name}-database"
+  description = "PostgreSQL: in from functions, workers and site."
+  vpc_id      = data.aws_vpc.this.id
+  tags        = { Name = "${local.name}-database" }
+}
+
+resource "aws_security_group" "endpoints" {
+  count       = local.has_nat ? 0 : 1
+  name        = "${local.name}-endpoints"
+  description = "Interface endpoints: HTTPS from the functions."
+  vpc_id      = data.aws_vpc.this.id
+  tags        = { Name = "${local.name}-endpoints" }
+}
+
+locals {
+  database_clients = {
+    functions = aws_security_group.functions.id
+    workers   = aws_security_group.workers.id
+    web       = aws_security_group.web.id
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "database" {
+  for_each = local.database_clients
+
+  security_group_id            = aws_security_group.database.id
+  referenced_security_group_id = each.value
+  description                  = "PostgreSQL from ${each.key}"
+  ip_protocol                  = "tcp"
+  from_port                    = 5432
+  to_port                      = 5432
+}
+
+resource "aws_vpc_security_group_egress_rule" "to_database" {
+  for_each = local.database_clients
+
+  security_group_id            = each.value
+  referenced_security_group_id = aws_security_group.database.id
+  description                  = "PostgreSQL"
+  ip_protocol                  = "tcp"
+  from_port                    = 5432
+  to_port                      = 5432
+}
+
+# Discord, Hugging Face and AWS have no addresses that one could list: HTTPS to anywhere, and nothing else.
+resource "aws_vpc_security_group_egress_rule" "https" {
+  for_each = local.database_clients
+
+  security_group_id = each.value
+  description       = "HTTPS"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
+resource "aws_vpc_security_group_ingress_rule" "web" {
+  security_group_id            = aws_security_group.web.id
+  referenced_security_group_id = aws_security_group.vpc_link.id
+  description                  = "HTTP from the VPC link"
+  ip_protocol                  = "tcp"
+  from_port                    = local.web_port
+  to_port                      = local.web_port
+}
+
+resource "aws_vpc_security_group_egress_rule" "vpc_link" {
+  security_group_id            = aws_security_group.vpc_link.id
+  referenced_security_group_id = aws_security_group.web.id
+  description                  = "HTTP to the site"
+  ip_protocol                  = "tcp"
+  from_port                    = local.web_port
+  to_port                      = local.web_port
+}
+
+resource "aws_vpc_security_group_ingress_rule" "endpoints" {
+  count = local.has_nat ? 0 : 1
+
+  security_group_id            = aws_security_group.endpoints[0].id
+  referenced_security_group_id = aws_security_group.functions.id
+  description                  = "HTTPS from the functions"
+  ip_protocol                  = "tcp"
+  from_port                    = 443
+  to_port                      = 443
+}
+
+# ---------------------------------------------------------------- The functions' ways to AWS
+
+# Free, and it keeps the pictures off the internet for workers and site as well.
+resource "aws_vpc_endpoint" "s3" {
+  vpc_id            = data.aws_vpc.this.id
+  service_name      = "com.amazonaws.${local.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = data.aws_route_tables.this.ids
+  tags              = { Name = "${local.name}-s3" }
+}
+
+# A function in a VPC has no public address. Two services are all that it calls: the queue, and its secrets at
+# the start. (CloudWatch and ECS are called by the state machine, outside the VPC: schedule.tf.) Without private
+# DNS, so that nothing else in the VPC is led through our endpoints; the functions are told their addresses.
+resource "aws_vpc_endpoint" "interface" {
+  for_each = local.has_nat ? toset([]) : toset(["sqs", "secretsmanager"])
+
+  vpc_id              = data.aws_vpc.this.id
+  service_name        = "com.amazonaws.${local.region}.${each.key}"
+  vpc_endpoint_type   = "Interface"
+  private_dns_enabled = false
+  subnet_ids          = local.endpoint_subnet_ids
+  security_group_ids  = [aws_security_group.endpoints[0].id]
+  policy              = data.aws_iam_policy_document.endpoint[each.key].json
+  tags                = { Name = "${local.name}-${each.key}" }
+}
+
+locals {
+  endpoint_environment = local.has_nat ? {} : {
+    AWS_ENDPOINT_URL_SQS             = "https://${aws_vpc_endpoint.interface["sqs"].dns_entry[0].dns_name}"
+    AWS_ENDPOINT_URL_SECRETS_MANAGER = "https://${aws_vpc_endpoint.interface["secretsmanager"].dns_entry[0].dns_name}"
+  }
+}
+
+data "aws_iam_policy_document" "endpoint" {
+  for_each = {
+    sqs            = { actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.jobs.arn] }
+    secretsmanager = { actions = ["secretsmanager:GetSecretValue"], resources = [for secret in aws_secretsmanager_secret.this : secret.arn] }
+  }
+
+  statement {
+    sid       = "OursAlone"
+    actions   = each.value.actions
+    resources = each.value.resources
+
+    principals {
+      type        = "AWS"
+      identifiers = [local.account_id]
+    }
+  }
+}

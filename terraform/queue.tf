@@ -1,0 +1,65 @@
+# The row is the truth, this is its doorbell: a version and a job's id. One group a member keeps each member's order;
+# per-group throughput is what lets a FIFO queue take thousands a second.
+resource "aws_sqs_queue" "jobs" {
+  name                        = "${local.name}-jobs.fifo"
+  fifo_queue                  = true
+  content_based_deduplication = false
+  deduplication_scope         = "messageGroup"
+  fifo_throughput_limit       = "perMessageGroupId"
+
+  # The worker's heartbeat extends it; a dead worker's message is seen again after this.
+  visibility_timeout_seconds = 120
+  receive_wait_time_seconds  = 20
+  message_retention_seconds  = 24 * 3600
+  max_message_size           = 1024
+  sqs_managed_sse_enabled    = true
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead.arn
+    # Tries are counted in the row (3); here end messages whose row could not even be reached.
+    maxReceiveCount = 10
+  })
+}
+
+resource "aws_sqs_queue" "dead" {
+  name                      = "${local.name}-jobs-dead.fifo"
+  fifo_queue                = true
+  deduplication_scope       = "messageGroup"
+  fifo_throughput_limit     = "perMessageGroupId"
+  message_retention_seconds = 14 * 24 * 3600
+  sqs_managed_sse_enabled   = true
+}
+
+resource "aws_sqs_queue_redrive_allow_policy" "dead" {
+  queue_url = aws_sqs_queue.dead.id
+
+  redrive_allow_policy = jsonencode({
+    redrivePermission = "byQueue"
+    sourceQueueArns   = [aws_sqs_queue.jobs.arn]
+  })
+}
+
+data "aws_iam_policy_document" "queue_tls" {
+  statement {
+    sid       = "TLSOnly"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = [aws_sqs_queue.jobs.arn]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "jobs" {
+  queue_url = aws_sqs_queue.jobs.id
+  policy    = data.aws_iam_policy_document.queue_tls.json
+}

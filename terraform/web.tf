@@ -1,0 +1,163 @@
+locals {
+  web_port  = 8000
+  web_image = "${aws_ecr_repository.this["web"].repository_url}:${var.web_image_tag == "" ? "none-pushed-yet" : var.web_image_tag}"
+
+  web_environment = merge(local.environment, {
+    DJANGO_SETTINGS_MODULE = "sparkle_site.settings.web"
+    ALLOWED_HOSTS          = "*" # The gateway alone reaches the site, and it answers to no other names than its own.
+    DATABASE_POOL_SIZE     = "8"
+  })
+}
+
+resource "aws_ecs_task_definition" "web" {
+  family                   = "${local.name}-web"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = var.web_cpu
+  memory                   = var.web_memory
+  execution_role_arn       = aws_iam_role.execution["web"].arn
+  task_role_arn            = aws_iam_role.task["web"].arn
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.web_architecture
+  }
+
+  container_definitions = jsonencode(concat(
+    [{
+      name                   = "web"
+      image                  = local.web_image
+      essential              = true
+      readonlyRootFilesystem = true
+      user                   = "10001"
+      portMappings           = [{ containerPort = local.web_port, hostPort = local.web_port, protocol = "tcp" }]
+      environment            = [for name, value in local.web_environment : { name = name, value = tostring(value) }]
+      secrets                = local.task_secrets["web"]
+      logConfiguration       = local.task_log["web"]
+      mountPoints            = [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
+      stopTimeout            = 60
+      healthCheck = {
+        command     = ["CMD", "python", "-m", "sparkle_site.healthcheck"]
+        interval    = 15
+        timeout     = 5
+        retries     = 3
+        startPeriod = 60
+      }
+    }],
+    # A function in a VPC without a NAT cannot call Discord; this task has a public address and time to spare.
+    var.upkeep_runs_in == "web" ? [{
+      name                   = "upkeep"
+      image                  = local.web_image
+      essential              = false
+      readonlyRootFilesystem = true
+      user                   = "10001"
+      command                = ["python", "-m", "interactions_lambda.scheduled", "upkeep", "--every", "60"]
+      environment = [
+        for name, value in merge(local.web_environment, { DJANGO_SETTINGS_MODULE = "sparkle_site.settings.headless" }) : { name = name, value = tostring(value) }
+      ]
+      secrets          = local.task_secrets["web"]
+      logConfiguration = local.task_log["web"]
+      mountPoints      = [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
+      restartPolicy    = { enabled = true, restartAttemptPeriod = 60 }
+    }] : [],
+  ))
+
+  volume {
+    name = "tmp"
+  }
+}
+
+# Makes the application's role in the database, and migrates: run by hand before a new version (docs/deploy.md).
+resource "aws_ecs_task_definition" "prepare" {
+  family                   = "${local.name}-prepare"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = 256
+  memory                   = 1024
+  execution_role_arn       = aws_iam_role.execution["prepare"].arn
+  task_role_arn            = aws_iam_role.task["prepare"].arn
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.web_architecture
+  }
+
+  container_definitions = jsonencode([{
+    name                   = "prepare"
+    image                  = local.web_image
+    essential              = true
+    readonlyRootFilesystem = true
+    user                   = "10001"
+    command                = ["sh", "-c", "python -m sparkle_site.rds.prepare && python manage.py migrate --no-input"]
+    environment            = [for name, value in local.web_environment : { name = name, value = tostring(value) }]
+    secrets = concat(
+      local.task_secrets["prepare"],
+      [for arn in aws_db_instance.this.master_user_secret[*].secret_arn : { name = "DATABASE_MASTER_PASSWORD", valueFrom = "${arn}:password::" }],
+    )
+    logConfiguration = local.task_log["prepare"]
+    mountPoints      = [{ sourceVolume = "tmp", containerPath = "/tmp", readOnly = false }]
+  }])
+
+  volume {
+    name = "tmp"
+  }
+}
+
+resource "aws_service_discovery_private_dns_namespace" "this" {
+  name        = "${local.name}.internal"
+  description = "Where API Gateway finds the site."
+  vpc         = data.aws_vpc.this.id
+}
+
+resource "aws_service_discovery_service" "web" {
+  name          = "web"
+  description   = "The Django site's tasks, address and port."
+  force_destroy = true
+
+  dns_config {
+    namespace_id   = aws_service_discovery_private_dns_namespace.this.id
+    routing_policy = "MULTIVALUE"
+
+    dns_records {
+      type = "SRV"
+      ttl  = 10
+    }
+  }
+
+  health_check_custom_config {
+    failure_threshold = 1
+  }
+}
+
+resource "aws_ecs_service" "web" {
+  name            = "web"
+  cluster         = aws_ecs_cluster.this.id
+  task_definition = aws_ecs_task_definition.web.arn
+  desired_count   = var.web_image_tag == "" ? 0 : var.web_tasks
+  launch_type     = "FARGATE"
+  propagate_tags  = "SERVICE"
+
+  # The new task serves before the old one goes.
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
+
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = true
+  }
+
+  network_configuration {
+    subnets         = local.public_subnet_ids
+    security_groups = [aws_security_group.web.id]
+    # Its way to Discord and to the registry; its security group lets nobody in by it.
+    assign_public_ip = true
+  }
+
+  service_registries {
+    registry_arn   = aws_service_discovery_service.web.arn
+    container_name = "web"
+    container_port = local.web_port
+  }
+
+  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task]
+}
