@@ -151,9 +151,10 @@ class Board:
                 job.message_id = int(shown["id"])
                 Job.objects.filter(pk=job.pk, message_id=None).update(message_id=job.message_id)
         except DiscordError as error:
-            if error.permanent:
+            # Early on the reply may only be unknown to Discord as yet.
+            if error.permanent and now - job.created_at >= delivery.OPENING:
                 line.mute = True
-            return 5 * self._interval_s
+            return 5 * self._interval_s if line.mute or not error.permanent else self._interval_s
         except DatabaseError as error:
             job.message_id = None
             log.warning("progress_not_written", extra={"job_id": job.pk, "error": type(error).__name__})

@@ -14,6 +14,7 @@ from guilds.models import Guild
 from . import prepared
 from .lifecycle import Status
 from .models import Job
+from .scaling import LATELY_S, RECENTLY_S, Demand
 
 # Members take turns: in each round everyone's next request, the member served longest ago first.
 _NEXT = """
@@ -108,3 +109,20 @@ def place_of(job: Job, *, now: datetime) -> Place:
     if not workers:
         wait_s = (wait_s or 0.0) + float(start_s or _DEFAULT_START_S)
     return Place(place=ahead + 1, wait_s=wait_s, gpu_starting=not workers)
+
+
+_DEMAND = """
+SELECT (SELECT count(*) FROM jobs_job WHERE status IN ('queued', 'running')),
+       count(*) FILTER (WHERE created_at > %(lately)s), count(*)
+FROM jobs_job WHERE created_at > %(recently)s AND status <> 'refused'
+"""
+
+
+def demand(*, now: datetime) -> Demand:
+    """What the scaling is decided by: the work that can run now, and how much came of late."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _DEMAND, {"lately": now - timedelta(seconds=LATELY_S), "recently": now - timedelta(seconds=RECENTLY_S)}
+        )
+        runnable, lately, recently = cursor.fetchone()
+    return Demand(runnable=runnable, lately=lately, recently=recently)

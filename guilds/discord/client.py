@@ -28,6 +28,9 @@ INVALID_WINDOW_S = 600.0
 MAX_INVALID = 500
 MAX_RETRY_AFTER_S = 60.0
 _REMEMBERED = 2048
+# A token is unknown until Discord has our first answer; a fast worker may be here before. Later, unknown is dead.
+OPENING_S = 10.0
+_EXPIRED = 50027
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class DiscordClient:
         self._buckets: OrderedDict[str, str] = OrderedDict()
         self._exhausted_until: dict[str, float] = {}
         self._invalid: deque[float] = deque()
-        self._dead_tokens: OrderedDict[str, None] = OrderedDict()
+        self._unknown_since: OrderedDict[str, float] = OrderedDict()
 
     def close(self) -> None:
         self._http.close()
@@ -193,6 +196,9 @@ class DiscordClient:
                 continue
             self._learn(route, answer)
             if answer.status_code < 400:
+                if route.token_key:
+                    with self._lock:
+                        self._unknown_since.pop(route.token_key, None)
                 return self._body(answer)
             error = self._error(route, answer)
             if answer.status_code == 429:
@@ -209,9 +215,10 @@ class DiscordClient:
     def _hold(self, route: _Route) -> None:
         """Wait while the route's bucket is empty; raise where sending would do harm or is known to be in vain."""
         with self._lock:
-            if route.token_key in self._dead_tokens:
-                raise errors.TokenDead(404, 10015, "this token was answered as dead before")
             now = self._clock()
+            since = self._unknown_since.get(route.token_key or "")
+            if since is not None and now - since >= OPENING_S:
+                raise errors.TokenDead(404, 10015, "this token was answered as dead before")
             while self._invalid and self._invalid[0] < now - INVALID_WINDOW_S:
                 self._invalid.popleft()
             if len(self._invalid) >= MAX_INVALID:
@@ -265,9 +272,10 @@ class DiscordClient:
         )
         if route.token_key and errors.is_webhook_gone(error):
             with self._lock:
-                self._dead_tokens[route.token_key] = None
-                if len(self._dead_tokens) > _REMEMBERED:
-                    self._dead_tokens.popitem(last=False)
+                dead = -OPENING_S if error.code == _EXPIRED else 0.0
+                self._unknown_since.setdefault(route.token_key, self._clock() + dead)
+                if len(self._unknown_since) > _REMEMBERED:
+                    self._unknown_since.popitem(last=False)
         logger.info("discord_refused", extra={"status": error.status, "code": error.code, "method": route.method})
         return error
 

@@ -1,4 +1,4 @@
-"""The bot's token: from the environment, or from AWS Secrets Manager when it is first needed."""
+"""Secrets from AWS Secrets Manager, fetched once a process when they are first needed; the bot's token among them."""
 
 import functools
 import json
@@ -9,7 +9,8 @@ from .errors import Unavailable
 
 
 @functools.lru_cache(maxsize=1)
-def _fetched(arn: str) -> str:
+def fetched(arn: str) -> str:
+    """Return the secret's string, or the one value of its JSON object. Raise errors.Unavailable."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -18,7 +19,7 @@ def _fetched(arn: str) -> str:
     try:
         secret: str = boto3.client("secretsmanager", config=config).get_secret_value(SecretId=arn)["SecretString"]
     except (BotoCoreError, ClientError) as exc:
-        raise Unavailable(0, 0, f"the bot's token could not be fetched ({type(exc).__name__})") from None
+        raise Unavailable(0, 0, f"a secret could not be fetched ({type(exc).__name__})") from None
     if secret.lstrip().startswith("{"):
         values = json.loads(secret)
         return str(values.get("DISCORD_BOT_TOKEN") or next(iter(values.values())))
@@ -28,4 +29,4 @@ def _fetched(arn: str) -> str:
 def bot_token() -> str:
     """Return the bot's token, or "" where none is configured. Raise errors.Unavailable if the secret is away."""
     arn = settings.DISCORD_BOT_TOKEN_ARN
-    return settings.DISCORD_BOT_TOKEN or (_fetched(arn) if arn else "")
+    return settings.DISCORD_BOT_TOKEN or (fetched(arn) if arn else "")

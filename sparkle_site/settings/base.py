@@ -18,6 +18,16 @@ def required(name: str) -> str:
     return value
 
 
+def secret(name: str) -> str:
+    """Read a required secret: from `NAME`, or from AWS Secrets Manager by the ARN in `NAME_ARN`."""
+    arn: str = env.str(f"{name}_ARN", default="")
+    if arn and not env.str(name, default=""):
+        from guilds.discord.secret import fetched
+
+        return fetched(arn)
+    return required(name)
+
+
 DEBUG = False
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -32,6 +42,9 @@ SECRET_KEY: str = env.str("DJANGO_SECRET_KEY", default="")
 def database(url: str, *, statement_timeout_ms: int, pool: bool = False) -> dict[str, Any]:
     """Django's DATABASES entry for `url`, with time-outs on connecting, on waiting for a lock and on a statement."""
     config: dict[str, Any] = env.db_url_config(url)
+    iam = env.bool("DATABASE_IAM_AUTH", default=False)
+    if iam:
+        config["ENGINE"] = "sparkle_site.rds"
     config["CONN_HEALTH_CHECKS"] = True
     config["CONN_MAX_AGE"] = 0 if pool else None
     lock_ms = max(500, statement_timeout_ms * 3 // 4)
@@ -43,6 +56,10 @@ def database(url: str, *, statement_timeout_ms: int, pool: bool = False) -> dict
     }
     if pool:
         config["OPTIONS"]["pool"] = {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8), "timeout": 5}
+        if iam:
+            from sparkle_site.rds.connection import IamConnection
+
+            config["OPTIONS"]["pool"]["connection_class"] = IamConnection
     return config
 
 

@@ -1,5 +1,7 @@
 """The Django site on gunicorn: admin, dashboard, gallery."""
 
+from typing import Any
+
 from .base import *  # noqa: F403
 from .base import (
     BASE_DIR,
@@ -11,9 +13,10 @@ from .base import (
     database,
     env,
     required,
+    secret,
 )
 
-SECRET_KEY = required("DJANGO_SECRET_KEY")
+SECRET_KEY = secret("DJANGO_SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[SITE_URL.split("://")[-1].split(":")[0]])
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 DATABASES = {"default": database(required("DATABASE_URL"), statement_timeout_ms=10_000, pool=True)}
@@ -133,7 +136,7 @@ MFA_TOTP_ISSUER = "Sparkle"
 OPERATORS_NEED_2FA = env.bool("OPERATORS_NEED_2FA", default=True)
 SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
 
-CONTENT_SECURITY_POLICY = {
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
         "script-src": ["'self'"],

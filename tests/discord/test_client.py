@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from guilds.discord import errors
-from guilds.discord.client import ATTEMPTS, MAX_INVALID, DiscordClient
+from guilds.discord.client import ATTEMPTS, MAX_INVALID, OPENING_S, DiscordClient
 from guilds.discord.wire import File, Message
 
 from .contract import check
@@ -211,12 +211,32 @@ def test_each_refusal_has_its_name_and_is_not_repeated(talk: Talk, answer: httpx
     assert len(discord.requests) == 1
 
 
-def test_stops_at_a_webhooks_404(talk: Talk) -> None:
-    client, discord, _ = talk(refused(404, 10015))
+def test_stops_at_a_webhook_that_stays_unknown(talk: Talk) -> None:
+    client, discord, clock = talk(refused(404, 10015))
+    for _ in range(3):
+        with pytest.raises(errors.TokenDead):
+            client.edit_original(TOKEN, Message(content="x"))
+        clock.now += OPENING_S
+    assert len(discord.requests) == 1
+
+
+def test_stops_at_once_at_a_token_that_has_expired(talk: Talk) -> None:
+    client, discord, _ = talk(refused(401, 50027), OK)
     for _ in range(3):
         with pytest.raises(errors.TokenDead):
             client.edit_original(TOKEN, Message(content="x"))
     assert len(discord.requests) == 1
+
+
+def test_a_token_that_discord_learns_of_a_moment_later_is_alive(talk: Talk) -> None:
+    client, discord, clock = talk(refused(404, 10015), OK)
+    with pytest.raises(errors.TokenDead):
+        client.edit_original(TOKEN, Message(content="too early"))
+    clock.now += 1
+    client.edit_original(TOKEN, Message(content="x"))
+    clock.now += 2 * OPENING_S
+    client.edit_original(TOKEN, Message(content="x"))
+    assert len(discord.requests) == 3
 
 
 def test_a_deleted_message_leaves_its_token_alive(talk: Talk) -> None:

@@ -1,0 +1,98 @@
+"""What the clock calls: scaling every ten seconds, upkeep every minute.
+
+`python -m interactions_lambda.scheduled upkeep --every 60` does upkeep without Lambda, beside the web service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def _set_up() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.headless")
+    import django
+
+    django.setup()
+
+
+def scaling(event: dict[str, Any], context: object = None) -> dict[str, Any]:
+    """Decide how many workers are short; return data points of ten seconds' resolution for PutMetricData.
+
+    `event` holds `workers_wanted` and `workers_running` as ECS has them. The workflow publishes what is returned:
+    this function needs no way to CloudWatch.
+    """
+    _set_up()
+    from django.db import close_old_connections
+
+    from jobs import line, scaling
+
+    close_old_connections()
+    demand = line.demand(now=datetime.now(UTC))
+    limits = scaling.Limits(
+        jobs_per_worker=int(os.environ.get("JOBS_PER_WORKER", scaling.Limits().jobs_per_worker)),
+        max_workers=int(os.environ.get("WORKERS_MAX", scaling.Limits().max_workers)),
+    )
+    desired, running = int(event.get("workers_wanted") or 0), int(event.get("workers_running") or 0)
+    values = {
+        "WorkersShort": scaling.short(demand, desired=desired, limits=limits),
+        "RunnableJobs": demand.runnable,
+        "WorkersRunning": running,
+    }
+    logger.info("scaling", extra={**values, "workers_wanted": desired})
+    dimensions = [{"Name": "Deployment", "Value": os.environ.get("DEPLOYMENT", "sparkle")}]
+    return {
+        "metric_data": [
+            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": "Count", "StorageResolution": 1}
+            for name, value in values.items()
+        ]
+    }
+
+
+def upkeep(event: dict[str, Any] | None = None, context: object = None) -> dict[str, int]:
+    """Keep house once (jobs.upkeep); return how many of each were mended."""
+    _set_up()
+    from dataclasses import asdict
+
+    from django.db import close_old_connections
+
+    from jobs import upkeep
+
+    close_old_connections()
+    return asdict(upkeep.run(now=datetime.now(UTC)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m interactions_lambda.scheduled", description=(__doc__ or "")[:70])
+    parser.add_argument("what", choices=["upkeep"])
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="again and again, until SIGTERM")
+    options = parser.parse_args()
+    leave = threading.Event()
+    import signal
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: leave.set())
+    while True:
+        began = time.monotonic()
+        try:
+            upkeep()
+        except Exception:
+            if not options.every:
+                raise
+            # The database is away, perhaps: the next minute tries again.
+            logger.exception("upkeep_failed")
+        if not options.every or leave.wait(max(0.0, options.every - (time.monotonic() - began))):
+            return
+
+
+if __name__ == "__main__":
+    main()

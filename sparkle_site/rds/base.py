@@ -1,0 +1,24 @@
+"""Django's PostgreSQL backend with RDS's IAM login: ENGINE "sparkle_site.rds"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.postgresql import base as postgresql
+
+from .connection import IamConnection
+
+
+class _Psycopg:
+    """The driver as the backend sees it, with our connection in place of the plain one."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(postgresql.Database, name)
+
+    @staticmethod
+    def connect(*args: Any, **kwargs: Any) -> IamConnection:
+        return IamConnection.connect(*args, **kwargs)
+
+
+class DatabaseWrapper(postgresql.DatabaseWrapper):
+    Database = _Psycopg()
