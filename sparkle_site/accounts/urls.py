@@ -1,6 +1,7 @@
 """Of allauth's addresses only those that Sparkle uses: signing in and out, and the second factor."""
 
 from allauth.account import views as account
+from allauth.socialaccount import views as social
 from django.urls import include, path
 
 urlpatterns = [
@@ -8,7 +9,9 @@ urlpatterns = [
     path("logout/", account.logout, name="account_logout"),
     path("inactive/", account.account_inactive, name="account_inactive"),
     path("reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
-    path("", include("allauth.socialaccount.urls")),
+    path("discord/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),
+    path("discord/error/", social.login_error, name="socialaccount_login_error"),
+    path("discord/signup/", social.signup, name="socialaccount_signup"),
     path("2fa/", include("allauth.mfa.urls")),
     path("", include("sparkle_site.accounts.discord.urls")),
 ]

@@ -84,18 +84,17 @@ class ModelFilter(DropdownFilter):
 
 
 class AskedFilter(RangeDateTimeFilter):
-    """By when it was asked. The ids around the times are looked up, so that the newest-first order stays an index's."""
+    """By when it was asked, in UTC. The ids around the times are looked up, so that an index gives the order."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        try:
-            narrowed = super().queryset(request, queryset)
-        except (ValueError, TypeError):
-            return queryset.none()
-        if narrowed is None:
-            return None
         used = self.used_parameters
         start = _time(used.get("created_at_from_0"), used.get("created_at_from_1"))
         end = _time(used.get("created_at_to_0"), used.get("created_at_to_1"))
+        narrowed = queryset
+        if start:
+            narrowed = narrowed.filter(created_at__gte=start)
+        if end:
+            narrowed = narrowed.filter(created_at__lte=end)
         if start and (first := _first_id(start - SLACK)) is not None:
             narrowed = narrowed.filter(pk__gte=first)
         if end and (last := _first_id(end + SLACK)) is not None:
@@ -143,6 +142,8 @@ def _first_id(at: datetime) -> int | None:
 
 
 def _time(day: Any, hour: Any) -> datetime | None:
+    """A day and a time of day as UTC; midnight where only the day is given, None where neither makes sense."""
+    hour = hour or "00:00"
     try:
         return datetime.fromisoformat(f"{day} {hour}").replace(tzinfo=UTC)
     except ValueError:

@@ -1,0 +1,219 @@
+"""The admin's pages with a long history behind them, against the same with a short one: at most three times slower.
+
+Rows are made by SQL: 1,000 guilds and 10 thousand or (`full`) 10 million jobs with four events each, spread over ninety
+days. Each page is asked for as a browser would, by Django's test client, in the site's own settings; the database keeps
+what it has read in memory, as the real one does.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from . import stage
+from .outcome import Figure, Outcome
+
+GUILDS = 1000
+SHORT = 10_000
+LONG = 300_000
+FULL = 10_000_000
+GOAL = 3.0
+TIMES = 5
+OPERATOR, MODERATOR = "operator", "moderator"
+
+_ROWS = """
+INSERT INTO guilds_guild (id, name, icon, installed_at, enabled, allowed_channel_ids, allowed_role_ids, concurrency,
+  max_waiting, max_waiting_per_member, max_steps, allowed_sizes, max_pictures, default_negative_prompt, nsfw_rule,
+  output_check, results_ephemeral, previews, language, time_zone, budget_warning_percent, retention_days)
+SELECT 1100000000000000000 + g, 'Server ' || g, '', now(), true, '{}', '{}', 8, 200, 10, 50, '{}', 4, '', 'never', 'off',
+  false, false, '', 'UTC', 80, 90 FROM generate_series(1, %(guilds)s) g
+ON CONFLICT DO NOTHING;
+INSERT INTO guilds_quotarule (guild_id, subject, role_name, metric, "window", "limit")
+SELECT id, 'guild', '', 'pictures', 'day', 400 FROM guilds_guild ON CONFLICT DO NOTHING;
+INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, pictures, gpu_ms, granted_pictures, granted_gpu_ms)
+SELECT g.id, m, w, date_trunc(w, now(), 'UTC'), 40, 90000, 0, 0
+FROM guilds_guild g, generate_series(0, 20) m, unnest(ARRAY['hour', 'day', 'month']) w ON CONFLICT DO NOTHING
+"""
+# A square makes some guilds and members busier than others. One word in a thousand prompts is "heron".
+_JOBS = """
+INSERT INTO jobs_job (interaction_id, application_id, guild_id, channel_id, user_id, member_name, locale, token_sealed,
+  reply_deadline, attachment_size_limit, ephemeral, kind, source_url, prompt, negative_prompt, style, styled_prompt, seed,
+  steps, sampler, width, height, guidance, count, model_id, spoiler, status, reason, detail, attempts, doorbells,
+  worker_id, progress_step, progress_total, created_at, queued_at, started_at, made_at, ended_at, gpu_ms, grid_key,
+  delivered_via, announced_at, reserved_pictures, reserved_gpu_ms, usage_ids, settled_at)
+SELECT 1200000000000000000 + n, 1, 1100000000000000000 + 1 + (%(guilds)s * power(r.guild, 2))::bigint, 1,
+  800000000000000000 + (20 * power(r.member, 2))::bigint, 'member', 'en-US', '', at, 1, false, 'txt2img', '',
+  CASE WHEN n %% 1000 = 0 THEN 'a heron ' ELSE '' END || (ARRAY['a lighthouse', 'an old tree', 'a red fox', 'a teapot'])
+    [1 + n %% 4] || ' at ' || (ARRAY['dusk', 'dawn', 'noon'])[1 + n %% 3] || ' ' || n,
+  '', '', '', n, 16, 'k_lms', 512, 512, 7.5, 4, model.id, false, ended.status,
+  CASE ended.status WHEN 'failed' THEN (ARRAY['worker_lost', 'out_of_memory'])[1 + n %% 2]
+    WHEN 'refused' THEN 'quota_exceeded' ELSE '' END,
+  '', 1, 1, 'w', 16, 16, at, at, at + interval '2 seconds', at + interval '9 seconds', at + interval '10 seconds',
+  6500, 'g', 'original', at + interval '10 seconds', 4, 6500, '{}', at + interval '10 seconds'
+FROM generate_series(%(first)s, %(last)s) n,
+  LATERAL (SELECT now() - interval '90 days' * (1 - n::float / %(total)s) - interval '1 minute' AS at) t,
+  LATERAL (SELECT random() * (1 - 1e-9) + n * 0 AS guild, random() + n * 0 AS member, random() + n * 0 AS fate) r,
+  LATERAL (SELECT CASE WHEN r.fate < .9 THEN 'completed' WHEN r.fate < .93 THEN 'failed' WHEN r.fate < .97 THEN 'refused'
+             WHEN r.fate < .99 THEN 'cancelled' ELSE 'expired' END AS status) ended,
+  (SELECT id FROM guilds_modelprofile WHERE is_default) model
+"""
+_EVENTS = """
+INSERT INTO jobs_jobevent (job_id, at, kind, old_status, detail)
+SELECT id, created_at + interval '2 seconds' * k, (ARRAY['waiting', 'queued', 'running', 'completed'])[k + 1], '', '{}'
+FROM jobs_job, generate_series(0, 3) k WHERE id BETWEEN %(first)s AND %(last)s;
+INSERT INTO jobs_jobimage (job_id, index, key, seed, width, height, bytes, blurred, created_at)
+SELECT id, 0, 'no-such-key', seed, 512, 512, 9, false, created_at FROM jobs_job
+WHERE id BETWEEN %(first)s AND %(last)s AND status = 'completed'
+"""
+AT_ONCE = 500_000
+
+
+def run(*, full: bool = False) -> Outcome:
+    """Measure. `full` makes ten million jobs, which takes most of an hour and 30 GB."""
+    measured = {
+        total: _measure(total) for total in (SHORT, FULL if full else int(os.environ.get("BENCH_ADMIN_JOBS", LONG)))
+    }
+    few, many = measured.values()
+    figures = []
+    for page, times in many.items():
+        counting = page.startswith("counting")
+        ratio = times["median_ms"] / few[page]["median_ms"]
+        if not counting:
+            figures.append(Figure(name=f"{page}, against 10,000 jobs", value=round(ratio, 2), unit="x", goal=GOAL))
+            figures.append(Figure(name=f"{page}, statements", value=times["statements"], unit=""))
+        figures.append(Figure(name=f"{page}, median", value=round(times["median_ms"], 1), unit="ms"))
+    return Outcome(figures=tuple(figures), detail={"guilds": GUILDS, "measured": measured})
+
+
+def _measure(total: int) -> dict[str, dict[str, Any]]:
+    from multiprocessing import get_context
+
+    # Django is set up once a process, and the two sizes want a database of their own each.
+    with get_context("spawn").Pool(1) as pool:
+        found: dict[str, dict[str, Any]] = pool.apply(_in_a_process, (total,))
+    return found
+
+
+def _in_a_process(total: int) -> dict[str, dict[str, Any]]:
+    with stage.database() as database:
+        os.environ |= stage.KEY_SETTINGS | {
+            "DATABASE_URL": database.url,
+            "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.test",
+            "LOG_LEVEL": "ERROR",
+        }
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+        from django.db import connection
+
+        call_command("migrate", verbosity=0)
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+            fill(cursor, total)
+        found = _pages(total)
+        connection.close_pool()  # type: ignore[attr-defined]
+        return found
+
+
+def fill(cursor: Any, total: int, *, guilds: int = GUILDS) -> None:
+    """Make the rows; the tests make a few with it, too."""
+    cursor.execute(_ROWS, {"guilds": guilds})
+    for first in range(1, total + 1, AT_ONCE):
+        part = {"guilds": guilds - 1, "first": first, "last": min(first + AT_ONCE - 1, total), "total": total}
+        cursor.execute(_JOBS, part)
+        ids = {"first": first, "last": part["last"]}
+        cursor.execute(_EVENTS, ids)
+    for table in ("jobs_job", "jobs_jobevent", "jobs_jobimage", "guilds_usage", "guilds_guild", "guilds_quotarule"):
+        cursor.execute(f"ANALYZE {table}")
+
+
+def clients() -> dict[str, Any]:
+    """An operator, and the moderator of the busiest guild."""
+    from allauth.socialaccount.models import SocialAccount
+    from django.contrib.auth.models import User
+    from django.test import Client
+    from django.utils import timezone
+
+    from guilds.models import Staff
+
+    backend = "allauth.account.auth_backends.AuthenticationBackend"
+    found = {}
+    operator = User.objects.create(username=OPERATOR, is_superuser=True, is_staff=True)
+    moderator = User.objects.create(username=MODERATOR)
+    SocialAccount.objects.create(user=moderator, provider="discord", uid="5")
+    Staff.objects.create(guild_id=1100000000000000001, user_id=5, role="owner", synced_at=timezone.now())
+    for name, user in ((OPERATOR, operator), (MODERATOR, moderator)):
+        found[name] = Client()
+        found[name].force_login(user, backend=backend)
+    return found
+
+
+def addresses(total: int) -> dict[str, tuple[str, str]]:
+    """The pages that are timed: who asks, and for what."""
+    jobs = "/admin/jobs/job/"
+    old = datetime.now(UTC) - timedelta(days=60)
+    week = f"created_at_from_0={old:%Y-%m-%d}&created_at_to_0={old + timedelta(days=7):%Y-%m-%d}"
+    return {
+        "dashboard": (OPERATOR, "/admin/?range=7d"),
+        "dashboard, 90 days": (OPERATOR, "/admin/?range=90d"),
+        "dashboard of a moderator": (MODERATOR, "/admin/?range=30d"),
+        "requests": (OPERATOR, jobs),
+        "requests, failed": (OPERATOR, f"{jobs}?status__exact=failed"),
+        "requests, one reason": (OPERATOR, f"{jobs}?reason=out_of_memory"),
+        "requests, one server": (OPERATOR, f"{jobs}?guild__id__exact=1100000000000000500"),
+        "requests, one member": (OPERATOR, f"{jobs}?member=800000000000000003"),
+        "requests, between times": (OPERATOR, f"{jobs}?{week}"),
+        "requests, a rare word": (OPERATOR, f"{jobs}?q=heron"),
+        "requests, a common word": (OPERATOR, f"{jobs}?q=lighthouse"),
+        "requests, a number": (OPERATOR, f"{jobs}?q={total // 2}"),
+        "requests of a moderator": (MODERATOR, jobs),
+        "request": (OPERATOR, f"{jobs}{total // 2}/change/"),
+        "server": (OPERATOR, "/admin/guilds/guild/1100000000000000500/change/"),
+        "pictures": (OPERATOR, "/admin/jobs/jobimage/"),
+    }
+
+
+def _pages(total: int) -> dict[str, dict[str, Any]]:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+    from django.utils import timezone
+
+    from guilds.models import Staff
+    from jobs import tally
+
+    began = time.perf_counter()
+    tally.refresh(now=timezone.now())
+    counted_s = time.perf_counter() - began
+    people = clients()
+    found: dict[str, dict[str, Any]] = {}
+    for page, (who, address) in addresses(total).items():
+        Staff.objects.update(synced_at=timezone.now())
+        with CaptureQueriesContext(connection) as captured:
+            answer = people[who].get(address)
+            assert answer.status_code == 200, (address, answer.status_code)
+        # Read now: the next request empties the log that these are a part of.
+        queries = list(captured.captured_queries)
+        times = []
+        for _ in range(TIMES):
+            began = time.perf_counter()
+            people[who].get(address)
+            times.append(1000 * (time.perf_counter() - began))
+        slowest = max(queries, key=lambda query: float(query["time"]))
+        found[page] = {
+            "median_ms": statistics.median(times),
+            "worst_ms": max(times),
+            "statements": len(queries),
+            "database_ms": 1000 * sum(float(query["time"]) for query in queries),
+            "slowest_ms": 1000 * float(slowest["time"]),
+            "slowest": slowest["sql"][:300],
+        }
+        print(f"{total:>9,} {page:<28} {found[page]['median_ms']:8.1f} ms  {len(queries)} statements", flush=True)
+    found["counting all anew"] = {"median_ms": counted_s * 1000, "statements": 0}
+    began = time.perf_counter()
+    tally.refresh(now=timezone.now())
+    found["counting the last hours"] = {"median_ms": 1000 * (time.perf_counter() - began), "statements": 0}
+    return found
