@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from . import codec
-from .doorbell import Doorbell, DispatchFailed
+from .doorbell import DispatchFailed, Doorbell
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
