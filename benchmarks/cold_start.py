@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -82,13 +83,22 @@ def run(*, full: bool = False) -> Outcome:
 @contextmanager
 def _package() -> Iterator[tuple[Path, str]]:
     """A folder as the Lambda has it: the zip built for this machine, unpacked, else the same files."""
-    built = stage.ROOT / "build" / "lambda-here.zip"
     with tempfile.TemporaryDirectory(prefix="sparkle-cold-") as scratch:
-        folder = Path(scratch)
+        folder, built = Path(scratch) / "unpacked", Path(scratch) / "lambda.zip"
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        # Built for this machine and this Python, by what builds the deployed one.
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "interactions_lambda.build", "--out", str(built), "--python", python),
+                *("--architecture", "arm64" if platform.machine() == "aarch64" else "x86_64"),
+            ],
+            cwd=stage.ROOT, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
         if built.exists():
             zipfile.ZipFile(built).extractall(folder)
             yield folder, "zip"
             return
+        print(f"  not from the zip: {done.stderr.strip().splitlines()[-1:]}", flush=True)
         for room in ROOMS:
             _copy(stage.ROOT / room, folder / room)
         (folder / "sparkle_site" / "__init__.py").touch()

@@ -41,6 +41,7 @@ def run(*, full: bool = False) -> Outcome:
             cwd=stage.ROOT,
             env=os.environ | stage.KEY_SETTINGS | environment | {"DJANGO_SETTINGS_MODULE": stage.SETTINGS},
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             stage.await_http(f"http://127.0.0.1:{port}/")
@@ -96,11 +97,13 @@ def _load(rate: int, seconds: int, port: int) -> dict[str, Any]:
     times = [took for took, _ in answers]
     counts = Counter(what for _, what in answers)
     rows = Job.objects.count() - before - warm
-    # All that was accepted must end: the workers are given time, and upkeep rings for nothing here.
+    # The workers are given time for the rest.
     deadline = time.monotonic() + max(60, 3 * seconds)
     while Job.objects.exclude(status="completed").exists() and time.monotonic() < deadline:
         time.sleep(0.5)
-    unfinished = Job.objects.exclude(status="completed").count()
+    unfinished = Job.objects.exclude(status="completed")
+    # What was not rung for is upkeep's to ring again; what was rung for and is still in the queue is only late.
+    unheard = unfinished.filter(rung_at=None).count()
     stop.set()
     for worker in workers:
         worker.join(30)
@@ -110,7 +113,9 @@ def _load(rate: int, seconds: int, port: int) -> dict[str, Any]:
         "failed": len(answers) - counts["accepted"],
         "answers": dict(counts),
         "late": sum(took > DISCORD_S for took in times),
-        "lost": max(0, counts["accepted"] - rows) + unfinished,
+        "lost": max(0, counts["accepted"] - rows),
+        "left_to_upkeep": unheard,
+        "not_yet_worked_on": unfinished.count() - unheard,
         "p50_ms": round(1000 * percentile(times, 0.5), 1),
         "p99_ms": round(1000 * percentile(times, 0.99), 1),
         "load_average": round(os.getloadavg()[0], 1),
