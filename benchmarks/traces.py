@@ -32,7 +32,7 @@ def _poisson(rate: Callable[[float], float], peak: float, length_s: float, chanc
 def month() -> Trace:
     """The sample's estimate: 1,000 requests a month, by day more than by night, two or three in a row."""
     chance = random.Random(1)
-    found = []
+    found: list[float] = []
     while len(found) < 1000:
         day = chance.randrange(30) * DAY
         at = day + min(DAY - 900, max(0.0, chance.gauss(17, 4.5) * HOUR))
