@@ -26,10 +26,10 @@ OPERATOR, MODERATOR = "operator", "moderator"
 
 _ROWS = """
 INSERT INTO guilds_guild (id, name, icon, installed_at, enabled, allowed_channel_ids, allowed_role_ids, concurrency,
-  max_waiting, max_waiting_per_member, max_steps, allowed_sizes, max_pictures, default_negative_prompt, nsfw_rule,
-  output_check, results_ephemeral, previews, language, time_zone, budget_warning_percent, retention_days)
-SELECT 1100000000000000000 + g, 'Server ' || g, '', now(), true, '{}', '{}', 8, 200, 10, 50, '{}', 4, '', 'never', 'off',
-  false, false, '', 'UTC', 80, 90 FROM generate_series(1, %(guilds)s) g
+  max_waiting, max_waiting_per_member, max_steps, allowed_sizes, max_pictures, default_negative_prompt,
+  nsfw_rule, output_check, results_ephemeral, previews, language, time_zone, budget_warning_percent, retention_days)
+SELECT 1100000000000000000 + g, 'Server ' || g, '', now(), true, '{}', '{}', 8, 200, 10, 50, '{}', 4, '',
+  'never', 'off', false, false, '', 'UTC', 80, 90 FROM generate_series(1, %(guilds)s) g
 ON CONFLICT DO NOTHING;
 INSERT INTO guilds_quotarule (guild_id, subject, role_name, metric, "window", "limit")
 SELECT id, 'guild', '', 'pictures', 'day', 400 FROM guilds_guild ON CONFLICT DO NOTHING;
@@ -40,8 +40,8 @@ FROM guilds_guild g, generate_series(0, 20) m, unnest(ARRAY['hour', 'day', 'mont
 # A square makes some guilds and members busier than others. One word in a thousand prompts is "heron".
 _JOBS = """
 INSERT INTO jobs_job (interaction_id, application_id, guild_id, channel_id, user_id, member_name, locale, token_sealed,
-  reply_deadline, attachment_size_limit, ephemeral, kind, source_url, prompt, negative_prompt, style, styled_prompt, seed,
-  steps, sampler, width, height, guidance, count, model_id, spoiler, status, reason, detail, attempts, doorbells,
+  reply_deadline, attachment_size_limit, ephemeral, kind, source_url, prompt, negative_prompt, style, styled_prompt,
+  seed, steps, sampler, width, height, guidance, count, model_id, spoiler, status, reason, detail, attempts, doorbells,
   worker_id, progress_step, progress_total, created_at, queued_at, started_at, made_at, ended_at, gpu_ms, grid_key,
   delivered_via, announced_at, reserved_pictures, reserved_gpu_ms, usage_ids, settled_at)
 SELECT 1200000000000000000 + n, 1, 1100000000000000000 + 1 + (%(guilds)s * power(r.guild, 2))::bigint, 1,
@@ -56,8 +56,8 @@ SELECT 1200000000000000000 + n, 1, 1100000000000000000 + 1 + (%(guilds)s * power
 FROM generate_series(%(first)s, %(last)s) n,
   LATERAL (SELECT now() - interval '90 days' * (1 - n::float / %(total)s) - interval '1 minute' AS at) t,
   LATERAL (SELECT random() * (1 - 1e-9) + n * 0 AS guild, random() + n * 0 AS member, random() + n * 0 AS fate) r,
-  LATERAL (SELECT CASE WHEN r.fate < .9 THEN 'completed' WHEN r.fate < .93 THEN 'failed' WHEN r.fate < .97 THEN 'refused'
-             WHEN r.fate < .99 THEN 'cancelled' ELSE 'expired' END AS status) ended,
+  LATERAL (SELECT CASE WHEN r.fate < .9 THEN 'completed' WHEN r.fate < .93 THEN 'failed'
+             WHEN r.fate < .97 THEN 'refused' WHEN r.fate < .99 THEN 'cancelled' ELSE 'expired' END AS status) ended,
   (SELECT id FROM guilds_modelprofile WHERE is_default) model
 """
 _EVENTS = """

@@ -36,6 +36,8 @@ def home(request: HttpRequest) -> HttpResponse:
     jobs: list[Job] = []
     if user_id is not None:
         rows = Job.objects.filter(user_id=user_id).exclude(status=Status.REFUSED).select_related("guild")
+        # What was deleted left counts behind, and nothing to look at.
+        rows = rows.exclude(status=Status.COMPLETED, grid_key="")
         before = request.GET.get("before", "")
         if before.isascii() and before.isdigit() and int(before) < 2**63:
             rows = rows.filter(pk__lt=int(before))

@@ -46,7 +46,8 @@ class World:
         guild.save()
         job = Job.objects.create(
             interaction_id=pk + 1, application_id=1, guild=guild, channel_id=pk + 2, user_id=member,
-            member_name=f"{word}-member", reply_deadline=self.now, seed=1, steps=4, prompt=f"{word}-prompt, a lighthouse",
+            member_name=f"{word}-member", reply_deadline=self.now, seed=1, steps=4,
+            prompt=f"{word}-prompt, a lighthouse",
             sampler="k_lms", width=64, height=64, guidance=7, count=1, model=ModelProfile.objects.get(is_default=True),
             status="completed", created_at=self.now - timedelta(minutes=9), started_at=self.now - timedelta(minutes=8),
             ended_at=self.now - timedelta(minutes=7), settled_at=self.now, grid_key="g", detail=f"{word}-detail",
