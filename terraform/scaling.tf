@@ -86,6 +86,7 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   comparison_operator = "LessThanOrEqualToThreshold"
   threshold           = -1
   evaluation_periods  = var.idle_seconds / local.tick_seconds
+  datapoints_to_alarm = ceil(var.idle_seconds / local.tick_seconds * 0.9)
   # A tick that failed says nothing about work: nobody is taken away for it.
   treat_missing_data = "notBreaching"
   alarm_actions      = [aws_appautoscaling_policy.down.arn]

@@ -1,10 +1,5 @@
 # Values are write-only: they pass through Terraform without reaching plan or state.
 
-ephemeral "aws_secretsmanager_random_password" "django" {
-  password_length     = 64
-  exclude_punctuation = true
-}
-
 locals {
   secrets = {
     django-secret-key     = { description = "Django's SECRET_KEY: signs sessions, seals interaction tokens." }
@@ -23,9 +18,10 @@ resource "aws_secretsmanager_secret" "this" {
   recovery_window_in_days = var.deletion_protection ? 7 : 0
 }
 
+# Written once: sessions, sealed tokens and the names of pictures depend on it.
 resource "aws_secretsmanager_secret_version" "django" {
   secret_id                = aws_secretsmanager_secret.this["django-secret-key"].id
-  secret_string_wo         = ephemeral.aws_secretsmanager_random_password.django.random_password
+  secret_string_wo         = var.django_secret_key
   secret_string_wo_version = 1
 }
 

@@ -86,6 +86,18 @@ variable "discord_client_secret" {
   ephemeral   = true
 }
 
+variable "django_secret_key" {
+  description = "Django's SECRET_KEY: 50 characters by chance. Set it by TF_VAR_django_secret_key=$(openssl rand -base64 48), and keep it: a restored deployment needs the same one."
+  type        = string
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = length(var.django_secret_key) >= 50
+    error_message = "django_secret_key: at least 50 characters, such as `openssl rand -base64 48` makes."
+  }
+}
+
 variable "huggingface_token" {
   description = "Read token of Hugging Face, for gated models. Empty: public models only. Takes the place of the sample's user name and password, which the hub no longer accepts."
   type        = string
@@ -249,11 +261,11 @@ variable "discord_api_base" {
 variable "worker_instance_types" {
   description = "GPU instance types, the preferred one first. On demand uses the first; spot may use any."
   type        = list(string)
-  default     = ["g4dn.xlarge", "g5.xlarge", "g6.xlarge"]
+  default     = ["g6.xlarge", "g5.xlarge", "g4dn.xlarge"]
 
   validation {
     condition     = length(var.worker_instance_types) > 0 && alltrue([for type in var.worker_instance_types : can(regex("^(g4dn|g5|g6|g6e|p4d|p5)\\.", type))])
-    error_message = "worker_instance_types: NVIDIA instance types, such as [\"g4dn.xlarge\", \"g5.xlarge\", \"g6.xlarge\"]."
+    error_message = "worker_instance_types: NVIDIA instance types, such as [\"g6.xlarge\", \"g5.xlarge\", \"g4dn.xlarge\"]."
   }
 }
 

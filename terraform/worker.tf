@@ -18,23 +18,15 @@ resource "aws_ecs_task_definition" "worker" {
       for name, value in merge(local.environment, {
         DJANGO_SETTINGS_MODULE        = "sparkle_site.settings.headless"
         DATABASE_STATEMENT_TIMEOUT_MS = "10000"
-        HF_HOME                       = "/cache/huggingface"
       }) : { name = name, value = tostring(value) }
     ]
     secrets              = local.task_secrets["worker"]
     logConfiguration     = local.task_log["worker"]
-    mountPoints          = [{ sourceVolume = "weights", containerPath = "/cache", readOnly = false }]
     resourceRequirements = [{ type = "GPU", value = "1" }]
     linuxParameters      = { initProcessEnabled = true }
     # SIGTERM: it takes nothing new, ends what it can, gives back the rest.
     stopTimeout = 110
   }])
-
-  # On the instance's own disk: the next task on it finds the weights.
-  volume {
-    name      = "weights"
-    host_path = "/var/lib/sparkle"
-  }
 }
 
 resource "aws_ecs_service" "worker" {

@@ -1,0 +1,303 @@
+# Plans without an account: `terraform test`. Asserts only what this configuration itself sets.
+
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+
+  mock_data "aws_region" {
+    defaults = { name = "us-east-1" }
+  }
+
+  mock_data "aws_subnets" {
+    defaults = { ids = ["subnet-0000000000000000a", "subnet-0000000000000000b"] }
+  }
+
+  mock_data "aws_subnet" {
+    defaults = { availability_zone = "us-east-1a" }
+  }
+
+  mock_data "aws_route_tables" {
+    defaults = { ids = ["rtb-00000000000000000"] }
+  }
+
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{\"Version\":\"2012-10-17\",\"Statement\":[]}" }
+  }
+
+  mock_data "aws_ec2_instance_type_offerings" {
+    defaults = { instance_types = ["g4dn.xlarge", "g5.xlarge", "g6.xlarge"] }
+  }
+}
+
+variables {
+  vpc_id                 = "vpc-0123456789abcdef0"
+  discord_application_id = "1234567890123456789"
+  discord_public_key     = "0000000000000000000000000000000000000000000000000000000000000000"
+  discord_bot_secret     = "AAAAAAAAAAAAAAAAAAAAAAAAAA.AAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+  django_secret_key      = "not-a-secret-not-a-secret-not-a-secret-not-a-secret-"
+  lambda_package         = "versions.tf"
+
+}
+
+run "rests_at_zero" {
+  command = plan
+
+  assert {
+    condition     = aws_ecs_service.worker.desired_count == 0 && aws_appautoscaling_target.worker.min_capacity == 0
+    error_message = "A deployment at rest runs no GPU worker."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.worker.min_size == 0
+    error_message = "A deployment at rest runs no GPU instance."
+  }
+
+  assert {
+    condition     = aws_appautoscaling_target.worker.max_capacity == 0 && aws_ecs_service.web.desired_count == 0
+    error_message = "Before images are pushed nothing is started, neither site nor worker."
+  }
+}
+
+run "scales_by_as_many_as_are_short" {
+  command = plan
+
+  variables {
+    max_workers      = 5
+    worker_image_tag = "abc"
+    idle_seconds     = 300
+  }
+
+  assert {
+    condition     = aws_appautoscaling_target.worker.max_capacity == 5
+    error_message = "max_workers is the service's limit."
+  }
+
+  assert {
+    condition = sort([
+      for step in aws_appautoscaling_policy.up.step_scaling_policy_configuration[0].step_adjustment : "${step.metric_interval_lower_bound}:${step.scaling_adjustment}"
+    ]) == tolist(["0:1", "1:2", "2:3", "3:4", "4:5"])
+    error_message = "Short by k adds k: the bounds are relative to the threshold of 1."
+  }
+
+  assert {
+    condition = sort([
+      for step in aws_appautoscaling_policy.down.step_scaling_policy_configuration[0].step_adjustment : "${step.metric_interval_upper_bound}:${step.scaling_adjustment}"
+    ]) == sort(["0:-1", "-1:-2", "-2:-3", "-3:-4", "-4:-5"])
+    error_message = "Too many by k takes k: the bounds are relative to the threshold of -1."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.up.period == 10 && aws_cloudwatch_metric_alarm.up.evaluation_periods == 1 && aws_cloudwatch_metric_alarm.up.threshold == 1
+    error_message = "Up at the first data point."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.down.period == 10 && aws_cloudwatch_metric_alarm.down.evaluation_periods == 30 && aws_cloudwatch_metric_alarm.down.threshold == -1
+    error_message = "Down after the idle time."
+  }
+
+  assert {
+    condition     = aws_ecs_capacity_provider.gpu.auto_scaling_group_provider[0].managed_termination_protection == "ENABLED" && aws_ecs_capacity_provider.gpu.auto_scaling_group_provider[0].managed_draining == "ENABLED" && aws_autoscaling_group.worker.protect_from_scale_in
+    error_message = "No instance is taken while it works."
+  }
+}
+
+run "keeps_a_warm_pool_of_on_demand_instances" {
+  command = plan
+
+  assert {
+    condition     = aws_autoscaling_group.worker.warm_pool[0].pool_state == "Stopped" && length(aws_autoscaling_group.worker.mixed_instances_policy) == 0
+    error_message = "On demand: one type, one stopped instance ready."
+  }
+}
+
+run "runs_on_spot_of_several_types" {
+  command = plan
+
+  variables {
+    worker_spot           = true
+    worker_warm_pool_size = 0
+  }
+
+  assert {
+    condition     = length(aws_autoscaling_group.worker.warm_pool) == 0 && length(aws_autoscaling_group.worker.mixed_instances_policy[0].launch_template[0].override) == 3
+    error_message = "Spot: every type named, no warm pool."
+  }
+}
+
+run "guards_instances_and_data" {
+  command = plan
+
+  assert {
+    condition     = aws_launch_template.worker.metadata_options[0].http_tokens == "required" && aws_launch_template.worker.block_device_mappings[0].ebs[0].encrypted == "true"
+    error_message = "IMDSv2 and encrypted disks."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.storage_encrypted && !aws_db_instance.this.publicly_accessible && aws_db_instance.this.deletion_protection && aws_db_instance.this.backup_retention_period == 7 && aws_db_instance.this.iam_database_authentication_enabled
+    error_message = "The database is encrypted, private, protected, backed up, and logged into by IAM."
+  }
+
+  assert {
+    condition     = !aws_s3_bucket.images.force_destroy && aws_s3_bucket_public_access_block.images.restrict_public_buckets && aws_s3_bucket_public_access_block.images.block_public_policy
+    error_message = "Pictures are private, and a destroy does not take them along."
+  }
+
+  assert {
+    condition     = aws_sqs_queue.jobs.fifo_throughput_limit == "perMessageGroupId" && aws_sqs_queue.jobs.deduplication_scope == "messageGroup" && aws_sqs_queue.jobs.sqs_managed_sse_enabled && aws_sqs_queue.dead.fifo_queue
+    error_message = "A high-throughput FIFO queue, encrypted, with a FIFO dead-letter queue."
+  }
+
+  assert {
+    condition     = aws_ecr_repository.this["worker"].image_tag_mutability == "IMMUTABLE" && aws_ecr_repository.this["worker"].image_scanning_configuration[0].scan_on_push
+    error_message = "Images are scanned, and a tag stays what it was."
+  }
+}
+
+run "answers_discord_through_an_alias_with_snapstart" {
+  command = plan
+
+  assert {
+    condition     = aws_lambda_function.this["interactions"].publish && aws_lambda_function.this["interactions"].snap_start[0].apply_on == "PublishedVersions" && aws_lambda_function.this["interactions"].architectures == tolist(["arm64"])
+    error_message = "The interactions function is published, with SnapStart, on arm64."
+  }
+
+  assert {
+    condition     = toset(keys(aws_apigatewayv2_route.interactions)) == toset(["POST /interactions", "POST /events"]) && aws_apigatewayv2_route.web.route_key == "$default"
+    error_message = "Interactions and events go to the function, everything else to the site."
+  }
+
+  assert {
+    condition     = aws_apigatewayv2_api.this.cors_configuration[0].allow_origins == toset(["https://discord.com"])
+    error_message = "CORS for Discord, as the sample has it."
+  }
+
+  assert {
+    condition     = !strcontains(aws_apigatewayv2_stage.default.access_log_settings[0].format, "query") && !strcontains(aws_apigatewayv2_stage.default.access_log_settings[0].format, "header")
+    error_message = "The access log holds neither query strings nor headers."
+  }
+}
+
+run "runs_upkeep_beside_the_site_where_functions_have_no_way_out" {
+  command = plan
+
+  assert {
+    condition     = toset(keys(aws_lambda_function.this)) == toset(["interactions", "scaling"]) && strcontains(nonsensitive(aws_ecs_task_definition.web.family), "web")
+    error_message = "Without a NAT there is no upkeep function."
+  }
+
+  assert {
+    condition     = toset(keys(aws_vpc_endpoint.interface)) == toset(["sqs", "secretsmanager"])
+    error_message = "The functions reach the queue and their secret by endpoints."
+  }
+}
+
+run "runs_upkeep_as_a_function_where_there_is_a_nat" {
+  command = plan
+
+  variables {
+    private_subnet_ids = ["subnet-0000000000000000c", "subnet-0000000000000000d"]
+    upkeep_runs_in     = "lambda"
+  }
+
+  assert {
+    condition     = contains(keys(aws_lambda_function.this), "upkeep") && length(aws_vpc_endpoint.interface) == 0 && aws_cloudwatch_event_rule.upkeep[0].schedule_expression == "rate(1 minute)"
+    error_message = "With a NAT upkeep is a function of its own, each minute, and no interface endpoint is paid for."
+  }
+}
+
+run "may_be_destroyed_when_protection_is_off" {
+  command = plan
+
+  variables {
+    deletion_protection = false
+  }
+
+  assert {
+    condition     = aws_s3_bucket.images.force_destroy && aws_ecr_repository.this["web"].force_delete && !aws_db_instance.this.deletion_protection && aws_secretsmanager_secret.this["discord-bot-token"].recovery_window_in_days == 0
+    error_message = "With protection off nothing of ours is left behind."
+  }
+}
+
+# ---------------------------------------------------------------- Bad input ends in a sentence
+
+run "refuses_a_bad_application_id" {
+  command = plan
+  variables { discord_application_id = "12ab" }
+  expect_failures = [var.discord_application_id]
+}
+
+run "refuses_a_bad_public_key" {
+  command = plan
+  variables { discord_public_key = "not hexadecimal" }
+  expect_failures = [var.discord_public_key]
+}
+
+run "refuses_a_bad_bot_token" {
+  command = plan
+  variables { discord_bot_secret = "too short" }
+  expect_failures = [var.discord_bot_secret]
+}
+
+run "refuses_a_bad_vpc" {
+  command = plan
+  variables { vpc_id = "my-vpc" }
+  expect_failures = [var.vpc_id]
+}
+
+run "refuses_a_vpc_without_tagged_subnets" {
+  command = plan
+
+  override_data {
+    target = data.aws_subnets.public
+    values = { ids = [] }
+  }
+
+  expect_failures = [data.aws_subnets.public]
+}
+
+run "refuses_a_region_without_the_instance_type" {
+  command = plan
+
+  override_data {
+    target = data.aws_ec2_instance_type_offerings.worker
+    values = { instance_types = ["g4dn.xlarge"] }
+  }
+
+  expect_failures = [data.aws_ec2_instance_type_offerings.worker]
+}
+
+run "refuses_a_warm_pool_of_spot_instances" {
+  command = plan
+  variables { worker_spot = true }
+  expect_failures = [var.worker_warm_pool_size]
+}
+
+run "refuses_latest" {
+  command = plan
+  variables { web_image_tag = "latest" }
+  expect_failures = [var.web_image_tag]
+}
+
+run "refuses_a_missing_package" {
+  command = plan
+  variables { lambda_package = "no-such.zip" }
+  expect_failures = [var.lambda_package]
+}
+
+run "refuses_a_domain_without_a_certificate" {
+  command = plan
+  variables { domain_name = "sparkle.example.org" }
+  expect_failures = [var.domain_certificate_arn]
+}
+
+run "refuses_one_private_subnet" {
+  command = plan
+  variables { private_subnet_ids = ["subnet-0000000000000000c"] }
+  expect_failures = [var.private_subnet_ids]
+}
