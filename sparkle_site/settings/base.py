@@ -88,7 +88,7 @@ SPARKLE_ENGINE = env.str("SPARKLE_ENGINE", default="diffusers")
 
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {
-        "BACKEND": "storages.backends.s3.S3Storage",
+        "BACKEND": "jobs.s3.PictureStorage",
         "OPTIONS": {
             "bucket_name": IMAGE_BUCKET,
             "default_acl": None,

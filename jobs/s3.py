@@ -1,0 +1,22 @@
+"""Pictures in S3, with time-outs: a bucket that does not answer must not hold a thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.config import Config
+from storages.backends.s3 import S3Storage
+
+
+class PictureStorage(S3Storage):
+    """django-storages' S3 with connect and read time-outs of seconds, and few retries."""
+
+    def get_default_settings(self) -> dict[str, Any]:
+        defaults: dict[str, Any] = super().get_default_settings()
+        defaults["client_config"] = Config(
+            signature_version="s3v4",
+            connect_timeout=2,
+            read_timeout=10,
+            retries={"mode": "standard", "total_max_attempts": 3},
+        )
+        return defaults
