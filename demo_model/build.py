@@ -6,11 +6,13 @@ turns them into 512x512 with crisp edges, and the encoder goes the other way for
 
 from __future__ import annotations
 
+import json
+import random
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderTiny, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -26,8 +28,6 @@ BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 
 def words() -> list[str]:
     """Every word that captions are made of: each becomes one token."""
-    import random
-
     chance = random.Random(0)
     found: set[str] = set()
     for _ in range(20_000):
@@ -40,14 +40,52 @@ def words() -> list[str]:
         for text in said:
             found.update(text.split())
     found.update(
-        "corner middle to over on top of under beneath in front with next and the at from chess board"
-        " background gradient vertical horizontal diagonal stripes checkerboard dots landscape animal".split()
+        [
+            "corner",
+            "middle",
+            "to",
+            "over",
+            "on",
+            "top",
+            "of",
+            "under",
+            "beneath",
+            "in",
+            "front",
+            "with",
+            "next",
+            "and",
+            "the",
+            "at",
+            "from",
+            "chess",
+            "board",
+            "background",
+            "gradient",
+            "vertical",
+            "horizontal",
+            "diagonal",
+            "stripes",
+            "checkerboard",
+            "dots",
+            "landscape",
+            "animal",
+        ]
     )
     return sorted(found)
 
 
 def tokenizer() -> CLIPTokenizer:
-    """A byte-level BPE whose merges make each known word one token; an unknown word falls into pieces."""
+    """The tokenizer that ships, or a new one where there is none: checkpoints go with the numbers that it gives."""
+    folder = PIPELINE / "tokenizer"
+    return CLIPTokenizer.from_pretrained(folder) if folder.exists() else new_tokenizer()
+
+
+def new_tokenizer() -> CLIPTokenizer:
+    """A byte-level BPE whose merges make each known word one token; an unknown word falls into pieces.
+
+    Merges that are as frequent as each other come in any order, so that two of these differ.
+    """
     known = words()
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     bpe.normalizer = normalizers.Lowercase()
@@ -56,11 +94,13 @@ def tokenizer() -> CLIPTokenizer:
     bpe.train_from_iterator(
         known,
         trainers.BpeTrainer(
-            vocab_size=20_000, min_frequency=1, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
+            vocab_size=20_000,
+            min_frequency=1,
+            initial_alphabet=alphabet,
+            end_of_word_suffix="</w>",
+            show_progress=False,
         ),
     )
-    import json
-
     trained = json.loads(bpe.to_str())["model"]
     # As CLIP orders them: letters, letters that end a word, merges, then the two marks.
     vocab: dict[str, int] = {}
@@ -127,16 +167,21 @@ def autoencoder() -> AutoencoderTiny:
     )
 
 
-def scheduler() -> PNDMScheduler:
-    return PNDMScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.016,
-        beta_schedule="scaled_linear",
-        prediction_type="v_prediction",
-        skip_prk_steps=True,
-        set_alpha_to_one=False,
-        steps_offset=1,
+def scheduler() -> DDIMScheduler:
+    """DDIM, and beside its own settings those that the other samplers read when they are made from this one."""
+    return DDIMScheduler.from_config(
+        {
+            "num_train_timesteps": 1000,
+            "beta_start": 0.00085,
+            "beta_end": 0.016,
+            "beta_schedule": "scaled_linear",
+            "prediction_type": "v_prediction",
+            # Clipped, guided v-prediction would turn colours into their opposites.
+            "clip_sample": False,
+            "set_alpha_to_one": False,
+            "steps_offset": 1,
+            "skip_prk_steps": True,
+        }
     )
 
 
@@ -162,6 +207,18 @@ def save(parts: dict[str, Any], folder: Path = PIPELINE) -> None:
     """Write the folder that `from_pretrained` loads, weights in half precision."""
     halves = {name: part.to(torch.float16) if hasattr(part, "parameters") else part for name, part in parts.items()}
     pipeline(halves).save_pretrained(folder, safe_serialization=True)
+    # Else whoever names no precision gets halves from transformers and floats from diffusers, which do not go together.
+    _settle(folder / "text_encoder" / "config.json", dtype="float32")
+    # AutoencoderTiny adds this by itself, and complains of it when it is in the file.
+    _settle(folder / "vae" / "config.json", block_out_channels=None)
+
+
+def _settle(path: Path, **settings: str | None) -> None:
+    """Set these keys of a JSON file; None takes one out."""
+    held = json.loads(path.read_text()) | settings
+    path.write_text(
+        json.dumps({key: value for key, value in held.items() if settings.get(key, 0) is not None}, indent=2) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Say from the pixels alone what a picture of shapes shows: the background, and of each thing colour, shape and place."""
+"""Say from the pixels alone what a picture shows: the background, and of each thing colour, shape and place."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def look(picture: Image.Image) -> tuple[str, list[Seen]]:
     pixels = np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
     classes = ((pixels[:, :, None, :] - _PALETTE) ** 2).sum(-1).argmin(-1)
     rim = SIDE // 32
-    border = np.concatenate([classes[:rim].ravel(), classes[-rim:].ravel(), classes[:, :rim].ravel(), classes[:, -rim:].ravel()])
+    border = np.concatenate(
+        [classes[:rim].ravel(), classes[-rim:].ravel(), classes[:, :rim].ravel(), classes[:, -rim:].ravel()]
+    )
     background = int(np.bincount(border, minlength=len(NAMES)).argmax())
     found = []
     for number, name in enumerate(NAMES):

@@ -76,7 +76,9 @@ def main() -> None:
             error = functional.mse_loss(vae.encode(large).latents, latents).item()
         rows = ((drawn + 1) * 127.5).byte().permute(0, 2, 3, 1).numpy()
         Image.fromarray(np.concatenate([rows[0], rows[1], rows[2], rows[3]], axis=1)).save(asked.work / "decoder.png")
-        print(f"\nstep {step} loss {shown:.5f} encoder {error:.5f} after {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"\nstep {step} loss {shown:.5f} encoder {error:.5f} after {time.monotonic() - started:.0f} s", flush=True
+        )
 
     started, shown = time.monotonic(), 0.0
     bar = tqdm(total=asked.steps, initial=step, mininterval=5, smoothing=0.05)

@@ -15,7 +15,9 @@ def test_is_right_about_true_scenes_large_and_small() -> None:
     crisp = bench.tally(chosen, [scenes.draw(scene, 512, oversample=2) for scene in chosen])
     assert all(share == 100 for share in crisp.values()), crisp
     # As far as a 32x32 picture can be, blown up and blurred.
-    coarse = bench.tally(chosen, [scenes.draw(scene, 32).resize((512, 512), Image.Resampling.BICUBIC) for scene in chosen])
+    coarse = bench.tally(
+        chosen, [scenes.draw(scene, 32).resize((512, 512), Image.Resampling.BICUBIC) for scene in chosen]
+    )
     assert coarse["background"] == 100
     assert coarse["color"] >= 95
     assert coarse["shape"] >= 90
