@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ def main(argv: list[str]) -> int:
     unknown = set(arguments.names) - set(NAMES)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    # Stopped from outside, it still takes its servers along.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     chosen = arguments.names or [name for name in NAMES if _file(name).exists()]
     report: dict[str, Any] = {"machine": describe(), "at": f"{datetime.now(UTC):%Y-%m-%d}", "benchmarks": {}}
     broken = False
