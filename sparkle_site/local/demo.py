@@ -197,7 +197,7 @@ def _wait(children: Children, happened: Callable[[], bool], *, what: str, timeou
 def _check(children: Children) -> None:
     ended = children.ended()
     if ended:
-        raise CannotRun(f"the {ended.name} has ended; the end of {ended.log}:\n{ended.last_words()}")
+        raise CannotRun(f"the {ended.name} has ended: {ended.last_words()} (its log is {ended.log})")
 
 
 def _answers(address: str) -> bool:

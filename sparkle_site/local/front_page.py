@@ -53,7 +53,7 @@ def take(executable: str, *, address: str) -> None:
         page.get_by_label(re.compile("^Message ")).fill(f"/sparkle {PROMPT}")
         page.keyboard.press("Enter")
         page.get_by_text("Completed your Sparkle!").wait_for()
-        page.get_by_role("img", name="picture").first.wait_for()
+        page.get_by_role("img", name=PROMPT).first.wait_for()
         page.wait_for_timeout(1500)  # Animations come to rest.
         OUT.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=OUT)

@@ -35,8 +35,10 @@ class Child:
     log: Path
     process: subprocess.Popen[bytes]
 
-    def last_words(self, lines: int = 5) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def last_words(self) -> str:
+        """Return the last line of its log that says something."""
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
+        return next((line for line in reversed(lines) if line), "it said nothing")
 
 
 class Children:
