@@ -137,4 +137,4 @@ def _grants(guild_ids: frozenset[int] | None) -> Iterable[Entry]:
 
 def note(request: HttpRequest, row: Model, what: str) -> None:
     """Write down an act that changes no setting."""
-    LogEntry.objects.log_actions(request.user.pk, [row], CHANGE, change_message=what, single_object=True)
+    LogEntry.objects.log_actions(int(request.user.pk or 0), [row], CHANGE, change_message=what, single_object=True)

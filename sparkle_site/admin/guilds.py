@@ -347,7 +347,7 @@ class StylePresetAdmin(OfAGuild):
 
     @display(description="Style")
     def shown_style(self, style: StylePreset) -> SafeString:
-        return shown.named(style.name, style.slug, style.preview.name, "guilds_stylepreset", style.pk)
+        return shown.named(style.name, style.slug, style.preview.name or "", "guilds_stylepreset", style.pk)
 
     @display(description="Words")
     def shown_template(self, style: StylePreset) -> SafeString:

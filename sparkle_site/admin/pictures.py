@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from django.contrib import admin
 from django.core.cache import cache
@@ -40,7 +41,7 @@ def preview(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
     found = next((model for model in PREVIEWED if f"{model._meta.app_label}_{model._meta.model_name}" == kind), None)
     if found is None:
         raise Http404
-    row = admin.site.get_model_admin(found).get_queryset(request).filter(pk=pk).first()
+    row: Any = admin.site.get_model_admin(found).get_queryset(request).filter(pk=pk).first()
     if row is None or not row.preview:
         raise Http404
     try:

@@ -51,7 +51,7 @@ class ModelProfileAdmin(ScopedAdmin):
 
     @display(description="Model")
     def shown_model(self, profile: ModelProfile) -> SafeString:
-        return shown.named(profile.name, profile.slug, profile.preview.name, "guilds_modelprofile", profile.pk)
+        return shown.named(profile.name, profile.slug, profile.preview.name or "", "guilds_modelprofile", profile.pk)
 
     @display(description="State", label={"Enabled": "success", "Off": "default"})
     def is_enabled(self, profile: ModelProfile) -> str:
