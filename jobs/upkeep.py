@@ -18,7 +18,7 @@ from guilds.discord.client import DiscordClient
 from guilds.discord.errors import DiscordError
 from guilds.models import Guild, Usage
 
-from . import actions, messages
+from . import actions, messages, tally
 from .delivery import deliver
 from .lifecycle import ENDED, OPEN, Status
 from .models import Job, JobImage, Worker
@@ -60,6 +60,7 @@ def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
         forgotten=_part(forget_counters, now=now),
     )
     _part(learn_speed, now=now)
+    _part(lambda *, now: int(tally.refresh(now=now) is not None), now=now)
     logger.info("upkeep", extra=asdict(report))
     return report
 
