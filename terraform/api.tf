@@ -41,18 +41,22 @@ resource "aws_lambda_permission" "api" {
 # ---------------------------------------------------------------- The site, through the VPC link
 
 resource "aws_apigatewayv2_vpc_link" "web" {
+  count = var.site_gateway ? 1 : 0
+
   name               = local.name
   subnet_ids         = local.public_subnet_ids
   security_group_ids = [aws_security_group.vpc_link.id]
 }
 
 resource "aws_apigatewayv2_integration" "web" {
+  count = var.site_gateway ? 1 : 0
+
   api_id             = aws_apigatewayv2_api.this.id
   integration_type   = "HTTP_PROXY"
   integration_method = "ANY"
-  integration_uri    = aws_service_discovery_service.web.arn
+  integration_uri    = aws_service_discovery_service.web[0].arn
   connection_type    = "VPC_LINK"
-  connection_id      = aws_apigatewayv2_vpc_link.web.id
+  connection_id      = aws_apigatewayv2_vpc_link.web[0].id
 
   # The gateway rewrites Host and reserves X-Forwarded-*, so what the site must know has headers of its own. They
   # overwrite what a client sends, and the site's security group lets in nobody but the gateway.
@@ -66,9 +70,11 @@ resource "aws_apigatewayv2_integration" "web" {
 }
 
 resource "aws_apigatewayv2_route" "web" {
+  count = var.site_gateway ? 1 : 0
+
   api_id    = aws_apigatewayv2_api.this.id
   route_key = "$default"
-  target    = "integrations/${aws_apigatewayv2_integration.web.id}"
+  target    = "integrations/${aws_apigatewayv2_integration.web[0].id}"
 }
 
 # ---------------------------------------------------------------- Stage and name

@@ -228,6 +228,12 @@ variable "upkeep_runs_in" {
   }
 }
 
+variable "site_gateway" {
+  description = "Make the VPC link and the Cloud Map service by which the API reaches the site. Off: nobody reaches it."
+  type        = bool
+  default     = true
+}
+
 variable "domain_name" {
   description = "Your own name for the site, such as sparkle.example.org. Empty: API Gateway's own name, with HTTPS as well."
   type        = string
@@ -267,6 +273,12 @@ variable "worker_instance_types" {
     condition     = length(var.worker_instance_types) > 0 && alltrue([for type in var.worker_instance_types : can(regex("^(g4dn|g5|g6|g6e|p4d|p5)\\.", type))])
     error_message = "worker_instance_types: NVIDIA instance types, such as [\"g6.xlarge\", \"g5.xlarge\", \"g4dn.xlarge\"]."
   }
+}
+
+variable "check_instance_types" {
+  description = "Ask the region at plan whether it offers worker_instance_types. Off only where the API is not there to be asked."
+  type        = bool
+  default     = true
 }
 
 variable "worker_spot" {

@@ -104,18 +104,22 @@ resource "aws_ecs_task_definition" "prepare" {
 }
 
 resource "aws_service_discovery_private_dns_namespace" "this" {
+  count = var.site_gateway ? 1 : 0
+
   name        = "${local.name}.internal"
   description = "Where API Gateway finds the site."
   vpc         = data.aws_vpc.this.id
 }
 
 resource "aws_service_discovery_service" "web" {
+  count = var.site_gateway ? 1 : 0
+
   name          = "web"
   description   = "The Django site's tasks, address and port."
   force_destroy = true
 
   dns_config {
-    namespace_id   = aws_service_discovery_private_dns_namespace.this.id
+    namespace_id   = aws_service_discovery_private_dns_namespace.this[0].id
     routing_policy = "MULTIVALUE"
 
     dns_records {
@@ -153,10 +157,14 @@ resource "aws_ecs_service" "web" {
     assign_public_ip = true
   }
 
-  service_registries {
-    registry_arn   = aws_service_discovery_service.web.arn
-    container_name = "web"
-    container_port = local.web_port
+  dynamic "service_registries" {
+    for_each = aws_service_discovery_service.web[*].arn
+
+    content {
+      registry_arn   = service_registries.value
+      container_name = "web"
+      container_port = local.web_port
+    }
   }
 
   depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task]

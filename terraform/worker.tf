@@ -70,6 +70,8 @@ data "aws_ssm_parameter" "worker_ami" {
 
 # A region without the type is refused here, not by an instance that never comes.
 data "aws_ec2_instance_type_offerings" "worker" {
+  count = var.check_instance_types ? 1 : 0
+
   filter {
     name   = "instance-type"
     values = var.worker_instance_types

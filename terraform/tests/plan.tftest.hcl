@@ -168,7 +168,7 @@ run "answers_discord_through_an_alias_with_snapstart" {
   }
 
   assert {
-    condition     = toset(keys(aws_apigatewayv2_route.interactions)) == toset(["POST /interactions", "POST /events"]) && aws_apigatewayv2_route.web.route_key == "$default"
+    condition     = toset(keys(aws_apigatewayv2_route.interactions)) == toset(["POST /interactions", "POST /events"]) && aws_apigatewayv2_route.web[0].route_key == "$default"
     error_message = "Interactions and events go to the function, everything else to the site."
   }
 
@@ -265,11 +265,11 @@ run "refuses_a_region_without_the_instance_type" {
   command = plan
 
   override_data {
-    target = data.aws_ec2_instance_type_offerings.worker
+    target = data.aws_ec2_instance_type_offerings.worker[0]
     values = { instance_types = ["g4dn.xlarge"] }
   }
 
-  expect_failures = [data.aws_ec2_instance_type_offerings.worker]
+  expect_failures = [data.aws_ec2_instance_type_offerings.worker[0]]
 }
 
 run "refuses_a_warm_pool_of_spot_instances" {
