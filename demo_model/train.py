@@ -95,7 +95,9 @@ def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 
 def optimizers(parts: dict[str, Any], *, rate: float, muon: bool) -> list[torch.optim.Optimizer]:
     """Muon for the UNet's inner matrices and kernels, AdamW for all else."""
-    inner, rest, words = [], [], list(parts["text_encoder"].parameters())
+    inner: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    words = list(parts["text_encoder"].parameters())
     for name, weight in parts["unet"].named_parameters():
         outer = name.startswith(("conv_in", "conv_out")) or weight.ndim < 2
         (rest if outer or not muon else inner).append(weight)

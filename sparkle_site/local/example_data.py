@@ -131,8 +131,8 @@ def _workers(*, now: datetime) -> None:
     common = {"model_id": "runwayml/stable-diffusion-v1-5", "device": "NVIDIA T4", "startup": {"total": 41.2}}
     make(id="i-0a51f3c7/9e1c", state="busy", started_at=now - timedelta(hours=9), seen_at=now, jobs_done=1841, **common)
     make(id="i-0c7e22b9/4d02", state="ready", started_at=now - timedelta(hours=2), seen_at=now, jobs_done=402, **common)
-    make(id="i-07bb90de/1f7a", state="leaving", started_at=now - timedelta(hours=30), seen_at=now - timedelta(minutes=6),
-         jobs_done=5210, **common)  # fmt: skip
+    began, gone = now - timedelta(hours=30), now - timedelta(minutes=6)
+    make(id="i-07bb90de/1f7a", state="leaving", started_at=began, seen_at=gone, jobs_done=5210, **common)  # fmt: skip
 
 
 def _jobs(

@@ -103,12 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         problems = 0
         for page in wanted:
             for look in page.looks:
-                problems += _shoot(browser, site, page, look, people, options.out)
+                problems += _shoot(browser, site, page, look, people=people, folder=options.out)
         browser.close()
     return 1 if problems else 0
 
 
-def _shoot(browser: Any, site: str, page: Page, look: str, people: dict[str, str], folder: Path) -> int:
+def _shoot(browser: Any, site: str, page: Page, look: str, *, people: dict[str, str], folder: Path) -> int:
     context = browser.new_context(
         viewport=PHONE if look == "phone" else DESKTOP,
         color_scheme="dark" if look == "dark" else "light",

@@ -13,7 +13,7 @@ class _Psycopg:
     """The driver as the backend sees it, with our connection in place of the plain one."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(postgresql.Database, name)
+        return getattr(postgresql.Database, name)  # type: ignore[attr-defined]  # psycopg, under Django's name for it
 
     @staticmethod
     def connect(*args: Any, **kwargs: Any) -> IamConnection:
@@ -21,4 +21,4 @@ class _Psycopg:
 
 
 class DatabaseWrapper(postgresql.DatabaseWrapper):
-    Database = _Psycopg()
+    Database = _Psycopg()  # type: ignore[assignment]
