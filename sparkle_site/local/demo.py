@@ -78,7 +78,8 @@ def _serve(port: int) -> int:
         print(
             f"\nSparkle runs.\n\n"
             f"  Discord simulator  {site}/simulator/\n"
-            f"  Admin              {site}/admin/   user admin, password {login}\n\n"
+            f"  Admin              {site}/admin/   user admin, password {login}\n"
+            f'                     or "Sign in with Discord", as a member of the simulator\n\n'
             f"Type /sparkle in the simulator. Ctrl-C stops everything. Logs are in {_local() / 'logs'}.",
             flush=True,
         )
