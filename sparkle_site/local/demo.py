@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+DEMO_GUIDANCE = 5.0
+
+
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError("a port is a number between 1 and 65535")
@@ -172,6 +175,20 @@ def _prepare() -> None:
     from .simulator import seed
 
     seed.run()
+    _suit_the_demo_model()
+
+
+def _suit_the_demo_model() -> None:
+    """Ask the small model with the guidance that it was trained for, until someone has chosen another."""
+    from django.conf import settings
+
+    from guilds.models import ModelProfile
+
+    if settings.MODEL_ID == str(settings.BASE_DIR / "demo_model" / "pipeline"):
+        usual = ModelProfile._meta.get_field("default_guidance").default
+        ModelProfile.objects.filter(is_default=True, source="", default_guidance=usual).update(
+            default_guidance=DEMO_GUIDANCE
+        )
 
 
 def administrator() -> str:
