@@ -185,7 +185,7 @@ def _suit_the_demo_model() -> None:
     from guilds.models import ModelProfile
 
     demo_model = str(settings.BASE_DIR / "demo_model" / "pipeline")
-    if settings.MODEL_ID == demo_model:
+    if demo_model == settings.MODEL_ID:
         usual = ModelProfile._meta.get_field("default_guidance").default
         ModelProfile.objects.filter(is_default=True, source="", default_guidance=usual).update(
             default_guidance=DEMO_GUIDANCE
