@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-DEMO_GUIDANCE = 5.0
+DEMO_GUIDANCE, DEMO_SAMPLER = 5.0, "DDIM"
 
 
 def _port(text: str) -> int:
@@ -179,7 +179,7 @@ def _prepare() -> None:
 
 
 def _suit_the_demo_model() -> None:
-    """Ask the small model with the guidance that it was trained for, until someone has chosen another."""
+    """Ask the small model with what draws it best (benchmarks/results/demo-model.json), until someone has chosen."""
     from django.conf import settings
 
     from guilds.models import ModelProfile
@@ -188,7 +188,7 @@ def _suit_the_demo_model() -> None:
     if demo_model == settings.MODEL_ID:
         usual = ModelProfile._meta.get_field("default_guidance").default
         ModelProfile.objects.filter(is_default=True, source="", default_guidance=usual).update(
-            default_guidance=DEMO_GUIDANCE
+            default_guidance=DEMO_GUIDANCE, default_sampler=DEMO_SAMPLER
         )
 
 
