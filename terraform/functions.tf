@@ -84,8 +84,12 @@ resource "aws_lambda_function" "this" {
     security_group_ids = [aws_security_group.functions.id]
   }
 
-  snap_start {
-    apply_on = var.snapstart && each.key == "interactions" ? "PublishedVersions" : "None"
+  dynamic "snap_start" {
+    for_each = var.snapstart && each.key == "interactions" ? [1] : []
+
+    content {
+      apply_on = "PublishedVersions"
+    }
   }
 
   tracing_config {
