@@ -181,6 +181,8 @@ def scheduler() -> DDIMScheduler:
             "set_alpha_to_one": False,
             "steps_offset": 1,
             "skip_prk_steps": True,
+            # Without, k_lms runs away at 16 steps.
+            "use_karras_sigmas": True,
         }
     )
 
