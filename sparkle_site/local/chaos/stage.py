@@ -133,6 +133,7 @@ class Stage:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "us-east-1",
             "SQS_QUEUE_URL": f"http://127.0.0.1:{self.queue_proxy.port}/000000000000/{QUEUE}",
+            "JOB_DISPATCHER": "jobs.dispatch.sqs.SqsDispatcher",
             "SPARKLE_ENGINE": "noise",
             "SPARKLE_NOISE_STEP_S": "0.004",
             # Everything is quicker here than on AWS, so what a death costs is waited for in seconds, not minutes.
