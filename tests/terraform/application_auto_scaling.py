@@ -22,6 +22,7 @@ class Store:
     def __init__(self) -> None:
         self.targets: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, dict[str, Any]] = {}
+        self.refusing = False
 
     def answer(self, action: str, asked: dict[str, Any]) -> dict[str, Any]:
         resource = asked.get("ResourceId", "")
@@ -61,8 +62,10 @@ def running() -> Iterator[tuple[str, Store]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
-            body = json.dumps(store.answer(self.headers["X-Amz-Target"].split(".")[-1], asked)).encode()
-            self.send_response(200)
+            refusal = {"__type": "AccessDeniedException", "message": "not yet"}
+            action = self.headers["X-Amz-Target"].split(".")[-1]
+            body = json.dumps(refusal if store.refusing else store.answer(action, asked)).encode()
+            self.send_response(400 if store.refusing else 200)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -62,17 +62,6 @@ class Terraform:
         assert done.returncode == 0, f"terraform {arguments[0]}:\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
         return done.stdout
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Begin one command, its output in a pipe."""
-        return subprocess.Popen(
-            self.command(*arguments),
-            cwd=FOLDER,
-            env=self.variables(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
     def shown(self, file: Path) -> Any:
         """Return a plan or a state as Terraform's JSON."""
         return json.loads(self.run("show", "-json", str(file)))
