@@ -4,6 +4,7 @@ locals {
 
   web_environment = merge(local.environment, {
     DJANGO_SETTINGS_MODULE = "sparkle_site.settings.web"
+    BEHIND_GATEWAY         = "true"
     ALLOWED_HOSTS          = "*" # The gateway alone reaches the site, and it answers to no other names than its own.
     DATABASE_POOL_SIZE     = "8"
   })
