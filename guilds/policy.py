@@ -94,7 +94,6 @@ class Wish:
     style: str | None = None
     model: str | None = None
     strength: float | None = None
-    is_variation: bool = False
     is_upscale: bool = False
 
 

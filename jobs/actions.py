@@ -166,7 +166,6 @@ def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool
         style=ask.style,
         model=ask.model,
         strength=ask.strength,
-        is_variation=ask.kind == Job.Kind.VARIATION,
         is_upscale=ask.kind == Job.Kind.UPSCALE,
     )
     plan = policy.plan(facts.rules, wish, seed=secrets.randbelow(policy.MAX_SEED - 16), samplers=_SAMPLER_NAMES)

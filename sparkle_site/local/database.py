@@ -91,7 +91,7 @@ class Server:
             return int((self.data / "postmaster.pid").read_text().splitlines()[3])
         log = self.data / "server.log"
         for _ in range(START_ATTEMPTS):
-            port = _free_port()  # May be taken again before the server binds it: hence the attempts.
+            port = free_port()  # May be taken again before the server binds it: hence the attempts.
             options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
             if not durable:
                 options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
@@ -189,7 +189,8 @@ def _password(file: Path) -> str:
     return file.read_text()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

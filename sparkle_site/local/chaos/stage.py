@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
-from sparkle_site.local.database import Server, create_database
+from sparkle_site.local.database import Server, create_database, free_port
 from sparkle_site.local.processes import die_with_parent
 
 from .proxy import Proxy
@@ -251,12 +250,6 @@ def wait_for(ready: Callable[[], bool], otherwise: str, *, within_s: float = STA
         if time.monotonic() > deadline:
             raise StageBroken(otherwise)
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(url: str) -> bool:
