@@ -24,6 +24,10 @@ LEFT_OUT = {"build.py", "__pycache__"}
 PRUNED = (
     "**/__pycache__", "**/tests", "bin", "**/*.pyi", "django/contrib/*/locale", "django/conf/locale/*/LC_MESSAGES/*.po",
 )  # fmt: skip
+# botocore describes every service of AWS (19 MB); these are all that the code makes clients of, and the shared files
+# beside them (partitions, endpoints, retries) stay whole. tests/terraform/test_package.py holds the code against it.
+SERVICES = ("rds", "s3", "secretsmanager", "sqs")
+DESCRIPTIONS = ("botocore/data", "boto3/data")
 PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}
 EPOCH = (1980, 1, 1, 0, 0, 0)
 LIMIT = 250 * 1024 * 1024  # Lambda's own, unpacked
@@ -65,6 +69,10 @@ def prune(folder: Path) -> None:
                 shutil.rmtree(path)
             elif path.exists():
                 path.unlink()
+    for services in DESCRIPTIONS:
+        for path in (folder / services).iterdir():
+            if path.is_dir() and path.name not in SERVICES:
+                shutil.rmtree(path)
 
 
 def compile_for(folder: Path, python: str) -> bool:

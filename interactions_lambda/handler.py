@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from . import ingress
+from . import ingress, snapshot
 from .ingress import Answer, Signed
 
 
@@ -28,3 +28,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
         from . import failure
 
         return ingress.write(failure.answer(error, signed))
+
+
+if snapshot.wanted():
+    snapshot.prepare()

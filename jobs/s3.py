@@ -15,6 +15,9 @@ class PictureStorage(S3Storage):
         defaults: dict[str, Any] = super().get_default_settings()
         defaults["client_config"] = Config(
             signature_version="s3v4",
+            # Links then name the bucket's region. Without it they lead to S3's global host, which redirects a new
+            # bucket's readers to the region, where a signature for the other host is refused.
+            s3={"addressing_style": "virtual"},
             connect_timeout=2,
             read_timeout=10,
             retries={"mode": "standard", "total_max_attempts": 3},

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base as postgresql
 
-from .connection import IamConnection
+from .connection import IamConnection, rds
 
 
 class _Psycopg:
@@ -22,3 +22,7 @@ class _Psycopg:
 
 class DatabaseWrapper(postgresql.DatabaseWrapper):
     Database = _Psycopg()  # type: ignore[assignment]
+
+    def prepare_login(self) -> None:
+        """Make what signs the tokens, so that the first connection need not; nothing is connected."""
+        rds()

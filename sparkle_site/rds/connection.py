@@ -12,7 +12,7 @@ import psycopg
 
 
 @functools.cache
-def _rds() -> Any:
+def rds() -> Any:
     import boto3
 
     # Tokens are signed here: no call leaves the machine.
@@ -25,5 +25,5 @@ class IamConnection(psycopg.Connection[Any]):
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> IamConnection:  # type: ignore[override]
         host, port, user = kwargs.get("host"), kwargs.get("port") or 5432, kwargs.get("user")
-        kwargs["password"] = _rds().generate_db_auth_token(DBHostname=host, Port=int(port), DBUsername=user)
+        kwargs["password"] = rds().generate_db_auth_token(DBHostname=host, Port=int(port), DBUsername=user)
         return super().connect(conninfo, **kwargs)  # type: ignore[return-value]
