@@ -63,6 +63,11 @@ COMMANDS = {
         arguments=("-m", "sparkle_site.local.chaos"),
         needs="sparkle_site/local/chaos/__main__.py",
     ),
+    "soak": Command(
+        help="load everything steadily for an hour, and see whether memory stays flat",
+        arguments=("-m", "sparkle_site.local.soak"),
+        needs="sparkle_site/local/soak/__main__.py",
+    ),
     "fuzz": Command(
         help="throw generated interactions at the handler",
         arguments=("-m", "sparkle_site.local.fuzz"),

@@ -12,8 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,7 +24,7 @@ from sparkle_site.local.processes import interrupt_on_termination
 from . import plan
 from .check import check, is_open, outside_rows, platform_rows
 from .plan import Fault, Kind
-from .stage import Stage, StageBroken
+from .stage import PROMPT, Stage, StageBroken, over_http, say
 
 SENDERS = 4
 DRAIN_S = 240.0
@@ -98,8 +96,8 @@ class Run:
             channel=channel,
             user=user,
             name="sparkle",
-            options={"prompt": f"a fox number {time.monotonic_ns()}", "count": count, "steps": steps},
-            handler=_over_http(port),
+            options={"prompt": f"{PROMPT} {time.monotonic_ns()}", "count": count, "steps": steps},
+            handler=over_http(port),
         )
         with self._lock:
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
@@ -229,66 +227,6 @@ class Run:
             QueueUrl=self.stage.queue_url(), MaxNumberOfMessages=10, VisibilityTimeout=1, WaitTimeSeconds=0
         )
 
-    # -- draining
-
-    def drain(self) -> float:
-        """Mend everything and wait until nothing is open; return how many seconds that took."""
-        import psycopg
-
-        from sparkle_site.local.simulator import faults
-
-        stage = self.stage
-        faults.clear()
-        for proxy in (stage.platform_db.proxy, stage.queue_proxy, stage.discord_proxy):
-            proxy.mend()
-        for part in stage.parts:
-            if not part.alive:
-                say(f"            {part.name} had ended by itself, exit status {part.exit_status}")
-                part.start()
-        began = time.monotonic()
-        while time.monotonic() - began < DRAIN_S:
-            with psycopg.connect(stage.platform_db.direct, connect_timeout=5) as connection:
-                left = connection.execute(
-                    "SELECT count(*) FILTER (WHERE status IN ('waiting', 'queued', 'running')), count(*) FILTER ("
-                    "WHERE announced_at IS NULL AND status <> 'refused') FROM jobs_job"
-                ).fetchone()
-            if left == (0, 0):
-                break
-            if sys.stderr.isatty():
-                print(
-                    f"\r{left[0] if left else '?'} open, {left[1] if left else '?'} untold   ", end="", file=sys.stderr
-                )
-            time.sleep(0.5)
-        return time.monotonic() - began
-
-    def dead_letters(self) -> list[str]:
-        found = self.stage.sqs().receive_message(
-            QueueUrl=self.stage.queue_url("sparkle-dead.fifo"), MaxNumberOfMessages=10, WaitTimeSeconds=0
-        )
-        return [message["Body"] for message in found.get("Messages", [])]
-
-
-def _over_http(port: int) -> Callable[[dict[str, Any], object], dict[str, Any]]:
-    """A handler that is an ingress process: what Discord's POST would be answered, or 502 where nothing answers."""
-
-    def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}{event['rawPath']}", data=event["body"].encode(), headers=event["headers"]
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=4) as answer:
-                return {"statusCode": answer.status, "headers": dict(answer.headers), "body": answer.read().decode()}
-        except urllib.error.HTTPError as error:
-            return {"statusCode": error.code, "headers": {}, "body": ""}
-        except OSError:
-            return {"statusCode": 502, "headers": {}, "body": ""}
-
-    return handler
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev chaos", description=(__doc__ or "").split(": ", 1)[1])
@@ -347,7 +285,7 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
     from sparkle_site.local.simulator.models import SimGuild
 
     seed.run()
-    _install_guilds(stage, [(guild.pk, guild.name) for guild in SimGuild.objects.all()])
+    stage.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.all()])
     run = Run(stage, jobs=options.jobs, faults=faults, seed=options.seed, rate=options.rate)
     began = time.monotonic()
     senders = threading.Thread(target=run.send_all, daemon=True)
@@ -355,16 +293,16 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
     # On this thread: what a thread has started the kernel ends with that thread (PR_SET_PDEATHSIG).
     run.strike_all()
     senders.join()
-    drained_s = run.drain()
+    drained_s = stage.drain()
     took_s = time.monotonic() - began
     invariants = check(
         accepted=run.accepted,
         platform=platform_rows(stage.platform_db.direct),
         messages=outside_rows(stage.outside_db.direct),
         media=stage.folder / "local" / "media",
-        dead_letters=run.dead_letters(),
+        dead_letters=stage.dead_letters(),
         logs=stage.logs,
-        secrets=_secrets(stage),
+        secrets=stage.secrets(),
     )
     statuses = Counter(job["status"] for job in platform_rows(stage.platform_db.direct)["jobs"])
     for invariant in invariants:
@@ -385,37 +323,6 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
         "invariants": [asdict(invariant) | {"holds": invariant.holds} for invariant in invariants],
         "holds": all(invariant.holds for invariant in invariants),
     }
-
-
-def _secrets(stage: Stage) -> set[str]:
-    """What no log may hold: tokens, the words of prompts, names."""
-    from sparkle_site.local.simulator.models import SimInteraction, SimUser
-
-    tokens = set(SimInteraction.objects.values_list("token", flat=True))
-    names = {f'"{name}"' for name in SimUser.objects.filter(bot=False).values_list("global_name", flat=True)}
-    return (
-        tokens
-        | names
-        | {"a fox number", stage.environment["DISCORD_BOT_TOKEN"], stage.environment["DJANGO_SECRET_KEY"]}
-    )
-
-
-def _install_guilds(stage: Stage, guilds: list[tuple[int, str]]) -> None:
-    """The platform's side of the simulator's servers: open lines, since here the lines are not what is tested."""
-    import subprocess
-
-    code = (
-        "from guilds.models import Guild\n"
-        f"for pk, name in {guilds!r}:\n"
-        "    Guild.objects.update_or_create(pk=pk, defaults=dict(name=name, concurrency=16, max_waiting=10000,"
-        " max_waiting_per_member=10000))\n"
-    )
-    subprocess.run(
-        [sys.executable, "manage.py", "shell", "--no-imports", "-v0", "-c", code],
-        env=os.environ | stage.environment | {"DATABASE_URL": stage.platform_db.direct},
-        check=True,
-        capture_output=True,
-    )
 
 
 if __name__ == "__main__":

@@ -125,7 +125,10 @@ def told_ends(jobs: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Cou
     for message in messages:
         if _unfinished(message):
             continue
-        job_id = by_interaction.get(message["interaction_id"]) or by_message.get(message["id"]) or _named_job(message)
+        job_id = by_interaction.get(message["interaction_id"]) or by_message.get(message["id"])
+        if job_id is None and message["interaction_id"] is None:
+            # What another interaction was answered, /sparkle-show say, tells nobody of an end.
+            job_id = _named_job(message)
         if job_id:
             told[job_id] += 1
     return told

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ START_S = 60.0
 QUEUE = "sparkle.fifo"
 VISIBILITY_S = 16
 SIGNING_KEY = "c4" * 32
+DRAIN_S = 240.0
+# How every prompt of a run begins: no log may hold it.
+PROMPT = "a fox number"
 
 
 class StageBroken(Exception):
@@ -232,6 +236,64 @@ class Stage:
     def queue_url(self, name: str = QUEUE) -> str:
         return f"http://127.0.0.1:{self.queue_port}/000000000000/{name}"
 
+    def install_guilds(self, guilds: list[tuple[int, str]]) -> None:
+        """Make the platform's side of the simulator's servers: open lines, since lines are not what is tested here."""
+        code = (
+            "from guilds.models import Guild\n"
+            f"for pk, name in {guilds!r}:\n"
+            "    Guild.objects.update_or_create(pk=pk, defaults=dict(name=name, concurrency=16, max_waiting=10000,"
+            " max_waiting_per_member=10000))\n"
+        )
+        subprocess.run(
+            [sys.executable, "manage.py", "shell", "--no-imports", "-v0", "-c", code],
+            env=os.environ | self.environment | {"DATABASE_URL": self.platform_db.direct},
+            check=True,
+            capture_output=True,
+        )
+
+    def drain(self) -> float:
+        """Mend everything and wait until nothing is open; return how many seconds that took."""
+        import psycopg
+
+        from sparkle_site.local.simulator import faults
+
+        faults.clear()
+        for proxy in (self.platform_db.proxy, self.queue_proxy, self.discord_proxy):
+            proxy.mend()
+        for part in self.parts:
+            if not part.alive:
+                say(f"            {part.name} had ended by itself, exit status {part.exit_status}")
+                part.start()
+        began = time.monotonic()
+        while time.monotonic() - began < DRAIN_S:
+            with psycopg.connect(self.platform_db.direct, connect_timeout=5) as connection:
+                left = connection.execute(
+                    "SELECT count(*) FILTER (WHERE status IN ('waiting', 'queued', 'running')), count(*) FILTER ("
+                    "WHERE announced_at IS NULL AND status <> 'refused') FROM jobs_job"
+                ).fetchone()
+            if left == (0, 0):
+                break
+            if sys.stderr.isatty():
+                print(
+                    f"\r{left[0] if left else '?'} open, {left[1] if left else '?'} untold   ", end="", file=sys.stderr
+                )
+            time.sleep(0.5)
+        return time.monotonic() - began
+
+    def dead_letters(self) -> list[str]:
+        found = self.sqs().receive_message(
+            QueueUrl=self.queue_url("sparkle-dead.fifo"), MaxNumberOfMessages=10, WaitTimeSeconds=0
+        )
+        return [message["Body"] for message in found.get("Messages", [])]
+
+    def secrets(self) -> set[str]:
+        """What no log may hold: tokens, the words of prompts, names."""
+        from sparkle_site.local.simulator.models import SimInteraction, SimUser
+
+        tokens = set(SimInteraction.objects.values_list("token", flat=True))
+        names = {f'"{name}"' for name in SimUser.objects.filter(bot=False).values_list("global_name", flat=True)}
+        return tokens | names | {PROMPT, self.environment["DISCORD_BOT_TOKEN"], self.environment["DJANGO_SECRET_KEY"]}
+
     def stop(self) -> None:
         for part in self.parts:
             part.end(signal.SIGTERM, wait_s=10)
@@ -241,6 +303,28 @@ class Stage:
 
     def _wait(self, url: str, name: str) -> None:
         wait_for(lambda: _answers(url), f"{name} does not come up; its log is in {self.logs}")
+
+
+def over_http(port: int) -> Callable[[dict[str, Any], object], dict[str, Any]]:
+    """A handler that is an ingress process: what Discord's POST would be answered, or 502 where nothing answers."""
+
+    def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{event['rawPath']}", data=event["body"].encode(), headers=event["headers"]
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=4) as answer:
+                return {"statusCode": answer.status, "headers": dict(answer.headers), "body": answer.read().decode()}
+        except urllib.error.HTTPError as error:
+            return {"statusCode": error.code, "headers": {}, "body": ""}
+        except OSError:
+            return {"statusCode": 502, "headers": {}, "body": ""}
+
+    return handler
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def wait_for(ready: Callable[[], bool], otherwise: str, *, within_s: float = START_S) -> None:

@@ -1,0 +1,177 @@
+"""`./dev soak`: mixed load at a steady rate for an hour, then whether memory stayed flat and nothing was lost."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe
+from benchmarks.outcome import Figure, percentile
+from sparkle_site.local.chaos.check import check, outside_rows, platform_rows
+from sparkle_site.local.chaos.stage import Stage, StageBroken, say
+from sparkle_site.local.database import DatabaseUnavailable
+from sparkle_site.local.processes import interrupt_on_termination
+
+from . import memory
+from .load import MIX, SENDERS, Load
+
+LATE_S = 3.0
+# What stands in for others' machines: PostgreSQL, SQS, Discord, and the members.
+NOT_OURS = frozenset({"database", "queue", "discord", "members"})
+KEPT_POINTS = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev soak", description=(__doc__ or "").split(": ", 1)[1])
+    parser.add_argument("--minutes", type=float, default=60.0, help="how long (60)")
+    parser.add_argument("--rate", type=float, default=20.0, help="requests a second (20)")
+    parser.add_argument("--workers", type=int, default=2, help="GPU workers with the noise engine (2)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same kinds (1)")
+    parser.add_argument("--json", type=Path, help="write the result here")
+    parser.add_argument("--logs", type=Path, help="keep every process's log in this folder")
+    options = parser.parse_args()
+    if options.minutes <= 0 or options.rate <= 0 or options.workers < 1:
+        parser.error("--minutes, --rate and --workers must be more than nothing")
+    interrupt_on_termination()
+    with tempfile.TemporaryDirectory(prefix="sparkle-soak-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        stage: Stage | None = None
+        try:
+            stage = Stage(folder, workers=options.workers, ingresses=2)
+            result = _run(stage, options)
+        except (StageBroken, DatabaseUnavailable) as error:
+            say(f"soak: {error}")
+            return 2
+        except KeyboardInterrupt:
+            say("soak: stopped")
+            return 130
+        finally:
+            if stage is not None:
+                stage.stop()
+                if options.logs:
+                    shutil.copytree(stage.logs, options.logs, dirs_exist_ok=True)
+    if options.json:
+        # A point of a curve on one line.
+        text = re.sub(r"\[\s+([\d.]+),\s+([\d.]+)\s+\]", r"[\1, \2]", json.dumps(result, indent=1))
+        options.json.write_text(text + "\n")
+    return 0 if all(figure["met"] is not False for figure in result["figures"]) else 1
+
+
+def _run(stage: Stage, options: argparse.Namespace) -> dict[str, Any]:
+    seconds = options.minutes * 60
+    say(f"{options.rate:g} requests a second for {options.minutes:g} minutes: starting everything")
+    machine = describe()
+    os.environ.update(stage.discord.environment)
+    stage.start()
+    os.environ["DATABASE_POOL_SIZE"] = str(SENDERS + 1)
+    import django
+
+    django.setup()
+    from sparkle_site.local.simulator import seed
+    from sparkle_site.local.simulator.models import SimGuild
+
+    seed.run()
+    stage.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.all()])
+    load = Load(stage.ingress_ports, rate=options.rate, seconds=seconds, seed=options.seed)
+    watch = memory.Watch(_pids(stage), every_s=min(5.0, seconds / 40), clock=time.monotonic)
+    began = time.monotonic()
+    watch.start()
+    load.run()
+    sent_s = time.monotonic() - began
+    watch.stop()
+    ended = [part.name for part in stage.parts if not part.alive]
+    drained_s = stage.drain()
+    platform = platform_rows(stage.platform_db.direct)
+    invariants = check(
+        accepted=load.accepted,
+        platform=platform,
+        messages=outside_rows(stage.outside_db.direct),
+        media=stage.folder / "local" / "media",
+        dead_letters=stage.dead_letters(),
+        logs=stage.logs,
+        secrets=stage.secrets(),
+    )
+    for invariant in invariants:
+        say(f"{'holds ' if invariant.holds else 'BROKEN'}  {invariant.name} ({invariant.checked})")
+        for line in invariant.broken:
+            say(f"          {line}")
+    verdicts = {name: memory.judge(samples, of_s=seconds) for name, samples in watch.samples.items()}
+    figures = _figures(load, verdicts, broken=sum(not each.holds for each in invariants) + len(ended), sent_s=sent_s)
+    for figure in figures:
+        verdict = {True: "met   ", False: "MISSED", None: "      "}[figure.met]
+        say(f"{verdict}  {figure.name}: {figure.value} {figure.unit}")
+    return {
+        "machine": machine,
+        "at": f"{datetime.now(UTC):%Y-%m-%d}",
+        "figures": [asdict(each) | {"met": each.met} for each in figures],
+        "detail": {
+            "minutes": options.minutes,
+            "rate": options.rate,
+            "seed": options.seed,
+            "workers": options.workers,
+            "mix_percent": MIX,
+            "sent": dict(load.sent),
+            "wrong": dict(load.wrong),
+            "refused": dict(load.refused),
+            "accepted": len(load.accepted),
+            "ended": dict(Counter(job["status"] for job in platform["jobs"])),
+            "processes_that_ended": ended,
+            "drained_in_s": round(drained_s, 1),
+            "memory": {
+                name: asdict(verdict) | {"ours": name not in NOT_OURS, "points": _points(watch.samples[name])}
+                for name, verdict in verdicts.items()
+            },
+            "invariants": [asdict(each) | {"holds": each.holds} for each in invariants],
+        },
+    }
+
+
+def _pids(stage: Stage) -> dict[str, int]:
+    found = {part.name: part.process.pid for part in stage.parts if part.process is not None}
+    postmaster = int((stage.platform_db.server.data / "postmaster.pid").read_text().splitlines()[0])
+    return found | {"database": postmaster, "members": os.getpid()}
+
+
+def _figures(load: Load, verdicts: dict[str, memory.Verdict], *, broken: int, sent_s: float) -> list[Figure]:
+    sent = load.sent.total()
+    return [
+        Figure(name="requests sent a second", value=round(sent / sent_s, 1), unit="1/s"),
+        Figure(name="answer, p50", value=round(1000 * percentile(load.times_s, 0.5), 1), unit="ms"),
+        Figure(name="answer, p99", value=round(1000 * percentile(load.times_s, 0.99), 1), unit="ms"),
+        Figure(name="answer, slowest", value=round(1000 * max(load.times_s), 1), unit="ms"),
+        Figure(name="answers over 3 s", value=sum(took > LATE_S for took in load.times_s), unit="", goal=0),
+        Figure(name="wrong answers", value=load.wrong.total(), unit="", goal=0),
+        Figure(name="sent after it was due, p99", value=round(1000 * percentile(load.late_s, 0.99), 1), unit="ms"),
+        Figure(name="invariants broken", value=broken, unit="", goal=0),
+        *(
+            Figure(
+                name=f"memory of {name} grows",
+                value=verdict.slope,
+                unit="MiB/h",
+                goal=None if name in NOT_OURS else memory.FLAT_MIB_PER_H,
+            )
+            for name, verdict in sorted(verdicts.items())
+        ),
+    ]
+
+
+def _points(samples: list[memory.Sample]) -> list[tuple[float, float]]:
+    """A few of the samples, evenly spread: seconds and MiB."""
+    every = max(1, len(samples) // KEPT_POINTS)
+    return [(round(each.at_s), round(each.own_mib, 1)) for each in samples[::every]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
