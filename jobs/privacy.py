@@ -9,18 +9,20 @@ from typing import Any
 from django.core.files.storage import default_storage
 from django.db import transaction
 
-from guilds.models import Ban, Guild, Staff, Usage
+from guilds.models import Ban, Guild, Staff, StylePreset, Usage
 
 from . import actions
 from .lifecycle import OPEN
 from .models import Job, JobEvent, JobImage, Turn
 
 BATCH = 500
+EVENTS_AT_ONCE = 200_000
 
 
 def export_member(user_id: int) -> Iterator[dict[str, Any]]:
     """Yield all that is kept about a member, one plain record a time; snowflakes as text, times in ISO 8601."""
-    for job in Job.objects.filter(user_id=user_id).order_by("pk").prefetch_related("images").iterator(BATCH):
+    requests = Job.objects.filter(user_id=user_id).order_by("pk").select_related("model")
+    for job in requests.prefetch_related("images", "events").iterator(BATCH):
         yield {
             "type": "request",
             "id": job.pk,
@@ -28,18 +30,44 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
             "channel_id": str(job.channel_id),
             "name": job.member_name,
             "created_at": job.created_at.isoformat(),
+            "started_at": _at(job.started_at),
+            "ended_at": _at(job.ended_at),
+            "language": job.locale,
             "status": job.status,
             "reason": job.reason,
+            "detail": job.detail,
             "kind": job.kind,
             "prompt": job.prompt,
             "negative_prompt": job.negative_prompt,
             "style": job.style,
+            "styled_prompt": job.styled_prompt,
+            "model": job.model.slug,
             "seed": job.seed,
             "steps": job.steps,
             "sampler": job.sampler,
             "size": f"{job.width}x{job.height}",
             "guidance": job.guidance,
-            "pictures": [{"index": image.index, "key": image.key, "seed": image.seed} for image in job.images.all()],
+            "strength": job.strength,
+            "source": job.source_url or job.source_job_id,
+            "gpu_seconds": job.gpu_ms / 1000,
+            "message_id": str(job.message_id or ""),
+            "grid": job.grid_key,
+            "pictures": [
+                {
+                    "index": image.index,
+                    "key": image.key,
+                    "seed": image.seed,
+                    "nsfw_score": image.nsfw_score,
+                    "blurred": image.blurred,
+                    "hidden_at": _at(image.hidden_at),
+                    "reported_at": _at(image.reported_at),
+                }
+                for image in job.images.all()
+            ],
+            "events": [
+                {"at": event.at.isoformat(), "kind": event.kind, "by_you": event.detail.get("by") in _names(user_id)}
+                for event in job.events.all()
+            ],
         }
     for row in Usage.objects.filter(subject_id=user_id).order_by("starts_at").iterator(BATCH):
         yield {
@@ -49,18 +77,36 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
             "starts_at": row.starts_at.isoformat(),
             "pictures": row.pictures,
             "gpu_seconds": row.gpu_ms / 1000,
+            "granted_pictures": row.granted_pictures,
+            "granted_gpu_seconds": row.granted_gpu_ms / 1000,
         }
+    for turn in Turn.objects.filter(user_id=user_id):
+        yield {"type": "turn", "guild_id": str(turn.guild_id), "served_at": turn.served_at.isoformat()}
+    for image in JobImage.objects.filter(reported_by=user_id).order_by("pk"):
+        yield {"type": "report", "request": image.job_id, "picture": image.index, "at": _at(image.reported_at)}
+    for guild in Guild.objects.filter(owner_id=user_id):
+        yield {"type": "owner", "guild_id": str(guild.pk)}
     for ban in Ban.objects.filter(user_id=user_id):
         yield {"type": "ban", "guild_id": str(ban.guild_id or ""), "reason": ban.reason, "until": str(ban.until or "")}
     for staff in Staff.objects.filter(user_id=user_id):
         yield {"type": "staff", "guild_id": str(staff.guild_id), "role": staff.role}
 
 
-def erase_member(user_id: int, *, now: datetime) -> int:
-    """Cancel, then delete everything of a member: requests, pictures, counters, turns. Return how many requests.
+def _at(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
-    Bans stay: they hold a snowflake and protect the servers that set them. A running request is asked to stop and
-    is erased when this is called again.
+
+def _names(user_id: int) -> tuple[str, str]:
+    """How a member is written down as the one who did something: from Discord, and from the site."""
+    return str(user_id), f"discord-{user_id}"
+
+
+def erase_member(user_id: int, *, now: datetime) -> int:
+    """Cancel, then delete everything of a member: requests, pictures, counters, turns, and their id wherever else it
+    stands. Return how many requests.
+
+    Bans in force stay: they hold a snowflake and protect the servers that set them. A running request is asked to stop
+    and is erased when this is called again.
     """
     for job_id in Job.objects.filter(user_id=user_id, status__in=OPEN).values_list("pk", flat=True):
         actions.cancel(job_id, by=user_id, reason="erased", now=now)
@@ -68,6 +114,11 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     Usage.objects.filter(subject_id=user_id).delete()
     Turn.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
+    Ban.objects.filter(user_id=user_id, until__lt=now).delete()
+    Ban.objects.filter(created_by__in=_names(user_id)).update(created_by="")
+    JobImage.objects.filter(reported_by=user_id).update(reported_by=None)
+    Guild.objects.filter(owner_id=user_id).update(owner_id=None)
+    _forget_actor(user_id)
     return erased
 
 
@@ -78,8 +129,20 @@ def erase_guild(guild_id: int, *, now: datetime) -> int:
         actions.cancel(job_id, by=0, reason="erased", now=now)
     erased = _delete_jobs(guild_id=guild_id)
     if not Job.objects.filter(guild_id=guild_id).exists():
+        for name in StylePreset.objects.filter(guild_id=guild_id).exclude(preview="").values_list("preview", flat=True):
+            default_storage.delete(name)
         Guild.objects.filter(pk=guild_id).delete()
     return erased
+
+
+def _forget_actor(user_id: int) -> None:
+    """Take a member's id out of what they did to the requests of others."""
+    newest = JobEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    # By stretches of the key: nothing is indexed by it, and one statement over a long history would run out of time.
+    for start in range(0, newest + 1, EVENTS_AT_ONCE):
+        stretch = JobEvent.objects.filter(pk__gte=start, pk__lt=start + EVENTS_AT_ONCE)
+        for event in stretch.filter(detail__by__in=_names(user_id)):
+            JobEvent.objects.filter(pk=event.pk).update(detail=event.detail | {"by": ""})
 
 
 def _delete_jobs(**of: int) -> int:

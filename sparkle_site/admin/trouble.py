@@ -14,10 +14,11 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from guilds.models import Platform
-from jobs import actions, moderation, privacy, upkeep
+from jobs import actions, moderation, upkeep
 from jobs.dispatch import codec
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
+from sparkle_site import privacy
 
 from . import acts, scope, shown
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -15,9 +16,10 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from jobs import moderation, privacy, upkeep
+from jobs import moderation, upkeep
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobImage
+from sparkle_site import privacy
 from sparkle_site.admin import pictures, scope, shown
 
 from . import signing
@@ -154,13 +156,15 @@ def delete_everything(request: HttpRequest) -> HttpResponse:
     if request.method != "POST" or request.POST.get("sure") != "yes":
         question = {
             "question": "Delete everything?",
-            "consequence": "Your requests, pictures and counters in all servers. Messages on Discord stay until you "
-            "delete them there. Bans stay too: they belong to the servers that set them.",
+            "consequence": "Your requests, pictures and counters in all servers, and your account here. Messages on "
+            "Discord stay until you delete them there. Bans stay too: they belong to the servers that set them.",
             "button": "Delete everything",
         }
         return render(request, "pages/confirm.html", question)
     erased = privacy.erase_member(user_id, now=timezone.now())
     logger.info("member_erased", extra={"requests": erased, "by": "member"})
+    # The account is gone.
+    logout(request)
     messages.success(request, f"Deleted {erased} requests and all that hung on them.")
     if Job.objects.filter(user_id=user_id).exists():
         messages.warning(request, "One is still running. Delete once more when it has ended.")

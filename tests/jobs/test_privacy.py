@@ -4,7 +4,6 @@ import pytest
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.core.management import CommandError, call_command
 from django.db import connection
 
 from jobs import actions, privacy
@@ -43,7 +42,7 @@ def test_exports_what_is_kept_of_one_member_and_of_nobody_else(make_guild, make_
     finished(guild, make_ask, now, user_id=4343, prompt="another's castle")
     records = list(privacy.export_member(4242))
     assert [record["prompt"] for record in records if record["type"] == "request"] == ["my own castle"]
-    assert {record["type"] for record in records} == {"request", "usage"}
+    assert {record["type"] for record in records} == {"request", "usage", "turn"}
 
 
 def test_erasing_a_member_leaves_nothing_behind(make_guild, make_ask, now, snowflake):
@@ -66,11 +65,3 @@ def test_erasing_a_guild_leaves_nothing_behind(make_guild, make_ask, now):
     privacy.erase_guild(guild.pk, now=now)
     assert rows_naming(guild.pk) == {}
     assert Job.objects.filter(guild=other).count() == 1
-
-
-def test_the_command_asks_for_a_yes(make_guild, make_ask, now):
-    guild = make_guild()
-    finished(guild, make_ask, now)
-    with pytest.raises(CommandError, match="--yes"):
-        call_command("erase", guild=guild.pk)
-    assert Job.objects.count() == 1

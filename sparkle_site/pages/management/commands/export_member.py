@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from jobs import privacy
+from sparkle_site import privacy
 
 
 class Command(BaseCommand):
