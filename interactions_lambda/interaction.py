@@ -115,10 +115,13 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
 
 
 def snowflake(value: object) -> int | None:
-    """Return Discord's id as an integer, None for anything else. Never through a float, which would round it."""
+    """Return Discord's id as an integer, None for anything else. Never through a float, which would round it.
+
+    0 is nobody's: it stands for the whole server where counters are kept.
+    """
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
         value = int(value)
-    return value if type(value) is int and 0 <= value <= _MAX_SNOWFLAKE else None
+    return value if type(value) is int and 0 < value <= _MAX_SNOWFLAKE else None
 
 
 def clean(value: str) -> str:

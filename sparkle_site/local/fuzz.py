@@ -14,8 +14,10 @@ import json
 import logging
 import os
 import random
+import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -23,6 +25,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from nacl.signing import SigningKey
 
 from benchmarks.machine import describe
 
@@ -253,7 +257,8 @@ class Failures(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             frame = traceback.extract_tb(record.exc_info[2])[-1]
             place = f"{Path(frame.filename).name}:{frame.lineno}"
-            self.places[f"{type(record.exc_info[1]).__name__} at {place}"] += 1
+            why = str(record.exc_info[1]).partition("\n")[0][:100]
+            self.places[f"{type(record.exc_info[1]).__name__} at {place}: {why}"] += 1
 
 
 def finish_open_jobs() -> None:
@@ -279,12 +284,19 @@ def finish_open_jobs() -> None:
             actions.complete(job.pk, worker_id="fuzz", delivered_via="original", message_id=1, now=now)
 
 
+def signed(body: bytes, key: SigningKey, chance: random.Random) -> dict[str, str]:
+    """The headers that Discord sends with `body`; the signature is now and then none."""
+    stamp = str(int(time.time()))
+    signature = key.sign(stamp.encode() + body).signature.hex()
+    if chance.random() < 0.02:
+        signature = chance.choice(["", "zz", signature[:-1], "0" * 128])
+    return {"X-Signature-Ed25519": signature, "X-Signature-Timestamp": stamp, "Content-Type": "application/json"}
+
+
 def fuzz(*, count: int, seed: int) -> dict[str, Any]:
     """Send `count` interactions; return counts and the first faults. Django and the database must be set up."""
     from django.conf import settings
     from django.db.models import Count
-    from nacl.signing import SigningKey
-
     from guilds.models import Guild
     from interactions_lambda.handler import handler
     from jobs.models import Job
@@ -306,27 +318,28 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
     bar_every = max(1, count // 50)
     failures = Failures()
     logging.getLogger().addHandler(failures)
+    stopping = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        # Stopped early, it tells of what was sent.
+        signal.signal(signum, lambda *_: stopping.set())
     for number in range(count):
+        if stopping.is_set():
+            break
         payload = seeds_of_payloads(chance, guild=guild.pk, application=settings.DISCORD_APPLICATION_ID)
         body = raw_bodies(mutate(payload, chance, pool) if chance.random() < 0.85 else payload, chance)
         if last and chance.random() < 0.05:
             body = last
         last = body
-        stamp = str(int(time.time()))
-        signature = key.sign(stamp.encode() + body).signature.hex()
-        if chance.random() < 0.02:
-            signature = chance.choice(["", "zz", signature[:-1], "0" * 128])
-        headers = {"X-Signature-Ed25519": signature, "X-Signature-Timestamp": stamp, "Content-Type": "application/json"}
+        request = event("POST", "/interactions", signed(body, key, chance), body)
         started = time.perf_counter()
         try:
-            answer = handler(event("POST", "/interactions", headers, body), None)
+            answer = handler(request, None)
         except Exception as error:
             faults.append({"number": number, "fault": [f"{type(error).__name__} escaped"], "body": repr(body[:300])})
             continue
-        seconds = time.perf_counter() - started
-        times_s.append(seconds)
+        times_s.append(time.perf_counter() - started)
         statuses[str(answer.get("statusCode"))] += 1
-        if found := faults_of(answer, seconds):
+        if found := faults_of(answer, times_s[-1]):
             faults.append({"number": number, "fault": found, "body": repr(body[:300])})
         if number % 100 == 99:
             finish_open_jobs()
@@ -339,7 +352,8 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
         faults.append({"number": count, "fault": [f"{sent_twice} interactions have more than one job"], "body": ""})
     times_s.sort()
     return {
-        "interactions": count,
+        "interactions": len(times_s),
+        "asked_for": count,
         "seed": seed,
         "seconds": round(time.monotonic() - began),
         "from_openapi": len(pool),
@@ -360,8 +374,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same (1)")
     parser.add_argument("--json", type=Path, help="write the result here")
     options = parser.parse_args()
-    from nacl.signing import SigningKey
-
     from sparkle_site.local.database import ensure
 
     # The Lambda's own settings, with doorbells that stay in this process.

@@ -239,10 +239,18 @@ def test_a_type_that_is_no_number_is_answered(send: Send, kind: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"id": None}, {"token": 5}, {"member": 5}, {"data": None}, {"data": []}, {"id": "x"}]
+    "change", [{"id": None}, {"token": 5}, {"member": 5}, {"data": None}, {"data": []}, {"id": "x"}, {"id": "0"}]
 )
 def test_a_payload_that_lacks_its_parts_is_answered(send: Send, change: dict[str, Any]) -> None:
     assert told(send(payload("slash", **change)))
+
+
+def test_a_member_without_an_id_takes_nothing_from_the_servers_counters(
+    make_guild: Callable[..., Guild], slash: Slash
+) -> None:
+    # 0 is under what the whole server's use is counted.
+    assert told(slash(make_guild(), said={"prompt": "a fox"}, member={"user": {"id": "0"}, "permissions": "0"}))
+    assert not Job.objects.exists()
 
 
 def test_an_unknown_command_is_answered(make_guild: Callable[..., Guild], slash: Slash) -> None:
