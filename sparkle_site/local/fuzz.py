@@ -297,6 +297,7 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
     """Send `count` interactions; return counts and the first faults. Django and the database must be set up."""
     from django.conf import settings
     from django.db.models import Count
+
     from guilds.models import Guild
     from interactions_lambda.handler import handler
     from jobs.models import Job

@@ -15,9 +15,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import describe
 from sparkle_site.local.database import DatabaseUnavailable
 from sparkle_site.local.processes import interrupt_on_termination
 
@@ -276,6 +278,7 @@ def main() -> int:
 
 def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -> dict[str, Any]:
     say(f"{options.jobs} requests, {len(faults)} faults, seed {options.seed}: starting everything")
+    machine = describe()
     os.environ.update(stage.discord.environment)
     stage.start()
     import django
@@ -310,6 +313,8 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
         for line in invariant.broken:
             say(f"          {line}")
     return {
+        "machine": machine,
+        "at": f"{datetime.now(UTC):%Y-%m-%d}",
         "jobs": options.jobs,
         "seed": options.seed,
         "workers": options.workers,
