@@ -28,8 +28,8 @@ def _set_up() -> None:
 def scaling(event: dict[str, Any], context: object = None) -> dict[str, Any]:
     """Decide how many workers are short; return data points of ten seconds' resolution for PutMetricData.
 
-    `event` holds `workers_wanted` and `workers_running` as ECS has them. The workflow publishes what is returned:
-    this function needs no way to CloudWatch.
+    `event` holds `workers_wanted` and `workers_running` as ECS has them. The workflow publishes the data points and
+    sets the group to `instances`: this function needs no way to CloudWatch or EC2.
     """
     _set_up()
     from django.db import close_old_connections
@@ -43,8 +43,9 @@ def scaling(event: dict[str, Any], context: object = None) -> dict[str, Any]:
         max_workers=int(os.environ.get("WORKERS_MAX", scaling.Limits().max_workers)),
     )
     desired, running = int(event.get("workers_wanted") or 0), int(event.get("workers_running") or 0)
+    short = scaling.short(demand, desired=desired, limits=limits)
     values = {
-        "WorkersShort": scaling.short(demand, desired=desired, limits=limits),
+        "WorkersShort": short,
         "RunnableJobs": demand.runnable,
         "WorkersRunning": running,
     }
@@ -54,8 +55,17 @@ def scaling(event: dict[str, Any], context: object = None) -> dict[str, Any]:
         "metric_data": [
             {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": "Count", "StorageResolution": 1}
             for name, value in values.items()
-        ]
+        ],
+        "instances": instances(desired=desired, short=short, running=running),
     }
+
+
+def instances(*, desired: int, short: int, running: int) -> int:
+    """Return how many machines the workers need: at once for those that are short, and for each until it has ended.
+
+    A worker that works is protected: ECS lets it run on after fewer are desired.
+    """
+    return max(desired + max(0, short), running)
 
 
 def upkeep(event: dict[str, Any] | None = None, context: object = None) -> dict[str, int]:

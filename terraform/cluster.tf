@@ -142,7 +142,7 @@ data "aws_iam_policy_document" "task" {
 
     content {
       sid       = "AnswerTheDoorbell"
-      actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
+      actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
       resources = [aws_sqs_queue.jobs.arn]
     }
   }
@@ -159,11 +159,21 @@ data "aws_iam_policy_document" "task" {
   }
 
   dynamic "statement" {
+    for_each = each.key == "web" ? [1] : []
+
+    content {
+      sid       = "SendDeadLettersAgain"
+      actions   = ["sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage"]
+      resources = [aws_sqs_queue.dead.arn]
+    }
+  }
+
+  dynamic "statement" {
     for_each = contains(["web", "worker"], each.key) ? [1] : []
 
     content {
       sid       = "KeepPictures"
-      actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+      actions   = concat(["s3:GetObject", "s3:DeleteObject"], each.key == "worker" ? ["s3:PutObject"] : [])
       resources = ["${aws_s3_bucket.images.arn}/*"]
     }
   }
@@ -184,7 +194,7 @@ data "aws_iam_policy_document" "task" {
 
     content {
       sid       = "ProtectItselfWhileItWorks"
-      actions   = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
+      actions   = ["ecs:UpdateTaskProtection"]
       resources = ["arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${local.name}/*"]
     }
   }

@@ -45,9 +45,9 @@ locals {
   function_environment = merge(local.environment, local.endpoint_environment, {
     DJANGO_SETTINGS_MODULE = "sparkle_site.settings.headless"
     DJANGO_SECRET_KEY_ARN  = aws_secretsmanager_secret.this["django-secret-key"].arn
-    DISCORD_BOT_TOKEN_ARN  = aws_secretsmanager_secret.this["discord-bot-token"].arn
-    WORKERS_MAX            = tostring(var.max_workers)
-    JOBS_PER_WORKER        = tostring(var.jobs_per_worker)
+    # Without an image there is nothing to start: no instance may wait for one.
+    WORKERS_MAX     = tostring(var.worker_image_tag == "" ? 0 : var.max_workers)
+    JOBS_PER_WORKER = tostring(var.jobs_per_worker)
   })
 }
 
@@ -76,7 +76,8 @@ resource "aws_lambda_function" "this" {
   reserved_concurrent_executions = each.value.concurrency
 
   environment {
-    variables = local.function_environment
+    # Upkeep alone speaks to Discord.
+    variables = merge(local.function_environment, each.key == "upkeep" ? { DISCORD_BOT_TOKEN_ARN = aws_secretsmanager_secret.this["discord-bot-token"].arn } : {})
   }
 
   vpc_config {
@@ -163,12 +164,13 @@ data "aws_iam_policy_document" "function" {
     }
   }
 
+  # Links to pictures are signed by the role that must be able to read them; a member's delete deletes at once.
   dynamic "statement" {
-    for_each = each.key == "upkeep" ? [1] : []
+    for_each = each.key == "scaling" ? [] : [1]
 
     content {
-      sid       = "DeliverAndDeletePictures"
-      actions   = ["s3:GetObject", "s3:DeleteObject"]
+      sid       = "ShowAndDeletePictures"
+      actions   = each.key == "upkeep" ? ["s3:DeleteObject"] : ["s3:GetObject", "s3:DeleteObject"]
       resources = ["${aws_s3_bucket.images.arn}/*"]
     }
   }

@@ -191,7 +191,7 @@ locals {
 
 data "aws_iam_policy_document" "endpoint" {
   for_each = {
-    sqs            = { actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"], resources = [aws_sqs_queue.jobs.arn] }
+    sqs            = { actions = ["sqs:SendMessage"], resources = [aws_sqs_queue.jobs.arn] }
     secretsmanager = { actions = ["secretsmanager:GetSecretValue"], resources = [for secret in aws_secretsmanager_secret.this : secret.arn] }
   }
 

@@ -1,6 +1,6 @@
 # EventBridge knows no period under a minute; an Express workflow makes six ticks of one. Each tick: ask ECS how many
-# workers are wanted now, let the function decide with the database, publish. The two calls to AWS are the workflow's
-# own, so the function in the VPC needs no way to them.
+# workers are wanted now, let the function decide with the database, publish, set the group of instances. The calls to
+# AWS are the workflow's own, so the function in the VPC needs no way to them.
 
 locals {
   tick_seconds     = 10
@@ -51,7 +51,7 @@ resource "aws_sfn_state_machine" "scaling" {
               Type           = "Task"
               Resource       = "arn:${local.partition}:states:::lambda:invoke"
               Parameters     = { FunctionName = aws_lambda_alias.live["scaling"].arn, "Payload.$" = "$" }
-              OutputPath     = "$.Payload"
+              ResultSelector = { "metric_data.$" = "$.Payload.metric_data", "instances.$" = "$.Payload.instances" }
               TimeoutSeconds = 10
               Retry          = local.again
               Catch          = local.skip
@@ -61,6 +61,23 @@ resource "aws_sfn_state_machine" "scaling" {
               Type           = "Task"
               Resource       = "arn:${local.partition}:states:::aws-sdk:cloudwatch:putMetricData"
               Parameters     = { Namespace = local.metric_namespace, "MetricData.$" = "$.metric_data" }
+              ResultPath     = null
+              TimeoutSeconds = 5
+              Retry          = local.again
+              # The workers' machines do not wait for CloudWatch.
+              Catch = [{ ErrorEquals = ["States.ALL"], ResultPath = null, Next = "Follow" }]
+              Next  = "Follow"
+            }
+            # Instances follow the workers: those that are short at once, those that are too many when their task has
+            # ended. Set to a number each time, so that nothing that went wrong lasts longer than a tick.
+            Follow = {
+              Type     = "Task"
+              Resource = "arn:${local.partition}:states:::aws-sdk:autoscaling:setDesiredCapacity"
+              Parameters = {
+                AutoScalingGroupName = aws_autoscaling_group.worker.name
+                "DesiredCapacity.$"  = "$.instances"
+                HonorCooldown        = false
+              }
               TimeoutSeconds = 5
               Retry          = local.again
               Catch          = local.skip
@@ -121,6 +138,12 @@ data "aws_iam_policy_document" "scaling_workflow" {
     sid       = "Look"
     actions   = ["ecs:DescribeServices"]
     resources = [aws_ecs_service.worker.id]
+  }
+
+  statement {
+    sid       = "Follow"
+    actions   = ["autoscaling:SetDesiredCapacity"]
+    resources = [aws_autoscaling_group.worker.arn]
   }
 
   # Knows no resources, only the namespace.

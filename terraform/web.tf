@@ -7,6 +7,8 @@ locals {
     BEHIND_GATEWAY         = "true"
     ALLOWED_HOSTS          = "*" # The gateway alone reaches the site, and it answers to no other names than its own.
     DATABASE_POOL_SIZE     = "8"
+    # Shown, and sent again from the admin.
+    SQS_DEAD_LETTER_URL = aws_sqs_queue.dead.url
   })
 }
 

@@ -173,8 +173,8 @@ resource "aws_autoscaling_group" "worker" {
   vpc_zone_identifier = local.public_subnet_ids
   capacity_rebalance  = var.worker_spot
 
-  # Instances with a task of ours are not taken while it works: ECS lifts this when they are empty.
-  protect_from_scale_in     = true
+  # schedule.tf takes none while as many tasks run; which one goes is the group's choice, and ECS empties it first.
+  protect_from_scale_in     = false
   default_instance_warmup   = 0
   wait_for_capacity_timeout = "0"
 
@@ -232,7 +232,7 @@ resource "aws_autoscaling_group" "worker" {
   }
 
   lifecycle {
-    # The capacity provider's.
+    # schedule.tf's.
     ignore_changes = [desired_capacity]
   }
 
@@ -243,17 +243,16 @@ resource "aws_ecs_capacity_provider" "gpu" {
   name = "${local.name}-gpu"
 
   auto_scaling_group_provider {
-    auto_scaling_group_arn         = aws_autoscaling_group.worker.arn
-    managed_termination_protection = "ENABLED"
-    managed_draining               = "ENABLED"
+    auto_scaling_group_arn = aws_autoscaling_group.worker.arn
+    # An instance that is to go takes no more tasks, and goes when its own have ended.
+    managed_draining = "ENABLED"
 
-    # As many instances as there are tasks, all steps at once.
+    # ECS's own scaling waits 15 minutes before it takes an instance, and a minute or two before it adds one; its
+    # termination protection works only together with it (docs/decisions/0020-terraform.md).
+    managed_termination_protection = "DISABLED"
+
     managed_scaling {
-      status                    = "ENABLED"
-      target_capacity           = 100
-      minimum_scaling_step_size = 1
-      maximum_scaling_step_size = var.max_workers
-      instance_warmup_period    = 60
+      status = "DISABLED"
     }
   }
 }

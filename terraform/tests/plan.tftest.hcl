@@ -102,8 +102,8 @@ run "scales_by_as_many_as_are_short" {
   }
 
   assert {
-    condition     = aws_ecs_capacity_provider.gpu.auto_scaling_group_provider[0].managed_termination_protection == "ENABLED" && aws_ecs_capacity_provider.gpu.auto_scaling_group_provider[0].managed_draining == "ENABLED" && aws_autoscaling_group.worker.protect_from_scale_in
-    error_message = "No instance is taken while it works."
+    condition     = aws_ecs_capacity_provider.gpu.auto_scaling_group_provider[0].managed_draining == "ENABLED" && aws_ecs_capacity_provider.gpu.auto_scaling_group_provider[0].managed_scaling[0].status == "DISABLED" && !aws_autoscaling_group.worker.protect_from_scale_in
+    error_message = "The workflow alone sets how many instances there are, and each is emptied before it goes."
   }
 }
 
