@@ -1,6 +1,6 @@
 """`python -m gpu_worker`: serve the queue until told to leave.
 
-Exit status: 0 after SIGTERM or SIGINT, 2 when the model or a setting is wrong, 70 when the card broke.
+Exit status: 0 after SIGTERM or SIGINT, 2 when the model, a setting or the schema is wrong, 70 when the card broke.
 """
 
 from __future__ import annotations
@@ -34,6 +34,19 @@ class Stopwatch:
         self._last = now
 
 
+def _behind() -> list[str]:
+    """What the database lacks. Nothing where it is away: then jobs wait for it, and nothing can be claimed."""
+    from django.db import Error
+
+    from jobs import schema
+
+    try:
+        return schema.missing()
+    except Error as error:
+        log.warning("schema_not_checked", extra={"error": type(error).__name__})
+        return []
+
+
 def main() -> int:
     watch = Stopwatch(BEGAN)
     leave = threading.Event()
@@ -49,6 +62,9 @@ def main() -> int:
         from django.conf import settings
     except ImproperlyConfigured as error:
         sys.stderr.write(f"{error}\n")
+        return 2
+    if behind := _behind():
+        sys.stderr.write(f"The database is older than this worker: migrate it first. It lacks {', '.join(behind)}.\n")
         return 2
     watch.stage("django")
 

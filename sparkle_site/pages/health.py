@@ -7,6 +7,8 @@ import logging
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
+from jobs import schema
+
 logger = logging.getLogger(__name__)
 
 
@@ -16,11 +18,15 @@ def alive(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when the database answers and is migrated, else 503 with which of them is not."""
+    """200 when the database answers and is migrated as far as this code needs, else 503 with what is not."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM guilds_platform")
+        lacking = schema.missing()
     except Error as error:
         logger.warning("not_ready", extra={"error": type(error).__name__})
         return JsonResponse({"status": "not ready", "database": type(error).__name__}, status=503)
+    if lacking:
+        logger.warning("not_ready", extra={"database_lacks": ", ".join(lacking)})
+        return JsonResponse({"status": "not ready", "database": "older than this code: migrate it"}, status=503)
     return JsonResponse({"status": "ready"})

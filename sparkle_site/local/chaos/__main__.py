@@ -237,6 +237,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, help="how many faults (one for every 15 requests, at least one a kind)")
     parser.add_argument("--rate", type=float, default=10.0, help="requests a second (10)")
     parser.add_argument("--workers", type=int, default=2, help="GPU workers with the noise engine (2)")
+    parser.add_argument("--release", type=Path, help="a checkout of an earlier version that half of the processes run")
     parser.add_argument("--json", type=Path, help="write the result here")
     parser.add_argument("--logs", type=Path, help="keep every process's log in this folder")
     options = parser.parse_args()
@@ -254,7 +255,7 @@ def main() -> int:
         folder.chmod(0o755)
         stage: Stage | None = None
         try:
-            stage = Stage(folder, workers=options.workers, ingresses=2)
+            stage = Stage(folder, workers=options.workers, ingresses=2, release=options.release)
             result = _run(stage, options, faults)
         except (StageBroken, DatabaseUnavailable) as error:
             say(f"chaos: {error}")

@@ -25,7 +25,8 @@ from sparkle_site.local.processes import die_with_parent
 
 from .proxy import Proxy
 
-START_S = 60.0
+# Long: on a machine where everything else runs as well, a start takes minutes.
+START_S = 240.0
 QUEUE = "sparkle.fifo"
 VISIBILITY_S = 16
 SIGNING_KEY = "c4" * 32
@@ -48,13 +49,19 @@ class Part:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    code: Path | None = None
+    """The checkout that it runs, where that is not this one."""
 
     def start(self, *extra: str) -> None:
         self.starts += 1
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments, *extra],
-                env=os.environ | {"PYTHONUNBUFFERED": "1"} | self.environment,
+                cwd=self.code,
+                env=os.environ
+                | {"PYTHONUNBUFFERED": "1"}
+                | ({"PYTHONPATH": str(self.code)} if self.code else {})
+                | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -113,7 +120,8 @@ class Database:
 class Stage:
     """Set it up by `start`; `stop` ends every process."""
 
-    def __init__(self, folder: Path, *, workers: int, ingresses: int) -> None:
+    def __init__(self, folder: Path, *, workers: int, ingresses: int, release: Path | None = None) -> None:
+        """`release`: a checkout of an earlier version, that the first worker and the first ingress run, and upkeep."""
         self.folder = folder
         self.logs = folder / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -179,6 +187,8 @@ class Stage:
             self._part(f"worker-{number}", ["-m", "gpu_worker"], self.environment) for number in range(workers)
         ]
         self.upkeep = self._part("upkeep", ["-m", "sparkle_site.local.chaos.upkeep_loop"], self.environment)
+        for part in (self.workers[0], self.ingresses[0], self.upkeep):
+            part.code = release
 
     def _part(self, name: str, arguments: list[str], environment: dict[str, str]) -> Part:
         return Part(name=name, arguments=arguments, environment=environment, log=self.logs / f"{name}.log")

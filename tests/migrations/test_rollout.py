@@ -1,0 +1,148 @@
+"""A new version is rolled out while the old one works: each way round, on real processes' code and one database."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sparkle_site.local.database import ensure
+
+from .release import ROOT, environment, take
+
+pytestmark = pytest.mark.slow
+
+MIGRATE = """
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+"""
+HEAD = """
+import django; django.setup()
+from datetime import UTC, datetime
+from guilds.models import Guild
+from jobs import actions
+from jobs.actions import Ask, MadeImage
+from jobs.models import Job
+now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+Guild.objects.get_or_create(pk=1234, defaults=dict(name="Home"))
+"""
+SUBMIT = (
+    HEAD
+    + """
+ask = Ask(interaction_id=NUMBER, application_id=1, token="the token", guild_id=1234, channel_id=7, user_id=42,
+          prompt="a fox", count=2)
+assert actions.submit(ask, now=now).job.status == "queued"
+"""
+)
+WORK = (
+    HEAD
+    + """
+job = actions.claim(Job.objects.get(interaction_id=NUMBER).pk, worker_id="w", now=now)
+assert (job.prompt, job.token, job.count) == ("a fox", "the token", 2), "what was asked arrives as it was asked"
+actions.progress(job.pk, worker_id="w", step=1, total=8, now=now)
+made = [MadeImage(index=n, key=f"{job.pk}-{n}", seed=job.seed + n, width=8, height=8, bytes=1) for n in range(2)]
+assert actions.record_images(job.pk, worker_id="w", images=made, grid_key="g", gpu_ms=5, now=now)
+assert actions.complete(job.pk, worker_id="w", delivered_via="original", message_id=9, now=now)
+actions.announced(job.pk, via="original", message_id=9, now=now)
+"""
+)
+LOOK = (
+    HEAD
+    + """
+job = Job.objects.get(interaction_id=NUMBER)
+assert (job.status, job.images.count(), bytes(job.token_sealed)) == ("completed", 2, b"")
+from guilds.models import Usage
+assert set(Usage.objects.filter(subject_id=42).values_list("pictures", flat=True)) == {2 * NUMBER}
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def old() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="sparkle-release-", dir="/var/tmp"))
+    try:
+        yield take(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="sparkle-rollout-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(code: Path, url: str, story: str, *, number: int = 0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", story.replace("NUMBER", str(number))],
+        cwd=code,
+        env=environment(code, url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def went_well(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_old_code_works_on_the_new_schema_beside_the_new(old: Path, scratch: Path) -> None:
+    """First the database is migrated, then processes are replaced one by one: every mixture of the two works."""
+    with ensure(scratch) as url:
+        went_well(run(old, url, MIGRATE))
+        # A request that was accepted before the migration is made and told after it.
+        went_well(run(old, url, SUBMIT, number=1))
+        went_well(run(ROOT, url, MIGRATE))
+        went_well(run(ROOT, url, WORK, number=1))
+        went_well(run(ROOT, url, LOOK, number=1))
+        ways = [(old, old), (old, ROOT), (ROOT, old)]
+        for number, (asks, makes) in enumerate(ways, start=2):
+            went_well(run(asks, url, SUBMIT, number=number))
+            went_well(run(makes, url, WORK, number=number))
+            went_well(run(old, url, LOOK, number=number))
+            went_well(run(ROOT, url, LOOK, number=number))
+
+
+def test_the_new_worker_on_the_old_schema_refuses_to_start_in_one_sentence(old: Path, scratch: Path) -> None:
+    with ensure(scratch) as url:
+        went_well(run(old, url, MIGRATE))
+        done = subprocess.run(
+            [sys.executable, "-m", "gpu_worker"],
+            cwd=ROOT,
+            env=environment(ROOT, url) | {"SPARKLE_ENGINE": "noise", "DISCORD_APPLICATION_ID": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 2
+        [sentence] = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+        assert sentence.startswith("The database is older than this worker: migrate it first. It lacks guilds.0003_admin")
+        # And what was there is untouched: the old code goes on.
+        went_well(run(old, url, SUBMIT, number=1))
+        went_well(run(old, url, WORK, number=1))
+
+
+def test_a_fleet_of_both_versions_loses_nothing(old: Path, tmp_path: Path) -> None:
+    """Real ingress, workers and upkeep, half of them of the last release, over SQS's protocol and the simulator."""
+    result = tmp_path / "chaos.json"
+    options = ["--jobs", "16", "--faults", "0", "--rate", "2", "--release", str(old), "--json", str(result)]
+    done = subprocess.run(
+        [sys.executable, "-m", "sparkle_site.local.chaos", *options], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
+    told = json.loads(result.read_text())
+    assert told["ended"] == {"completed": 16}
+    assert all(invariant["holds"] for invariant in told["invariants"])
