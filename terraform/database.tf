@@ -7,6 +7,13 @@ resource "aws_db_subnet_group" "this" {
   name        = local.name
   description = "Where the database may stand."
   subnet_ids  = local.inner_subnet_ids
+
+  lifecycle {
+    precondition {
+      condition     = length(local.inner_subnet_by_zone) >= 2
+      error_message = "The subnets ${join(", ", local.inner_subnet_ids)} lie in ${length(local.inner_subnet_by_zone)} zone; RDS wants two. Tag one more subnet of ${var.vpc_id}, in another zone, Tier = Public (or name one in private_subnet_ids)."
+    }
+  }
 }
 
 resource "aws_db_parameter_group" "this" {

@@ -152,6 +152,26 @@ override_resource {
   values = { arn = "arn:aws:ecr:us-east-1:123456789012:repository/worker", repository_url = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sparkle-test/worker" }
 }
 
+override_data {
+  target = data.aws_subnet.inner["subnet-0000000000000000a"]
+  values = { availability_zone = "us-east-1a" }
+}
+
+override_data {
+  target = data.aws_subnet.inner["subnet-0000000000000000b"]
+  values = { availability_zone = "us-east-1b" }
+}
+
+override_data {
+  target = data.aws_subnet.inner["subnet-0000000000000000c"]
+  values = { availability_zone = "us-east-1a" }
+}
+
+override_data {
+  target = data.aws_subnet.inner["subnet-0000000000000000d"]
+  values = { availability_zone = "us-east-1b" }
+}
+
 variables {
   project_id             = "sparkle"
   unique_id              = "test"
@@ -166,6 +186,7 @@ variables {
   lambda_package         = "versions.tf"
   web_image_tag          = "v1"
   worker_image_tag       = "v1"
+  deletion_protection    = false
 }
 
 run "as_it_comes" {

@@ -34,6 +34,26 @@ mock_provider "aws" {
   }
 }
 
+override_data {
+  target = data.aws_subnet.inner["subnet-0000000000000000a"]
+  values = { availability_zone = "us-east-1a" }
+}
+
+override_data {
+  target = data.aws_subnet.inner["subnet-0000000000000000b"]
+  values = { availability_zone = "us-east-1b" }
+}
+
+override_data {
+  target = data.aws_subnet.inner["subnet-0000000000000000c"]
+  values = { availability_zone = "us-east-1a" }
+}
+
+override_data {
+  target = data.aws_subnet.inner["subnet-0000000000000000d"]
+  values = { availability_zone = "us-east-1b" }
+}
+
 variables {
   vpc_id                 = "vpc-0123456789abcdef0"
   discord_application_id = "1234567890123456789"
@@ -259,6 +279,17 @@ run "refuses_a_vpc_without_tagged_subnets" {
   }
 
   expect_failures = [data.aws_subnets.public]
+}
+
+run "refuses_subnets_in_one_zone" {
+  command = plan
+
+  override_data {
+    target = data.aws_subnet.inner["subnet-0000000000000000b"]
+    values = { availability_zone = "us-east-1a" }
+  }
+
+  expect_failures = [aws_db_subnet_group.this]
 }
 
 run "refuses_a_region_without_the_instance_type" {
