@@ -8,6 +8,8 @@ What the emulator (ministack) cannot run, and what therefore stands behind a var
 - arm64 and other Pythons: the functions run in the emulator's own, from a zip built for it (lambda_*);
 - interface endpoints' names, so the functions are as in a VPC with a NAT (private_subnet_ids, upkeep_runs_in);
 - SnapStart, and RDS: it only stores the instance, and the functions are led to a PostgreSQL of ours (database_url);
+- the workflow's call to the group of instances (its engine knows no Auto Scaling): the step fails and is caught, as it
+  is where AWS refuses it; that the workflow asks for the right number is in test_schedule.py;
 - Application Auto Scaling: a stand-in keeps what is registered. That an alarm runs a step policy is AWS's part.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -33,7 +36,8 @@ from botocore.config import Config
 from interactions_lambda import build
 
 from . import application_auto_scaling, tools
-from .terraform import Terraform, missing
+from .conftest import ARCHITECTURE, PYTHON
+from .terraform import FOLDER, Terraform, missing
 
 pytestmark = [
     pytest.mark.slow,
@@ -92,7 +96,7 @@ def emulator(folder: Path) -> Iterator[str]:
             [sys.executable, "-m", "ministack"], cwd=folder, env=environment, stdout=log, stderr=log
         )
         try:
-            until(lambda: answers(endpoint), what="ministack", within_s=90)
+            until(lambda: answers(endpoint), what="ministack", within_s=300)
             yield endpoint
         finally:
             process.terminate()
@@ -194,8 +198,36 @@ def through(endpoint: str, host: str) -> Callable[[dict[str, Any], object], dict
     return send
 
 
+def refusal(terraform: Terraform, *arguments: str) -> str:
+    """Return what a command says that must fail, on one line."""
+    with pytest.raises(AssertionError) as refused:
+        terraform.run(*arguments)
+    return " ".join(str(refused.value).replace("│", " ").split())
+
+
+def interrupted(terraform: Terraform, where: tuple[str, ...], *, after: int) -> tuple[str, str]:
+    """Apply, and press Ctrl-C when `after` resources are there; return what apply said, and what a second one said.
+
+    The second one was started beside the first, which held the state.
+    """
+    command = terraform.command("apply", "-auto-approve", *where)
+    with subprocess.Popen(
+        command, cwd=FOLDER, env=terraform.variables(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        said, made, beside = [], 0, ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            made += "Creation complete" in line
+            if made >= after and not beside:
+                beside = refusal(terraform, "apply", "-auto-approve", *where)
+                process.send_signal(signal.SIGINT)
+        assert process.wait(600) != 0
+    return "".join(said), beside
+
+
 def test_from_apply_to_a_picture_to_destroy(
-    tmp_path: Path, live_server: Any, transactional_db: None, settings: Any
+    tmp_path: Path, package: Path, live_server: Any, transactional_db: None, settings: Any
 ) -> None:
     from django.db import connection
 
@@ -209,9 +241,6 @@ def test_from_apply_to_a_picture_to_destroy(
     settings.DISCORD_BOT_TOKEN = BOT_TOKEN
     of = connection.settings_dict
     database_url = f"postgres://{of['USER']}:{of['PASSWORD']}@{of['HOST']}:{of['PORT']}/{of['NAME']}"
-
-    package = tmp_path / "lambda.zip"
-    build.build(package, architecture="x86_64", python=f"{sys.version_info.major}.{sys.version_info.minor}")
 
     with emulator(tmp_path) as endpoint, application_auto_scaling.running() as (scaling_endpoint, registered):
         cloud = Cloud(endpoint)
@@ -231,8 +260,8 @@ def test_from_apply_to_a_picture_to_destroy(
                     "discord_api_base": settings.DISCORD_API_BASE,
                     "database_url": database_url,
                     "lambda_package": str(package),
-                    "lambda_architecture": "x86_64",
-                    "lambda_runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
+                    "lambda_architecture": ARCHITECTURE,
+                    "lambda_runtime": f"python{PYTHON}",
                     "snapstart": False,
                     "web_image_tag": "v1",
                     "worker_image_tag": "v1",
@@ -241,7 +270,6 @@ def test_from_apply_to_a_picture_to_destroy(
                     "worker_ami_parameter": "/test/ami",
                     "check_instance_types": False,
                     "site_gateway": False,
-                    "deletion_protection": False,
                 }
             )
         )
@@ -259,10 +287,18 @@ def test_from_apply_to_a_picture_to_destroy(
         terraform.init()
         where = ("-input=false", f"-state={state}", f"-var-file={variables}")
 
-        # An apply that stops halfway, and is run again.
+        # A VPC that nobody prepared is refused by plan, with what to do.
+        bare = cloud.client("ec2").create_vpc(CidrBlock="10.10.0.0/16")["Vpc"]["VpcId"]
+        told = refusal(terraform, "plan", *where, f"-var=vpc_id={bare}")
+        assert f"{bare} has 0 subnets tagged Tier = Public" in told
+        assert "aws ec2 create-tags" in told
+
+        # An apply that is interrupted halfway, one beside it, one that AWS stops, and one that goes on to the end.
+        said, beside = interrupted(terraform, where, after=20)
+        assert "Interrupt received" in said
+        assert "Error acquiring the state lock" in beside
         registered.refusing = True
-        with pytest.raises(AssertionError, match="not yet"):
-            terraform.run("apply", "-auto-approve", *where)
+        assert "not yet" in refusal(terraform, "apply", "-auto-approve", *where)
         registered.refusing = False
         terraform.run("apply", "-auto-approve", *where)
         outputs = {
@@ -306,7 +342,7 @@ def test_from_apply_to_a_picture_to_destroy(
         assert asked.message is not None
         assert "Submitted to Sparkle" in json.dumps([asked.message.content, asked.message.embeds])
         job = Job.objects.get(interaction_id=asked.interaction_id)
-        until(lambda: cloud.alarm("workers-short") == "ALARM", what="the alarm that adds workers", within_s=180)
+        until(lambda: cloud.alarm("workers-short") == "ALARM", what="the alarm that adds workers", within_s=600)
         published = cloud.client("cloudwatch").list_metrics(Namespace="Sparkle")["Metrics"]
         assert {"WorkersShort", "WorkersRunning", "RunnableJobs"} <= {each["MetricName"] for each in published}
 
@@ -332,8 +368,8 @@ def test_from_apply_to_a_picture_to_destroy(
             "AWS_DEFAULT_REGION": REGION,
         }
         with worker(tmp_path, environment):
-            until(lambda: Job.objects.filter(pk=job.pk, announced_at__isnull=False), what="the picture", within_s=120)
-            until(lambda: cloud.alarm("workers-short") == "OK", what="the alarm's end", within_s=180)
+            until(lambda: Job.objects.filter(pk=job.pk, announced_at__isnull=False), what="the picture", within_s=600)
+            until(lambda: cloud.alarm("workers-short") == "OK", what="the alarm's end", within_s=600)
         job.refresh_from_db()
         assert job.status == Status.COMPLETED
         shown = SimInteraction.objects.get(pk=job.interaction_id).original
@@ -354,8 +390,17 @@ def test_from_apply_to_a_picture_to_destroy(
         assert {tuple(each["change"]["actions"]) for each in changes} <= {("update",)}
         assert {each["type"] for each in changes} <= set(DRIFT)
 
-        # Gone, and the pictures with it: protection is off.
-        terraform.run("destroy", "-auto-approve", *where)
+        # Protected, with a picture in the bucket: one sentence, and all is still there.
+        before = terraform.run("state", "list", f"-state={state}")
+        told = refusal(terraform, "destroy", "-auto-approve", *where)
+        assert "deletion_protection is on: nothing was destroyed." in told
+        assert "terraform apply -var deletion_protection=false, then terraform destroy" in told
+        assert terraform.run("state", "list", f"-state={state}") == before
+        assert cloud.client("s3").list_objects_v2(Bucket=outputs["image_bucket"])["KeyCount"] >= 1
+
+        # What that sentence says to do: gone, and the pictures with it.
+        terraform.run("apply", "-auto-approve", *where, "-var=deletion_protection=false")
+        terraform.run("destroy", "-auto-approve", *where, "-var=deletion_protection=false")
         assert cloud.ours() == []
         assert registered.policies == {}
         assert registered.targets == {}
