@@ -9,6 +9,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 
 MOST = 100_000
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class _Echo:
@@ -17,9 +18,10 @@ class _Echo:
 
 
 def plain(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet takes for a formula (OWASP, CSV Injection; the wide signs count in CJK versions)."""
     text = "" if value is None else str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not text[1:].isdigit() else text
+    harmless = text[:1] != "=" and text[1:].isascii() and text[1:].isdigit()
+    return f"'{text}" if text.startswith(_BEGINS_A_FORMULA) and not harmless else text
 
 
 def answer(name: str, columns: Mapping[str, Callable[[Any], Any]], rows: Iterable[Any]) -> StreamingHttpResponse:
