@@ -1,4 +1,4 @@
-"""`python -m tests.terraform.check`: formatting, validity, plan-mode tests and checkov of terraform/.
+"""`python -m tests.terraform.check`: formatting, validity, plan-mode tests and checkov of terraform/, and hadolint.
 
 What a machine lacks is left out, in so many words; on CI everything must be there. parliament and asl-validator read
 what an apply made: tests/terraform/test_apply.py runs them.
@@ -15,10 +15,14 @@ from pathlib import Path
 from . import tools
 from .terraform import FOLDER, Terraform, missing
 
+DOCKERFILES = [str(tools.ROOT / room / "Dockerfile") for room in ("sparkle_site", "gpu_worker")]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.terraform.check", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--install", action="store_true", help="install checkov, parliament and asl-validator first")
+    parser.add_argument(
+        "--install", action="store_true", help="install checkov, parliament, hadolint and asl-validator first"
+    )
     options = parser.parse_args()
     required = tools.wanted_always()
     left_out: list[str] = []
@@ -29,11 +33,16 @@ def main() -> int:
         left_out.append(reason)
     else:
         failed |= terraform_checks()
-    checkov = tools.find("checkov")
-    if checkov is None:
-        left_out.append("checkov is not installed (python -m tests.terraform.check --install).")
-    else:
-        failed |= step("checkov", [checkov, "-d", str(FOLDER), "--config-file", str(FOLDER / ".checkov.yaml")])
+    for name, arguments in {
+        "checkov": ["-d", str(FOLDER), "--config-file", str(FOLDER / ".checkov.yaml")],
+        # Debian keeps no old versions of a compiler to pin.
+        "hadolint": ["--no-color", "--ignore=DL3008", *DOCKERFILES],
+    }.items():
+        program = tools.find(name)
+        if program is None:
+            left_out.append(f"{name} is not installed (python -m tests.terraform.check --install).")
+        else:
+            failed |= step(name, [program, *arguments])
     for line in left_out:
         print(f"left out: {line}")
     return 1 if failed or (required and left_out) else 0

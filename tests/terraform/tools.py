@@ -1,4 +1,4 @@
-"""The checkers that need an environment of their own: checkov and parliament (pip), asl-validator (npm).
+"""The checkers that need an environment of their own: checkov, parliament, hadolint (pip), asl-validator (npm).
 
 They live in .venv-infra and .venv-infra/asl, made on CI or by `python -m tests.terraform.check --install`.
 """
@@ -30,10 +30,10 @@ def wanted_always() -> bool:
 def install() -> list[str]:
     """Install what is missing; return a line for each that could not be."""
     problems = []
-    if not (VENV / "bin" / "checkov").exists() or not (VENV / "bin" / "parliament").exists():
+    if not all((VENV / "bin" / name).exists() for name in ("checkov", "parliament", "hadolint")):
         pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        problems += _run("checkov and parliament", sys.executable, "-m", "venv", str(VENV)) or _run(
-            "checkov and parliament", *pip, "--require-hashes", "-r", str(ROOT / "requirements" / "infra.txt")
+        problems += _run("checkov, parliament and hadolint", sys.executable, "-m", "venv", str(VENV)) or _run(
+            "checkov, parliament and hadolint", *pip, "--require-hashes", "-r", str(ROOT / "requirements" / "infra.txt")
         )
     folder = VENV / "asl"
     if not (folder / "node_modules" / ".bin" / "asl-validator").exists():

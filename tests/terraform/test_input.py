@@ -1,0 +1,57 @@
+"""What is missing or wrong is told before anything is asked of AWS, in words that say what to write where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from . import tools
+from .terraform import Terraform, missing
+
+pytestmark = pytest.mark.skipif(bool(missing()) and not tools.wanted_always(), reason=missing() or "it is there")
+
+REQUIRED = ("vpc_id", "discord_application_id", "discord_public_key", "discord_bot_secret", "django_secret_key")
+RIGHT = {
+    "vpc_id": "vpc-0123456789abcdef0",
+    "discord_application_id": "1234567890123456789",
+    "discord_public_key": "0" * 64,
+    "discord_bot_secret": "t" * 60,
+    "django_secret_key": "k" * 60,
+    "lambda_package": "versions.tf",
+}
+
+
+def refusal(folder: Path, variables: dict[str, str]) -> str:
+    """What `plan` says that must refuse, on one line."""
+    nowhere = {"AWS_ACCESS_KEY_ID": "t", "AWS_SECRET_ACCESS_KEY": "t", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    given = {f"TF_VAR_{name}": value for name, value in variables.items()}
+    terraform = Terraform(data=folder, environment=nowhere | given)
+    terraform.init()
+    with pytest.raises(AssertionError) as refused:
+        terraform.run("plan", "-input=false", f"-state={folder / 'none.tfstate'}")
+    return " ".join(str(refused.value).replace("│", " ").split())
+
+
+def test_every_missing_variable_is_named(tmp_path: Path) -> None:
+    said = refusal(tmp_path, {})
+    for name in REQUIRED:
+        assert f'variable "{name}" is not set' in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"vpc_id": "my-vpc"}, "`aws ec2 describe-vpcs` lists them"),
+        ({"discord_application_id": "12ab"}, "17 to 20 digits, from General Information in Discord's developer portal"),
+        ({"discord_public_key": "t" * 60}, "64 hexadecimal digits, from General Information"),
+        ({"discord_bot_secret": "short"}, "the bot's token"),
+        ({"django_secret_key": "short"}, "at least 50 characters, such as `openssl rand -base64 48` makes"),
+        ({"lambda_package": "no-such.zip"}, "no such file. Run `./dev package` first"),
+        ({"worker_image_tag": "latest"}, "`latest` cannot be rolled back"),
+        ({"domain_name": "https://sparkle.example.org/"}, "without https:// and without a path"),
+    ],
+    ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
+)
+def test_a_wrong_variable_is_told_with_what_to_write(tmp_path: Path, wrong: dict[str, str], sentence: str) -> None:
+    assert sentence in refusal(tmp_path, RIGHT | wrong)
