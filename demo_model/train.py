@@ -26,6 +26,7 @@ from transformers import CLIPTokenizer
 
 from . import build, scenes
 
+LATE = 0.8  # of all steps
 CAPTION_DROPPED = 0.1  # how often the caption is left out, for guidance
 EDGE_WEIGHT = 4.0  # how much more a pixel counts where colours meet: that tenth of the picture tells the shape
 OFFSET_NOISE = 0.07  # one colour over the whole picture: the mean colour is to come from the words, not from the noise
@@ -176,14 +177,15 @@ def ids(tokens: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
     ).input_ids
 
 
-def noise_levels(size: int, chance: torch.Generator) -> torch.Tensor:
+def noise_levels(size: int, chance: torch.Generator, *, late: bool) -> torch.Tensor:
     """A third of the steps anywhere, the rest among the noisy ones, where the words decide what is drawn.
 
     Measured with captions that name another shape: the loss tells them apart from 300 on, and colours from 600 on.
+    Late in the training half of the steps are for what remains then: pictures without grain.
     """
-    anywhere = torch.randint(0, 1000, (size,), generator=chance)
+    clear = torch.randint(0, 400 if late else 1000, (size,), generator=chance)
     noisy = torch.randint(300, 1000, (size,), generator=chance)
-    return torch.where(torch.rand(size, generator=chance) < 1 / 3, anywhere, noisy)
+    return torch.where(torch.rand(size, generator=chance) < (1 / 2 if late else 1 / 3), clear, noisy)
 
 
 def weights(pictures: np.ndarray) -> torch.Tensor:
@@ -194,8 +196,10 @@ def weights(pictures: np.ndarray) -> torch.Tensor:
     return functional.pixel_unshuffle((weight / weight.mean()).repeat(1, 3, 1, 1), 2)
 
 
-def losses(parts: dict[str, Any], tokens: CLIPTokenizer, *, size: int, seed: int, first: int) -> Iterator[torch.Tensor]:
-    """The loss of each step, from `first` on."""
+def losses(
+    parts: dict[str, Any], tokens: CLIPTokenizer, *, size: int, seed: int, first: int, last: int
+) -> Iterator[torch.Tensor]:
+    """The loss of each step, from `first` on; the last fifth before `last` is late."""
     kept = build.scheduler().alphas_cumprod
     step = first
     while True:
@@ -204,7 +208,7 @@ def losses(parts: dict[str, Any], tokens: CLIPTokenizer, *, size: int, seed: int
         latents = latents_of(pictures)
         noise = torch.randn(latents.shape, generator=chance)
         noise += OFFSET_NOISE * torch.randn(size, 3, 1, 1, generator=chance).repeat_interleave(4, dim=1)
-        moments = noise_levels(size, chance)
+        moments = noise_levels(size, chance, late=step >= LATE * last)
         signal_part = kept[moments].sqrt().view(-1, 1, 1, 1)
         noise_part = (1 - kept[moments]).sqrt().view(-1, 1, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
@@ -274,7 +278,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     started, shown = time.monotonic(), 0.0
     bar = tqdm(total=asked.steps, initial=step, mininterval=5, smoothing=0.05)
-    for loss in losses(trained, tokens, size=asked.batch, seed=asked.seed, first=step):
+    for loss in losses(trained, tokens, size=asked.batch, seed=asked.seed, first=step, last=asked.steps):
         loss.backward()
         for part in trained.values():
             nn.utils.clip_grad_norm_(part.parameters(), 1.0, foreach=True)
