@@ -25,7 +25,9 @@ class CallwiseEngine:
     def __init__(self, pipe: Any, *, model: str, most: int) -> None:
         self._pipe = pipe
         self._most = most
-        self._accepts = frozenset(inspect.signature(pipe.__call__).parameters)
+        parameters = inspect.signature(pipe.__call__).parameters
+        self._accepts = frozenset(parameters)
+        self._most_tokens = parameters["max_sequence_length"].default if "max_sequence_length" in parameters else None
         self._inside: list[Request] = []
         self._leaving: set[int] = set()
         self.model = model
@@ -84,7 +86,8 @@ class CallwiseEngine:
                 self._leaving.discard(request.id)
                 emit(Left(id=request.id, gpu_ms=round(gpu_ms * request.count)))
             else:
-                emit(Made(id=request.id, images=tuple(mine), gpu_ms=round(gpu_ms * request.count)))
+                gpu = round(gpu_ms * request.count)
+                emit(Made(id=request.id, images=tuple(mine), gpu_ms=gpu, prompt_cut=self._cut(request)))
 
     def _drop_cancelled(self, emit: Callable[[Event], None]) -> None:
         leaving = set()
@@ -122,6 +125,23 @@ class CallwiseEngine:
             del arguments["negative_prompt"]
         known = {name: value for name, value in arguments.items() if name in self._accepts}
         return list(self._pipe(**known).images)
+
+    def _cut(self, request: Request) -> int:
+        """Return how many tokens of its texts no text encoder read: each cuts where its own room ends."""
+        tokenizers = [
+            part for name, part in self._pipe.components.items() if name.startswith("tokenizer") and part is not None
+        ]
+        # The last one's room is the pipeline's to set (T5's in Stable Diffusion 3 and Flux), the others' their own.
+        rooms = [int(tokenizer.model_max_length) for tokenizer in tokenizers]
+        if rooms and isinstance(self._most_tokens, int):
+            rooms[-1] = min(rooms[-1], self._most_tokens)
+
+        def cut(text: str) -> int:
+            lengths = [len(tokenizer(text, truncation=False, verbose=False).input_ids) for tokenizer in tokenizers]
+            return min((max(0, length - room) for length, room in zip(lengths, rooms, strict=True)), default=0)
+
+        negative = cut(request.negative_prompt) if request.negative_prompt and "negative_prompt" in self._accepts else 0
+        return cut(request.prompt) + negative
 
     def _reporter(self, batch: list[Request], emit: Callable[[Event], None]) -> Callable[..., dict[str, Any]]:
         def report(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ The contract is small on purpose, so that a batch a call and batches that reques
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -57,12 +57,15 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A request is done. `gpu_ms` is its share of the time that it was computed in company."""
+    """A request is done. `gpu_ms` is its share of the time that it was computed in company.
+
+    `prompt_cut`: so many tokens of its prompts were more than the model reads, and left out.
+    """
 
     id: int
     images: tuple[Image, ...]
     gpu_ms: int
-    notes: tuple[str, ...] = field(default=())
+    prompt_cut: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

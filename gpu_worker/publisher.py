@@ -115,9 +115,10 @@ class Publisher:
         self._store(grid_key, grid)
         return Kept(images=tuple(kept), grid_key=grid_key, grid=grid)
 
-    def post(self, job: Job, grid: bytes, *, blurred: bool) -> Delivered:
+    def post(self, job: Job, grid: bytes, *, blurred: bool, prompt_cut: int = 0) -> Delivered:
         """Deliver the completed message with the largest form of the grid that Discord takes.
 
+        `prompt_cut` as in messages.completed.
         Outages are waited out; raise Unavailable or CircuitOpen when they last, Leaving when there is no time.
         """
         limit = job.attachment_size_limit
@@ -125,7 +126,7 @@ class Publisher:
             if encoded is not None and len(encoded.content) > limit:
                 continue
             if encoded is None:
-                return self._deliver(job, messages.completed(job, (), link=gallery_url(job)))
+                return self._deliver(job, messages.completed(job, (), link=gallery_url(job), prompt_cut=prompt_cut))
             file = File(
                 name=f"sparkle-{job.pk}.{encoded.suffix}",
                 content=encoded.content,
@@ -134,7 +135,7 @@ class Publisher:
                 spoiler=job.spoiler or blurred,
             )
             try:
-                return self._deliver(job, messages.completed(job, (file,)))
+                return self._deliver(job, messages.completed(job, (file,), prompt_cut=prompt_cut))
             except TooLarge:
                 # The limit was another one than the interaction said.
                 limit = min(limit, len(encoded.content) - 1)

@@ -41,6 +41,7 @@ from .safety import CheckUnavailable
 log = logging.getLogger(__name__)
 
 PROBE_S = 10.0
+PROMPT_CUT = "prompt_cut"  # an event of the job: so many tokens of its text were left out
 # How much of the source is repainted where nobody said.
 STRENGTH = {Job.Kind.IMG2IMG: 0.7, Job.Kind.VARIATION: 0.6, Job.Kind.UPSCALE: 0.35}
 
@@ -357,9 +358,11 @@ class Runner:
         if held.lost or self._cancel_late(held):
             self._gone(held)
             return
-        for note in made.notes:
-            kind, _, tokens = note.partition(":")
-            JobEvent.objects.create(job=job, at=_now(), kind=kind, detail={"tokens": int(tokens)})
+        if made.prompt_cut:
+            # Looked for first: a task may be done twice, and so may a job.
+            JobEvent.objects.get_or_create(
+                job=job, kind=PROMPT_CUT, detail={"tokens": made.prompt_cut}, defaults={"at": _now()}
+            )
         try:
             kept = self._publisher.keep(job, made.images, model=held.profile.partition("#")[0])
         except StorageUnavailable as error:
@@ -399,8 +402,11 @@ class Runner:
         if grid is None:
             job.refresh_from_db(fields=["grid_key"])
             grid = self._publisher.fetch(job.grid_key)
+        # From the row: whoever delivers may not be who made them.
+        cut = JobEvent.objects.filter(job=job, kind=PROMPT_CUT).order_by("pk").last()
+        prompt_cut = int(cut.detail.get("tokens", 0)) if cut else 0
         try:
-            delivered = self._publisher.post(job, grid, blurred=blurred)
+            delivered = self._publisher.post(job, grid, blurred=blurred, prompt_cut=prompt_cut)
             via, message_id = delivered.via, delivered.message_id
         except DiscordError as error:
             if not error.permanent and job.attempts < settings.SPARKLE_MAX_ATTEMPTS:

@@ -44,7 +44,7 @@ class Running:
     timestep_cond: torch.Tensor | None
     guided: bool
     extra: dict[str, Any]
-    notes: tuple[str, ...]
+    prompt_cut: int
     done: int = 0
     gpu_s: float = 0.0
     original: torch.Tensor | None = None  # the picture as predicted at the last step, in latents
@@ -224,7 +224,7 @@ class StepwiseEngine:
             timestep_cond=self._guidance_embedding(request) if lcm else None,
             guided=guided,
             extra=extra,
-            notes=(f"prompt_cut:{positive.cut}",) if positive.cut > 0 else (),
+            prompt_cut=sum(part.cut for part in parts),
         )
 
     def _latents(
@@ -392,7 +392,7 @@ class StepwiseEngine:
         except torch.OutOfMemoryError:
             return Failed(id=run.request.id, reason="out_of_memory", permanent=False)
         run.gpu_s += time.perf_counter() - began
-        return Made(id=run.request.id, images=tuple(images), gpu_ms=round(1000 * run.gpu_s), notes=run.notes)
+        return Made(id=run.request.id, images=tuple(images), gpu_ms=round(1000 * run.gpu_s), prompt_cut=run.prompt_cut)
 
     def _decode(self, latents: torch.Tensor) -> list[Image.Image]:
         """Return RGB pictures for latents (n, channels, height, width)."""

@@ -67,13 +67,15 @@ def stopping(job: Job) -> Message:
     return Message(content="\n".join(lines), ephemeral=job.ephemeral)
 
 
-def completed(job: Job, files: tuple[File, ...], *, link: str | None = None) -> Message:
+def completed(job: Job, files: tuple[File, ...], *, link: str | None = None, prompt_cut: int = 0) -> Message:
     """The pictures with what made them, and the buttons. The first file is the grid.
 
-    `link` leads to the pictures where they were too large to post.
+    `link` leads to the pictures where they were too large to post; `prompt_cut` tokens were more than the model reads.
     """
     locale = job.locale
     lines = [t(locale, "job.completed")]
+    if prompt_cut > 0:
+        lines.append(t(locale, "job.prompt_cut", n=prompt_cut))
     if link and not files:
         lines.append(t(locale, "job.files_elsewhere"))
     embed = details(job)

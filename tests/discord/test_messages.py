@@ -46,7 +46,7 @@ def stages(of: Job) -> list[Message]:
         messages.processing(of, step=0, total=0),
         messages.stopping(of),
         messages.completed(of, (GRID,)),
-        messages.completed(of, (), link="https://sparkle.example/gallery/1"),
+        messages.completed(of, (), link="https://sparkle.example/gallery/1", prompt_cut=5400),
         messages.ended(of),
     ]
 

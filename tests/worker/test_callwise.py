@@ -70,6 +70,14 @@ def test_requests_that_fit_together_share_a_call_and_keep_their_pictures(engine:
     assert [event.step for event in events if isinstance(event, Stepped) and event.id == 2] == [1, 2, 3, 4, 5]
 
 
+def test_what_the_text_encoder_does_not_read_is_counted(engine: Any) -> None:
+    engine.admit(_request(id=1, steps=1, prompt="cat " * 20))
+    engine.admit(_request(id=2, steps=1, prompt="cat " * 30))
+    cut = {made.id: made.prompt_cut for made in _finish(engine) if isinstance(made, Made)}
+    # Three tokens a word, and one at each end; 77 is the room.
+    assert cut == {1: 0, 2: 90 + 2 - 77}
+
+
 def test_requests_that_differ_have_calls_of_their_own(engine: Any) -> None:
     engine.admit(_request(id=1))
     engine.admit(_request(id=2, steps=3))

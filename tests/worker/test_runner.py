@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from gpu_worker.engine import Engine, EngineBroken, Event, ModelUnavailable
+from gpu_worker.engine import Engine, EngineBroken, Event, Made, ModelUnavailable
 from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.runner import Outcome
 from guilds.models import Guild, ModelProfile, Usage
@@ -88,6 +89,29 @@ def test_a_real_pipeline_draws_jobs_in_company_as_it_draws_them_alone(place: Pla
     for left, right in zip(before, after, strict=True):
         assert max(abs(a - b) for a, b in zip(left.tobytes(), right.tobytes(), strict=True)) <= 1
     assert {job.status for job in Job.objects.all()} == {Status.COMPLETED}
+
+
+class _Cuts(NoiseEngine):
+    """Reads prompts but for their last seven tokens."""
+
+    def advance(self, emit: Callable[[Event], None]) -> None:
+        super().advance(lambda event: emit(replace(event, prompt_cut=7) if isinstance(event, Made) else event))
+
+
+def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker_that_comes_after(place: Place) -> None:
+    job, whole = place.ask(count=1, locale="de"), place.ask(count=1)
+    faults.plan(faults.Kind.SERVER_ERROR, times=1000)
+    with running(lambda source: _Cuts(source), back_off_s=(60,)) as runner:
+        future = runner.submit(job.pk)
+        _until(lambda: Job.objects.filter(pk=job.pk, made_at__isnull=False).exists())
+        runner.stop()
+        assert future.result(WITHIN_S) is Outcome.GIVEN_BACK
+    faults.clear()
+    with running(name="worker-2") as runner:
+        assert runner.run([job.pk, whole.pk]) == [Outcome.ENDED, Outcome.ENDED]
+    assert "um 7 Token länger, als das Modell liest" in place.original(job).content
+    assert "token" not in place.original(whole).content
+    assert JobEvent.objects.filter(job=job, kind="prompt_cut").count() == 1
 
 
 def test_the_asker_sees_steps_and_a_preview_and_the_end_comes_last(place: Place) -> None:

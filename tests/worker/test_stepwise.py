@@ -174,7 +174,7 @@ def test_a_long_prompt_is_read_to_its_end_and_a_longer_one_says_what_was_cut(eng
     engine.admit(_request(prompt="cat " * 600))
     made = _finish(engine)[-1]
     assert isinstance(made, Made)
-    assert made.notes == ("prompt_cut:1200",)
+    assert made.prompt_cut == 1200
 
 
 def test_progress_counts_the_models_evaluations_and_previews_come_half_way(engine: Any) -> None:
