@@ -22,7 +22,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
 from guilds.discord.errors import DiscordError
-from jobs import actions
+from jobs import actions, traces
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
 from jobs.storage import StorageUnavailable
@@ -143,7 +143,8 @@ class Runner:
         held = Held(job=job, profile=profile_of(job), since=self._clock())
         with self._changed:
             self._held[job_id] = held
-        log.info("job_claimed", extra={"job_id": job_id, "attempt": job.attempts, "kind": job.kind})
+        ids = {"job_id": job_id, "interaction_id": job.interaction_id}
+        log.info("job_claimed", extra={**ids, "attempt": job.attempts, "kind": job.kind})
         if self._leaving.is_set():
             self._give_back(held)
         else:
@@ -417,10 +418,14 @@ class Runner:
             via, message_id = Job.Via.GALLERY, None
         ours = actions.complete(job.pk, worker_id=self._worker_id, delivered_via=via, message_id=message_id, now=_now())
         self.jobs_done += ours
-        log.info(
-            "job_completed" if ours else "job_lost",
-            extra={"job_id": job.pk, "via": via, "seconds": round(self._clock() - held.since, 2)},
-        )
+        fields = {"job_id": job.pk, "interaction_id": job.interaction_id, "via": via}
+        fields["seconds"] = round(self._clock() - held.since, 2)
+        if ours:
+            since = (_now() - job.created_at).total_seconds()
+            counted = {"PicturesMade": (job.count, "Count"), "RequestTime": (round(since, 3), "Seconds")}
+            log.info("job_completed", extra=fields | {"metrics": counted})
+        else:
+            log.info("job_lost", extra=fields)
         self._end(held, Outcome.ENDED if ours else Outcome.NOTHING)
 
     def _later(self, held: Held, *, reason: str, detail: str = "", permanent: bool) -> None:
@@ -438,7 +443,9 @@ class Runner:
         status = actions.fail(
             job.pk, worker_id=self._worker_id, reason=reason, detail=detail[:500], permanent=permanent, now=_now()
         )
-        log.warning("job_failed", extra={"job_id": job.pk, "reason": reason, "status": str(status)})
+        fields = {"job_id": job.pk, "interaction_id": job.interaction_id, "reason": reason, "status": str(status)}
+        counted = {"JobsFailed": (int(status == Status.FAILED), "Count")}
+        log.warning("job_failed", extra=fields | {"metrics": counted})
         if status == Status.FAILED:
             self._tell_end(job)
         outcomes = {Status.FAILED: Outcome.ENDED, Status.QUEUED: Outcome.REQUEUED}
@@ -511,6 +518,8 @@ class Runner:
             self._held.pop(held.job.pk, None)
         if not held.outcome.done():
             held.outcome.set_result(outcome)
+        if outcome == Outcome.ENDED:
+            self._desk.put(lambda: traces.ended(held.job.pk))
 
     def _let_go(self, job_id: int, *, lost: bool) -> None:
         held = self._held.get(job_id)

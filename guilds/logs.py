@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import re
 import traceback
+from collections.abc import Mapping
 
 # Interaction tokens stand in Discord's addresses, bot tokens in an Authorization header.
 _SECRETS = re.compile(r"(webhooks/\d+/)[^/\s\"'?]+|(interactions/\d+/)[^/\s\"'?]+|(Bot )[\w.\-]+")
@@ -16,7 +18,12 @@ def redact(text: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """Format a record as `{"level", "event", "logger", "at", ...extra}`; newlines cannot forge a second line."""
+    """Format a record as `{"level", "event", "logger", "at", ...extra}`; newlines cannot forge a second line.
+
+    The extra field `metrics`, `{name: (value, unit)}`, becomes metrics of CloudWatch's by the embedded metric format:
+    CloudWatch Logs reads them out of the line, so nobody waits for a call.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -26,7 +33,9 @@ class JsonFormatter(logging.Formatter):
             "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
         }
         for key, value in vars(record).items():
-            if key not in _STANDARD:
+            if key == "metrics":
+                fields |= embedded(value, milliseconds=int(record.created * 1000))
+            elif key not in _STANDARD:
                 fields[key] = value if isinstance(value, int | float | bool | None) else redact(str(value))
         if record.exc_info and record.exc_info[0]:
             # The place, not the message: messages of database errors quote the row, and so the prompt.
@@ -36,3 +45,14 @@ class JsonFormatter(logging.Formatter):
                 for frame in traceback.extract_tb(record.exc_info[2])[-6:]
             ]
         return json.dumps(fields, ensure_ascii=True)
+
+
+def embedded(metrics: Mapping[str, tuple[float, str]], *, milliseconds: int) -> dict[str, object]:
+    """Return the fields that make a log line carry `metrics` at that time since 1970, by deployment."""
+    told = {"Namespace": "Sparkle", "Dimensions": [["Deployment"]]}
+    names = [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()]
+    return {
+        "_aws": {"Timestamp": milliseconds, "CloudWatchMetrics": [told | {"Metrics": names}]},
+        "Deployment": os.environ.get("DEPLOYMENT", "sparkle"),
+        **{name: value for name, (value, _) in metrics.items()},
+    }

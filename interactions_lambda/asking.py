@@ -60,7 +60,8 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
         result = actions.submit(ask, now=now, dispatch=dispatch)
     fields = {"interaction_id": interaction.id, "guild_id": interaction.home}
     if isinstance(result, Refusal):
-        logger.info("refused", extra={**fields, "code": result.code, "ms": _ms(started)})
+        counted = {"JobsRefused": (1, "Count")}
+        logger.info("refused", extra={**fields, "code": result.code, "ms": _ms(started), "metrics": counted})
         return replies.refuse(language(interaction), result)
     logger.info(
         "submitted",
@@ -70,6 +71,7 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
             "place": result.place,
             "repeated": result.repeated,
             "ms": _ms(started),
+            "metrics": {"JobsSubmitted": (0 if result.repeated else 1, "Count")},
         },
     )
     return wire.reply(

@@ -6,9 +6,10 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from guilds import tracing
 from guilds.discord import custom_id, wire
 from guilds.discord.commands import REMIX
 
@@ -51,7 +52,23 @@ def _log(signed: Signed, callback: dict[str, Any], started: float) -> None:
         action = custom_id.parse(data.get("custom_id"))
         name = parsing.name(data)
         fields["what"] = action.name if action else name if name in _SLASH or name == REMIX else "other"
-    logger.info("answered", extra=fields)
+    logger.info("answered", extra=fields | {"metrics": {"AnswerTime": (fields["ms"], "Milliseconds")}})
+    if tracing.wanted():
+        _trace(fields, started)
+
+
+def _trace(fields: dict[str, Any], started: float) -> None:
+    from . import punctual
+
+    now = datetime.now(UTC)
+    span = tracing.Span(
+        name=f"interaction {fields.get('what', fields['type'])}",
+        began=now - timedelta(seconds=time.monotonic() - started),
+        ended=now,
+        attributes={f"sparkle.{name}": str(value) for name, value in fields.items() if value is not None},
+    )
+    tracing.root(fields["interaction_id"] or 0, span)
+    punctual.attempt(tracing.flush, by_s=punctual.RING_BY_S, started=started)
 
 
 def _callback(signed: Signed, started: float) -> dict[str, Any]:

@@ -20,6 +20,14 @@ locals {
       ["AWS/Lambda", "Errors", "FunctionName", "${local.name}-interactions"],
       ["AWS/Lambda", "Throttles", "FunctionName", "${local.name}-interactions"],
     ] },
+    # What the log lines carry (guilds/logs.py).
+    { title = "Requests", period = 60, stat = "Sum", metrics = [
+      for metric in ["JobsSubmitted", "JobsRefused", "JobsFailed", "PicturesMade"] : [local.metric_namespace, metric, "Deployment", local.name]
+    ] },
+    { title = "From the request to the picture (s)", period = 60, stat = "p95", metrics = [
+      [local.metric_namespace, "RequestTime", "Deployment", local.name],
+      [local.metric_namespace, "RequestTime", "Deployment", local.name, { stat = "p50" }],
+    ] },
     { title = "API", period = 60, stat = "Sum", metrics = [
       ["AWS/ApiGateway", "Count", "ApiId", aws_apigatewayv2_api.this.id],
       ["AWS/ApiGateway", "4xx", "ApiId", aws_apigatewayv2_api.this.id],

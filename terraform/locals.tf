@@ -15,7 +15,7 @@ locals {
   database_url = local.database_iam ? "postgres://${local.database_user}@${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.database_name}?sslmode=require" : var.database_url
 
   # What every runtime shape reads (docs/deploy.md).
-  environment = {
+  environment = merge(var.otlp_endpoint == "" ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint }, {
     DATABASE_URL           = local.database_url
     DATABASE_IAM_AUTH      = local.database_iam ? "true" : "false"
     DISCORD_APPLICATION_ID = var.discord_application_id
@@ -26,5 +26,5 @@ locals {
     MODEL_ID               = var.model_id
     SITE_URL               = local.site_url
     DEPLOYMENT             = local.name
-  }
+  })
 }

@@ -553,6 +553,17 @@ variable "log_retention_days" {
   }
 }
 
+variable "otlp_endpoint" {
+  description = "A collector that takes OpenTelemetry's traces over HTTP (OTLP), as the functions and workers reach it from within the VPC."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.otlp_endpoint == "" || can(regex("^https?://[^/]+", var.otlp_endpoint))
+    error_message = "otlp_endpoint: write it like http://10.0.1.7:4318, or leave it out."
+  }
+}
+
 variable "database_url" {
   description = "Where everything connects, if not straight to the instance by IAM login: an RDS Proxy, PgBouncer or another PostgreSQL, as postgres://user:password@host:5432/name."
   type        = string

@@ -1,5 +1,6 @@
 import json
 import logging
+import time
 
 from guilds.logs import JsonFormatter, redact
 
@@ -34,3 +35,18 @@ def test_an_error_is_told_by_class_and_place_not_by_its_words():
     assert "planted" not in written
     assert json.loads(written)["error"] == "ValueError"
     assert any("test_logs.py" in place for place in json.loads(written)["where"])
+
+
+def test_metrics_ride_on_the_line_as_cloudwatch_reads_them(monkeypatch):
+    monkeypatch.setenv("DEPLOYMENT", "sparkle-test")
+    written = json.loads(line("answered", ms=12, metrics={"AnswerTime": (12, "Milliseconds"), "Asked": (1, "Count")}))
+    told = written["_aws"]["CloudWatchMetrics"][0]
+    # A metric's and a dimension's value is the member of that name; the specification asks for no more.
+    assert {each["Name"]: (written[each["Name"]], each["Unit"]) for each in told["Metrics"]} == {
+        "AnswerTime": (12, "Milliseconds"),
+        "Asked": (1, "Count"),
+    }
+    assert [[written[name] for name in names] for names in told["Dimensions"]] == [["sparkle-test"]]
+    assert told["Namespace"] == "Sparkle"
+    assert abs(written["_aws"]["Timestamp"] - 1000 * time.time()) < 3_600_000
+    assert "metrics" not in written
