@@ -27,6 +27,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from .machine import describe
 from .outcome import Figure, Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,6 +147,7 @@ def _measure(folder: Path, *, only: str | None, compiled: bool, short: bool) -> 
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
         "dtype": "float16" if cuda else "float32",
+        "machine": describe(),
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -153,7 +155,6 @@ def _measure(folder: Path, *, only: str | None, compiled: bool, short: bool) -> 
         },
         "request": {"pictures": COUNT, "steps": STEPS, "guidance": GUIDANCE, "sampler": SAMPLER},
         "compiled": compiled,
-        "load_average_before": round(os.getloadavg()[0], 1),
         "matrix_tflops": round(_matrix_tflops(), 3),
         "goals": GOALS,
         "shapes": [
@@ -271,6 +272,7 @@ def _worker(
 
     from gpu_worker import diffusers_engine, wiring
     from gpu_worker.profiles import Profiles
+    from gpu_worker.stepwise import StepwiseEngine
     from guilds.discord.client import DiscordClient
     from guilds.models import Guild, ModelProfile
 
@@ -290,6 +292,8 @@ def _worker(
         lambda name: diffusers_engine.load(name, compiled=compiled), free=diffusers_engine.free_bytes, most=1
     )
     engine = profiles.load(source)
+    if isinstance(engine, StepwiseEngine):
+        engine.compiled_within(1800)
     denoising = _denoising(engine, side, unet_row)
     runner = wiring.build(rings=False, profiles=profiles, client=client)
     runner.start()
@@ -516,6 +520,7 @@ def _first_picture(source: str, side: int, *, compiled: bool) -> None:
 
     from gpu_worker import diffusers_engine
     from gpu_worker.engine import Request
+    from gpu_worker.stepwise import StepwiseEngine
 
     stage("imports")
     engine = diffusers_engine.load(source, compiled=compiled)
@@ -536,7 +541,11 @@ def _first_picture(source: str, side: int, *, compiled: bool) -> None:
     while engine.load:
         engine.advance(_ignore)
     stage("picture")
-    print(json.dumps(stages | {"total": round(sum(stages.values()), 2)}))
+    if compiled and isinstance(engine, StepwiseEngine):
+        engine.compiled_within(1800)
+        stage("compiled_behind")
+    first = sum(seconds for name, seconds in stages.items() if name != "compiled_behind")
+    print(json.dumps(stages | {"total": round(first, 2)}))
 
 
 if __name__ == "__main__":

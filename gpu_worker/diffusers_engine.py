@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import torch
 
 from guilds.samplers import SAMPLERS
 
+from .batching import worth_compiling
 from .callwise import CallwiseEngine
+from .compiled import Call, Compiled
 from .engine import Engine, ModelUnavailable
 from .stepwise import StepwiseEngine
 
@@ -35,8 +38,8 @@ STEPWISE = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsi
 def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine:
     """Load the pipeline `source` (a Hugging Face id or a folder). Raise ModelUnavailable, in words for an operator.
 
-    `step_cache` is a ModelProfile's; pipelines that it does not apply to run without. `compiled` runs the UNet through
-    torch.compile with padded rows; its cache is where TORCHINDUCTOR_CACHE_DIR points.
+    `step_cache` is a ModelProfile's; pipelines that it does not apply to run without. `compiled` has the UNet go
+    through torch.compile after the first pictures (gpu_worker.compiled).
     """
     device, dtype = _device()
     pipe = _pipeline(source, dtype)
@@ -61,14 +64,23 @@ def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine
         part.requires_grad_(False)
         part.eval()
     largest, room = _measured(pipe) if device == "cuda" else (CPU_ROWS, CPU_ROOM)
+    cached = step_cache == "deepcache" and len(pipe.unet.up_blocks) > 1
+    forms = None
+    if compiled and not cached:
+        side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+        # As many rows as the room holds, all guided: a call seldom has more.
+        most = min(largest, max(8, round(2 * room * 512 * 512 / side**2)))
+        forms = Compiled(
+            pipe.unet, example=partial(_example, pipe), rows=worth_compiling(most=most), backend="inductor"
+        )
     return StepwiseEngine(
         pipe,
         model=source,
         scheduler_for=schedulers(pipe),
         largest=largest,
         room=float(os.environ.get("SPARKLE_ROOM", room)),
-        compiled=compiled,
-        cached=step_cache == "deepcache" and len(pipe.unet.up_blocks) > 1,
+        compiled=forms,
+        cached=cached,
     )
 
 
@@ -123,7 +135,11 @@ def _measured(pipe: Any) -> tuple[int, float]:
 
     Beyond that point company makes everyone slower and nobody sooner done: the line is the better place to wait.
     """
-    rows_of = _sample_call(pipe)
+
+    def rows_of(rows: int) -> None:
+        with torch.inference_mode():
+            _example(pipe, rows).by(pipe.unet)
+
     rows_of(2)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
@@ -152,28 +168,21 @@ def _measured(pipe: Any) -> tuple[int, float]:
     return largest, room
 
 
-def _sample_call(pipe: Any) -> Callable[[int], None]:
-    """Return a function that calls the UNet with n rows of the model's own size."""
+def _example(pipe: Any, rows: int) -> Call:
+    """Return a call of the UNet with so many rows of the model's own size and a prompt of one chunk."""
     unet = pipe.unet
     side = unet.config.sample_size
-    width = unet.config.cross_attention_dim
-
-    def call(rows: int) -> None:
-        make: dict[str, Any] = {"device": unet.device, "dtype": unet.dtype}
-        latents = torch.randn(rows, unet.config.in_channels, side, side, **make)
-        extra: dict[str, torch.Tensor] = {}
-        if hasattr(pipe, "text_encoder_2"):
-            extra["text_embeds"] = torch.randn(rows, pipe.text_encoder_2.config.projection_dim, **make)
-            extra["time_ids"] = torch.zeros(rows, 6, **make)
-        cond = unet.config.time_cond_proj_dim
-        with torch.inference_mode():
-            unet(
-                latents.to(memory_format=torch.channels_last),
-                torch.full((rows,), 500.0, device=unet.device),
-                encoder_hidden_states=torch.randn(rows, pipe.tokenizer.model_max_length, width, **make),
-                timestep_cond=None if cond is None else torch.randn(rows, cond, **make),
-                added_cond_kwargs=extra or None,
-                return_dict=False,
-            )
-
-    return call
+    make: dict[str, Any] = {"device": unet.device, "dtype": unet.dtype}
+    added: dict[str, torch.Tensor] = {}
+    if hasattr(pipe, "text_encoder_2"):
+        added["text_embeds"] = torch.randn(rows, pipe.text_encoder_2.config.projection_dim, **make)
+        added["time_ids"] = torch.zeros(rows, 6, **make)
+    cond = unet.config.time_cond_proj_dim
+    sample = torch.randn(rows, unet.config.in_channels, side, side, **make)
+    return Call(
+        sample=sample.to(memory_format=torch.channels_last) if unet.device.type == "cuda" else sample,
+        times=torch.full((rows,), 500.0, device=unet.device),
+        states=torch.randn(rows, pipe.tokenizer.model_max_length, unet.config.cross_attention_dim, **make),
+        cond=None if cond is None else torch.randn(rows, cond, **make),
+        added=added,
+    )

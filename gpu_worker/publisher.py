@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -222,8 +223,8 @@ def png(image: Image.Image, text: str) -> bytes:
     info.add_text("Software", "Sparkle")
     info.add_itxt("XML:com.adobe.xmp", XMP)
     out = io.BytesIO()
-    # Level 3 is three times as fast as the default and 3 % larger.
-    image.save(out, "PNG", pnginfo=info, compress_level=3)
+    # On pictures of the demo model a quarter of the default's time, and no larger.
+    image.save(out, "PNG", pnginfo=info, compress_type=zlib.Z_RLE)
     return out.getvalue()
 
 

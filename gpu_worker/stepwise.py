@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .batching import bucket, slices
+from .batching import slices
+from .compiled import Call, Compiled
 from .engine import EngineBroken, Event, Failed, Left, Made, Request, Stepped
 from .prompts import Prompts
 from .stepcache import EVERY, DeepCache
@@ -76,19 +77,17 @@ class StepwiseEngine:
         scheduler_for: Callable[[str], Any],
         largest: int,
         room: float,
-        compiled: bool = False,
+        compiled: Compiled | None = None,
         cached: bool = False,
     ) -> None:
         """`scheduler_for` makes a fresh scheduler for a sampler's name, or raises KeyError; `largest` rows a call.
 
-        `cached` runs most steps by gpu_worker.stepcache, uncompiled.
+        `compiled` is used as soon as it is ready. `cached` runs most steps by gpu_worker.stepcache instead.
         """
         self._pipe = pipe
         self._unet = pipe.unet
         self._forward: Callable[..., Any] = pipe.unet
-        if compiled and not cached:
-            self._forward = torch.compile(pipe.unet, dynamic=False)
-        self._compiled = compiled and not cached
+        self._compiled = None if cached else compiled
         self._cache = DeepCache(pipe.unet) if cached else None
         self._prompts = Prompts(pipe)
         self._scheduler_for = scheduler_for
@@ -117,11 +116,14 @@ class StepwiseEngine:
     def probe(self) -> None:
         with torch.inference_mode(), device_errors():
             torch.ones(8, device=self._device).sum().item()
+        self._begin_compiling()
 
     def close(self) -> None:
+        if self._compiled is not None:
+            self._compiled.stop()
         self._inside.clear()
         self._arriving.clear()
-        del self._pipe, self._unet, self._forward, self._prompts, self._cache
+        del self._pipe, self._unet, self._forward, self._prompts, self._cache, self._compiled
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -139,6 +141,17 @@ class StepwiseEngine:
             for run in [run for run in self._inside if run.done >= len(run.timesteps)]:
                 self._inside.remove(run)
                 emit(self._made(run))
+                self._begin_compiling()
+
+    def compiled_within(self, seconds: float) -> bool:
+        """Wait until calls are compiled, or never will be; False when that took longer."""
+        self._begin_compiling()
+        return self._compiled is None or self._compiled.finished.wait(seconds)
+
+    def _begin_compiling(self) -> None:
+        """Not before the first pictures, or ten idle seconds: who waits for a cold worker waits for no compiler."""
+        if self._compiled is not None:
+            self._compiled.begin()
 
     # -- joining and leaving
 
@@ -308,58 +321,49 @@ class StepwiseEngine:
         conds = [run.timestep_cond for run in group if run.timestep_cond is not None]
         cond = torch.cat(conds) if conds else None
         kept = torch.cat([run.deep for run in group if run.deep is not None]) if group[0].shallow else None
+        largest = self._largest
         while True:
             try:
                 made = [
                     self._call(
-                        rows[part],
-                        times[part],
-                        embeddings[part],
-                        {name: tensor[part] for name, tensor in added.items()},
-                        cond=None if cond is None else cond[part],
+                        Call(
+                            sample=rows[part],
+                            times=times[part],
+                            states=embeddings[part],
+                            cond=None if cond is None else cond[part],
+                            added={name: tensor[part] for name, tensor in added.items()},
+                        ),
                         kept=None if kept is None else kept[part],
                     )
-                    for part in slices(len(rows), largest=self._largest)
+                    for part in slices(len(rows), largest=largest)
                 ]
                 deep = [each for _, each in made if each is not None]
                 return torch.cat([noise for noise, _ in made]), torch.cat(deep) if deep else None
             except torch.OutOfMemoryError:
-                if self._largest <= 1:
+                if largest <= 1:
                     raise
-                self._largest = max(1, min(self._largest, len(rows)) // 2)
-                self.room = max(1.0, self.room / 2)
-                log.warning("out_of_memory", extra={"rows": len(rows), "largest_now": self._largest})
+                largest = max(1, min(largest, len(rows)) // 2)
+                if self._compiled is None or not self._compiled.busy:
+                    # What the compiler took will be there again; else this is what the card bears from now on.
+                    self._largest = largest
+                    self.room = max(1.0, self.room / 2)
+                log.warning("out_of_memory", extra={"rows": len(rows), "largest_now": largest})
             # Outside of the handler: the exception's frames hold the tensors that did not fit.
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _call(
-        self,
-        rows: torch.Tensor,
-        times: torch.Tensor,
-        embeddings: torch.Tensor,
-        added: dict[str, torch.Tensor],
-        *,
-        cond: torch.Tensor | None,
-        kept: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        given: dict[str, Any] = {
-            "encoder_hidden_states": embeddings,
-            "timestep_cond": cond,
-            "added_cond_kwargs": added or None,
-        }
+    def _call(self, call: Call, *, kept: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         if self._cache is not None:
+            given: dict[str, Any] = {
+                "encoder_hidden_states": call.states,
+                "timestep_cond": call.cond,
+                "added_cond_kwargs": call.added or None,
+            }
             if kept is not None:
-                return self._cache.shallow(rows, times, kept, **given), None
-            return self._cache.full(rows, times, **given)
-        wanted = len(rows)
-        if self._compiled and (padding := bucket(wanted, largest=self._largest) - wanted):
-            rows, times, embeddings = (_padded(tensor, padding) for tensor in (rows, times, embeddings))
-            added = {name: _padded(tensor, padding) for name, tensor in added.items()}
-            cond = None if cond is None else _padded(cond, padding)
-            given = {"encoder_hidden_states": embeddings, "timestep_cond": cond, "added_cond_kwargs": added or None}
-        noise: torch.Tensor = self._forward(rows, times, return_dict=False, **given)[0]
-        return noise[:wanted], None
+                return self._cache.shallow(call.sample, call.times, kept, **given), None
+            return self._cache.full(call.sample, call.times, **given)
+        noise = self._compiled.call(call) if self._compiled is not None else None
+        return call.by(self._forward) if noise is None else noise, None
 
     def _pace(self) -> None:
         """Wait for the step before this one: the card always has work queued, and cancelling is late by one step."""
@@ -436,10 +440,6 @@ def _groups(runs: Iterable[Running]) -> list[list[Running]]:
     for run in runs:
         groups.setdefault(run.shape, []).append(run)
     return list(groups.values())
-
-
-def _padded(tensor: torch.Tensor, rows: int) -> torch.Tensor:
-    return torch.cat([tensor, tensor[:1].expand(rows, *tensor.shape[1:])])
 
 
 def _predicted_original(scheduler: Any, out: Any) -> torch.Tensor:

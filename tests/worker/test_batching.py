@@ -5,7 +5,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_worker.batching import MAX_OVERTAKEN_S, Admission, Room, Waiting, admit, bucket, slices
+from gpu_worker.batching import (
+    COMPILED_ROWS,
+    MAX_OVERTAKEN_S,
+    MOST_PADDING,
+    Admission,
+    Room,
+    Waiting,
+    admit,
+    padded_to,
+    slices,
+    worth_compiling,
+)
 
 
 def _waiting(*weights: float, profile: str = "a", since: float = 0.0) -> list[Waiting]:
@@ -80,8 +91,15 @@ def test_slices_cover_all_rows_once_evenly_and_in_as_few_as_possible(rows: int, 
     assert not sizes or max(sizes) - min(sizes) <= 1
 
 
-@given(st.integers(1, 64))
-def test_a_compiled_model_meets_few_shapes(rows: int) -> None:
-    padded = bucket(rows, largest=64)
-    assert rows <= padded <= max(2, 2 * rows)
-    assert len({bucket(each, largest=64) for each in range(1, 65)}) <= 12
+@given(st.integers(1, 80), st.sets(st.sampled_from(COMPILED_ROWS)))
+def test_a_call_is_padded_to_the_nearest_compiled_shape_or_runs_uncompiled(rows: int, ready: set[int]) -> None:
+    padded = padded_to(rows, ready=ready)
+    assert padded is None or (padded in ready and rows <= padded <= (1 + MOST_PADDING) * rows)
+    assert padded == rows or rows not in ready
+
+
+def test_what_most_requests_ask_for_is_compiled_first_and_nothing_that_does_not_fit() -> None:
+    assert worth_compiling(most=16) == (8, 16, 4, 2)
+    assert worth_compiling(most=64) == COMPILED_ROWS
+    # Four pictures with guidance, in company of one to seven others: all of them find a shape.
+    assert all(padded_to(8 * requests, ready=worth_compiling(most=64)) for requests in range(1, 9))

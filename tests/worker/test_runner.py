@@ -101,7 +101,7 @@ class _Cuts(NoiseEngine):
 def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker_that_comes_after(place: Place) -> None:
     job, whole = place.ask(count=1, locale="de"), place.ask(count=1)
     faults.plan(faults.Kind.SERVER_ERROR, times=1000)
-    with running(lambda source: _Cuts(source), back_off_s=(60,)) as runner:
+    with running(_Cuts, back_off_s=(60,)) as runner:
         future = runner.submit(job.pk)
         _until(lambda: Job.objects.filter(pk=job.pk, made_at__isnull=False).exists())
         runner.stop()

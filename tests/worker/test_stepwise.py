@@ -211,24 +211,6 @@ def test_what_cannot_be_made_fails_alone(engine: Any) -> None:
     assert [event.id for event in events if isinstance(event, Made)] == [1]
 
 
-def test_rows_padded_for_a_compiled_model_change_no_picture(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = _request(count=3)
-    plain = _pictures(engine, request)
-    sizes: set[int] = set()
-    forward = engine._forward
-
-    def compiled(sample: Any, *args: Any, **kwargs: Any) -> Any:
-        sizes.add(len(sample))
-        return forward(sample, *args, **kwargs)
-
-    monkeypatch.setattr(engine, "_forward", compiled)
-    monkeypatch.setattr(engine, "_compiled", True)
-    for number, company in enumerate((1, 2, 3)):
-        engine.admit(_request(id=10 + number, count=company, steps=3 + number))
-    assert _apart(_pictures(engine, request), plain) <= TOLERANCE
-    assert sizes <= {1, 2, 4, 6, 8}
-
-
 def _out_of_memory_above(engine: Any, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Give the engine a card that holds so many rows at once."""
     forward = engine._forward
@@ -274,7 +256,7 @@ def test_a_broken_card_is_told_from_a_full_one(engine: Any, monkeypatch: pytest.
 def test_a_cached_profile_spares_most_full_calls_and_stays_near(engine: Any) -> None:
     from gpu_worker import diffusers_engine
 
-    cached = diffusers_engine.load(str(tiny.folder()), step_cache="deepcache")
+    cached: Any = diffusers_engine.load(str(tiny.folder()), step_cache="deepcache")
     calls = {"full": 0}
     full = cached._cache.full
 
