@@ -443,7 +443,7 @@ def reclaim(job: Job, *, now: datetime, ring: bool = True) -> Status | None:
     None when someone else was faster.
     """
     expired = Q(worker_id=job.worker_id, lease_expires_at=job.lease_expires_at)
-    if job.cancel_requested_at:
+    if job.cancel_requested_at and job.made_at is None:
         ended = _end(job.pk, (Status.RUNNING,), Status.CANCELLED, now=now, where=expired, reason="cancelled_by_member")
         return Status.CANCELLED if ended else None
     # Pictures that are safe in storage only want delivering: that is no fault of the request.
@@ -475,8 +475,13 @@ def _requeue(job: Job, *, now: datetime, cause: str, ring: bool, where: Q | None
 
 
 def cancel(job_id: int, *, by: int, reason: str = "cancelled_by_member", now: datetime) -> bool:
-    """End a waiting or queued job and refund it; ask a running one to stop. False when it had ended already."""
-    if _end(job_id, (Status.WAITING, Status.QUEUED), Status.CANCELLED, now=now, reason=reason, by=by):
+    """End a waiting or queued job and refund it; ask a running one to stop.
+
+    False when it had ended already, or its pictures are made: back in line, they may have been posted by a worker that
+    was lost before it could say so.
+    """
+    unmade = Q(made_at=None)
+    if _end(job_id, (Status.WAITING, Status.QUEUED), Status.CANCELLED, now=now, where=unmade, reason=reason, by=by):
         return True
     with transaction.atomic():
         asked = Job.objects.filter(pk=job_id, status=Status.RUNNING, made_at=None, cancel_requested_at=None).update(
@@ -494,8 +499,15 @@ def finish_cancel(job_id: int, *, worker_id: str, now: datetime) -> bool:
 
 
 def expire(job_id: int, *, now: datetime) -> bool:
-    """End a job that waited too long, with a refund."""
-    return _end(job_id, (Status.WAITING, Status.QUEUED), Status.EXPIRED, now=now, reason="waited_too_long")
+    """End a job that waited too long, with a refund. One whose pictures are made waits for delivery alone."""
+    return _end(
+        job_id,
+        (Status.WAITING, Status.QUEUED),
+        Status.EXPIRED,
+        now=now,
+        where=Q(made_at=None),
+        reason="waited_too_long",
+    )
 
 
 def announced(job_id: int, *, via: str, message_id: int | None, now: datetime) -> None:

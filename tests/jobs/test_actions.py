@@ -232,6 +232,24 @@ def test_cancelling_a_running_job_takes_effect_at_the_next_step(make_guild, make
     assert used(guild) == (0, 0)
 
 
+def test_made_pictures_are_neither_cancelled_nor_expired_for_they_may_have_been_posted(make_guild, make_ask, now):
+    guild = make_guild()
+    job = actions.submit(make_ask(guild), now=now).job
+    actions.claim(job.pk, worker_id="w1", now=now)
+    image = MadeImage(index=0, key="k", seed=job.seed, width=512, height=512, bytes=9)
+    actions.cancel(job.pk, by=42, now=now)
+    # The wish came while the pictures were being stored, and the worker is lost after it posted them.
+    assert actions.record_images(job.pk, worker_id="w1", images=[image], grid_key="g", gpu_ms=5, now=now)
+    job.refresh_from_db()
+    later = job.lease_expires_at + timedelta(seconds=1)
+    assert actions.reclaim(job, now=later) == Status.QUEUED
+    assert not actions.cancel(job.pk, by=42, now=later)
+    assert not actions.expire(job.pk, now=later)
+    assert actions.claim(job.pk, worker_id="w2", now=later)
+    assert actions.complete(job.pk, worker_id="w2", delivered_via="original", message_id=1, now=later)
+    assert used(guild)[0] == 4
+
+
 def test_a_variation_of_another_guilds_picture_is_refused(make_guild, make_ask, now):
     ours, theirs = make_guild(), make_guild()
     job = actions.submit(make_ask(theirs), now=now).job
