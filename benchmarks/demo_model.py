@@ -19,7 +19,7 @@ from .outcome import Figure, Outcome
 SHEET = Path(__file__).resolve().parents[1] / "docs" / "images" / "demo-model.png"
 CAPTIONS = 200
 STEPS = 16
-GUIDANCE = 5.0
+GUIDANCE = 2.0
 LARGEST = 15_000_000  # bytes of weights
 SAMPLERS = {
     "k_lms": ("LMSDiscreteScheduler", {}),

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-DEMO_GUIDANCE, DEMO_SAMPLER = 5.0, "DDIM"
+DEMO_GUIDANCE, DEMO_SAMPLER = 2.0, "DDIM"
 
 
 def _port(text: str) -> int:
