@@ -86,7 +86,11 @@ def main() -> int:
         return 2
     watch.stage("model")
 
-    runner = wiring.build(rings=False, profiles=profiles, startup=lambda: watch.stages)
+    try:
+        runner = wiring.build(rings=False, profiles=profiles, startup=lambda: watch.stages)
+    except ImproperlyConfigured as error:
+        log.error("settings_wrong", extra={"why": str(error)})
+        return 2
     source = SqsSource(
         sqs.client(read_timeout_s=LONG_POLL_S + 5),
         settings.SQS_QUEUE_URL,

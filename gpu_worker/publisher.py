@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from jobs.delivery import Delivered
 from jobs.models import Job
 
 from . import safety
+from .provenance import Signer
 from .safety import Checker
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -67,6 +68,7 @@ class Publisher:
         *,
         client: DiscordClient,
         checker: Checker | None = None,
+        signer: Signer | None = None,
         pause: Callable[[float], bool],
         back_off_s: Sequence[float] = BACK_OFF_S,
     ) -> None:
@@ -76,6 +78,7 @@ class Publisher:
         """
         self._client = client
         self._checker = checker
+        self._signer = signer
         self._pause = pause
         self._waits = (*back_off_s, None)
 
@@ -94,7 +97,7 @@ class Publisher:
                 shown.append(Image.new("RGB", image.size, HIDDEN))
                 continue
             shown.append(image)
-            content = png(image, parameters(job, seed=seed, size=image.size, model=model))
+            content = self._png(image, parameters(job, seed=seed, size=image.size, model=model))
             key = storage.picture_key(job.guild_id, job.pk, index)
             self._store(key, content)
             kept.append(
@@ -111,7 +114,7 @@ class Publisher:
             )
         if len(kept) == len(images) == 1:
             return Kept(images=tuple(kept), grid_key=kept[0].key, grid=content)
-        grid = png(compose(shown), parameters(job, seed=job.seed, size=images[0].size, model=model))
+        grid = self._png(compose(shown), parameters(job, seed=job.seed, size=images[0].size, model=model))
         grid_key = storage.grid_key(job.guild_id, job.pk)
         self._store(grid_key, grid)
         return Kept(images=tuple(kept), grid_key=grid_key, grid=grid)
@@ -123,7 +126,7 @@ class Publisher:
         Outages are waited out; raise Unavailable or CircuitOpen when they last, Leaving when there is no time.
         """
         limit = job.attachment_size_limit
-        for encoded in ladder(grid):
+        for encoded in ladder(grid, signer=self._signer):
             if encoded is not None and len(encoded.content) > limit:
                 continue
             if encoded is None:
@@ -145,6 +148,10 @@ class Publisher:
     def tell_end(self, job: Job) -> Delivered:
         """Deliver the message of a job that ended without pictures. One try: upkeep tells what could not be told."""
         return delivery.deliver(job, messages.ended(job), client=self._client, now=datetime.now(UTC))
+
+    def _png(self, image: Image.Image, text: str) -> bytes:
+        content = png(image, text)
+        return content if self._signer is None else self._signer.sign(content, "image/png")
 
     def _deliver(self, job: Job, message: Message) -> Delivered:
         for wait in self._waits:
@@ -228,16 +235,23 @@ def png(image: Image.Image, text: str) -> bytes:
     return out.getvalue()
 
 
-def ladder(grid: bytes) -> Iterator[Encoded | None]:
-    """Yield the PNG in ever smaller forms, made when they are asked for; last None: no file, a link must do."""
+def ladder(grid: bytes, *, signer: Signer | None = None) -> Iterator[Encoded | None]:
+    """Yield the PNG in ever smaller forms, made when they are asked for; last None: no file, a link must do.
+
+    The PNG is signed already, where a signer is; what is made of it is signed anew.
+    """
+
+    def signed(form: Encoded) -> Encoded:
+        return form if signer is None else replace(form, content=signer.sign(form.content, form.content_type))
+
     yield Encoded(content=grid, suffix="png", content_type="image/png")
     with Image.open(io.BytesIO(grid)) as opened:
         image = opened.convert("RGB")
-    yield _webp(image)
-    yield _jpeg(image, quality=92)
+    yield signed(_webp(image))
+    yield signed(_jpeg(image, quality=92))
     while max(image.size) > SMALLEST_PX:
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
-        yield _jpeg(image, quality=85)
+        yield signed(_jpeg(image, quality=85))
     yield None
 
 

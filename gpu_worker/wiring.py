@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from guilds.discord import client as discord
 from guilds.discord.client import DiscordClient
 
-from . import safety
+from . import provenance, safety
 from .desk import Desk
 from .engine import Engine
 from .heart import Heart
@@ -79,7 +79,9 @@ def build(
     return Runner(
         worker_id=name,
         profiles=loaded,
-        publisher=Publisher(client=client, checker=safety.installed(), pause=leaving.wait),
+        publisher=Publisher(
+            client=client, checker=safety.installed(), signer=provenance.configured(), pause=leaving.wait
+        ),
         board=Board(client=client, worker_id=name),
         heart=Heart(worker_id=name, protection=Protection(), facts=facts),
         desk=Desk(threads=DESKS),

@@ -96,7 +96,9 @@ def reclaim_dead(*, now: datetime) -> int:
 
 def expire_old(*, now: datetime) -> int:
     """End what nobody got to in hours, with a refund."""
-    old = Job.objects.filter(status__in=[Status.WAITING, Status.QUEUED], created_at__lt=now - EXPIRE_AFTER)
+    old = Job.objects.filter(
+        status__in=[Status.WAITING, Status.QUEUED], made_at=None, created_at__lt=now - EXPIRE_AFTER
+    )
     return sum(actions.expire(pk, now=now) for pk in old.values_list("pk", flat=True)[:BATCH])
 
 

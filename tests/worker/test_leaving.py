@@ -92,3 +92,13 @@ def test_a_missing_secret_stops_the_start_with_one_line_that_names_it(tmp_path: 
     done = _start(tmp_path, DJANGO_SECRET_KEY="")
     assert done.returncode == 2
     assert done.stderr.startswith("DJANGO_SECRET_KEY is not set")
+
+
+def test_credentials_that_cannot_sign_stop_the_start_with_one_line(tmp_path: Path) -> None:
+    done = _start(tmp_path, SPARKLE_ENGINE="noise", SPARKLE_C2PA_KEY="planted-secret")
+    assert done.returncode == 2
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    (error,) = [line for line in lines if line["level"] == "ERROR"]
+    assert (error["event"], "set both or none" in error["why"]) == ("settings_wrong", True)
+    assert "planted-secret" not in done.stderr
+    assert "Traceback" not in done.stderr
