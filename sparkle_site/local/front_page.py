@@ -14,7 +14,7 @@ from .processes import interrupt_on_termination
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "docs" / "images" / "simulator.png"
-PROMPT = "a red circle on a blue background"
+PROMPT = "a rainbow in the sky"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 180_000
 
