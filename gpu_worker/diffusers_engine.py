@@ -107,22 +107,28 @@ def _device() -> tuple[str, torch.dtype]:
 
 
 def _pipeline(source: str, dtype: torch.dtype) -> Any:
-    path = Path(source)
-    folder = path.is_absolute() or source.startswith(".") or path.exists()
-    if folder and not (path / "model_index.json").is_file():
+    place = _baked(source)
+    path = Path(place)
+    if (path.is_absolute() or place.startswith(".") or path.exists()) and not (path / "model_index.json").is_file():
         raise ModelUnavailable(f"{source} holds no pipeline: there is no model_index.json in it.")
-    options: dict[str, Any] = {}
-    if folder and "safety_checker" in (path / "model_index.json").read_text():
-        # gpu_worker.safety checks instead, as the guild wants it.
-        options = {"safety_checker": None, "requires_safety_checker": False}
     try:
-        pipe = diffusers.DiffusionPipeline.from_pretrained(source, dtype=dtype, **options)
+        options: dict[str, Any] = {}
+        if "safety_checker" in diffusers.DiffusionPipeline.load_config(place):
+            # gpu_worker.safety checks instead, as the guild wants it.
+            options = {"safety_checker": None, "requires_safety_checker": False}
+        pipe = diffusers.DiffusionPipeline.from_pretrained(place, dtype=dtype, **options)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as exc:
         raise ModelUnavailable(f"{source} cannot be loaded: {type(exc).__name__}: {str(exc)[:300]}") from exc
     wanted = inspect.signature(pipe.__call__).parameters
     if "prompt" not in wanted or wanted.get("image") is not None:
         raise ModelUnavailable(f"{source} is a {type(pipe).__name__}, which does not make pictures from text alone.")
     return pipe
+
+
+def _baked(source: str) -> str:
+    """Return the folder that gpu_worker/weights.py wrote for this model into the image, else `source` itself."""
+    folder = Path(os.environ.get("SPARKLE_WEIGHTS_DIR", "/opt/weights")) / source
+    return str(folder) if (folder / "model_index.json").is_file() else source
 
 
 def _stepwise(pipe: Any) -> bool:
@@ -152,7 +158,13 @@ def _measured(pipe: Any) -> tuple[int, float]:
     best, rows = float("inf"), 2
     busy = rows
     while rows <= largest:
-        rows_of(rows)
+        try:
+            rows_of(rows)
+        except torch.OutOfMemoryError:
+            # A kernel that was tried first wanted more than the estimate.
+            torch.cuda.empty_cache()
+            largest = rows // 2
+            break
         torch.cuda.synchronize()
         began = time.perf_counter()
         for _ in range(3):

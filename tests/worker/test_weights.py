@@ -1,0 +1,79 @@
+"""What an image's build writes is what a worker loads, without a network and without what it does not use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_worker.engine import Made, Request
+
+from . import tiny
+
+torch = pytest.importorskip("torch")
+
+
+def _published(folder: Path) -> Path:
+    """A repository as many are: it names a checker, whose files are elsewhere, and has a checkpoint beside it."""
+    shutil.copytree(tiny.folder(), folder)
+    index = folder / "model_index.json"
+    known = json.loads(index.read_text())
+    known |= {
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "requires_safety_checker": True,
+    }
+    index.write_text(json.dumps(known))
+    (folder / "v1-pruned.safetensors").write_bytes(b"0" * 10_000_000)
+    return folder
+
+
+def _picture(engine: Any) -> bytes:
+    engine.admit(
+        Request(
+            id=1,
+            prompt="a cat",
+            seed=1,
+            count=1,
+            steps=3,
+            sampler="DDIM",
+            guidance=3.0,
+            width=tiny.SIZE,
+            height=tiny.SIZE,
+        )
+    )
+    made: list[Made] = []
+    while engine.load:
+        engine.advance(lambda event: made.append(event) if isinstance(event, Made) else None)
+    return made[0].images[0].tobytes()
+
+
+def test_baked_weights_are_found_by_the_models_id_and_are_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpu_worker import diffusers_engine, weights
+
+    monkeypatch.chdir(tmp_path)
+    _published(tmp_path / "maker" / "model")
+    place = weights.bake("maker/model", tmp_path / "weights")
+    files = {file.relative_to(place).as_posix(): file.stat().st_size for file in place.rglob("*") if file.is_file()}
+    assert {name for name in files if name.endswith((".bin", ".ckpt", ".pt"))} == set()
+    assert sum(files.values()) < 3_000_000
+    full = (tiny.folder() / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size
+    assert files["unet/diffusion_pytorch_model.safetensors"] < 0.6 * full
+
+    monkeypatch.setenv("SPARKLE_WEIGHTS_DIR", str(tmp_path / "weights"))
+    shutil.rmtree(tmp_path / "maker")
+    engine: Any = diffusers_engine.load("maker/model")
+    assert engine.model == "maker/model"
+    original = diffusers_engine.load(str(tiny.folder()))
+    near = zip(_picture(engine), _picture(original), strict=True)
+    assert max(abs(left - right) for left, right in near) < 16
+
+
+def test_a_pipeline_that_names_a_checker_which_is_not_there_loads_without_it(tmp_path: Path) -> None:
+    from gpu_worker import diffusers_engine
+
+    assert _picture(diffusers_engine.load(str(_published(tmp_path / "model"))))
