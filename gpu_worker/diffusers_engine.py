@@ -22,7 +22,7 @@ from guilds.samplers import SAMPLERS
 from .batching import worth_compiling
 from .callwise import CallwiseEngine
 from .compiled import Call, Compiled
-from .engine import Engine, ModelUnavailable
+from .engine import Engine, ModelTooLarge, ModelUnavailable
 from .stepwise import StepwiseEngine
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine
     try:
         pipe.to(device)
     except torch.OutOfMemoryError as exc:
-        raise ModelUnavailable(f"{source} does not fit into the card's memory.") from exc
+        raise ModelTooLarge(f"{source} does not fit into the card's memory.") from exc
     pipe.set_progress_bar_config(disable=True)
     if not _stepwise(pipe):
         return CallwiseEngine(pipe, model=source, most=CALL_PICTURES)
@@ -63,7 +63,10 @@ def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine
     for part in (pipe.unet, pipe.vae):
         part.requires_grad_(False)
         part.eval()
-    largest, room = _measured(pipe) if device == "cuda" else (CPU_ROWS, CPU_ROOM)
+    try:
+        largest, room = _measured(pipe) if device == "cuda" else (CPU_ROWS, CPU_ROOM)
+    except torch.OutOfMemoryError as exc:
+        raise ModelTooLarge(f"{source} leaves no memory on the card to work with.") from exc
     cached = step_cache == "deepcache" and len(pipe.unet.up_blocks) > 1
     forms = None
     if compiled and not cached:

@@ -97,6 +97,10 @@ class ModelUnavailable(Exception):
     """The model cannot be loaded; the message says why in words for an operator. Trying again will not help."""
 
 
+class ModelTooLarge(ModelUnavailable):
+    """The card has no room for the model beside what is on it now."""
+
+
 class Engine(Protocol):
     device: str
     model: str

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from .batching import Room
-from .engine import Engine
+from .engine import Engine, ModelTooLarge
 
 log = logging.getLogger(__name__)
 HEADROOM = 3 * 2**30  # what a running batch needs beside the weights
@@ -41,7 +41,7 @@ class Profiles:
         """Load the profile's engine unless it is there, evicting idle ones first. Raise ModelUnavailable."""
         if profile not in self._engines:
             self._make_room(profile)
-            engine = self._load(profile)
+            engine = self._loaded(profile)
             self._engines[profile] = engine
             self._snapshot = tuple(self._engines.values())
             self._sizes[profile] = engine.memory_bytes
@@ -59,14 +59,30 @@ class Profiles:
         for engine in self:
             self.drop(engine)
 
+    def _loaded(self, profile: str) -> Engine:
+        while True:
+            try:
+                return self._load(profile)
+            except ModelTooLarge:
+                idle = self._idle()
+                if not idle:
+                    raise
+            # Outside of the handler: the exception's frames hold what was loaded so far.
+            self._evict(idle[0])
+
+    def _idle(self) -> list[str]:
+        """The engines that nobody uses, the one used longest ago first."""
+        return [name for name, engine in self._engines.items() if not engine.load]
+
+    def _evict(self, name: str) -> None:
+        log.info("model_evicted", extra={"model": name})
+        self.drop(self._engines[name])
+
     def _make_room(self, profile: str) -> None:
         # A model not met yet is taken to be as large as the largest that was.
         need = self._sizes.get(profile, max(self._sizes.values(), default=0)) + HEADROOM
-        idle = [name for name, engine in self._engines.items() if not engine.load]
-        while idle:
+        for name in self._idle():
             free = self._free()
             if len(self._engines) < self._most and (free is None or free >= need):
                 return
-            name = idle.pop(0)
-            log.info("model_evicted", extra={"model": name})
-            self.drop(self._engines[name])
+            self._evict(name)
