@@ -17,6 +17,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from sparkle_site.local.database import free_port
+from sparkle_site.local.emulator import await_http
+
 from . import interactions, stage
 from .outcome import Figure, Outcome, percentile
 from .plot import bars
@@ -32,7 +35,7 @@ def run(*, full: bool = False) -> Outcome:
         environment = {"DATABASE_URL": database.url, "DISCORD_PUBLIC_KEY": interactions.PUBLIC_KEY, **queue}
         stage.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
         stage.make_guilds(GUILDS)
-        port = stage.free_port()
+        port = free_port()
         ingress = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gunicorn", "sparkle_site.local.gateway:application", "--log-level=error"),
@@ -44,7 +47,7 @@ def run(*, full: bool = False) -> Outcome:
             stderr=subprocess.DEVNULL,
         )
         try:
-            stage.await_http(f"http://127.0.0.1:{port}/")
+            await_http(f"http://127.0.0.1:{port}/")
             found = {}
             for rate in rates:
                 found[str(rate)] = _load(rate, seconds, port)

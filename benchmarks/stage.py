@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from sparkle_site.local import emulator
 
 TICKS = os.sysconf("SC_CLK_TCK")
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +61,8 @@ def database() -> Iterator[Database]:
         return
     from sparkle_site.local.database import ensure
 
-    folder = Path(tempfile.mkdtemp(prefix="sparkle-bench-", dir="/var/tmp"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/var/tmp"))
     folder.chmod(0o755)
     try:
         with ensure(folder, durable=True) as url:
@@ -70,6 +71,26 @@ def database() -> Iterator[Database]:
             yield Database(url=url, postmaster=int(pid_file.read_text().splitlines()[0]))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+PREFIX = "sparkle-bench-"
+
+
+def _sweep() -> None:
+    """Remove what a killed run left: a database may hold many gigabytes."""
+    from sparkle_site.local.database import Server
+
+    for folder in Path("/var/tmp").glob(f"{PREFIX}*"):
+        try:
+            with (folder / "users.lock").open() as users:
+                # Whoever uses it holds this.
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # One that has only just been made may not be locked yet.
+                if time.time() - folder.stat().st_mtime > 60:
+                    Server(folder).stop()
+                    shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue
 
 
 def _migrate(url: str) -> None:
@@ -94,57 +115,12 @@ def django_here(url: str, **settings: str) -> None:
 @contextmanager
 def queue() -> Iterator[dict[str, str]]:
     """SQS's protocol with one FIFO queue; yields the environment that leads boto3 and the application to it."""
-    port = free_port()
-    endpoint = f"http://127.0.0.1:{port}"
-    environment = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ministack"],
-        env=os.environ | {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "SERVICES": "sqs", "LOG_LEVEL": "ERROR"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        await_http(endpoint)
-        import boto3
+    import boto3
 
-        sqs = boto3.client(
-            "sqs",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        url = sqs.create_queue(QueueName="sparkle.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    with emulator.sqs() as environment:
+        os.environ |= environment
+        url = boto3.client("sqs").create_queue(QueueName="sparkle.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         yield environment | {"SQS_QUEUE_URL": url}
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def await_http(url: str, *, for_s: float = 60) -> None:
-    """Wait until something answers at `url`, whatever it says. Raises TimeoutError."""
-    deadline = time.monotonic() + for_s
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(url, timeout=2)
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise TimeoutError(f"nothing answers at {url}")
 
 
 def make_guilds(count: int) -> None:
