@@ -86,6 +86,25 @@ def test_requests_that_differ_have_calls_of_their_own(engine: Any) -> None:
     assert [event.id for event in _finish(engine) if isinstance(event, Made)] == [2]
 
 
+def test_out_of_memory_parts_the_company_and_fails_only_who_is_too_heavy_alone(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = engine._call
+
+    def small_card(batch: list[Request], emit: Any) -> Any:
+        if sum(request.count for request in batch) > 2:
+            raise torch.OutOfMemoryError
+        return call(batch, emit)
+
+    monkeypatch.setattr(engine, "_call", small_card)
+    monkeypatch.setattr(engine, "_most", 4)
+    for request in (_request(id=1), _request(id=2), _request(id=3, count=3)):
+        engine.admit(request)
+    ends = [event for event in _finish(engine) if not isinstance(event, Stepped)]
+    assert [(type(event), event.id) for event in ends] == [(Made, 1), (Made, 2), (Failed, 3)]
+    assert ends[-1] == Failed(id=3, reason="out_of_memory", permanent=False)
+
+
 def test_a_cancelled_request_leaves_and_its_company_stays(engine: Any) -> None:
     engine.admit(_request(id=1))
     engine.admit(_request(id=2))
