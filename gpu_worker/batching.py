@@ -7,11 +7,12 @@ before it does, so it waits as long as the requests then inside still take, no l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 MAX_OVERTAKEN_S = 10.0
+WORTH = 0.93
 # A request of four pictures with guidance has 8 rows, one picture has 2.
 COMPILED_ROWS = (8, 16, 4, 2, 24, 32, 48, 64)
 MOST_PADDING = 0.25  # of the rows asked for: a compiled call gains about as much
@@ -75,6 +76,20 @@ def slices(rows: int, *, largest: int) -> tuple[slice, ...]:
     runs = -(-rows // largest)
     edges = [rows * run // runs for run in range(runs + 1)]
     return tuple(slice(start, end) for start, end in pairwise(edges))
+
+
+def busy_at(seconds_a_row: Callable[[int], float], *, most: int) -> int:
+    """Return the number of rows from which on a card is busy: twice as many would make a row less than 7 % cheaper.
+
+    Each number is measured once, and none beyond the answer but one: a slow card's start waits for it.
+    """
+    busy, best = 2, seconds_a_row(2)
+    while 2 * busy <= most:
+        seconds = seconds_a_row(2 * busy)
+        if seconds > WORTH * best:
+            break
+        busy, best = 2 * busy, seconds
+    return busy
 
 
 def worth_compiling(*, most: int) -> tuple[int, ...]:

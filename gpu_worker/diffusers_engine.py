@@ -19,7 +19,7 @@ import torch
 
 from guilds.samplers import SAMPLERS
 
-from .batching import worth_compiling
+from .batching import busy_at, worth_compiling
 from .callwise import CallwiseEngine
 from .compiled import Call, Compiled
 from .engine import Engine, ModelTooLarge, ModelUnavailable
@@ -158,25 +158,22 @@ def _measured(pipe: Any) -> tuple[int, float]:
     per_row = max(1, (torch.cuda.max_memory_allocated() - before) // 4)
     free, _ = torch.cuda.mem_get_info()
     largest = max(2, min(MOST_ROWS, int(free * 0.7) // per_row))
-    best, rows = float("inf"), 2
-    busy = rows
-    while rows <= largest:
+
+    def seconds_a_row(rows: int) -> float:
         try:
             rows_of(rows)
         except torch.OutOfMemoryError:
             # A kernel that was tried first wanted more than the estimate.
             torch.cuda.empty_cache()
-            largest = rows // 2
-            break
+            return float("inf")
         torch.cuda.synchronize()
         began = time.perf_counter()
         for _ in range(3):
             rows_of(rows)
         torch.cuda.synchronize()
-        seconds = (time.perf_counter() - began) / 3 / rows
-        if seconds < 0.93 * best:
-            best, busy = seconds, rows
-        rows *= 2
+        return (time.perf_counter() - began) / 3 / rows
+
+    busy = busy_at(seconds_a_row, most=largest)
     side = pipe.unet.config.sample_size * pipe.vae_scale_factor
     room = max(4.0, busy / 2 * side * side / (512 * 512))
     log.info("card_measured", extra={"largest_rows": largest, "busy_rows": busy, "room": room})

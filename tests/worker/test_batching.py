@@ -13,6 +13,7 @@ from gpu_worker.batching import (
     Room,
     Waiting,
     admit,
+    busy_at,
     padded_to,
     slices,
     worth_compiling,
@@ -89,6 +90,21 @@ def test_slices_cover_all_rows_once_evenly_and_in_as_few_as_possible(rows: int, 
     assert all(0 < size <= largest for size in sizes)
     assert len(cut) == -(-rows // largest)
     assert not sizes or max(sizes) - min(sizes) <= 1
+
+
+def test_a_card_is_measured_up_to_where_company_no_longer_pays_and_no_further() -> None:
+    measured: list[int] = []
+
+    def seconds_a_row(rows: int) -> float:
+        measured.append(rows)
+        return max(1.0, 16 / rows)  # a call takes as long for 16 rows as for one
+
+    assert busy_at(seconds_a_row, most=64) == 16
+    assert measured == [2, 4, 8, 16, 32]
+    assert busy_at(seconds_a_row, most=12) == 8
+    assert busy_at(lambda rows: 1.0, most=64) == 2
+    # Where the memory did not last as long as was reckoned, that is where it ends.
+    assert busy_at(lambda rows: 1 / rows if rows <= 8 else float("inf"), most=64) == 8
 
 
 @given(st.integers(1, 80), st.sets(st.sampled_from(COMPILED_ROWS)))
