@@ -103,6 +103,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def counted(number: int, thing: str) -> str:
+    """1 picture, 2 pictures."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def member(user_id: int, name: str = "") -> SafeString:
     """A member: the name where it is known, with the snowflake behind it."""
     if name:

@@ -145,18 +145,29 @@ def redrive(*, now: datetime) -> tuple[int, int]:
 
 def _ring(request: HttpRequest, now: datetime) -> None:
     ids = [row["job"].pk for row in find(now=now)[0]["rows"]]
-    messages.success(request, f"Told the workers of {actions.ring_again(ids, now=now)} requests again.")
+    rung = actions.ring_again(ids, now=now)
+    messages.success(request, f"Told the workers of {shown.counted(rung, 'request')} again.")
 
 
 def _reclaim(request: HttpRequest, now: datetime) -> None:
-    messages.success(request, f"Took back {upkeep.reclaim_dead(now=now)} requests.")
+    messages.success(request, f"Took back {shown.counted(upkeep.reclaim_dead(now=now), 'request')}.")
 
 
 def _redrive(request: HttpRequest, now: datetime) -> None:
     if not settings.SQS_DEAD_LETTER_URL:
         raise Http404
-    letters, rung = redrive(now=now)
-    messages.success(request, f"Took {letters} letters out and told the workers of {rung} requests again.")
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        letters, rung = redrive(now=now)
+    except (BotoCoreError, ClientError) as error:
+        logger.warning("redrive_failed", extra={"error": type(error).__name__})
+        messages.error(request, "The queue does not answer. Nothing was lost: try again.")
+        return
+    messages.success(
+        request,
+        f"Took {shown.counted(letters, 'letter')} out and told the workers of {shown.counted(rung, 'request')} again.",
+    )
 
 
 def _retry_failed(request: HttpRequest, now: datetime) -> None:
@@ -177,7 +188,9 @@ def _erase(request: HttpRequest, now: datetime) -> None:
     erased = privacy.erase_member(int(wanted), now=now)
     left = Job.objects.filter(user_id=int(wanted), status__in=OPEN).exists()
     logger.info("member_erased", extra={"requests": erased, "by": acts.name_of(request)})
-    messages.success(request, f"Erased {erased} requests with their pictures, and the member's counters.")
+    messages.success(
+        request, f"Erased {shown.counted(erased, 'request')} with all pictures, and the member's counters."
+    )
     if left:
         messages.warning(request, "A request is still running. Erase once more when it has ended.")
 

@@ -27,18 +27,22 @@ FOLDER = ROOT / "docs" / "images" / "screens"
 DESKTOP = {"width": 1360, "height": 860}
 PHONE = {"width": 390, "height": 844}
 EVERY = ("light", "dark", "phone")
-BOTH = ("light", "dark")
+FILTERS = "text=Filters"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page: whose session, which address, and how it is looked at. `whole` scrolls to its end."""
+    """One page: whose session, which address, and how it is looked at. `whole` scrolls to its end.
+
+    `click` is a selector that is clicked first, for what only then shows.
+    """
 
     name: str
     address: str
     who: str = "operator"
-    looks: tuple[str, ...] = ("light",)
+    looks: tuple[str, ...] = EVERY
     whole: bool = True
+    click: str = ""
 
 
 def pages() -> list[Page]:
@@ -46,7 +50,7 @@ def pages() -> list[Page]:
     from jobs.lifecycle import Status
     from jobs.models import Job, JobImage
 
-    from .example_data import GUILDS
+    from .example_data import GUILDS, member_id
 
     garden = next(iter(GUILDS))
     done = Job.objects.filter(status=Status.COMPLETED, images__isnull=False, guild_id=garden).latest("pk")
@@ -54,34 +58,55 @@ def pages() -> list[Page]:
     running = Job.objects.filter(status=Status.RUNNING).latest("pk")
     reported = JobImage.objects.filter(reported_at__isnull=False).latest("pk")
     jobs, guilds = "/admin/jobs", "/admin/guilds"
+    mine = Job.objects.filter(status=Status.COMPLETED, images__isnull=False, user_id=member_id(2)).latest("pk")
     return [
-        Page(name="sign-in", address="/accounts/login/", who="visitor", looks=EVERY, whole=False),
-        Page(name="second-factor", address="/accounts/2fa/", looks=EVERY, whole=False),
-        Page(name="home", address="/", who="member", looks=EVERY),
-        Page(name="home-of-a-visitor", address="/", who="visitor", looks=EVERY, whole=False),
-        Page(name="dashboard", address="/admin/", looks=EVERY),
+        Page(name="sign-in", address="/accounts/login/", who="visitor", whole=False),
+        Page(name="sign-in-cancelled", address="/accounts/discord/cancelled/", who="visitor", whole=False),
+        Page(name="sign-in-failed", address="/accounts/discord/error/", who="visitor", whole=False),
+        Page(name="sign-out", address="/accounts/logout/", who="member", whole=False),
+        Page(name="second-factor", address="/accounts/2fa/", whole=False),
+        Page(name="home", address="/", who="member"),
+        Page(name="home-of-a-visitor", address="/", who="visitor", whole=False),
+        Page(name="home-empty", address="/", who="newcomer", whole=False),
+        Page(name="gallery", address=f"/gallery/{mine.guild_id}/{mine.pk}/", who="member"),
+        Page(name="delete-everything", address="/data/delete/", who="member", whole=False),
+        Page(name="nothing-to-manage", address="/admin/login/", who="member", whole=False),
+        Page(name="dashboard", address="/admin/"),
         Page(name="dashboard-of-a-moderator", address="/admin/", who="moderator"),
-        Page(name="requests", address=f"{jobs}/job/", looks=EVERY, whole=False),
-        Page(name="request", address=f"{jobs}/job/{done.pk}/change/", looks=EVERY),
+        Page(name="dashboard-empty", address="/admin/", who="newcomer"),
+        Page(name="requests", address=f"{jobs}/job/", whole=False),
+        Page(name="requests-none", address=f"{jobs}/job/?q=zzz", whole=False),
+        Page(name="requests-chosen", address=f"{jobs}/job/", whole=False, click="input.action-select"),
+        Page(name="requests-filters", address=f"{jobs}/job/?status__exact=failed", whole=False, click=FILTERS),
+        Page(name="request", address=f"{jobs}/job/{done.pk}/change/"),
         Page(name="request-running", address=f"{jobs}/job/{running.pk}/change/"),
-        Page(name="request-failed", address=f"{jobs}/job/{failed.pk}/change/", looks=BOTH),
-        Page(name="pictures", address=f"{jobs}/jobimage/", looks=EVERY, whole=False),
-        Page(name="picture-reported", address=f"{jobs}/jobimage/{reported.pk}/change/", looks=EVERY),
-        Page(name="servers", address=f"{guilds}/guild/", looks=EVERY, whole=False),
-        Page(name="server", address=f"{guilds}/guild/{garden}/change/", who="moderator", looks=EVERY),
-        Page(name="server-audit", address=f"{guilds}/guild/{garden}/audit/", who="moderator", looks=EVERY),
-        Page(name="usage", address=f"{guilds}/usage/", looks=("light", "phone"), whole=False),
+        Page(name="request-failed", address=f"{jobs}/job/{failed.pk}/change/"),
+        Page(name="request-retry", address=f"{jobs}/job/{failed.pk}/change/", whole=False, click="text=Retry >> nth=0"),
+        Page(name="pictures", address=f"{jobs}/jobimage/", whole=False),
+        Page(name="picture-reported", address=f"{jobs}/jobimage/{reported.pk}/change/"),
+        Page(name="servers", address=f"{guilds}/guild/", whole=False),
+        Page(name="server", address=f"{guilds}/guild/{garden}/change/", who="moderator"),
+        Page(name="server-audit", address=f"{guilds}/guild/{garden}/audit/", who="moderator"),
+        Page(name="usage", address=f"{guilds}/usage/", whole=False),
         Page(name="bans", address=f"{guilds}/ban/", whole=False),
         Page(name="ban", address=f"{guilds}/ban/add/", who="moderator", whole=False),
         Page(name="blocked-terms", address=f"{guilds}/blockedterm/", whole=False),
-        Page(name="dry-run", address=f"{guilds}/blockedterm/dry-run/?phrase=lighthouse", looks=EVERY),
+        Page(name="blocked-term", address=f"{guilds}/blockedterm/add/", who="moderator", whole=False),
+        Page(name="dry-run", address=f"{guilds}/blockedterm/dry-run/?phrase=lighthouse"),
         Page(name="styles", address=f"{guilds}/stylepreset/", whole=False),
+        Page(name="style", address=f"{guilds}/stylepreset/add/", whole=False),
         Page(name="models", address=f"{guilds}/modelprofile/", whole=False),
+        Page(name="model", address=f"{guilds}/modelprofile/1/change/"),
         Page(name="workers", address=f"{jobs}/worker/", whole=False),
-        Page(name="trouble", address="/admin/trouble/", looks=EVERY),
-        Page(name="switches", address=f"{guilds}/platform/1/change/", looks=BOTH),
+        Page(name="trouble", address="/admin/trouble/"),
+        Page(name="audit", address="/admin/audit/", whole=False),
+        Page(name="switches", address=f"{guilds}/platform/1/change/"),
         Page(name="people", address="/admin/auth/user/", whole=False),
-        Page(name="not-found", address="/no-such-page", who="visitor", looks=EVERY, whole=False),
+        Page(name="person", address="/admin/auth/user/add/"),
+        Page(name="moderators", address=f"{guilds}/staff/", whole=False),
+        Page(name="forbidden", address=f"{guilds}/ban/add/", who="observer", whole=False),
+        Page(name="not-found", address="/no-such-page", who="visitor", whole=False),
+        Page(name="broken", address="/broken/", who="visitor", whole=False),
     ]
 
 
@@ -89,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Take the pictures; returns the exit status."""
     parser = argparse.ArgumentParser(prog="./dev screenshots", description=__doc__)
     parser.add_argument("--only", metavar="NAME", action="append", help="only pages whose name contains this")
+    parser.add_argument("--look", choices=EVERY, action="append", help="only so; by default light, dark and a phone")
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=FOLDER)
     options = parser.parse_args(argv)
     with ExitStack() as stack:
@@ -102,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         browser = chromium.launch(executable_path=shutil.which("chromium") or None, args=["--no-sandbox"])
         problems = 0
         for page in wanted:
-            for look in page.looks:
+            for look in options.look or page.looks:
                 problems += _shoot(browser, site, page, look, people=people, folder=options.out)
         browser.close()
     return 1 if problems else 0
@@ -123,8 +149,11 @@ def _shoot(browser: Any, site: str, page: Page, look: str, *, people: dict[str, 
     tab.on("pageerror", lambda error: wrong.add(str(error)[:120]))
     tab.on("request", lambda request: wrong.add(f"outside: {request.url}") if _outside(request.url, site) else None)
     answer = tab.goto(site + page.address, wait_until="networkidle")
-    if answer and answer.status >= 500:
+    if answer and answer.status >= 500 and page.name != "broken":
         wrong.add(f"answered {answer.status}")
+    if page.click:
+        tab.locator(page.click).first.click()
+        tab.wait_for_timeout(600)
     width = tab.evaluate("document.documentElement.scrollWidth")
     if look == "phone" and width > PHONE["width"]:
         wrong.add(f"{width} px wide")
@@ -169,11 +198,16 @@ def _site() -> Iterator[str]:
             from django.core.management import call_command
             from django.core.wsgi import get_wsgi_application
             from django.db import connections
+            from django.urls import path
+
+            from sparkle_site import urls
+            from sparkle_site.pages import views
 
             from . import example_data
 
             call_command("migrate", verbosity=0)
             example_data.fill()
+            urls.urlpatterns.append(path("broken/", views.server_error))
             server = make_server("127.0.0.1", 0, get_wsgi_application(), _Server, _Quiet)
             threading.Thread(target=server.serve_forever, daemon=True).start()
             try:
@@ -188,7 +222,10 @@ def _site() -> Iterator[str]:
 def _people() -> dict[str, str]:
     """A session of each kind of person, as the value of its cookie."""
     from allauth.socialaccount.models import SocialAccount
-    from django.contrib.auth.models import User
+    from django.contrib.auth.models import Group, User
+    from django.utils import timezone
+
+    from guilds.models import Guild, Staff
 
     from .example_data import member_id
 
@@ -197,7 +234,14 @@ def _people() -> dict[str, str]:
     SocialAccount.objects.create(user=moderator, provider="discord", uid=str(member_id(0)))
     member = User.objects.create(username="discord-2", first_name="Chiyo")
     SocialAccount.objects.create(user=member, provider="discord", uid=str(member_id(2)))
-    return {"operator": _session(operator), "moderator": _session(moderator), "member": _session(member)}
+    quiet = Guild.objects.create(pk=1100000000000000048, name="Quiet Corner")
+    Staff.objects.create(guild=quiet, user_id=member_id(9), role="owner", synced_at=timezone.now())
+    newcomer = User.objects.create(username="discord-9", first_name="Ines")
+    SocialAccount.objects.create(user=newcomer, provider="discord", uid=str(member_id(9)))
+    observer = User.objects.create(username="otto", first_name="Otto", is_staff=True)
+    observer.groups.add(Group.objects.get_or_create(name="Observers")[0])
+    people = {"operator": operator, "moderator": moderator, "member": member, "newcomer": newcomer}
+    return {name: _session(user) for name, user in (people | {"observer": observer}).items()}
 
 
 def _session(user: Any) -> str:

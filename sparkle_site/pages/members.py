@@ -165,7 +165,9 @@ def delete_everything(request: HttpRequest) -> HttpResponse:
     logger.info("member_erased", extra={"requests": erased, "by": "member"})
     # The account is gone.
     logout(request)
-    messages.success(request, f"Deleted {erased} requests and all that hung on them.")
+    messages.success(
+        request, f"Deleted {shown.counted(erased, 'request')} and all that hung on {'it' if erased == 1 else 'them'}."
+    )
     if Job.objects.filter(user_id=user_id).exists():
         messages.warning(request, "One is still running. Delete once more when it has ended.")
     return redirect("home")

@@ -1,0 +1,105 @@
+"""Dead letters on the real SQS protocol: an operator sends them again, and each job ends up where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from jobs import actions
+from jobs.dispatch import codec, sqs
+from jobs.lifecycle import Status
+from jobs.models import Job
+from tests.dispatch.emulator import Queue, emulator
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Queue]:
+    with emulator() as queue:
+        yield queue
+
+
+@pytest.fixture
+def queue(started: Queue, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """Both queues empty, and the site's own client led to them."""
+    for name, value in started.environment.items():
+        monkeypatch.setenv(name, value)
+    sqs.client.cache_clear()
+    settings.SQS_QUEUE_URL, settings.SQS_DEAD_LETTER_URL = started.url, started.dead_url
+    settings.JOB_DISPATCHER = "jobs.dispatch.sqs.SqsDispatcher"
+    for url in (started.url, started.dead_url):
+        started.sqs.purge_queue(QueueUrl=url)
+    yield started
+    sqs.client.cache_clear()
+
+
+def bodies(queue: Queue, url: str) -> list[str]:
+    """What can be received there; it stays in hand."""
+    found: list[str] = []
+    while batch := queue.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages"):
+        found += [message["Body"] for message in batch]
+    return found
+
+
+def bury(queue: Queue, body: str, *, number: int) -> None:
+    queue.sqs.send_message(
+        QueueUrl=queue.dead_url, MessageBody=body, MessageGroupId=f"g{number}", MessageDeduplicationId=f"d{number}"
+    )
+
+
+def send_again(client: Any) -> Any:
+    return client.post("/admin/trouble/", {"act": "redrive"}, follow=True)
+
+
+def test_a_dead_letter_goes_back_to_the_queue_and_a_worker_finds_its_job(queue, operator, guild_a, make_ask):
+    now = timezone.now()
+    job = actions.submit(make_ask(guild_a), now=now).job
+    (body,) = bodies(queue, queue.url)
+    queue.sqs.purge_queue(QueueUrl=queue.url)
+    bury(queue, body, number=1)
+
+    page = operator.get("/admin/trouble/")
+    assert page.context["dead"] == {"configured": True, "count": 1}
+    assert "Send them again" in page.text
+    answer = send_again(operator)
+    assert "Took 1 letter out and told the workers of 1 request again." in answer.text
+    assert answer.context["dead"]["count"] == 0
+
+    (again,) = bodies(queue, queue.url)
+    assert codec.decode(again) == job.pk
+    assert bodies(queue, queue.dead_url) == []
+    claimed = actions.claim(job.pk, worker_id="w1", now=timezone.now())
+    assert claimed is not None
+    assert claimed.status == Status.RUNNING
+
+
+def test_letters_of_what_ended_and_letters_that_nobody_can_read_only_go(queue, operator, guild_a, make_ask):
+    now = timezone.now()
+    ended = actions.submit(make_ask(guild_a), now=now).job
+    assert actions.cancel(ended.pk, by=ended.user_id, now=now)
+    queue.sqs.purge_queue(QueueUrl=queue.url)
+    bury(queue, codec.encode(ended.pk), number=2)
+    bury(queue, codec.encode(10**12), number=3)
+    bury(queue, "no letter of ours", number=4)
+    assert "Took 3 letters out and told the workers of 0 requests again." in send_again(operator).text
+    assert bodies(queue, queue.url) == bodies(queue, queue.dead_url) == []
+    assert Job.objects.get(pk=ended.pk).status == Status.CANCELLED
+
+
+def test_only_operators_send_letters_again(queue, observer, moderator_a):
+    bury(queue, codec.encode(1), number=5)
+    assert observer.post("/admin/trouble/", {"act": "redrive"}).status_code == 403
+    assert moderator_a.post("/admin/trouble/", {"act": "redrive"}).status_code == 404
+    assert bodies(queue, queue.dead_url) == [codec.encode(1)]
+
+
+def test_a_queue_that_is_away_is_said_and_breaks_nothing(queue, operator, settings):
+    settings.SQS_DEAD_LETTER_URL = queue.dead_url.replace("sparkle-dead", "nobody")
+    assert "The queue does not answer." in operator.get("/admin/trouble/").text
+    answer = send_again(operator)
+    assert answer.status_code == 200
+    assert "The queue does not answer. Nothing was lost: try again." in answer.text
