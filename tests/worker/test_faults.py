@@ -90,8 +90,8 @@ class Outages:
         media.mkdir(exist_ok=True)
 
     def discord(self, seconds: float) -> None:
-        faults.plan(faults.Kind.BAD_GATEWAY, times=10**6)
-        self._ends.append((time.monotonic() + seconds, faults.clear))
+        away = faults.plan(faults.Kind.BAD_GATEWAY, times=10**6)
+        self._ends.append((time.monotonic() + seconds, away.delete))
 
     def storage(self, seconds: float) -> None:
         """Put a file where the folder is: nothing can be stored or fetched."""
@@ -191,6 +191,8 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         interactions.add(job.interaction_id)
         secrets.add(job.token)
 
+    # Posts cannot be repeated as edits can: what is posted, and not known to be, is where a picture would come twice.
+    faults.plan(faults.Kind.LOST_ANSWER, path="/channels/", times=LATE + DYING // 2)
     outages = Outages(tmp_path / "media")
     number_again = 0
 
