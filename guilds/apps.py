@@ -3,4 +3,4 @@ from django.apps import AppConfig
 
 class GuildsConfig(AppConfig):
     name = "guilds"
-    verbose_name = "Servers"
+    verbose_name = "Sparkle"

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from guilds.models import Ban, BlockedTerm, Guild, QuotaRule, StylePreset, Usage
 from jobs import moderation
+from jobs.models import Job
 
 from . import acts, audit, icons, scope, server, shown
 from .filters import GuildFilter, StandingFilter, SubjectFilter
@@ -383,9 +384,16 @@ class UsageAdmin(ScopedAdmin):
     # Only of these does Unfold ask with the row's id.
     actions_detail = actions_row
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Usage]:
+        last = Job.objects.filter(guild_id=OuterRef("guild_id"), user_id=OuterRef("subject_id")).order_by("-pk")
+        rows: QuerySet[Usage] = super().get_queryset(request)
+        return rows.annotate(member_name=Subquery(last.values("member_name")[:1]))
+
     @display(description="Who")
     def shown_subject(self, usage: Usage) -> str | SafeString:
-        return "The whole server" if not usage.subject_id else shown.member(usage.subject_id)
+        if not usage.subject_id:
+            return "The whole server"
+        return shown.member(usage.subject_id, getattr(usage, "member_name", None) or "")
 
     @display(description="Server")
     def shown_guild(self, usage: Usage) -> str:

@@ -202,7 +202,7 @@ class JobAdmin(ActsOnJobs):
             return queryset.filter(**{column: int(term)}), False
         words = SearchVector("prompt", "member_name", config="simple")
         query = SearchQuery(term, config="simple", search_type="websearch")
-        return queryset.annotate(words=words).filter(words=query), False
+        return queryset.alias(words=words).filter(words=query), False
 
     @display(description="")
     def shown_picture(self, job: Job) -> SafeString:

@@ -28,6 +28,7 @@ DESKTOP = {"width": 1360, "height": 860}
 PHONE = {"width": 390, "height": 844}
 EVERY = ("light", "dark", "phone")
 FILTERS = "text=Filters"
+RETRY = "text=Retry >> visible=true"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def pages() -> list[Page]:
         Page(name="request", address=f"{jobs}/job/{done.pk}/change/"),
         Page(name="request-running", address=f"{jobs}/job/{running.pk}/change/"),
         Page(name="request-failed", address=f"{jobs}/job/{failed.pk}/change/"),
-        Page(name="request-retry", address=f"{jobs}/job/{failed.pk}/change/", whole=False, click="text=Retry >> nth=0"),
+        Page(name="request-retry", address=f"{jobs}/job/{failed.pk}/change/", whole=False, click=RETRY),
         Page(name="pictures", address=f"{jobs}/jobimage/", whole=False),
         Page(name="picture-reported", address=f"{jobs}/jobimage/{reported.pk}/change/"),
         Page(name="servers", address=f"{guilds}/guild/", whole=False),
