@@ -35,7 +35,7 @@ from .outcome import Figure, Outcome
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo_model" / "pipeline"
-STEPS, COUNT, GUIDANCE, SAMPLER = 16, 4, 7.5, "k_lms"
+STEPS, COUNT, GUIDANCE, SAMPLER = 16, 4, 7.5, "k_lms"  # the sample's
 IN_LINE = (1, 4, 16)
 DISCORD_S = 0.06
 GOALS = {"c4/a": 5.0, "c4/b": 2.0, "denoising_share": 0.5, "sd15_peak_gb": 16.0}
@@ -229,14 +229,13 @@ def _others(source: Path, side: int) -> tuple[dict[str, float], dict[str, float]
 def _documented(source: Path) -> Any:
     """The pipeline as diffusers' documentation loads it."""
     import torch
-    from diffusers import DiffusionPipeline
+    from diffusers import DiffusionPipeline, LMSDiscreteScheduler
 
     cuda = torch.cuda.is_available()
     pipe = DiffusionPipeline.from_pretrained(source, dtype=torch.float16 if cuda else torch.float32)
     pipe.set_progress_bar_config(disable=True)
-    from gpu_worker.diffusers_engine import schedulers
-
-    pipe.scheduler = schedulers(pipe)(SAMPLER)
+    # diffusers' own, not the worker's, which remembers what it has reckoned.
+    pipe.scheduler = LMSDiscreteScheduler.from_config(pipe.scheduler.config)
     return pipe.to("cuda") if cuda else pipe
 
 

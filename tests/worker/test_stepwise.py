@@ -152,6 +152,16 @@ def test_starting_from_a_picture_is_what_diffusers_makes_of_it(engine: Any, samp
     assert _apart(_pictures(engine, request), theirs) <= TOLERANCE
 
 
+def test_what_a_sampler_remembers_is_of_its_own_number_of_steps(engine: Any) -> None:
+    from gpu_worker import diffusers_engine
+
+    other = diffusers_engine.load(str(tiny.folder()))
+    for steps in (9, 4, 9):
+        request = _request(steps=steps, sampler="k_lms")
+        assert _apart(_pictures(engine, request), _pictures(other, request)) <= TOLERANCE
+        other = diffusers_engine.load(str(tiny.folder()))
+
+
 def test_seeds_are_consecutive_and_each_stands_for_its_picture(engine: Any) -> None:
     four = _pictures(engine, _request(seed=20, count=4))
     third = _pictures(engine, _request(seed=22, count=1))
