@@ -15,6 +15,8 @@ import signal  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 
+from . import memory  # noqa: E402
+
 log = logging.getLogger("gpu_worker")
 
 LEAVE_WITHIN_S = 9.0
@@ -49,6 +51,7 @@ def _behind() -> list[str]:
 
 def main() -> int:
     watch = Stopwatch(BEGAN)
+    memory.give_back_pictures()
     leave = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: leave.set())

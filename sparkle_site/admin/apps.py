@@ -1,5 +1,6 @@
 """Puts Sparkle's own site in the place of Django's, and registers what it shows."""
 
+from django.apps import apps
 from django.contrib.admin.apps import AdminConfig
 
 
@@ -9,3 +10,6 @@ class SparkleAdminConfig(AdminConfig):
     def ready(self) -> None:
         super().ready()
         from . import guilds, jobs, people, platform  # noqa: F401  # their imports register
+
+        # What the breadcrumbs begin with, as those of our own apps do.
+        apps.get_app_config("auth").verbose_name = "Sparkle"

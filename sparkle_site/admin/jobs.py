@@ -9,7 +9,9 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.postgres.search import SearchQuery, SearchVector
+from django.core.paginator import Paginator
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
@@ -29,7 +31,7 @@ from jobs.models import Job, JobEvent, JobImage
 
 from . import acts, export, shown
 from .filters import AskedFilter, GuildFilter, MemberFilter, ModelFilter, ReasonFilter, WhereaboutsFilter
-from .paging import BoundedPaginator
+from .paging import BoundedPaginator, FoundPaginator
 from .scope import ScopedAdmin
 
 EVENTS = {
@@ -189,6 +191,10 @@ class JobAdmin(ActsOnJobs):
             rows = rows.defer("styled_prompt", "negative_prompt", "token_sealed", "source_url", "detail")
             rows = rows.prefetch_related(Prefetch("images", JobImage.objects.filter(index=0), to_attr="first_images"))
         return rows
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **options: Any) -> Paginator[Job]:
+        chosen = FoundPaginator if request.GET.get(SEARCH_VAR) else self.paginator
+        return chosen(*args, **options)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str

@@ -6,10 +6,13 @@ from typing import Any
 
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
+from allauth.socialaccount.models import SocialAccount
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import BigIntegerField, Exists, OuterRef, QuerySet
+from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.decorators import action, display
@@ -47,6 +50,16 @@ class PersonAdmin(ScopedAdmin, DjangoUserAdmin):
         ),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
+    # Unfold's own class comes first and has none.
+    add_fieldsets = (
+        (
+            None,
+            {
+                "fields": ("username", "usable_password", "password1", "password2"),
+                "description": "For operators and observers. Moderators sign in with Discord and need no account here.",
+            },
+        ),
+    )
     readonly_fields = ["last_login", "date_joined"]
     actions_detail = ["reset_second_factor"]
 
@@ -73,11 +86,19 @@ class PersonAdmin(ScopedAdmin, DjangoUserAdmin):
         messages.success(request, f"{person} has to set up a new second factor.")
         return acts.done(request, reverse("admin:auth_user_change", args=[person.pk]))
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        accounts = SocialAccount.objects.filter(provider="discord", user=OuterRef(OuterRef("pk")))
+        snowflakes = accounts.annotate(snowflake=Cast("uid", BigIntegerField())).values("snowflake")
+        rows: QuerySet[User] = super().get_queryset(request)
+        return rows.annotate(manages=Exists(Staff.objects.filter(user_id__in=snowflakes)))
+
     @display(description="Kind", label={"Operator": "primary", "Observer": "info", "Moderator": "success"})
     def shown_kind(self, user: User) -> str:
         if user.is_superuser:
             return "Operator"
-        return "Observer" if user.is_staff else "Moderator"
+        if user.is_staff:
+            return "Observer"
+        return "Moderator" if getattr(user, "manages", False) else "Member"
 
     @display(description="Last sign-in", ordering="last_login")
     def shown_last_login(self, user: User) -> str:
