@@ -283,10 +283,24 @@ def test_a_private_result_is_never_posted_in_the_channel(place: Place) -> None:
     assert post.channel.recipient == place.user
 
 
-@pytest.mark.parametrize(("limit", "suffix"), [(1_000_000, "png"), (12_000, "webp")])
+class _Grain(NoiseEngine):
+    """Draws pictures that compress as badly as photographs do."""
+
+    def advance(self, emit: Callable[[Event], None]) -> None:
+        def grainy(event: Event) -> None:
+            emit(replace(event, images=tuple(map(_grain, event.images))) if isinstance(event, Made) else event)
+
+        super().advance(grainy)
+
+
+def _grain(image: Image.Image) -> Image.Image:
+    return Image.merge("RGB", [Image.effect_noise(image.size, 60) for _ in range(3)])
+
+
+@pytest.mark.parametrize(("limit", "suffix"), [(10_000_000, "png"), (2_000_000, "webp"), (200_000, "jpg")])
 def test_the_upload_goes_down_the_ladder_to_what_fits(place: Place, limit: int, suffix: str) -> None:
     job = place.ask(attachment_size_limit=limit)
-    with running() as runner:
+    with running(_Grain) as runner:
         runner.run([job.pk])
     grid = place.original(job).attachments.get()
     assert grid.size <= limit
@@ -305,7 +319,7 @@ def test_what_fits_in_no_form_becomes_a_link(place: Place, settings: Any) -> Non
 
 def test_discords_own_refusal_of_the_size_is_answered_with_a_smaller_form(place: Place) -> None:
     job = place.ask()
-    with running(interval_s=60) as runner:
+    with running(_Grain, interval_s=60) as runner:
         future = runner.submit(job.pk)
         _until(lambda: SimEdit.objects.filter(content__contains="Processing").exists())
         faults.plan(faults.Kind.TOO_LARGE, times=1)
