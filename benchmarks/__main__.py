@@ -6,7 +6,9 @@ import argparse
 import importlib
 import json
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,25 +40,13 @@ def main(argv: list[str]) -> int:
     report: dict[str, Any] = {"machine": describe(), "at": f"{datetime.now(UTC):%Y-%m-%d}", "benchmarks": {}}
     broken = False
     for name in chosen:
-        print(f"\n=== {name}", flush=True)
-        machine, began = describe(), time.monotonic()
-        try:
-            outcome: Outcome = importlib.import_module(f"benchmarks.{_module(name)}").run(full=arguments.full)
-        except Exception as error:  # One that breaks must not take the others' numbers along.
-            print(f"{name} broke: {type(error).__name__}: {error}", file=sys.stderr)
-            if len(chosen) == 1:
-                raise
+        if len(chosen) == 1:
+            report["benchmarks"][name] = _measure(name, full=arguments.full, save=arguments.save, at=report["at"])
+        elif numbers := _alone(name, full=arguments.full, save=arguments.save):
+            report["benchmarks"][name] = numbers
+        else:
+            # One that breaks must not take the others' numbers along.
             broken = True
-            continue
-        print(_table(outcome))
-        numbers = outcome.as_json() | {"seconds": round(time.monotonic() - began, 1), "full": arguments.full}
-        report["benchmarks"][name] = numbers
-        if arguments.save:
-            RESULTS.mkdir(exist_ok=True)
-            saved = {"machine": machine, "at": report["at"], **numbers}
-            (RESULTS / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
-            for plot, svg in outcome.plots.items():
-                (RESULTS / f"{plot}.svg").write_text(svg)
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
     missed = [
@@ -67,6 +57,38 @@ def main(argv: list[str]) -> int:
     ]
     print("\nEvery goal is met." if not missed and not broken else "\nMissed: " + "; ".join(missed))
     return 1 if missed or broken else 0
+
+
+def _measure(name: str, *, full: bool, save: bool, at: str) -> dict[str, Any]:
+    """Run one benchmark here, print its table and return its numbers."""
+    print(f"\n=== {name}", flush=True)
+    machine, began = describe(), time.monotonic()
+    outcome: Outcome = importlib.import_module(f"benchmarks.{_module(name)}").run(full=full)
+    print(_table(outcome))
+    numbers = outcome.as_json() | {"seconds": round(time.monotonic() - began, 1), "full": full}
+    if save:
+        RESULTS.mkdir(exist_ok=True)
+        saved = {"machine": machine, "at": at, **numbers}
+        (RESULTS / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
+        for plot, svg in outcome.plots.items():
+            (RESULTS / f"{plot}.svg").write_text(svg)
+    return numbers
+
+
+def _alone(name: str, *, full: bool, save: bool) -> dict[str, Any] | None:
+    """Run one of several in a process of its own, as Django is set up once a process; None if it broke."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "numbers.json"
+        flags = [flag for flag, wanted in (("--full", full), ("--save", save)) if wanted]
+        with subprocess.Popen([sys.executable, "-m", "benchmarks", name, "--json", str(file), *flags]) as process:
+            try:
+                process.wait()
+            finally:
+                process.terminate()
+        if not file.exists():
+            return None
+        found: dict[str, Any] = json.loads(file.read_text())["benchmarks"][name]
+        return found
 
 
 def _module(name: str) -> str:

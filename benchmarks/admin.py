@@ -41,7 +41,8 @@ INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, pictures, g
 SELECT g.id, m, w, date_trunc(w, now(), 'UTC'), 40, 90000, 0, 0
 FROM guilds_guild g, generate_series(0, 20) m, unnest(ARRAY['hour', 'day', 'month']) w ON CONFLICT DO NOTHING
 """
-# A square makes some guilds and members busier than others. One word in a thousand prompts is "heron".
+# A square makes some guilds and members busier than others. One prompt in a hundred has a "heron", one in a thousand
+# an "egret".
 _JOBS = """
 INSERT INTO jobs_job (interaction_id, application_id, guild_id, channel_id, user_id, member_name, locale, token_sealed,
   reply_deadline, attachment_size_limit, ephemeral, kind, source_url, prompt, negative_prompt, style, styled_prompt,
@@ -50,7 +51,8 @@ INSERT INTO jobs_job (interaction_id, application_id, guild_id, channel_id, user
   delivered_via, announced_at, reserved_pictures, reserved_gpu_ms, usage_ids, settled_at)
 SELECT 1200000000000000000 + n, 1, 1100000000000000000 + 1 + (%(guilds)s * power(r.guild, 2))::bigint, 1,
   800000000000000000 + (20 * power(r.member, 2))::bigint, 'member', 'en-US', '', at, 1, false, 'txt2img', '',
-  CASE WHEN n %% 1000 = 0 THEN 'a heron ' ELSE '' END || (ARRAY['a lighthouse', 'an old tree', 'a red fox', 'a teapot'])
+  CASE WHEN n %% 1000 = 0 THEN 'an egret, ' ELSE '' END || CASE WHEN n %% 100 = 0 THEN 'a heron, ' ELSE '' END ||
+    (ARRAY['a lighthouse', 'an old tree', 'a red fox', 'a teapot'])
     [1 + n %% 4] || ' at ' || (ARRAY['dusk', 'dawn', 'noon'])[1 + n %% 3] || ' ' || n,
   '', '', '', n, 16, 'k_lms', 512, 512, 7.5, 4, model.id, false, ended.status,
   CASE ended.status WHEN 'failed' THEN (ARRAY['worker_lost', 'out_of_memory'])[1 + n %% 2]
@@ -97,8 +99,9 @@ def run(*, full: bool = False) -> Outcome:
     figures = []
     for page, times in measured[long].items():
         if page not in COUNTED:
+            goal = None if page == UNFILLED else GOAL
             ratio = times["median_ms"] / measured[SHORT][page]["median_ms"]
-            figures.append(Figure(name=f"{page}, against 10,000 jobs", value=round(ratio, 2), unit="x", goal=GOAL))
+            figures.append(Figure(name=f"{page}, against 10,000 jobs", value=round(ratio, 2), unit="x", goal=goal))
             figures.append(Figure(name=f"{page}, statements", value=times["statements"], unit=""))
         figures.append(Figure(name=f"{page}, median", value=round(times["median_ms"], 1), unit="ms"))
     return Outcome(figures=tuple(figures), detail={"guilds": GUILDS, "measured": measured})
@@ -248,6 +251,7 @@ def addresses(total: int) -> dict[str, tuple[str, str]]:
         "requests, one member": (OPERATOR, f"{jobs}?member=800000000000000003"),
         "requests, between times": (OPERATOR, f"{jobs}?{week}"),
         "requests, a rare word": (OPERATOR, f"{jobs}?q=heron"),
+        UNFILLED: (OPERATOR, f"{jobs}?q=egret"),
         "requests, a common word": (OPERATOR, f"{jobs}?q=lighthouse"),
         "requests, a number": (OPERATOR, f"{jobs}?q={total // 2}"),
         "requests of a moderator": (MODERATOR, jobs),
@@ -257,6 +261,8 @@ def addresses(total: int) -> dict[str, tuple[str, str]]:
     }
 
 
+# Ten rows in the short history against a page of fifty in the long one: not the same work, so no goal.
+UNFILLED = "requests, a rarer word"
 COUNTED = ("counting all anew", "counting the last hours")
 
 

@@ -105,6 +105,16 @@ class PunctualDispatcher:
         self._dispatcher = dispatcher
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        self.begin(doorbells)()
+
+    def begin(self, doorbells: Sequence[Doorbell]) -> Callable[[], None]:
         dispatcher = self._dispatcher or current()
-        if not attempt(lambda: dispatcher.ring(doorbells), by_s=RING_BY_S, started=self._started):
-            raise DispatchFailed("the queue did not answer in time")
+        ringing = _threads("aside").submit(dispatcher.ring, doorbells)
+
+        def end() -> None:
+            try:
+                _wait(ringing, _left(RING_BY_S, self._started))
+            except TooLate:
+                raise DispatchFailed("the queue did not answer in time") from None
+
+        return end

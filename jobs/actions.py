@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from guilds.policy import Refusal
 from guilds.samplers import SAMPLERS
 
 from . import admission, line
-from .dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, current
+from .dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, begin, current
 from .lifecycle import ENDED, Status
 from .models import Job, JobEvent, JobImage
 from .tokens import seal
@@ -120,13 +120,14 @@ def submit(ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None) -> Ac
         return refusal
     assert job is not None  # noqa: S101  # either is set
     repeated = job.created_at != now
-    if job.status == Status.QUEUED and not repeated:
-        _ring([job], dispatch=dispatch, now=now)
+    rung = _begin([job] if job.status == Status.QUEUED and not repeated else [], dispatch=dispatch)
     try:
         place = line.place_of(job, now=now)
     except OperationalError:
         # It is accepted all the same: only what to tell of the wait is unknown.
         place = line.Place(place=0, wait_s=None, gpu_starting=False)
+    finally:
+        rung()
     return Accepted(
         job=job,
         place=place.place,
@@ -287,16 +288,28 @@ def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value if isinstance(value, int | float | str | None) else str(value) for key, value in params.items()}
 
 
-def _ring(jobs: Iterable[Job], *, dispatch: Dispatcher | None = None, now: datetime) -> None:
-    """Send the jobs' doorbells; where the queue is away, mark them so that upkeep rings soon."""
+def _begin(jobs: Iterable[Job], *, dispatch: Dispatcher | None = None) -> Callable[[], None]:
+    """Begin to send the jobs' doorbells; the call that is returned ends it.
+
+    Where the queue is away the jobs are marked, so that upkeep rings soon.
+    """
     jobs = list(jobs)
     if not jobs:
-        return
-    try:
-        (dispatch or current()).ring([Doorbell.of(job) for job in jobs])
-    except DispatchFailed:
-        logger.warning("doorbell_failed", extra={"job_ids": [job.pk for job in jobs]})
-        Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.QUEUED).update(rung_at=None)
+        return lambda: None
+    sent = begin(dispatch or current(), [Doorbell.of(job) for job in jobs])
+
+    def end() -> None:
+        try:
+            sent()
+        except DispatchFailed:
+            logger.warning("doorbell_failed", extra={"job_ids": [job.pk for job in jobs]})
+            Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.QUEUED).update(rung_at=None)
+
+    return end
+
+
+def _ring(jobs: Iterable[Job]) -> None:
+    _begin(jobs)()
 
 
 def ring_again(job_ids: Sequence[int], *, now: datetime) -> int:
@@ -304,7 +317,7 @@ def ring_again(job_ids: Sequence[int], *, now: datetime) -> int:
     queued = Job.objects.filter(pk__in=job_ids, status=Status.QUEUED)
     queued.update(doorbells=F("doorbells") + 1, rung_at=now)
     jobs = list(queued)
-    _ring(jobs, now=now)
+    _ring(jobs)
     return len(jobs)
 
 
@@ -470,7 +483,7 @@ def _requeue(job: Job, *, now: datetime, cause: str, ring: bool, where: Q | None
             **fields,
         )
     if moved and ring:
-        _ring(Job.objects.filter(pk=job.pk), now=now)
+        _ring(Job.objects.filter(pk=job.pk))
     return moved
 
 
@@ -547,7 +560,7 @@ def _end(
             return False
         _settle(job_id, completed=new == Status.COMPLETED, now=now)
         promoted = line.promote(guild, now=now)
-    _ring(promoted, now=now)
+    _ring(promoted)
     return True
 
 

@@ -4,7 +4,7 @@ import functools
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.conf import settings
 
@@ -28,7 +28,11 @@ def client(*, read_timeout_s: float = 1) -> "SQSClient":
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=1, read_timeout=read_timeout_s, retries={"mode": "standard", "total_max_attempts": 2}
+        connect_timeout=1,
+        read_timeout=read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        # What is sent is made here, and typed.
+        parameter_validation=False,
     )
     return boto3.client("sqs", config=config)
 
@@ -43,31 +47,41 @@ class SqsDispatcher:
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        sqs = self._sqs or client()
         unsent = 0
         cause: Exception | None = None
         for batch in _batches(doorbells):
             try:
-                answer = sqs.send_message_batch(
-                    QueueUrl=self._queue_url or settings.SQS_QUEUE_URL,
-                    Entries=[
-                        {
-                            "Id": str(place),
-                            "MessageBody": codec.encode(doorbell.job_id),
-                            "MessageGroupId": doorbell.group,
-                            "MessageDeduplicationId": doorbell.dedup_id,
-                        }
-                        for place, doorbell in enumerate(batch)
-                    ],
-                )
+                unsent += self._send(batch)
             except (BotoCoreError, ClientError) as exc:
                 unsent += len(batch)
                 cause = exc
-            else:
-                unsent += len(answer.get("Failed", []))
         if unsent:
             log.warning("doorbells_unsent", extra={"unsent": unsent, "of": len(doorbells)})
             raise DispatchFailed(f"{unsent} of {len(doorbells)} doorbells were not sent") from cause
+
+    def _send(self, batch: list[Doorbell]) -> int:
+        """Send at most BATCH messages and return how many were refused. Raises botocore's errors."""
+        sqs, url = self._sqs or client(), self._queue_url or settings.SQS_QUEUE_URL
+        if len(batch) == 1:
+            # A batch of one takes a quarter longer, and a member waits.
+            sqs.send_message(QueueUrl=url, **_message(batch[0]))
+            return 0
+        entries: Any = [{"Id": str(place), **_message(doorbell)} for place, doorbell in enumerate(batch)]
+        return len(sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", []))
+
+
+class _Message(TypedDict):
+    MessageBody: str
+    MessageGroupId: str
+    MessageDeduplicationId: str
+
+
+def _message(doorbell: Doorbell) -> _Message:
+    return {
+        "MessageBody": codec.encode(doorbell.job_id),
+        "MessageGroupId": doorbell.group,
+        "MessageDeduplicationId": doorbell.dedup_id,
+    }
 
 
 def _batches(doorbells: Sequence[Doorbell]) -> Iterator[list[Doorbell]]:
