@@ -387,6 +387,12 @@ variable "model_id" {
   }
 }
 
+variable "worker_compile" {
+  description = "Whether workers compile the model beside their work (torch.compile); pictures never wait for it."
+  type        = bool
+  default     = false
+}
+
 # ---------------------------------------------------------------- Site
 
 variable "web_tasks" {

@@ -18,8 +18,10 @@ resource "aws_ecs_task_definition" "worker" {
       for name, value in merge(local.environment, {
         DJANGO_SETTINGS_MODULE        = "sparkle_site.settings.headless"
         DATABASE_STATEMENT_TIMEOUT_MS = "10000"
+        SPARKLE_COMPILE               = var.worker_compile ? "1" : "0"
       }) : { name = name, value = tostring(value) }
     ]
+    mountPoints          = [{ sourceVolume = "compiled", containerPath = "/var/cache/sparkle" }]
     secrets              = local.task_secrets["worker"]
     logConfiguration     = local.task_log["worker"]
     resourceRequirements = [{ type = "GPU", value = "1" }]
@@ -27,6 +29,17 @@ resource "aws_ecs_task_definition" "worker" {
     # SIGTERM: it takes nothing new, ends what it can, gives back the rest.
     stopTimeout = 110
   }])
+
+  # What torch.compile made outlives the task: an instance of the warm pool compiles once.
+  volume {
+    name = "compiled"
+
+    docker_volume_configuration {
+      scope         = "shared"
+      autoprovision = true
+      driver        = "local"
+    }
+  }
 }
 
 resource "aws_ecs_service" "worker" {
