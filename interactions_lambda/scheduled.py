@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import functools
 import logging
 import os
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 logger = logging.getLogger(__name__)
+STUCK_S = 300.0  # upkeep takes seconds, and a minute when thousands of requests are to be purged
 
 
 @functools.cache
@@ -93,6 +95,9 @@ def main() -> None:
         signal.signal(signum, lambda *_: leave.set())
     while True:
         began = time.monotonic()
+        if options.every:
+            # A pass that never ends would leave the house unkept: whoever started this starts it again.
+            faulthandler.dump_traceback_later(max(STUCK_S, options.every), exit=True)
         try:
             upkeep()
         except Exception:
@@ -100,6 +105,8 @@ def main() -> None:
                 raise
             # The database is away, perhaps: the next minute tries again.
             logger.exception("upkeep_failed")
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         if not options.every or leave.wait(max(0.0, options.every - (time.monotonic() - began))):
             return
 

@@ -51,6 +51,12 @@ def database(url: str, *, statement_timeout_ms: int, pool: bool = False) -> dict
     config.setdefault("OPTIONS", {})
     config["OPTIONS"] |= {
         "connect_timeout": 2,
+        # A server that vanished without a word (a failover, a lost host) is noticed within half a minute: time-outs on
+        # statements are the server's own, and it is not there to keep them.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
         "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={lock_ms}"
         " -c idle_in_transaction_session_timeout=30000",
     }

@@ -78,8 +78,9 @@ class Proxy:
 def _close(connection: socket.socket, *, hard: bool = False) -> None:
     with contextlib.suppress(OSError):
         if hard:
-            # Linger 0: the peer sees a reset, as it does when a machine dies.
+            # Linger 0: what the peer still sends is answered by a reset, as when a machine dies.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-        else:
-            connection.shutdown(socket.SHUT_RDWR)
+        # Closing alone leaves a thread that reads from it, and with it the connection, as they are.
+        connection.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError):
         connection.close()

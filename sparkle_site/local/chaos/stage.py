@@ -99,7 +99,7 @@ class Database:
     port: int = 0
 
     def __post_init__(self) -> None:
-        self.port = self.server.start(durable=False)
+        self.port = self.server.start(durable=True)
         create_database(self.direct)
         self.proxy = Proxy(self.port)
 
@@ -113,7 +113,7 @@ class Database:
 
     def crash_and_recover(self) -> None:
         self.server.crash()
-        self.port = self.server.start(durable=False)
+        self.port = self.server.start(durable=True)
         self.proxy.upstream = self.port
 
 
