@@ -58,6 +58,7 @@ class Board:
         self._lines: dict[int, _Line] = {}
         self._changed = threading.Condition()
         self._closing = False
+        self._under_way = 0
         self._threads = [
             threading.Thread(target=self._work, name=f"progress-{number}", daemon=True) for number in range(THREADS)
         ]
@@ -85,17 +86,22 @@ class Board:
                 self._changed.notify()
 
     def close(self, job_id: int) -> None:
-        """Stop editing this job's message, and return when no edit is under way."""
+        """Stop editing this job's message, and return when no edit is under way: the next one may be the last."""
         with self._changed:
             line = self._lines.pop(job_id, None)
-            while line is not None and line.busy and not self._closing:
+            while line is not None and line.busy:
                 self._changed.wait(1.0)
 
-    def stop(self) -> None:
+    def stop(self, *, within_s: float) -> None:
+        """Edit no message any more, and return when no edit is under way; at the latest after `within_s`.
+
+        Whoever takes a job up from here may have its last word said at once, and none of ours may come after it.
+        """
         with self._changed:
             self._closing = True
-            self._lines.clear()
+            self._lines = {job_id: line for job_id, line in self._lines.items() if line.busy}
             self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._under_way, timeout=within_s)
 
     def join(self, timeout_s: float) -> None:
         for thread in self._threads:
@@ -114,6 +120,7 @@ class Board:
                     line.mute = True
                 with self._changed:
                     line.busy = False
+                    self._under_way -= 1
                     line.due = self._clock() + wait_s
                     self._changed.notify_all()
         finally:
@@ -127,6 +134,7 @@ class Board:
                 due = min(waiting, key=lambda line: line.due, default=None)
                 if due is not None and due.due <= now:
                     due.dirty, due.busy = False, True
+                    self._under_way += 1
                     return due
                 self._changed.wait(due.due - now if due is not None else None)
             return None
@@ -145,7 +153,8 @@ class Board:
             return self._interval_s
         message = messages.processing(job, step=step, total=total, preview=preview)
         try:
-            shown = self._client.edit_original(job.token, message)
+            # What would have to wait is old by then.
+            shown = self._client.edit_original(job.token, message, patient=False)
             if job.message_id is None:
                 # Should the token die, the bot takes this message away when it posts another one.
                 job.message_id = int(shown["id"])

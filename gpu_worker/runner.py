@@ -183,10 +183,10 @@ class Runner:
         if self._thread.is_alive():
             # A step is short; a broken card's thread is not waited for.
             self._thread.join(max(0.0, min(within_s / 3, deadline - self._clock())))
+        self._board.stop(within_s=within_s / 4)
         for held in self._all():
             if not held.publishing:
                 self._give_back(held)
-        self._board.stop()
         # A third is kept for giving back what could not be delivered in time.
         self._desk.stop(timeout_s=max(0.0, (deadline - self._clock()) * 2 / 3))
         for held in self._all():

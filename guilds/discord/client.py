@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -35,13 +35,17 @@ _EXPIRED = 50027
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """A request's route. `bucket` is what Discord counts by until it names one; `by_token` needs no bot token."""
+    """A request's route. `bucket` is what Discord counts by until it names one; `by_token` needs no bot token.
+
+    One that is not `patient` is sent at once or not at all: later it would overtake what was said since.
+    """
 
     method: str
     path: str
     bucket: str
     token_key: str | None = None
     idempotent: bool = True
+    patient: bool = True
 
     @property
     def by_token(self) -> bool:
@@ -81,9 +85,10 @@ class DiscordClient:
 
     # By an interaction's token.
 
-    def edit_original(self, token: str, message: Message) -> dict[str, Any]:
-        """Replace the first answer to an interaction; return the message."""
-        return self._message(self._webhook("PATCH", token, "/messages/@original"), message, edit=True)
+    def edit_original(self, token: str, message: Message, *, patient: bool = True) -> dict[str, Any]:
+        """Replace the first answer to an interaction; return the message. If not `patient`, in one try, at once."""
+        route = self._webhook("PATCH", token, "/messages/@original")
+        return self._message(replace(route, patient=patient), message, edit=True)
 
     def followup(self, token: str, message: Message) -> dict[str, Any]:
         """Answer an interaction once more; return the message."""
@@ -165,9 +170,7 @@ class DiscordClient:
         if route.by_token and not edit:
             path += "?wait=true"
         body = wire.multipart(message, edit=edit)
-        answer: dict[str, Any] = self._send(
-            _Route(route.method, path, route.bucket, route.token_key, route.idempotent), **body
-        )
+        answer: dict[str, Any] = self._send(replace(route, path=path), **body)
         return answer
 
     def _send(self, route: _Route, *, json_body: Any = None, **kwargs: Any) -> Any:
@@ -178,9 +181,10 @@ class DiscordClient:
         if not route.by_token:
             token = self._bot_token if isinstance(self._bot_token, str) else self._bot_token()
             kwargs["headers"]["Authorization"] = f"Bot {token}"
-        for attempt in range(1, ATTEMPTS + 1):
+        attempts = ATTEMPTS if route.patient else 1
+        for attempt in range(1, attempts + 1):
             self._hold(route)
-            last = attempt == ATTEMPTS
+            last = attempt == attempts
             try:
                 answer = self._http.request(route.method, route.path, **kwargs)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
@@ -225,7 +229,7 @@ class DiscordClient:
                 raise errors.CircuitOpen(0, 0, f"{len(self._invalid)} refused requests in 10 minutes")
             bucket = self._buckets.get(route.bucket, route.bucket)
             wait = max(self._exhausted_until.get(bucket, 0.0), self._exhausted_until.get("global", 0.0)) - now
-        if wait > MAX_RETRY_AFTER_S:
+        if wait > (MAX_RETRY_AFTER_S if route.patient else 0):
             raise errors.Unavailable(429, 0, f"rate limited for {wait:.0f} s more")
         if wait > 0:
             self._sleep(wait)
