@@ -57,7 +57,7 @@ class Outcome(enum.Enum):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Held:
-    """A job in this worker's hands. `cancelled` and `lost` say why it must stop."""
+    """A job in this worker's hands. `cancelled` and `lost` say why it must stop; `posted` how its end was told."""
 
     job: Job
     profile: str
@@ -67,6 +67,7 @@ class Held:
     inside: bool = False
     publishing: bool = False
     failing: bool = False
+    posted: tuple[str, int | None] | None = None
     cancelled: bool = False
     lost: bool = False
 
@@ -397,25 +398,9 @@ class Runner:
 
     def _deliver(self, held: Held, *, grid: bytes | None) -> None:
         job = held.job
-        # Before the final message: no edit of the processing message may come after it.
-        self._board.close(job.pk)
-        blurred = JobImage.objects.filter(job=job, blurred=True).exists()
-        if grid is None:
-            job.refresh_from_db(fields=["grid_key"])
-            grid = self._publisher.fetch(job.grid_key)
-        # From the row: whoever delivers may not be who made them.
-        cut = JobEvent.objects.filter(job=job, kind=PROMPT_CUT).order_by("pk").last()
-        prompt_cut = int(cut.detail.get("tokens", 0)) if cut else 0
-        try:
-            delivered = self._publisher.post(job, grid, blurred=blurred, prompt_cut=prompt_cut)
-            via, message_id = delivered.via, delivered.message_id
-        except DiscordError as error:
-            if not error.permanent and job.attempts < settings.SPARKLE_MAX_ATTEMPTS:
-                self._fail(held, reason="discord_unavailable", detail=str(error), permanent=False)
-                return
-            # The pictures are safe; that Discord would not have them must not cost them.
-            log.error("not_posted", extra={"job_id": job.pk, "status": error.status, "code": error.code})
-            via, message_id = Job.Via.GALLERY, None
+        if held.posted is None and not self._post(held, grid=grid):
+            return
+        via, message_id = held.posted or (Job.Via.GALLERY, None)
         ours = actions.complete(job.pk, worker_id=self._worker_id, delivered_via=via, message_id=message_id, now=_now())
         self.jobs_done += ours
         fields = {"job_id": job.pk, "interaction_id": job.interaction_id, "via": via}
@@ -427,6 +412,30 @@ class Runner:
         else:
             log.info("job_lost", extra=fields)
         self._end(held, Outcome.ENDED if ours else Outcome.NOTHING)
+
+    def _post(self, held: Held, *, grid: bytes | None) -> bool:
+        """Tell of the pictures, once: what comes after may be done again. False where the job goes back into line."""
+        job = held.job
+        # Before the final message: no edit of the processing message may come after it.
+        self._board.close(job.pk)
+        blurred = JobImage.objects.filter(job=job, blurred=True).exists()
+        if grid is None:
+            job.refresh_from_db(fields=["grid_key"])
+            grid = self._publisher.fetch(job.grid_key)
+        # From the row: whoever delivers may not be who made them.
+        cut = JobEvent.objects.filter(job=job, kind=PROMPT_CUT).order_by("pk").last()
+        prompt_cut = int(cut.detail.get("tokens", 0)) if cut else 0
+        try:
+            delivered = self._publisher.post(job, grid, blurred=blurred, prompt_cut=prompt_cut)
+            held.posted = (delivered.via, delivered.message_id)
+        except DiscordError as error:
+            if not error.permanent and job.attempts < settings.SPARKLE_MAX_ATTEMPTS:
+                self._fail(held, reason="discord_unavailable", detail=str(error), permanent=False)
+                return False
+            # The pictures are safe; that Discord would not have them must not cost them.
+            log.error("not_posted", extra={"job_id": job.pk, "status": error.status, "code": error.code})
+            held.posted = (Job.Via.GALLERY, None)
+        return True
 
     def _later(self, held: Held, *, reason: str, detail: str = "", permanent: bool) -> None:
         """Fail on the desk: the engines' thread does not wait for Discord."""

@@ -21,6 +21,9 @@ from werkzeug import Request, Response
 
 from guilds import tracing
 from guilds.tracing import Span
+from tests.worker.conftest import place, running
+
+__all__ = ["place"]
 
 INTERACTION = 1442000000000000123
 BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -61,7 +64,6 @@ def test_one_trace_leads_from_the_command_to_the_picture(site: str, collector: l
     from jobs.models import Job
     from sparkle_site.local.simulator import interact
     from sparkle_site.local.simulator.models import SimChannel, SimUser
-    from tests.worker.conftest import running
 
     channel, member = SimChannel.objects.get(name="sparkle"), SimUser.objects.get(username="ada")
     asked = interact.use_command(

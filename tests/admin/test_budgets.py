@@ -27,6 +27,7 @@ BUDGETS = {
     "requests, one member": 14,
     "requests, between times": 16,
     "requests, a rare word": 14,
+    "requests, a rarer word": 14,
     "requests, a common word": 14,
     "requests, a number": 14,
     "requests of a moderator": 16,

@@ -28,6 +28,7 @@ Unit = tuple[str, str]
 
 SECRET = "secretsmanager:GetSecretValue"
 SQS = {
+    "send_message": "sqs:SendMessage",
     "send_message_batch": "sqs:SendMessage",
     "receive_message": "sqs:ReceiveMessage",
     "delete_message": "sqs:DeleteMessage",
