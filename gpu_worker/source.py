@@ -62,6 +62,8 @@ class SqsSource:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._in_hand: dict[str, int] = {}  # receipt handle -> job id
+        # Whoever hides messages for longer holds it: a message that is shown again must not be hidden after that.
+        self._answering = threading.Lock()
         self._freed = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -130,8 +132,6 @@ class SqsSource:
                 self._in_hand[receipt] = job_id
             taken.append(receipt)
             future.add_done_callback(partial(self._ended, receipt))
-        with self._lock:
-            taken = [receipt for receipt in taken if receipt in self._in_hand]
         self._extend(taken)
 
     # -- afterwards
@@ -143,10 +143,11 @@ class SqsSource:
             self._in_hand.pop(receipt, None)
         self._freed.set()
         try:
-            if outcome is Outcome.GIVEN_BACK:
-                self._show([receipt])
-            else:
-                self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=receipt)
+            with self._answering:
+                if outcome is Outcome.GIVEN_BACK:
+                    self._show([receipt])
+                else:
+                    self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=receipt)
         except (BotoCoreError, ClientError) as error:
             # It will be seen again, and there will be nothing to claim.
             log.warning("message_not_answered", extra={"error": type(error).__name__, "outcome": outcome.value})
@@ -163,7 +164,11 @@ class SqsSource:
                 log.warning("visibility_not_extended", extra={"error": type(error).__name__})
 
     def _extend(self, receipts: Sequence[str]) -> None:
-        self._change(receipts, self._visibility_s)
+        """Hide for longer what of `receipts` is still in hand."""
+        with self._answering:
+            with self._lock:
+                held = [receipt for receipt in receipts if receipt in self._in_hand]
+            self._change(held, self._visibility_s)
 
     def _show(self, receipts: Sequence[str]) -> None:
         self._change(receipts, 0)
