@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,8 @@ def make_guild(db: None) -> Callable[..., Any]:
     from guilds.models import Guild
 
     def make(**fields: Any) -> Guild:
-        defaults = {"id": next(_snowflakes), "name": "Pixel Garden"}
+        # Before the tests' now, whatever the clock says.
+        defaults = {"id": next(_snowflakes), "name": "Pixel Garden", "installed_at": NOW - timedelta(days=30)}
         return Guild.objects.create(**(defaults | fields))
 
     return make
