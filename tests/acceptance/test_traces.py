@@ -21,7 +21,7 @@ from werkzeug import Request, Response
 
 from guilds import tracing
 from guilds.tracing import Span
-from tests.worker.conftest import place, running
+from tests.worker.conftest import Place, place, running
 
 __all__ = ["place"]
 
@@ -59,13 +59,17 @@ def spans(received: list[ExportTraceServiceRequest]) -> list[tuple[Any, Any]]:
     ]
 
 
-def test_one_trace_leads_from_the_command_to_the_picture(site: str, collector: list[ExportTraceServiceRequest]) -> None:
+def test_one_trace_leads_from_the_command_to_the_picture(
+    place: Place, collector: list[ExportTraceServiceRequest]
+) -> None:
     from gpu_worker.runner import Outcome
     from jobs.models import Job
-    from sparkle_site.local.simulator import interact
-    from sparkle_site.local.simulator.models import SimChannel, SimUser
+    from sparkle_site.local.simulator import interact, seed
+    from sparkle_site.local.simulator.models import SimMember
 
-    channel, member = SimChannel.objects.get(name="sparkle"), SimUser.objects.get(username="ada")
+    seed.register_commands(now=datetime.now(UTC))
+    channel, member = place.channel, place.user
+    SimMember.objects.create(guild=channel.guild, user=member, joined_at=datetime.now(UTC))
     asked = interact.use_command(
         channel=channel, user=member, name="sparkle", options={"prompt": "a planted secret", "count": 1}
     )
