@@ -8,6 +8,8 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT = 860, 320
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 48, 56
 COLOURS = ("#5865f2", "#e8590c", "#2b8a3e", "#868e96", "#ae3ec9")
+# Where an axis may end, and how many parts it then has.
+_ROUND = {1.2: 4, 1.6: 4, 2: 4, 3: 3, 4: 4, 5: 5, 6: 3, 8: 4, 10: 5}
 _STYLE = (
     "<style>text{font:12px system-ui,sans-serif;fill:#343a40}.t{font-size:14px;font-weight:600}"
     ".g{stroke:#adb5bd;stroke-width:.5}@media(prefers-color-scheme:dark){text{fill:#dee2e6}.b{fill:#1e1f22}}</style>"
@@ -101,10 +103,11 @@ def _page(title: str, body: Sequence[str]) -> str:
 
 def _grid(y_high: float) -> str:
     parts = []
-    for tick in range(5):
-        top = HEIGHT - BOTTOM - tick / 4 * (HEIGHT - TOP - BOTTOM)
+    ticks = _ticks(y_high)
+    for tick in range(ticks + 1):
+        top = HEIGHT - BOTTOM - tick / ticks * (HEIGHT - TOP - BOTTOM)
         parts.append(f'<line class="g" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{top:.1f}" y2="{top:.1f}"/>')
-        parts.append(_text(LEFT - 6, top + 4, _short(y_high * tick / 4), "end"))
+        parts.append(_text(LEFT - 6, top + 4, _short(y_high * tick / ticks), "end"))
     return "".join(parts)
 
 
@@ -130,7 +133,13 @@ def _round_up(value: float) -> float:
         scale *= 10
     while value / scale <= 1:
         scale /= 10
-    return next(each * scale for each in (1.2, 1.6, 2, 3, 4, 5, 6, 8, 10) if each * scale >= value)
+    return next(each * scale for each in _ROUND if each * scale >= value)
+
+
+def _ticks(y_high: float) -> int:
+    """Into how many parts the axis falls so that each is a number one reads at a glance."""
+    digits = float(f"{y_high:e}".partition("e")[0])
+    return _ROUND.get(round(digits, 3), 5)
 
 
 def _short(value: float) -> str:

@@ -8,6 +8,7 @@ the trace's and the interruptions', both seeded.
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from bisect import bisect_right
 from collections import deque
@@ -104,9 +105,7 @@ class Run:
 
 def ours(
     *,
-    jobs_per_worker: int = 24,
-    max_workers: int = 8,
-    busy_from: int = 12,
+    limits: scaling.Limits | None = None,
     idle_s: float = 20,
     service_s: float = L4_SERVICE_S,
     price: float = G6,
@@ -116,7 +115,7 @@ def ours(
     interruptions_per_hour: float = 0.0,
 ) -> Policy:
     """The design of terraform/: a step to what is wanted at the first data point, down after the idle time."""
-    limits = scaling.Limits(jobs_per_worker=jobs_per_worker, max_workers=max_workers, busy_from=busy_from)
+    limits = limits or scaling.Limits()
     points = max(1, round(idle_s / TICK_S))
     return Policy(
         name=name,
@@ -127,7 +126,7 @@ def ours(
         fleet=Fleet(
             service_s=service_s,
             price=price,
-            max_workers=max_workers,
+            max_workers=limits.max_workers,
             warm_start_s=110,
             cold_start_s=350,
             warm_pool=warm_pool,
@@ -280,7 +279,8 @@ def simulate(trace: Trace, policy: Policy, *, seed: int = 7) -> Run:  # noqa: PL
             while recent and recent[0] <= now - scaling.RECENTLY_S:
                 recent.popleft()
             lately = len(recent) - bisect_right(recent, now - scaling.LATELY_S)
-            demand = scaling.Demand(runnable=runnable, lately=lately, recently=len(recent))
+            quiet_s = now - recent[-1] if recent else scaling.RECENTLY_S
+            demand = scaling.Demand(runnable=runnable, lately=lately, recently=len(recent), quiet_s=quiet_s)
             metric = policy.metric(demand, desired)
             in_line.append((now, float(len(queue))))
             ups.append(metric >= 1)
@@ -392,7 +392,14 @@ def judge(trace: Trace) -> dict[str, Any]:
         "target_tracking": simulate(trace, target_tracking()),
         # The policy alone: the sample's card and the sample's time a request.
         "sparkle_on_the_samples_card": simulate(
-            trace, ours(service_s=SAMPLE_SERVICE_S, price=G4DN, jobs_per_worker=8, name="Sparkle, the sample's card")
+            trace,
+            ours(
+                service_s=SAMPLE_SERVICE_S,
+                price=G4DN,
+                # What such a card makes.
+                limits=scaling.Limits(jobs_per_worker=14, jobs_per_hour=220),
+                name="Sparkle, the sample's card",
+            ),
         ),
         "sparkle_managed_scaling": simulate(trace, ours(release_s=900, name="Sparkle, ECS managed scaling")),
         "sparkle_on_spot": simulate(
@@ -414,7 +421,7 @@ def judge(trace: Trace) -> dict[str, Any]:
 
 
 def run(*, full: bool = False) -> Outcome:
-    """Simulate all traces; `full` also sweeps the settings whose defaults Terraform has."""
+    """Simulate all traces; `full` also other evenings, and a sweep of the settings."""
     figures, detail, plots = [], {}, {}
     for name, make in traces.ALL.items():
         trace = make()
@@ -440,34 +447,51 @@ def run(*, full: bool = False) -> Outcome:
         for key, each in runs.items():
             print(f"  {name:8} {key:28} {each.summary()}", flush=True)
     settings = asdict(ours().fleet) | asdict(scaling.Limits()) | {"idle_s": 20}
+    more: dict[str, Any] = {}
+    if full:
+        # docs/deploy.md counts its cost from it.
+        busy = simulate(traces.month(100_000), ours()).summary()
+        more = {"busy_month": busy, "other_evenings": other_evenings(), "sweep": sweep()}
     return Outcome(
         figures=tuple(figures),
-        detail={"settings": settings, "traces": detail, **(sweep() if full else {})},
+        detail={"settings": settings, "traces": detail, **more},
         plots=plots,
     )
 
 
-def sweep() -> dict[str, Any]:
-    """Every trace under other settings: what the Terraform variables' defaults were chosen from."""
+def sweep() -> list[dict[str, Any]]:
+    """Every trace under other settings: what the defaults of jobs/scaling.py and Terraform were chosen from."""
     rows = []
-    for jobs_per_worker in (4, 8, 16, 32):
-        for idle_s in (60, 120, 300, 600):
-            for max_workers in (4, 8, 16):
-                row: dict[str, Any] = {
-                    "jobs_per_worker": jobs_per_worker, "idle_minutes": idle_s // 60, "max_workers": max_workers,
-                }  # fmt: skip
-                for name, make in traces.ALL.items():
-                    trace = make()
-                    policy = ours(jobs_per_worker=jobs_per_worker, idle_s=idle_s, max_workers=max_workers)
-                    one = simulate(trace, policy)
-                    row[name] = one.summary() | {
-                        "to_optimum": round(
-                            one.gpu_hours / optimum_hours(trace, policy.fleet, p95_wait_s=percentile(one.waits, 0.95)),
-                            2,
-                        )
-                    }
-                rows.append(row)
-    return {"sweep": rows}
+    for jobs_per_worker, full_from, longest_stay_s, idle_s in itertools.product(
+        (8, 24, 32), (0.5, 0.65, 0.8), (0, 300, 600), (20, 300)
+    ):
+        settings: dict[str, Any] = {
+            "jobs_per_worker": jobs_per_worker,
+            "full_from": full_from,
+            "longest_stay_s": longest_stay_s,
+        }
+        policy = ours(limits=scaling.Limits(**settings), idle_s=idle_s)
+        row: dict[str, Any] = {**settings, "idle_s": idle_s}
+        for name, make in traces.ALL.items():
+            row[name] = _goals(make(), policy)
+        rows.append(row)
+    return rows
+
+
+def other_evenings(count: int = 12) -> list[dict[str, float]]:
+    """The evening again with other people: settings that were chosen by one evening may fit only that one."""
+    return [_goals(traces.evening(seed), ours()) for seed in range(100, 100 + count)]
+
+
+def _goals(trace: Trace, policy: Policy) -> dict[str, float]:
+    here, there = simulate(trace, policy), simulate(trace, sample())
+    p95 = percentile(here.waits, 0.95)
+    least = optimum_hours(trace, policy.fleet, p95_wait_s=p95, longest_s=max(TOKEN_S, *here.waits))
+    return {
+        "p95_ratio": round(p95 / max(percentile(there.waits, 0.95), 0.1), 2),
+        "hours_ratio": round(here.gpu_hours / there.gpu_hours, 2),
+        "cost_ratio_to_optimum": round(here.gpu_hours / least, 2),
+    }
 
 
 def _plot(trace: Trace, runs: dict[str, Run]) -> str:

@@ -29,20 +29,20 @@ def _poisson(rate: Callable[[float], float], peak: float, length_s: float, chanc
     return found
 
 
-def month() -> Trace:
+def month(requests: int = 1000) -> Trace:
     """The sample's estimate: 1,000 requests a month, by day more than by night, two or three in a row."""
     chance = random.Random(1)
     found: list[float] = []
-    while len(found) < 1000:
+    while len(found) < requests:
         day = chance.randrange(30) * DAY
         at = day + min(DAY - 900, max(0.0, chance.gauss(17, 4.5) * HOUR))
-        for _ in range(min(chance.choice((1, 2, 3, 4)), 1000 - len(found))):
+        for _ in range(min(chance.choice((1, 2, 3, 4)), requests - len(found))):
             found.append(at)
             at += chance.uniform(20, 150)
-    return Trace(name="month", title="1,000 requests a month", arrivals=tuple(sorted(found)), length_s=30 * DAY)
+    return Trace(name="month", title=f"{requests:,} requests a month", arrivals=tuple(sorted(found)), length_s=30 * DAY)
 
 
-def evening() -> Trace:
+def evening(seed: int = 2) -> Trace:
     """A community's day: 40 an hour by day, few at night, a peak of 500 an hour at eight in the evening."""
 
     def rate(at: float) -> float:
@@ -51,7 +51,7 @@ def evening() -> Trace:
             4 + 36 * max(0.0, math.sin((hour - 7) / 17 * math.pi)) + 460 * math.exp(-(((hour - 20) / 1.1) ** 2))
         ) / HOUR
 
-    arrivals = _poisson(rate, 500 / HOUR, 2 * DAY, random.Random(2))
+    arrivals = _poisson(rate, 500 / HOUR, 2 * DAY, random.Random(seed))
     return Trace(name="evening", title="A community's day, evening peak", arrivals=tuple(arrivals), length_s=2 * DAY)
 
 

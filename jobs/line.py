@@ -113,7 +113,7 @@ def place_of(job: Job, *, now: datetime) -> Place:
 
 _DEMAND = """
 SELECT (SELECT count(*) FROM jobs_job WHERE status IN ('queued', 'running')),
-       count(*) FILTER (WHERE created_at > %(lately)s), count(*)
+       count(*) FILTER (WHERE created_at > %(lately)s), count(*), max(created_at)
 FROM jobs_job WHERE created_at > %(recently)s AND status <> 'refused'
 """
 
@@ -124,5 +124,6 @@ def demand(*, now: datetime) -> Demand:
         cursor.execute(
             _DEMAND, {"lately": now - timedelta(seconds=LATELY_S), "recently": now - timedelta(seconds=RECENTLY_S)}
         )
-        runnable, lately, recently = cursor.fetchone()
-    return Demand(runnable=runnable, lately=lately, recently=recently)
+        runnable, lately, recently, newest = cursor.fetchone()
+    quiet_s = (now - newest).total_seconds() if newest else RECENTLY_S
+    return Demand(runnable=runnable, lately=lately, recently=recently, quiet_s=quiet_s)

@@ -317,7 +317,7 @@ variable "max_workers" {
 variable "jobs_per_worker" {
   description = "Requests that may be in line for each worker before one more is started (jobs/scaling.py says why so many)."
   type        = number
-  default     = 24
+  default     = 32
 
   validation {
     condition     = var.jobs_per_worker >= 1 && var.jobs_per_worker <= 1000
@@ -326,7 +326,7 @@ variable "jobs_per_worker" {
 }
 
 variable "idle_seconds" {
-  description = "For how long there must be too many workers before they are taken away. The last one stays five minutes longer while requests keep coming (jobs/scaling.py)."
+  description = "For how long there must be too many workers before they are taken away. The last one stays up to ten minutes longer where requests keep coming (jobs/scaling.py)."
   type        = number
   default     = 20
 

@@ -81,9 +81,26 @@ def test_nothing_to_do_wants_nobody_however_busy_the_hour_was():
 
 
 def test_the_last_worker_stays_while_requests_keep_coming():
-    limits = Limits(busy_from=12)
-    assert wanted(Demand(runnable=0, lately=1, recently=12), limits) == 1
-    assert wanted(Demand(runnable=0, lately=1, recently=11), limits) == 0
+    limits = Limits(busy_from=15, patience=10, longest_stay_s=600)
+    assert wanted(Demand(runnable=0, recently=15, quiet_s=590), limits) == 1
+    assert wanted(Demand(runnable=0, recently=15, quiet_s=600), limits) == 0
+    assert wanted(Demand(runnable=0, recently=14, quiet_s=10), limits) == 0
+
+
+def test_silence_after_a_crowd_says_more_than_silence_in_a_trickle():
+    limits = Limits(busy_from=15, patience=10, longest_stay_s=600)
+    # 360 an hour are ten seconds apart: ten such gaps.
+    assert wanted(Demand(runnable=0, lately=5, recently=360, quiet_s=99), limits) == 1
+    assert wanted(Demand(runnable=0, lately=5, recently=360, quiet_s=100), limits) == 0
+
+
+def test_what_keeps_coming_has_one_more_worker_before_one_is_full():
+    limits = Limits(jobs_per_hour=480, full_from=0.65)
+    # 312 an hour are 0.65 of one worker; 26 in five minutes are as many.
+    assert wanted(Demand(runnable=1, lately=26, recently=400, quiet_s=5), limits) == 1
+    assert wanted(Demand(runnable=1, lately=27, recently=400, quiet_s=5), limits) == 2
+    # A few minutes' crowd that the hour knows nothing of has the line's workers only.
+    assert wanted(Demand(runnable=1, lately=100, recently=100, quiet_s=5), limits) == 1
 
 
 def test_as_many_are_wanted_at_once_as_the_line_is_long():
