@@ -255,7 +255,7 @@ class Usage(models.Model):
     Reserved counts as used: a reservation adds to it, and settling gives back what was not needed.
     """
 
-    guild = models.ForeignKey(Guild, on_delete=models.CASCADE)
+    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, db_index=False)
     subject_id = models.BigIntegerField(help_text="A member's snowflake, or 0 for the whole server.")
     window = models.CharField(max_length=8, choices=QuotaRule.Window.choices)
     starts_at = models.DateTimeField()
@@ -271,7 +271,11 @@ class Usage(models.Model):
             models.UniqueConstraint(fields=["guild", "subject_id", "window", "starts_at"], name="usage_once"),
             models.CheckConstraint(condition=Q(pictures__gte=0, gpu_ms__gte=0), name="usage_never_negative"),
         ]
-        indexes = [models.Index(fields=["starts_at"], name="usage_starts_at")]
+        # For upkeep only: partial, so that no plan takes them for a request's look-up, whatever its statistics are.
+        indexes = [
+            models.Index(fields=["starts_at"], condition=Q(window="hour"), name="usage_hours"),
+            models.Index(fields=["starts_at"], condition=~Q(window="hour"), name="usage_days_and_months"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.guild_id}/{self.subject_id} {self.window} {self.starts_at:%Y-%m-%d %H:%M}"

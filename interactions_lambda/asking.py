@@ -17,7 +17,7 @@ from jobs.actions import Ask
 
 from . import replies
 from .interaction import Interaction
-from .punctual import PunctualDispatcher
+from .punctual import ring_after
 
 logger = logging.getLogger(__name__)
 _SIZE = re.compile(r"\s*([0-9]{2,4})\s*[x×*]\s*([0-9]{2,4})\s*", re.ASCII | re.IGNORECASE)
@@ -51,13 +51,12 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
         attachment_size_limit=interaction.attachment_size_limit,
         **wish,
     )
-    dispatch = PunctualDispatcher(started=started)
     try:
-        result = actions.submit(ask, now=now, dispatch=dispatch)
+        result = actions.submit(ask, now=now, ring=ring_after)
     except Guild.DoesNotExist:
         # The event that told of the installation is late or was lost.
         installs.install({"id": interaction.home}, now)
-        result = actions.submit(ask, now=now, dispatch=dispatch)
+        result = actions.submit(ask, now=now, ring=ring_after)
     fields = {"interaction_id": interaction.id, "guild_id": interaction.home}
     if isinstance(result, Refusal):
         counted = {"JobsRefused": (1, "Count")}

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import functools
+import logging
+import select
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from django.db import OperationalError, connection
 
-from jobs.dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, current
+from jobs.actions import ring_now
+from jobs.dispatch.doorbell import DispatchFailed
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Step = Callable[[], None]
 
 # Seconds after the request came in. What is left to 3 s is the way to Discord.
 RING_BY_S = 2.0
@@ -21,6 +28,8 @@ LAST_STATEMENT_S = 2.3
 ANSWER_BY_S = 2.6
 # After a cold start that took longer, a working database still gets this much.
 AT_LEAST_S = 0.4
+# A connection that served a request so lately is not asked whether it still serves.
+TRUSTED_S = 5.0
 
 
 class TooSlow(OperationalError):
@@ -42,16 +51,88 @@ def _left(by_s: float, started: float) -> float:
 
 
 def run(act: Callable[[], T], *, started: float) -> T:
-    """Run `act` with a database connection and return what it returns. Raise TooLate if it does not return in time.
+    """Run `act` with a database connection, then ring what it left to `ring_after`, and return what it returned.
 
-    `started` is when the request came in, on time.monotonic's clock.
+    Raise TooLate if it does not return in time. A queue that does not answer in time is left to upkeep: what rings is
+    committed by then, so a late message only doubles upkeep's. `started` is when the request came in, on
+    time.monotonic's clock.
     """
+    bells: list[tuple[Step, Step]] = []
     if connection.in_atomic_block:
         # Within a caller's transaction (a test's) it must be done on the caller's connection.
         with _deadline(started):
-            return act()
-    running = _threads("answer").submit(_on_own_connection, act, started)
-    return _wait(running, _left(ANSWER_BY_S, started))
+            answer = _collecting(bells, act)
+        for ring, missed in bells:
+            ring_now(functools.partial(_in_time, ring, started), missed)
+        return answer
+    acted: Future[T] = Future()
+    # One thread does both, since a change of threads takes as long as a statement.
+    all_done = _threads("answer").submit(_act_and_ring, act, started, acted, bells)
+    try:
+        _wait(all_done, _left(RING_BY_S, started))
+    except TooLate:
+        answer = _wait(acted, _left(ANSWER_BY_S, started))
+        if not all_done.done():
+            for _, missed in bells:
+                missed()
+            connection.close()
+        return answer
+    return acted.result()
+
+
+def ring_after(ring: Step, missed: Step) -> None:
+    """Ring when the request that is being acted upon is done with its database (jobs.actions.Ring)."""
+    _bells.get().append((ring, missed))
+
+
+_bells: ContextVar[list[tuple[Step, Step]]] = ContextVar("bells")
+
+
+def _collecting(bells: list[tuple[Step, Step]], act: Callable[[], T]) -> T:
+    token = _bells.set(bells)
+    try:
+        return act()
+    finally:
+        _bells.reset(token)
+
+
+def _act_and_ring(act: Callable[[], T], started: float, acted: Future[T], bells: list[tuple[Step, Step]]) -> None:
+    try:
+        _take_connection()
+        with _deadline(started):
+            answer = _collecting(bells, act)
+    except BaseException as error:  # the waiting thread raises it
+        acted.set_exception(error)
+    else:
+        acted.set_result(answer)
+    # Where telling of it failed, what is committed is rung for all the same.
+    for ring, missed in bells:
+        try:
+            ring_now(ring, missed)
+        except Exception:
+            # It is accepted all the same: upkeep rings for what nobody claims.
+            logger.exception("ring_failed")
+    connection.close_if_unusable_or_obsolete()
+    _served.at = time.time()
+
+
+_served = threading.local()
+
+
+def _take_connection() -> None:
+    """Replace a connection that died since the last request; ask it only where that is in doubt."""
+    connection.close_if_unusable_or_obsolete()
+    raw = connection.connection
+    if raw is None or raw.closed or not 0 <= time.time() - getattr(_served, "at", 0.0) < TRUSTED_S:
+        return
+    # An idle server that has something to say says good-bye.
+    if not select.select([raw.fileno()], [], [], 0)[0]:
+        connection.health_check_done = True  # type: ignore[attr-defined]  # django-stubs lacks it
+
+
+def _in_time(step: Step, started: float) -> None:
+    if not attempt(step, by_s=RING_BY_S, started=started):
+        raise DispatchFailed("the queue did not answer in time")
 
 
 def _wait(running: Future[T], seconds: float) -> T:
@@ -62,16 +143,6 @@ def _wait(running: Future[T], seconds: float) -> T:
             raise
         running.cancel()
         raise TooLate from None
-
-
-def _on_own_connection(act: Callable[[], T], started: float) -> T:
-    # A connection that died since the last request is replaced.
-    connection.close_if_unusable_or_obsolete()
-    try:
-        with _deadline(started):
-            return act()
-    finally:
-        connection.close_if_unusable_or_obsolete()
 
 
 def _deadline(started: float) -> AbstractContextManager[None]:
@@ -92,29 +163,3 @@ def attempt(act: Callable[[], object], *, by_s: float, started: float) -> bool:
     except TooLate:
         return False
     return True
-
-
-class PunctualDispatcher:
-    """Rings by the current dispatcher, and leaves it to upkeep where the queue does not answer in time.
-
-    The row is committed by then, so a late message only doubles upkeep's.
-    """
-
-    def __init__(self, *, started: float, dispatcher: Dispatcher | None = None) -> None:
-        self._started = started
-        self._dispatcher = dispatcher
-
-    def ring(self, doorbells: Sequence[Doorbell]) -> None:
-        self.begin(doorbells)()
-
-    def begin(self, doorbells: Sequence[Doorbell]) -> Callable[[], None]:
-        dispatcher = self._dispatcher or current()
-        ringing = _threads("aside").submit(dispatcher.ring, doorbells)
-
-        def end() -> None:
-            try:
-                _wait(ringing, _left(RING_BY_S, self._started))
-            except TooLate:
-                raise DispatchFailed("the queue did not answer in time") from None
-
-        return end

@@ -11,10 +11,11 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from guilds import policy, quota
@@ -23,7 +24,7 @@ from guilds.policy import Refusal
 from guilds.samplers import SAMPLERS
 
 from . import admission, line
-from .dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, begin, current
+from .dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, current
 from .lifecycle import ENDED, Status
 from .models import Job, JobEvent, JobImage
 from .tokens import seal
@@ -104,30 +105,33 @@ class Standing:
     cancel: frozenset[int]
 
 
-def submit(ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None) -> Accepted | Refusal:
+def submit(
+    ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None, ring: Ring | None = None
+) -> Accepted | Refusal:
     """Decide about a request; write its row, reserve its quota and ring for it, or say why not.
 
+    `ring` is given what rings and what marks the job where that fails, if the caller would rather do it a little later.
     Idempotent on the interaction id. A refusal is recorded and costs nothing. Raises Guild.DoesNotExist for a guild
     that was never installed.
     """
     try:
         with transaction.atomic():
-            job, refusal, budget_warning = _admit(ask, now=now)
+            result = _admit(ask, now=now)
     except IntegrityError:
         # The same interaction in two guilds' locks cannot be; in one process twice at once it can.
-        job, refusal, budget_warning = Job.objects.get(interaction_id=ask.interaction_id), None, False
-    if refusal is not None:
-        return refusal
-    assert job is not None  # noqa: S101  # either is set
-    repeated = job.created_at != now
-    rung = _begin([job] if job.status == Status.QUEUED and not repeated else [], dispatch=dispatch)
-    try:
-        place = line.place_of(job, now=now)
-    except OperationalError:
-        # It is accepted all the same: only what to tell of the wait is unknown.
-        place = line.Place(place=0, wait_s=None, gpu_starting=False)
-    finally:
-        rung()
+        result = _repeated(Job.objects.get(interaction_id=ask.interaction_id), now=now)
+    if isinstance(result, Accepted) and result.job.status == Status.QUEUED and not result.repeated:
+        _ring([result.job], dispatch=dispatch, ring=ring)
+    return result
+
+
+def _repeated(job: Job, *, now: datetime) -> Accepted | Refusal:
+    if job.status == Status.REFUSED:
+        return Refusal(code=job.reason)
+    return _accepted(job, line.place_of(job, now=now), repeated=True)
+
+
+def _accepted(job: Job, place: line.Place, *, repeated: bool = False, budget_warning: bool = False) -> Accepted:
     return Accepted(
         job=job,
         place=place.place,
@@ -138,16 +142,13 @@ def submit(ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None) -> Ac
     )
 
 
-def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool]:
+def _admit(ask: Ask, *, now: datetime) -> Accepted | Refusal:
     guild = admission.lock_guild(ask.guild_id)
     facts = admission.read_facts(
         guild, interaction_id=ask.interaction_id, user_id=ask.user_id, style=ask.style, now=now
     )
     if facts.existing is not None:
-        job = Job.objects.get(pk=facts.existing)
-        if job.status == Status.REFUSED:
-            return None, Refusal(code=job.reason), False
-        return job, None, False
+        return _repeated(Job.objects.get(pk=facts.existing), now=now)
 
     wish = policy.Wish(
         channel_id=ask.channel_id,
@@ -177,7 +178,7 @@ def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool
                 hits=F("hits") + 1
             )
         _record_refusal(ask, guild, facts, refusal, now=now)
-        return None, refusal, False
+        return refusal
     assert isinstance(plan, policy.Plan)  # noqa: S101
 
     direct = facts.waiting == 0 and facts.active < guild.concurrency
@@ -211,7 +212,8 @@ def _admit(ask: Ask, *, now: datetime) -> tuple[Job | None, Refusal | None, bool
         reserved_gpu_ms=plan.gpu_ms,
     )
     admission.write(job, guild, now=now)
-    return job, None, _budget_warning(guild, facts, plan)
+    place = line.place(facts.ahead, waits=not direct)
+    return _accepted(job, place, budget_warning=_budget_warning(guild, facts, plan))
 
 
 def _room(guild: Guild, facts: admission.Facts, ask: Ask, plan: policy.Plan, *, now: datetime) -> Refusal | None:
@@ -288,28 +290,29 @@ def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value if isinstance(value, int | float | str | None) else str(value) for key, value in params.items()}
 
 
-def _begin(jobs: Iterable[Job], *, dispatch: Dispatcher | None = None) -> Callable[[], None]:
-    """Begin to send the jobs' doorbells; the call that is returned ends it.
+# Is given what rings, which may raise DispatchFailed, and what to do where it fails or takes too long.
+Ring = Callable[[Callable[[], None], Callable[[], None]], None]
 
-    Where the queue is away the jobs are marked, so that upkeep rings soon.
-    """
-    jobs = list(jobs)
+
+def ring_now(ring: Callable[[], None], missed: Callable[[], None]) -> None:
+    """Ring, and do what `missed` does where that fails."""
+    try:
+        ring()
+    except DispatchFailed:
+        missed()
+
+
+def _ring(jobs: Sequence[Job], *, dispatch: Dispatcher | None = None, ring: Ring | None = None) -> None:
+    """Send the jobs' doorbells. Where the queue is away the jobs are marked, so that upkeep rings soon."""
     if not jobs:
-        return lambda: None
-    sent = begin(dispatch or current(), [Doorbell.of(job) for job in jobs])
+        return
+    job_ids = [job.pk for job in jobs]
 
-    def end() -> None:
-        try:
-            sent()
-        except DispatchFailed:
-            logger.warning("doorbell_failed", extra={"job_ids": [job.pk for job in jobs]})
-            Job.objects.filter(pk__in=[job.pk for job in jobs], status=Status.QUEUED).update(rung_at=None)
+    def missed() -> None:
+        logger.warning("doorbell_failed", extra={"job_ids": job_ids})
+        Job.objects.filter(pk__in=job_ids, status=Status.QUEUED).update(rung_at=None)
 
-    return end
-
-
-def _ring(jobs: Iterable[Job]) -> None:
-    _begin(jobs)()
+    (ring or ring_now)(partial((dispatch or current()).ring, [Doorbell.of(job) for job in jobs]), missed)
 
 
 def ring_again(job_ids: Sequence[int], *, now: datetime) -> int:
@@ -483,7 +486,7 @@ def _requeue(job: Job, *, now: datetime, cause: str, ring: bool, where: Q | None
             **fields,
         )
     if moved and ring:
-        _ring(Job.objects.filter(pk=job.pk))
+        _ring(list(Job.objects.filter(pk=job.pk)))
     return moved
 
 

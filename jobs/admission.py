@@ -16,11 +16,12 @@ from guilds.quota import GUILD_SUBJECT, Rule, Used, starts
 
 from . import prepared
 from .lifecycle import Status
+from .line import AHEAD, Ahead, ahead_of
 from .models import Job
 
 # One round trip instead of nine: the guild's row is locked meanwhile, and its members wait for one another.
 # Every part is an index look-up; none grows with the guild's history.
-_FACTS = """
+_FACTS = f"""
 SELECT json_build_object(
   'existing', (SELECT id FROM jobs_job WHERE interaction_id = %(interaction)s),
   'platform', (SELECT json_build_object('maintenance', maintenance, 'notice', notice)
@@ -28,8 +29,9 @@ SELECT json_build_object(
   'ban', (SELECT json_build_array(reason) FROM guilds_ban
           WHERE user_id = %(user)s AND (guild_id = %(guild)s OR guild_id IS NULL) AND (until IS NULL OR until > %(now)s)
           LIMIT 1),
-  'terms', (SELECT json_agg(json_build_array(folded, nsfw)) FROM guilds_blockedterm
-            WHERE guild_id = %(guild)s OR guild_id IS NULL),
+  'terms', (SELECT json_agg(json_build_array(folded, nsfw)) FROM (
+              SELECT folded, nsfw FROM guilds_blockedterm WHERE guild_id = %(guild)s
+              UNION ALL SELECT folded, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) AS term),
   'models', (SELECT json_agg(json_build_object(
                'id', m.id, 'slug', slug, 'name', name, 'default_steps', default_steps, 'max_steps', max_steps,
                'default_guidance', default_guidance, 'default_sampler', default_sampler, 'sizes', sizes,
@@ -40,27 +42,31 @@ SELECT json_build_object(
                OR EXISTS (SELECT 1 FROM guilds_guild_models_offered o
                           WHERE o.guild_id = %(guild)s AND o.modelprofile_id = m.id))),
   'styles', (SELECT json_agg(json_build_object('slug', slug, 'template', template, 'negative_prompt', negative_prompt))
-             FROM guilds_stylepreset WHERE enabled AND (guild_id = %(guild)s OR guild_id IS NULL)
-               AND slug = %(style)s),
+             FROM (SELECT * FROM guilds_stylepreset WHERE guild_id = %(guild)s AND slug = %(style)s
+                   UNION ALL SELECT * FROM guilds_stylepreset WHERE guild_id IS NULL AND slug = %(style)s) AS style
+             WHERE enabled),
   'quota', (SELECT json_agg(json_build_object('subject', subject, 'role_id', role_id, 'role_name', role_name,
               'metric', metric, 'window', "window", 'limit', "limit"))
             FROM guilds_quotarule WHERE guild_id = %(guild)s),
   'usage', (SELECT json_agg(json_build_object('subject_id', subject_id, 'window', "window", 'pictures', pictures,
               'gpu_ms', gpu_ms, 'granted_pictures', granted_pictures, 'granted_gpu_ms', granted_gpu_ms))
-            FROM guilds_usage WHERE guild_id = %(guild)s AND subject_id IN (0, %(user)s)
-              AND ("window", starts_at) IN (('hour', %(hour)s), ('day', %(day)s), ('month', %(month)s))),
+            FROM (VALUES ('hour', %(hour)s::timestamptz), ('day', %(day)s), ('month', %(month)s))
+                   AS current("window", starts_at)
+            JOIN guilds_usage u USING ("window", starts_at)
+            WHERE u.guild_id = %(guild)s AND u.subject_id IN (0, %(user)s)),
   'open', (SELECT json_build_object(
              'active', count(*) FILTER (WHERE status IN ('queued', 'running')),
              'waiting', count(*) FILTER (WHERE status = 'waiting'),
              'mine', count(*) FILTER (WHERE status = 'waiting' AND user_id = %(user)s))
-           FROM jobs_job WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running'))
+           FROM jobs_job WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running')),
+  'ahead', {AHEAD}
 )
-"""
+"""  # noqa: S608  # nosec B608  # our own text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """`existing` is the job of the same interaction; `used` is keyed by (subject_id, window)."""
+    """`existing` is the job of the same interaction; `used` is keyed by (subject_id, window); `ahead` of a new job."""
 
     existing: int | None
     rules: Rules
@@ -69,6 +75,7 @@ class Facts:
     active: int
     waiting: int
     mine_waiting: int
+    ahead: Ahead
 
 
 @functools.cache
@@ -94,9 +101,8 @@ def read_facts(guild: Guild, *, interaction_id: int, user_id: int, style: str | 
         cursor.execute(
             _FACTS,
             {
+                **ahead_of(guild_id=guild.pk, user_id=user_id, now=now),
                 "interaction": Int8(interaction_id),
-                "guild": Int8(guild.pk),
-                "user": Int8(user_id),
                 "style": style or "",
                 "now": now,
                 **begun,
@@ -134,6 +140,7 @@ def read_facts(guild: Guild, *, interaction_id: int, user_id: int, style: str | 
         active=found["open"]["active"],
         waiting=found["open"]["waiting"],
         mine_waiting=found["open"]["mine"],
+        ahead=Ahead(**found["ahead"]),
     )
 
 

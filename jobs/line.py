@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -61,6 +62,21 @@ def promote(guild: Guild, *, now: datetime) -> list[Job]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What is before a job: `queued` and `running` everywhere, `waiting` in its guild's line, `workers` alive.
+
+    `seconds` a job takes and `start_s` a worker takes are means of the last ones, None where none was measured.
+    """
+
+    queued: int
+    running: int
+    waiting: int
+    workers: int
+    seconds: float | None
+    start_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """`place` 1 is next; `wait_s` is None where nothing was measured yet."""
 
@@ -69,46 +85,59 @@ class Place:
     gpu_starting: bool
 
 
-_PLACE = """
-WITH mine AS (SELECT * FROM jobs_job WHERE id = %(job)s),
-waiting AS (
-  SELECT j.user_id, count(*) AS n,
-         count(*) FILTER (WHERE j.user_id = mine.user_id AND j.id < mine.id) AS before_me
-  FROM jobs_job j, mine WHERE j.guild_id = mine.guild_id AND j.status = 'waiting' GROUP BY j.user_id
-)
-SELECT
-  (SELECT count(*) FROM jobs_job j, mine
-     WHERE j.status = 'queued' AND (mine.status = 'waiting' OR (j.queued_at, j.id) < (mine.queued_at, mine.id))),
-  (SELECT count(*) FROM jobs_job WHERE status = 'running'),
-  (SELECT coalesce(sum(CASE WHEN w.user_id = mine.user_id THEN w.before_me
-                            ELSE least(w.n, (SELECT coalesce(max(before_me), 0) + 1 FROM waiting m
-                                             WHERE m.user_id = mine.user_id)) END), 0)
-     FROM waiting w, mine WHERE mine.status = 'waiting'),
-  (SELECT count(*) FROM jobs_worker WHERE seen_at > %(alive)s AND state IN ('ready', 'busy')),
-  (SELECT avg(extract(epoch FROM ended_at - started_at)) FROM
+# An Ahead as an expression, so that admission reads it with all else. `before` and `before_id` are the job's own, or
+# infinite for one that is yet to come.
+AHEAD = """
+json_build_object(
+  'queued', (SELECT count(*) FROM jobs_job WHERE status = 'queued' AND queued_at < %(before)s::timestamptz),
+  'running', (SELECT count(*) FROM jobs_job WHERE status = 'running'),
+  'waiting', (SELECT coalesce(sum(least(n, CASE WHEN user_id = %(user)s THEN mine ELSE round END)), 0) FROM
+     (SELECT user_id, n, mine, 1 + sum(mine) OVER () AS round FROM
+        (SELECT user_id, count(*) AS n, count(*) FILTER (WHERE user_id = %(user)s AND id < %(before_id)s) AS mine
+         FROM jobs_job WHERE guild_id = %(guild)s AND status = 'waiting' GROUP BY user_id) AS member) AS line),
+  'workers', (SELECT count(*) FROM jobs_worker WHERE seen_at > %(alive)s AND state IN ('ready', 'busy')),
+  'seconds', (SELECT avg(extract(epoch FROM ended_at - started_at)) FROM
      (SELECT ended_at, started_at FROM jobs_job WHERE status = 'completed' AND started_at IS NOT NULL
       ORDER BY id DESC LIMIT 20) AS recent),
-  (SELECT avg((startup->>'total')::float) FROM
-     (SELECT startup FROM jobs_worker WHERE startup ? 'total' ORDER BY started_at DESC LIMIT 5) AS starts)
+  'start_s', (SELECT avg((startup->>'total')::float) FROM
+     (SELECT startup FROM jobs_worker WHERE startup ? 'total' ORDER BY started_at DESC LIMIT 5) AS starts))
 """
 # Until a start was measured: from nothing to a ready worker on g4dn with weights in the image.
 _DEFAULT_START_S = 180.0
+_NO_ID_YET = 2**63 - 1
+
+
+def ahead_of(
+    *, guild_id: int, user_id: int, now: datetime, job_id: int = _NO_ID_YET, queued_at: datetime | None = None
+) -> dict[str, Any]:
+    """Return the parameters of AHEAD; without `job_id` for a member's job that is yet to be written."""
+    return {
+        "guild": Int8(guild_id),
+        "user": Int8(user_id),
+        "before": queued_at or "infinity",
+        "before_id": Int8(job_id),
+        "alive": now - timedelta(seconds=settings.SPARKLE_LEASE_SECONDS),
+    }
+
+
+def place(ahead: Ahead, *, waits: bool) -> Place:
+    """The place in line and the wait that measured times promise. `waits`: in its guild's line, not queued yet."""
+    before = ahead.queued + (ahead.waiting if waits else 0)
+    wait_s = None
+    if ahead.seconds is not None:
+        wait_s = ahead.seconds * (before + ahead.running * 0.5 + 1) / max(ahead.workers, 1)
+    if not ahead.workers:
+        wait_s = (wait_s or 0.0) + (ahead.start_s or _DEFAULT_START_S)
+    return Place(place=before + 1, wait_s=wait_s, gpu_starting=not ahead.workers)
 
 
 def place_of(job: Job, *, now: datetime) -> Place:
-    """The job's place in line and the wait that measured times promise."""
-    alive = now - timedelta(seconds=settings.SPARKLE_LEASE_SECONDS)
+    """The place of a job that is in line already."""
+    parameters = ahead_of(guild_id=job.guild_id, user_id=job.user_id, now=now, job_id=job.pk, queued_at=job.queued_at)
     with prepared.cursor() as cursor:
-        # The last part asks jsonb for a key with "?", which stands for itself in psycopg.
-        cursor.execute(_PLACE, {"job": Int8(job.pk), "alive": alive})
-        queued, running, waiting, workers, seconds, start_s = cursor.fetchone()
-    ahead = int(queued) + int(waiting)
-    wait_s = None
-    if seconds is not None:
-        wait_s = float(seconds) * (ahead + running * 0.5 + 1) / max(workers, 1)
-    if not workers:
-        wait_s = (wait_s or 0.0) + float(start_s or _DEFAULT_START_S)
-    return Place(place=ahead + 1, wait_s=wait_s, gpu_starting=not workers)
+        cursor.execute(f"SELECT {AHEAD}", parameters)
+        (found,) = cursor.fetchone()
+    return place(Ahead(**found), waits=job.status == Status.WAITING)
 
 
 _DEMAND = """

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 BATCH = 200
 RING_FAILED_AFTER = timedelta(seconds=5)
 EXPIRE_AFTER = timedelta(hours=6)
+HOURS_KEPT = timedelta(days=8)
 USAGE_KEPT = timedelta(days=400)
 WORKERS_KEPT = timedelta(days=7)
 ANNOUNCE_GIVE_UP = timedelta(hours=1)
@@ -171,9 +172,11 @@ def erase(job: Job) -> int:
 def forget_counters(*, now: datetime) -> int:
     """Drop counters of windows long past, and workers long gone."""
     Worker.objects.filter(seen_at__lt=now - WORKERS_KEPT).delete()
-    hours = Q(window="hour", starts_at__lt=now - timedelta(days=8))
-    old = Usage.objects.filter(hours | Q(starts_at__lt=now - USAGE_KEPT)).values_list("pk", flat=True)[:5000]
-    return Usage.objects.filter(pk__in=list(old)).delete()[0]
+    dropped = 0
+    for which, kept in ((Q(window="hour"), HOURS_KEPT), (~Q(window="hour"), USAGE_KEPT)):
+        old = Usage.objects.filter(which, starts_at__lt=now - kept).values_list("pk", flat=True)[:5000]
+        dropped += Usage.objects.filter(pk__in=list(old)).delete()[0]
+    return dropped
 
 
 # What reservations are reckoned with follows what the cards really take.

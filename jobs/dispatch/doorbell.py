@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -35,19 +34,6 @@ class DispatchFailed(Exception):
 class Dispatcher(Protocol):
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
         """Send the messages. Raises DispatchFailed; sending one twice is harmless."""
-
-
-@runtime_checkable
-class Aside(Dispatcher, Protocol):
-    """A dispatcher that can ring while its caller does something else."""
-
-    def begin(self, doorbells: Sequence[Doorbell]) -> Callable[[], None]:
-        """Begin to ring; the call that is returned waits for the end. It raises DispatchFailed."""
-
-
-def begin(dispatcher: Dispatcher, doorbells: Sequence[Doorbell]) -> Callable[[], None]:
-    """Begin to ring where the dispatcher can do so aside; the call that is returned ends it, or does it all."""
-    return dispatcher.begin(doorbells) if isinstance(dispatcher, Aside) else partial(dispatcher.ring, doorbells)
 
 
 _current: tuple[str, Dispatcher] | None = None

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from guilds.models import Guild
 from interactions_lambda import punctual
+from jobs import actions
 from jobs.dispatch.doorbell import DispatchFailed, Doorbell
 from jobs.models import Job
 
@@ -120,27 +121,56 @@ def stuck() -> Iterator[Stuck]:
 BELL = Doorbell(job_id=1, group="g", dedup_id="1-1")
 
 
+def accepted(ring: Callable[[], None], missed: Callable[[], None]) -> str:
+    punctual.ring_after(ring, missed)
+    return "Submitted"
+
+
 def test_a_queue_that_does_not_answer_is_left_to_upkeep(stuck: Stuck) -> None:
-    dispatcher = punctual.PunctualDispatcher(started=time.monotonic() - 3, dispatcher=stuck)
-    with pytest.raises(DispatchFailed):
-        dispatcher.ring([BELL])
+    missed = threading.Event()
+    answer = punctual.run(lambda: accepted(lambda: stuck.ring([BELL]), missed.set), started=time.monotonic() - 3)
+    assert answer == "Submitted"
     assert stuck.called.is_set()
+    assert missed.is_set()
 
 
-def test_a_failing_queue_fails_as_it_did() -> None:
-    class Broken:
-        def ring(self, doorbells: Sequence[Doorbell]) -> None:
-            raise DispatchFailed("refused")
+def test_a_failing_queue_is_left_to_upkeep_too() -> None:
+    def broken() -> None:
+        raise DispatchFailed("refused")
 
-    with pytest.raises(DispatchFailed, match="refused"):
-        punctual.PunctualDispatcher(started=time.monotonic(), dispatcher=Broken()).ring([BELL])
+    missed = threading.Event()
+    assert punctual.run(lambda: accepted(broken, missed.set), started=time.monotonic()) == "Submitted"
+    assert missed.is_set()
+
+
+def test_what_is_committed_is_rung_for_although_the_answer_failed() -> None:
+    rung = threading.Event()
+
+    def act() -> None:
+        accepted(rung.set, lambda: None)
+        raise ValueError("no words for it")
+
+    with pytest.raises(ValueError, match="no words"):
+        punctual.run(act, started=time.monotonic())
+    assert rung.wait(5)
+
+
+def test_an_accepted_request_is_told_although_the_database_left_after_it(caplog: pytest.LogCaptureFixture) -> None:
+    def refused() -> None:
+        raise DispatchFailed("refused")
+
+    def away() -> None:
+        raise OperationalError("gone")
+
+    assert punctual.run(lambda: accepted(refused, away), started=time.monotonic()) == "Submitted"
+    assert "ring_failed" in caplog.text
 
 
 @pytest.mark.django_db
 def test_a_request_is_accepted_although_the_queue_is_stuck(
     make_guild: Callable[..., Guild], slash: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, stuck: Stuck
 ) -> None:
-    monkeypatch.setattr(punctual, "current", lambda: stuck)
+    monkeypatch.setattr(actions, "current", lambda: stuck)
     monkeypatch.setattr(punctual, "RING_BY_S", 0.1)
     answer = slash(make_guild(), said={"prompt": "a cat"})
     assert answer["data"]["content"].startswith("**Submitted")
@@ -159,6 +189,28 @@ def test_what_is_stuck_does_not_hold_up_the_answer(stuck: Stuck) -> None:
     with pytest.raises(punctual.TooLate):
         punctual.run(lambda: stuck.ring([BELL]), started=time.monotonic() - 3)
     assert stuck.called.is_set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_the_server_closed_is_replaced_within_seconds_of_its_last_use(
+    make_guild: Callable[..., Guild], django_db_serialized_rollback: None
+) -> None:
+    def backend() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return int(cursor.fetchone()[0])
+
+    def ask() -> int:
+        return punctual.run(backend, started=time.monotonic())
+
+    try:
+        served = {ask() for _ in range(5)}
+        with connection.cursor() as cursor:
+            cursor.executemany("SELECT pg_terminate_backend(%s, 5000)", [(each,) for each in served])
+        assert not served & {ask() for _ in range(5)}
+    finally:
+        for _ in range(16):
+            punctual.run(lambda: connection.close(), started=time.monotonic())  # noqa: PLW0108  # of that thread
 
 
 def test_an_error_in_time_is_the_error_itself() -> None:

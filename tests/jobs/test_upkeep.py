@@ -159,3 +159,12 @@ def test_asks_discord_now_and_then_where_the_bot_is(make_guild, httpserver, disc
     assert upkeep.reconcile_guilds(now=now, client=discord) == 1
     leaves.refresh_from_db()
     assert leaves.left_at == now
+
+
+def test_forgets_counters_of_windows_long_past(make_guild, now):
+    guild = make_guild()
+    for window, days in (("hour", 9), ("hour", 7), ("day", 401), ("day", 9), ("month", 401), ("month", 399)):
+        Usage.objects.create(guild=guild, subject_id=1, window=window, starts_at=now - timedelta(days=days))
+    assert upkeep.forget_counters(now=now) == 3
+    kept = Usage.objects.order_by("window").values_list("window", "starts_at")
+    assert [(window, (now - at).days) for window, at in kept] == [("day", 9), ("hour", 7), ("month", 399)]

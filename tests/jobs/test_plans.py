@@ -1,0 +1,84 @@
+"""What admission reads stays an index look-up while the tables grow under a plan that is kept."""
+
+import os
+import runpy
+from unittest.mock import patch
+
+import psycopg
+import pytest
+from django.db import connection
+from psycopg.types.numeric import Int8
+
+from jobs import actions, admission, line
+from jobs.models import Job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def lambdas_options():
+    """What the Lambda's connections are opened with."""
+    needed = {"DATABASE_URL": "postgres://nobody@127.0.0.1:9/none", "DJANGO_SECRET_KEY": "tests only"}
+    with patch.dict(os.environ, needed):
+        settings = runpy.run_module("sparkle_site.settings.headless")
+    return settings["DATABASES"]["default"]["OPTIONS"]["options"]
+
+
+def connect(options=""):
+    now = connection.settings_dict
+    return psycopg.connect(
+        host=now["HOST"] or None, port=now["PORT"] or None, user=now["USER"], password=now["PASSWORD"] or None,
+        dbname=now["NAME"], options=options, autocommit=True,
+    )  # fmt: skip
+
+
+def parameters(guild, now):
+    return {
+        **line.ahead_of(guild_id=guild.pk, user_id=42, now=now),
+        **dict.fromkeys(("hour", "day", "month", "now"), now),
+        "interaction": Int8(1),
+        "style": "",
+    }
+
+
+@pytest.fixture
+def few(make_guild, make_ask, now, django_db_serialized_rollback):
+    """So few requests that reading all is cheaper than any index, with statistics that say so; yields their guild."""
+    guild = make_guild(concurrency=64, max_waiting=1000, max_waiting_per_member=1000)
+    for _ in range(20):
+        assert isinstance(actions.submit(make_ask(guild), now=now), actions.Accepted)
+    with connect() as plain:
+        plain.execute("ANALYZE")
+    return guild
+
+
+def plan(options, guild, now):
+    with connect(options) as one:
+        return "\n".join(row[0] for row in one.execute(f"EXPLAIN {admission._FACTS}", parameters(guild, now)))
+
+
+def test_no_request_is_walked_through(few, now):
+    assert "Seq Scan on jobs_job" in plan("", few, now), "a table this small tells nothing"
+    found = plan(lambdas_options(), few, now)
+    for table in ("jobs_job", "guilds_usage", "guilds_quotarule", "guilds_blockedterm", "guilds_ban"):
+        assert f"Seq Scan on {table}" not in found, found
+    assert "Bitmap" not in found, found
+
+
+def test_counters_are_found_by_guild_and_subject(few, now):
+    found = plan(lambdas_options(), few, now)
+    usage = found[found.index("usage_once") :].splitlines()[1]
+    assert "guild_id" in usage, found
+    assert "subject_id" in usage, found
+
+
+def test_what_has_ended_is_not_walked_twice(few, now):
+    Job.objects.update(status="completed")
+    with connect(lambdas_options()) as one:
+
+        def pages():
+            found = one.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT {line.AHEAD}", parameters(few, now))
+            top = found.fetchone()[0][0]["Plan"]
+            return top["Shared Hit Blocks"] + top["Shared Read Blocks"]
+
+        first, second = pages(), pages()
+    assert second < first
