@@ -172,7 +172,9 @@ class Guild(models.Model):
 class StylePreset(models.Model):
     """Words added around a prompt: `{prompt}` stands where the member's go."""
 
-    guild = models.ForeignKey(Guild, null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server.")
+    guild = models.ForeignKey(
+        Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
+    )
     slug = models.SlugField(max_length=40)
     name = models.CharField(max_length=80)
     template = models.CharField(max_length=500, default="{prompt}")
@@ -216,7 +218,7 @@ class QuotaRule(models.Model):
         DAY = "day", "Day"
         MONTH = "month", "Month"
 
-    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, related_name="quota_rules")
+    guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, related_name="quota_rules")
     subject = models.CharField(max_length=8, choices=Subject.choices)
     role_id = models.BigIntegerField(null=True, blank=True)
     role_name = models.CharField(max_length=100, blank=True)
@@ -255,7 +257,7 @@ class Usage(models.Model):
     Reserved counts as used: a reservation adds to it, and settling gives back what was not needed.
     """
 
-    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, db_index=False)
+    guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, db_index=False)
     subject_id = models.BigIntegerField(help_text="A member's snowflake, or 0 for the whole server.")
     window = models.CharField(max_length=8, choices=QuotaRule.Window.choices)
     starts_at = models.DateTimeField()
@@ -284,7 +286,9 @@ class Usage(models.Model):
 class Ban(models.Model):
     """Keeps a member out of one guild, or out of all."""
 
-    guild = models.ForeignKey(Guild, null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server.")
+    guild = models.ForeignKey(
+        Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
+    )
     user_id = models.BigIntegerField()
     reason = models.CharField(max_length=200, blank=True, help_text="The member is shown this.")
     until = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is lifted.")
@@ -301,7 +305,9 @@ class Ban(models.Model):
 class BlockedTerm(models.Model):
     """A whole word or phrase that no prompt may hold; compared folded (guilds.terms)."""
 
-    guild = models.ForeignKey(Guild, null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server.")
+    guild = models.ForeignKey(
+        Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
+    )
     phrase = models.CharField(max_length=100)
     folded = models.CharField(max_length=200, editable=False)
     nsfw = models.BooleanField(
@@ -342,13 +348,13 @@ class Staff(models.Model):
 
     FRESH_FOR = timedelta(minutes=15)
 
-    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, related_name="staff")
+    guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, related_name="staff")
     user_id = models.BigIntegerField()
     role = models.CharField(max_length=8, choices=Role.choices)
     synced_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        verbose_name_plural = "staff"
+        verbose_name = "moderator"
         constraints = [models.UniqueConstraint(fields=["guild", "user_id"], name="staff_once")]
         indexes = [models.Index(fields=["user_id"], name="staff_user")]
 

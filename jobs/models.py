@@ -63,7 +63,9 @@ class Job(models.Model):
     # Who asked, where, and how to answer.
     interaction_id = models.BigIntegerField(unique=True, help_text="Discord's; makes submitting idempotent.")
     application_id = models.BigIntegerField()
-    guild = models.ForeignKey(Guild, on_delete=models.CASCADE, related_name="jobs", db_index=False)
+    guild = models.ForeignKey(
+        Guild, verbose_name="server", on_delete=models.CASCADE, related_name="jobs", db_index=False
+    )
     channel_id = models.BigIntegerField()
     user_id = models.BigIntegerField()
     member_name = models.CharField(max_length=100, blank=True)

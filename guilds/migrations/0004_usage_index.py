@@ -17,7 +17,9 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             "usage",
             models.Index(
-                fields=["starts_at"], condition=models.Q(("window", "hour"), _negated=True), name="usage_days_and_months"
+                fields=["starts_at"],
+                condition=models.Q(("window", "hour"), _negated=True),
+                name="usage_days_and_months",
             ),
         ),
         RemoveIndexConcurrently("usage", "usage_starts_at"),
