@@ -20,6 +20,7 @@ from . import memory  # noqa: E402
 log = logging.getLogger("gpu_worker")
 
 LEAVE_WITHIN_S = 9.0
+ANSWER_WITHIN_S = 0.7
 
 
 class Stopwatch:
@@ -109,6 +110,7 @@ def main() -> int:
     log.info("worker_leaving", extra={"broken": runner.broken.is_set()})
     source.stop()
     runner.stop(within_s=LEAVE_WITHIN_S)
+    source.join(ANSWER_WITHIN_S)
     log.info("worker_left", extra={"jobs_done": runner.jobs_done})
     return 70 if runner.broken.is_set() else 0
 

@@ -57,7 +57,10 @@ class Outcome(enum.Enum):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Held:
-    """A job in this worker's hands. `cancelled` and `lost` say why it must stop; `posted` how its end was told."""
+    """A job in this worker's hands. `cancelled` and `lost` say why it must stop; `posted` how its end was told.
+
+    `returning`: a thread is giving it back, and that thread alone says what became of it.
+    """
 
     job: Job
     profile: str
@@ -67,6 +70,7 @@ class Held:
     inside: bool = False
     publishing: bool = False
     failing: bool = False
+    returning: bool = False
     posted: tuple[str, int | None] | None = None
     cancelled: bool = False
     lost: bool = False
@@ -192,6 +196,8 @@ class Runner:
         self._desk.stop(timeout_s=max(0.0, (deadline - self._clock()) * 2 / 3))
         for held in self._all():
             self._give_back(held)
+        # What another thread was giving back already.
+        wait([held.outcome for held in self._all()], timeout=max(0.0, deadline - self._clock()))
         self._heart.stop()
         self._board.join(0.2)
 
@@ -512,6 +518,10 @@ class Runner:
 
     def _give_back(self, held: Held) -> None:
         job_id = held.job.pk
+        with self._changed:
+            if held.returning:
+                return
+            held.returning = True
         close_old_connections()
         try:
             given = actions.give_back(job_id, worker_id=self._worker_id, now=_now(), ring=self._rings)
@@ -520,13 +530,21 @@ class Runner:
             log.warning("not_given_back", extra={"job_id": job_id, "error": type(error).__name__})
             given = True
         log.info("job_given_back", extra={"job_id": job_id, "ours": given})
-        self._end(held, Outcome.GIVEN_BACK if given else Outcome.NOTHING)
+        self._settle(held, Outcome.GIVEN_BACK if given else Outcome.NOTHING)
 
     def _end(self, held: Held, outcome: Outcome) -> None:
         with self._changed:
-            self._held.pop(held.job.pk, None)
-        if not held.outcome.done():
-            held.outcome.set_result(outcome)
+            # A row that is being given back looks like someone else's, and its message must not be deleted for that.
+            if held.returning and outcome is Outcome.NOTHING:
+                return
+        self._settle(held, outcome)
+
+    def _settle(self, held: Held, outcome: Outcome) -> None:
+        with self._changed:
+            if self._held.get(held.job.pk) is not held:
+                return
+            del self._held[held.job.pk]
+        held.outcome.set_result(outcome)
         if outcome == Outcome.ENDED:
             self._desk.put(lambda: traces.ended(held.job.pk))
 

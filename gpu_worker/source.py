@@ -62,6 +62,7 @@ class SqsSource:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._in_hand: dict[str, int] = {}  # receipt handle -> job id
+        self._answered = threading.Condition(self._lock)
         # Whoever hides messages for longer holds it: a message that is shown again must not be hidden after that.
         self._answering = threading.Lock()
         self._freed = threading.Event()
@@ -79,6 +80,11 @@ class SqsSource:
         """Receive no more. Call before the runner stops; messages that are given back are still shown again."""
         self._stopping.set()
         self._freed.set()
+
+    def join(self, within_s: float) -> bool:
+        """Wait until every message in hand is answered; False when that takes longer. Call after the runner stopped."""
+        with self._lock:
+            return self._answered.wait_for(lambda: not self._in_hand, within_s)
 
     # -- receiving
 
@@ -114,22 +120,27 @@ class SqsSource:
         taken: list[str] = []
         for message in answer.get("Messages", []):
             receipt = message["ReceiptHandle"]
-            if self._stopping.is_set():
-                self._show([receipt])
-                continue
             try:
                 job_id = codec.decode(message["Body"])
             except BadMessage as error:
                 # It stays for the dead-letter queue, where someone can look at it.
                 log.error("bad_message", extra={"why": str(error), "message_id": message.get("MessageId", "")})
                 continue
+            # Before it is submitted: whoever waits for the messages in hand misses none.
+            with self._lock:
+                self._in_hand[receipt] = job_id
+            if self._stopping.is_set():
+                self._answer(receipt, Outcome.GIVEN_BACK)
+                continue
             try:
                 future = runner.submit(job_id)
             except DatabaseError as error:
                 log.warning("job_out_of_reach", extra={"job_id": job_id, "error": type(error).__name__})
+                self._forget(receipt)
                 continue
-            with self._lock:
-                self._in_hand[receipt] = job_id
+            except BaseException:
+                self._forget(receipt)
+                raise
             taken.append(receipt)
             future.add_done_callback(partial(self._ended, receipt))
         self._extend(taken)
@@ -138,19 +149,27 @@ class SqsSource:
 
     def _ended(self, receipt: str, done: Future[Outcome]) -> None:
         """Called once a message, in the thread that ended its job."""
-        outcome = done.result()
-        with self._lock:
-            self._in_hand.pop(receipt, None)
         self._freed.set()
+        self._answer(receipt, done.result())
+
+    def _answer(self, receipt: str, outcome: Outcome) -> None:
         try:
             with self._answering:
-                if outcome is Outcome.GIVEN_BACK:
-                    self._show([receipt])
-                else:
-                    self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=receipt)
+                try:
+                    if outcome is Outcome.GIVEN_BACK:
+                        self._show([receipt])
+                    else:
+                        self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=receipt)
+                finally:
+                    self._forget(receipt)
         except (BotoCoreError, ClientError) as error:
             # It will be seen again, and there will be nothing to claim.
             log.warning("message_not_answered", extra={"error": type(error).__name__, "outcome": outcome.value})
+
+    def _forget(self, receipt: str) -> None:
+        with self._lock:
+            self._in_hand.pop(receipt, None)
+            self._answered.notify_all()
 
     def _beat_all(self) -> None:
         # It goes on while the runner stops: what is being delivered must not be seen by others meanwhile.

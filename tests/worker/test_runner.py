@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connections
 from PIL import Image
 
 from gpu_worker.engine import Engine, EngineBroken, Event, Made, ModelUnavailable
@@ -419,6 +421,25 @@ def test_leaving_gives_every_job_back_uncounted_and_soon(place: Place) -> None:
         assert (job.status, job.attempts, job.worker_id) == (Status.QUEUED, 0, "")
     with running(name="worker-2") as runner:
         assert set(runner.run([job.pk for job in jobs])) == {Outcome.ENDED}
+
+
+def test_a_job_that_two_threads_give_back_is_given_back(place: Place) -> None:
+    """Whoever comes second finds the row taken from this worker, and must not take that for the job's end."""
+    jobs = [place.ask(steps=50) for _ in range(6)]
+    with running(lambda source: NoiseEngine(source, step_s=0.1)) as runner:
+
+        def stop() -> None:
+            runner.stop()
+            connections.close_all()
+
+        futures = [runner.submit(job.pk) for job in jobs]
+        leavers = [threading.Thread(target=stop) for _ in range(4)]
+        for leaver in leavers:
+            leaver.start()
+        for leaver in leavers:
+            leaver.join()
+        assert [future.result(0) for future in futures] == [Outcome.GIVEN_BACK] * len(jobs)
+    assert {(job.status, job.attempts) for job in Job.objects.all()} == {(Status.QUEUED, 0)}
 
 
 class _Breaks(NoiseEngine):

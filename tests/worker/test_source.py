@@ -93,6 +93,7 @@ def test_leaving_shows_the_messages_again_at_once_and_another_worker_goes_on(pla
         _until(lambda: len(runner.holds) == 3)
         source.stop()
         runner.stop()
+        assert source.join(10)
         assert queue.depth() == (3, 0)
     assert {job.attempts for job in Job.objects.all()} == {0}
     with serving(queue, name="worker-2"):
