@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Before the first tag this stands for it: the last commit before the newest migrations.
-RELEASE = "955392cd2012fb1723a2a5b0c8f1291d99531335"
+RELEASE = "fe30c329914b74e3e0798338c1635c3dfb487e4b"
 
 
 def last_release() -> str:

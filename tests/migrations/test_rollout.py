@@ -129,7 +129,7 @@ def test_the_new_worker_on_the_old_schema_refuses_to_start_in_one_sentence(old: 
         )
         assert done.returncode == 2
         [sentence] = [line for line in done.stderr.splitlines() if not line.startswith("{")]
-        assert sentence.startswith("The database is older than this worker: migrate it first. It lacks guilds.0003_admin")
+        assert sentence.startswith("The database is older than this worker: migrate it first. It lacks guilds.0004_usage_index")
         # And what was there is untouched: the old code goes on.
         went_well(run(old, url, SUBMIT, number=1))
         went_well(run(old, url, WORK, number=1))
