@@ -131,21 +131,29 @@ def _outcome(measured: list[Measured], turns: list[tuple[float, float]]) -> Outc
         ),
         Figure(name="p99, 8 connections, 100 guilds", value=round(of(8, 100, 0).p99_ms, 1), unit="ms"),
     )  # fmt: skip
-    labels = [f"{each.case.connections}c {each.case.guilds}g {each.case.history // 1000}k" for each in measured]
     return Outcome(
         figures=figures,
         detail={
             "cases": [asdict(each) | {"per_s_of_two_cores": each.per_s_of_two_cores} for each in measured],
             "per_s_without_and_with_history_by_turns": turns,
         },
-        plots={
-            "admission": bars(
-                "Requests admitted a second (connections, guilds, thousand jobs behind)",
-                labels,
-                {"measured": [each.per_s for each in measured]},
-                goal=500,
-            )
+        plots={"admission": _plot({case: each.per_s for case, each in by_case.items()})},
+    )
+
+
+def _plot(per_s: dict[Case, float]) -> str:
+    groups = sorted({(case.connections, case.guilds) for case in per_s})
+    return bars(
+        "Requests admitted a second, by connections × servers",
+        [f"{connections} × {guilds:,}" for connections, guilds in groups],
+        {
+            f"{history:,} behind" if history else "none behind": [
+                per_s.get(Case(connections=connections, guilds=guilds, history=history))
+                for connections, guilds in groups
+            ]
+            for history in sorted({case.history for case in per_s})
         },
+        goal=500,
     )
 
 

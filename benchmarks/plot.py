@@ -12,7 +12,8 @@ COLOURS = ("#5865f2", "#e8590c", "#2b8a3e", "#868e96", "#ae3ec9")
 _ROUND = {1.2: 4, 1.6: 4, 2: 4, 3: 3, 4: 4, 5: 5, 6: 3, 8: 4, 10: 5}
 _STYLE = (
     "<style>text{font:12px system-ui,sans-serif;fill:#343a40}.t{font-size:14px;font-weight:600}"
-    ".g{stroke:#adb5bd;stroke-width:.5}@media(prefers-color-scheme:dark){text{fill:#dee2e6}.b{fill:#1e1f22}}</style>"
+    ".g{stroke:#adb5bd;stroke-width:.5}.h{paint-order:stroke;stroke:#fff;stroke-width:4px}"
+    "@media(prefers-color-scheme:dark){text{fill:#dee2e6}.b{fill:#1e1f22}.h{stroke:#1e1f22}}</style>"
 )
 
 
@@ -56,26 +57,31 @@ def lines(
     return _page(title, body)
 
 
-def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]], *, goal: float | None = None) -> str:
-    """Draw the series' values beside each other above each label; `goal` as a line."""
-    values = [each for serie in series.values() for each in serie]
+def bars(
+    title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], *, goal: float | None = None
+) -> str:
+    """Draw the series' values beside each other above each label, nothing for None; `goal` as a line."""
+    values = [each for serie in series.values() for each in serie if each is not None]
     y_high = _round_up(max([*values, goal or 0]))
     inner, step = HEIGHT - TOP - BOTTOM, (WIDTH - LEFT - RIGHT) / len(labels)
     body = [_grid(y_high)]
     wide = step * 0.8 / len(series)
     for number, serie in enumerate(series.values()):
         for place, value in enumerate(serie):
+            if value is None:
+                continue
             high = value / y_high * inner
             left = LEFT + place * step + step * 0.1 + number * wide
             body.append(
                 f'<rect x="{left:.1f}" y="{HEIGHT - BOTTOM - high:.1f}" width="{wide:.1f}" height="{high:.1f}"'
                 f' fill="{COLOURS[number % len(COLOURS)]}"/>'
             )
-            if len(values) <= 24:
+            if wide >= 24:
                 body.append(_text(left + wide / 2, HEIGHT - BOTTOM - high - 3, _short(value), "middle"))
+    turn = max(map(len, labels)) * 7 > step
     for place, label in enumerate(labels):
         left = LEFT + (place + 0.5) * step
-        turned = f' transform="rotate(-18 {left:.1f} {HEIGHT - BOTTOM + 16})"' if len(labels) > 8 else ""
+        turned = f' transform="rotate(-18 {left:.1f} {HEIGHT - BOTTOM + 16})"' if turn else ""
         anchor = "end" if turned else "middle"
         body.append(
             f'<text x="{left:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="{anchor}"{turned}>{escape(label)}</text>'
@@ -86,7 +92,9 @@ def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{top:.1f}" y2="{top:.1f}"'
             ' stroke="#e03131" stroke-dasharray="5 3"/>'
         )
-        body.append(_text(WIDTH - RIGHT, top - 4, f"goal {_short(goal)}", "end"))
+        body.append(
+            f'<text class="h" x="{WIDTH - RIGHT}" y="{top - 4:.1f}" text-anchor="end">goal {_short(goal)}</text>'
+        )
     if len(series) > 1:
         body.append(_legend(list(series)))
     return _page(title, body)
