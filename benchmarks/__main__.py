@@ -69,9 +69,10 @@ def _measure(name: str, *, full: bool, save: bool, at: str) -> dict[str, Any]:
     if save:
         RESULTS.mkdir(exist_ok=True)
         saved = {"machine": machine, "at": at, **numbers}
-        (RESULTS / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
+        device = f"-{outcome.on}" if outcome.on else ""
+        (RESULTS / f"{name}{device}.json").write_text(json.dumps(saved, indent=1) + "\n")
         for plot, svg in outcome.plots.items():
-            (RESULTS / f"{plot}.svg").write_text(svg)
+            (RESULTS / f"{plot}{device}.svg").write_text(svg)
     return numbers
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from . import stage
 from .outcome import Figure, Outcome
+from .plot import bars
 
 GUILDS = 1000
 SHORT = 10_000
@@ -104,7 +105,20 @@ def run(*, full: bool = False) -> Outcome:
             figures.append(Figure(name=f"{page}, against 10,000 jobs", value=round(ratio, 2), unit="x", goal=goal))
             figures.append(Figure(name=f"{page}, statements", value=times["statements"], unit=""))
         figures.append(Figure(name=f"{page}, median", value=round(times["median_ms"], 1), unit="ms"))
-    return Outcome(figures=tuple(figures), detail={"guilds": GUILDS, "measured": measured})
+    return Outcome(
+        figures=tuple(figures),
+        detail={"guilds": GUILDS, "measured": measured},
+        plots={"admin": _plot(measured)},
+    )
+
+
+def _plot(measured: dict[int, dict[str, dict[str, Any]]]) -> str:
+    pages = [page for page in next(iter(measured.values())) if page not in COUNTED]
+    return bars(
+        "Each page's median time, ms",
+        pages,
+        {f"{total:,} requests": [times[page]["median_ms"] for page in pages] for total, times in measured.items()},
+    )
 
 
 def _summary(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -26,11 +26,15 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """`detail` is all that was measured, as plain values; `plots` are SVG texts by name."""
+    """`detail` is all that was measured, as plain values; `plots` are SVG texts by name.
+
+    `on` names the device where results of several are kept beside each other.
+    """
 
     figures: tuple[Figure, ...]
     detail: Mapping[str, Any] = field(default_factory=dict)
     plots: Mapping[str, str] = field(default_factory=dict)
+    on: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {"figures": [asdict(each) | {"met": each.met} for each in self.figures], "detail": dict(self.detail)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 860, 320
-LEFT, RIGHT, TOP, BOTTOM = 62, 16, 48, 56
+WIDTH, HEIGHT = 860, 340
+LEFT, RIGHT, TOP, BOTTOM = 62, 16, 56, 72
 COLOURS = ("#5865f2", "#e8590c", "#2b8a3e", "#868e96", "#ae3ec9")
 # Where an axis may end, and how many parts it then has.
 _ROUND = {1.2: 4, 1.6: 4, 2: 4, 3: 3, 4: 4, 5: 5, 6: 3, 8: 4, 10: 5}
@@ -53,7 +53,7 @@ def lines(
             body.append(f'<polygon points="{area}" fill="{colour}" opacity=".18"/>')
         else:
             body.append(f'<polyline points="{" ".join(path)}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
-    body.append(_legend(list(series)))
+    body.append(_legend(list(series), top=HEIGHT - 14))
     return _page(title, body)
 
 
@@ -96,7 +96,8 @@ def bars(
             f'<text class="h" x="{WIDTH - RIGHT}" y="{top - 4:.1f}" text-anchor="end">goal {_short(goal)}</text>'
         )
     if len(series) > 1:
-        body.append(_legend(list(series)))
+        # Above: labels that are turned need the room below.
+        body.append(_legend(list(series), top=TOP - 20))
     return _page(title, body)
 
 
@@ -119,12 +120,12 @@ def _grid(y_high: float) -> str:
     return "".join(parts)
 
 
-def _legend(names: Sequence[str]) -> str:
+def _legend(names: Sequence[str], *, top: float) -> str:
     parts, left = [], LEFT
     for number, name in enumerate(names):
         colour = COLOURS[number % len(COLOURS)]
-        parts.append(f'<rect x="{left}" y="{HEIGHT - 14}" width="10" height="10" fill="{colour}"/>')
-        parts.append(_text(left + 14, HEIGHT - 5, name, "start"))
+        parts.append(f'<rect x="{left}" y="{top}" width="10" height="10" fill="{colour}"/>')
+        parts.append(_text(left + 14, top + 9, name, "start"))
         left += 28 + 7 * len(name)
     return "".join(parts)
 

@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from typing import Any
 
 from .machine import describe
 from .outcome import Figure, Outcome
+from .plot import bars
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo_model" / "pipeline"
@@ -83,7 +85,23 @@ def run(*, full: bool) -> Outcome:
         stages = [stage for stage in shape["start"] if stage != "total"]
         figures += [Figure(name=f"{name}, start: {stage}", value=shape["start"][stage], unit="s") for stage in stages]
         figures.append(Figure(name=f"{name}, start to first picture", value=shape["start"]["total"], unit="s"))
-    return Outcome(figures=tuple(figures), detail=results)
+    device = "cpu" if results["dtype"] == "float32" else re.sub("[^a-z0-9]+", "-", results["device"].lower())
+    return Outcome(figures=tuple(figures), detail=results, plots={"worker": _plot(results)}, on=device)
+
+
+def _plot(results: dict[str, Any]) -> str:
+    """Draw pictures a second of every way, a group of bars for each shape."""
+    lines = list(results["shapes"][0]["c_worker"])
+    ways: dict[str, list[float | None]] = {
+        "one picture a call": [shape["a_one_at_a_time"]["pictures_per_s"] for shape in results["shapes"]],
+        "four a call": [shape["b_four_a_call"]["pictures_per_s"] for shape in results["shapes"]],
+    }
+    ways |= {
+        f"this worker, {line} in line": [shape["c_worker"][line]["pictures_per_s"] for shape in results["shapes"]]
+        for line in lines
+    }
+    title = f"Pictures a second: {results['device']}, {STEPS} steps"
+    return bars(title, [f"{shape['name']}, {shape['side']} px" for shape in results["shapes"]], ways)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -156,7 +174,7 @@ def _measure(folder: Path, *, only: str | None, compiled: bool, short: bool) -> 
     return {
         "what": "pictures a second by the worker",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, threads: {torch.get_num_threads()}",
         "dtype": "float16" if cuda else "float32",
         "machine": describe(),
         "versions": {
