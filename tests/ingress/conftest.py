@@ -7,6 +7,7 @@ import copy
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ KEY = SigningKey(b"\x07" * 32)
 @pytest.fixture(autouse=True)
 def _public_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISCORD_PUBLIC_KEY", KEY.verify_key.encode().hex())
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The handler's clock is the machine's, so what was asked for before is asked for on the same day."""
+    return datetime.now(UTC)
 
 
 def event(
