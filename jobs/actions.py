@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 
 from guilds import policy, quota
@@ -115,8 +116,13 @@ def submit(
     that was never installed.
     """
     try:
-        with transaction.atomic():
-            result = _admit(ask, now=now)
+        # Without a lock first: two ways to the database in place of five, and nobody waits for this one's thoughts.
+        result = _admit(ask, now=now, locked=False)
+        if result is None:
+            with transaction.atomic():
+                admission.lock_guild(ask.guild_id)
+                result = _admit(ask, now=now, locked=True)
+                assert result is not None  # noqa: S101
     except IntegrityError:
         # The same interaction in two guilds' locks cannot be; in one process twice at once it can.
         result = _repeated(Job.objects.get(interaction_id=ask.interaction_id), now=now)
@@ -142,10 +148,14 @@ def _accepted(job: Job, place: line.Place, *, repeated: bool = False, budget_war
     )
 
 
-def _admit(ask: Ask, *, now: datetime) -> Accepted | Refusal:
-    guild = admission.lock_guild(ask.guild_id)
-    facts = admission.read_facts(
-        guild, interaction_id=ask.interaction_id, user_id=ask.user_id, style=ask.style, now=now
+def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | None:
+    """Decide and write. None, with nothing written, where that takes the lock: others came between, or it must wait.
+
+    Who waits is promoted by whoever ends a job, so none may end between reading that all places are taken and the row
+    that waits for one. What is begun at once needs no one.
+    """
+    guild, facts = admission.read(
+        ask.guild_id, interaction_id=ask.interaction_id, user_id=ask.user_id, style=ask.style, now=now
     )
     if facts.existing is not None:
         return _repeated(Job.objects.get(pk=facts.existing), now=now)
@@ -173,15 +183,18 @@ def _admit(ask: Ask, *, now: datetime) -> Accepted | Refusal:
     plan = policy.plan(facts.rules, wish, seed=secrets.randbelow(policy.MAX_SEED - 16), samplers=_SAMPLER_NAMES)
     refusal = plan if isinstance(plan, Refusal) else _room(guild, facts, ask, plan, now=now)
     if refusal is not None:
-        if refusal.code == "term_blocked":
-            BlockedTerm.objects.filter(Q(guild_id=ask.guild_id) | Q(guild=None), folded=refusal.params["term"]).update(
-                hits=F("hits") + 1
-            )
-        _record_refusal(ask, guild, facts, refusal, now=now)
+        with transaction.atomic(savepoint=False):
+            if refusal.code == "term_blocked":
+                BlockedTerm.objects.filter(
+                    Q(guild_id=ask.guild_id) | Q(guild=None), folded=refusal.params["term"]
+                ).update(hits=F("hits") + 1)
+            _record_refusal(ask, guild, facts, refusal, now=now)
         return refusal
     assert isinstance(plan, policy.Plan)  # noqa: S101
 
     direct = facts.waiting == 0 and facts.active < guild.concurrency
+    if not locked and (not direct or facts.seen is None):
+        return None
     job = Job(
         **_identity(ask, guild, now=now),
         token_sealed=seal(ask.token),
@@ -211,7 +224,13 @@ def _admit(ask: Ask, *, now: datetime) -> Accepted | Refusal:
         reserved_pictures=plan.count,
         reserved_gpu_ms=plan.gpu_ms,
     )
-    admission.write(job, guild, now=now)
+    if locked:
+        admission.write(job, guild, now=now)
+    else:
+        # By itself the statement is a transaction. Within a caller's it must be able to fail alone.
+        with transaction.atomic() if connection.in_atomic_block else nullcontext():
+            if not admission.write(job, guild, now=now, seen=facts.seen):
+                return None
     place = line.place(facts.ahead, waits=not direct)
     return _accepted(job, place, budget_warning=_budget_warning(guild, facts, plan))
 

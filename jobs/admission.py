@@ -1,4 +1,9 @@
-"""What admission reads and writes, in one statement each, while the guild's row is locked."""
+"""What admission reads and writes, in one statement each.
+
+Reading locks nothing. Writing locks the guild's row, and writes nothing where another of the guild's requests was
+admitted since: the guild's counter of this month, which each of them raises, is not what was read then. Who was too
+late, and who must wait in the guild's line, reads again under the lock (jobs/actions.py).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +24,9 @@ from .lifecycle import Status
 from .line import AHEAD, Ahead, ahead_of
 from .models import Job
 
-# One round trip instead of nine: the guild's row is locked meanwhile, and its members wait for one another.
-# Every part is an index look-up; none grows with the guild's history.
-_FACTS = f"""
-SELECT json_build_object(
+# One round trip instead of nine. Every part is an index look-up; none grows with the guild's history.
+_FACTS = """
+SELECT {columns}, json_build_object(
   'existing', (SELECT id FROM jobs_job WHERE interaction_id = %(interaction)s),
   'platform', (SELECT json_build_object('maintenance', maintenance, 'notice', notice)
                FROM guilds_platform WHERE id = 1),
@@ -48,30 +52,51 @@ SELECT json_build_object(
   'quota', (SELECT json_agg(json_build_object('subject', subject, 'role_id', role_id, 'role_name', role_name,
               'metric', metric, 'window', "window", 'limit', "limit"))
             FROM guilds_quotarule WHERE guild_id = %(guild)s),
-  'usage', (SELECT json_agg(json_build_object('subject_id', subject_id, 'window', "window", 'pictures', pictures,
+  -- A day and a month begin by the guild's clock, which is not known yet: the last two of each are read. OFFSET 0 keeps
+  -- each window's look-up by itself: joined as one, all that the guild ever counted would be walked.
+  'usage', (SELECT json_agg(json_build_object('id', id, 'subject_id', subject_id,
+              'window', recent."window", 'starts_at', extract(epoch FROM starts_at)::bigint, 'pictures', pictures,
               'gpu_ms', gpu_ms, 'granted_pictures', granted_pictures, 'granted_gpu_ms', granted_gpu_ms))
-            FROM (VALUES ('hour', %(hour)s::timestamptz), ('day', %(day)s), ('month', %(month)s))
-                   AS current("window", starts_at)
-            JOIN guilds_usage u USING ("window", starts_at)
-            WHERE u.guild_id = %(guild)s AND u.subject_id IN (0, %(user)s)),
+            FROM (VALUES ('hour', %(now)s::timestamptz - interval '1 hour'),
+                         ('day', %(now)s::timestamptz - interval '26 hours'),
+                         ('month', %(now)s::timestamptz - interval '32 days')) AS recent("window", since)
+            CROSS JOIN LATERAL (
+              SELECT * FROM guilds_usage u
+              WHERE u.guild_id = %(guild)s AND u.subject_id IN (0, %(user)s) AND u."window" = recent."window"
+                AND u.starts_at > recent.since
+              OFFSET 0) AS used),
   'open', (SELECT json_build_object(
              'active', count(*) FILTER (WHERE status IN ('queued', 'running')),
              'waiting', count(*) FILTER (WHERE status = 'waiting'),
              'mine', count(*) FILTER (WHERE status = 'waiting' AND user_id = %(user)s))
            FROM jobs_job WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running')),
-  'ahead', {AHEAD}
+  'ahead', {ahead}
 )
-"""  # noqa: S608  # nosec B608  # our own text
+FROM guilds_guild WHERE id = %(guild)s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The guild's counter of this month, by its id and as it was: every request admitted to the guild raises it."""
+
+    counter: int
+    pictures: int
+    gpu_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """`existing` is the job of the same interaction; `used` is keyed by (subject_id, window); `ahead` of a new job."""
+    """`existing` is the job of the same interaction; `used` is keyed by (subject_id, window); `ahead` of a new job.
+
+    `seen` is None until the month's first request.
+    """
 
     existing: int | None
     rules: Rules
     quota: tuple[Rule, ...]
     used: dict[tuple[int, str], Used]
+    seen: Seen | None
     active: int
     waiting: int
     mine_waiting: int
@@ -79,39 +104,50 @@ class Facts:
 
 
 @functools.cache
-def _lock() -> str:
+def _facts() -> str:
     columns = ", ".join(f'"{field.column}"' for field in Guild._meta.concrete_fields)
-    return f"SELECT {columns} FROM guilds_guild WHERE id = %(guild)s FOR NO KEY UPDATE"  # noqa: S608  # nosec B608  # our own columns
+    return _FACTS.format(columns=columns, ahead=AHEAD)
 
 
-def lock_guild(guild_id: int) -> Guild:
-    """Lock the guild's row until the transaction ends, and return it. Raises Guild.DoesNotExist."""
+_LOCK = "SELECT 1 FROM guilds_guild WHERE id = %(guild)s FOR NO KEY UPDATE"
+
+
+def lock_guild(guild_id: int) -> None:
+    """Lock the guild's row, if there is one, until the transaction ends: what is read then stays true so long."""
     with prepared.cursor() as cursor:
-        cursor.execute(_lock(), {"guild": Int8(guild_id)})
-        row = cursor.fetchone()
-    if row is None:
-        raise Guild.DoesNotExist(f"no guild {guild_id}")
-    return Guild.from_db(connection.alias, [field.attname for field in Guild._meta.concrete_fields], row)
+        cursor.execute(_LOCK, {"guild": Int8(guild_id)})
 
 
-def read_facts(guild: Guild, *, interaction_id: int, user_id: int, style: str | None, now: datetime) -> Facts:
-    """Read all that decides about a request. The guild's row must be locked by this transaction."""
-    begun = starts(now, guild.time_zone)
+def read(guild_id: int, *, interaction_id: int, user_id: int, style: str | None, now: datetime) -> tuple[Guild, Facts]:
+    """Read all that decides about a request. Raises Guild.DoesNotExist."""
     with prepared.cursor() as cursor:
         cursor.execute(
-            _FACTS,
+            _facts(),
             {
-                **ahead_of(guild_id=guild.pk, user_id=user_id, now=now),
+                **ahead_of(guild_id=guild_id, user_id=user_id, now=now),
                 "interaction": Int8(interaction_id),
                 "style": style or "",
                 "now": now,
-                **begun,
             },
         )
-        found: dict[str, Any] = cursor.fetchone()[0]
+        row = cursor.fetchone()
+    if row is None:
+        raise Guild.DoesNotExist(f"no guild {guild_id}")
+    *columns, found = row
+    guild = Guild.from_db(connection.alias, [field.attname for field in Guild._meta.concrete_fields], columns)
+    return guild, _understood(guild, found, now=now)
+
+
+def _understood(guild: Guild, found: dict[str, Any], *, now: datetime) -> Facts:
+    begun = {window: int(start.timestamp()) for window, start in starts(now, guild.time_zone).items()}
+    counters = {
+        (row.pop("subject_id"), window): (row.pop("id"), Used(**row))
+        for row in found["usage"] or []
+        if row.pop("starts_at") == begun[window := row.pop("window")]
+    }
+    counter, month = counters.get((GUILD_SUBJECT, "month"), (0, None))
     platform = found["platform"] or {"maintenance": False, "notice": ""}
     terms = found["terms"] or []
-    used = {(row.pop("subject_id"), row.pop("window")): Used(**row) for row in found["usage"] or []}
     return Facts(
         existing=found["existing"],
         rules=Rules(
@@ -136,7 +172,8 @@ def read_facts(guild: Guild, *, interaction_id: int, user_id: int, style: str | 
             styles=[StyleFacts(**row) for row in found["styles"] or []],
         ),
         quota=tuple(Rule(**row) for row in found["quota"] or []),
-        used=used,
+        used={key: used for key, (_, used) in counters.items()},
+        seen=Seen(counter=counter, pictures=month.pictures, gpu_ms=month.gpu_ms) if month else None,
         active=found["open"]["active"],
         waiting=found["open"]["waiting"],
         mine_waiting=found["open"]["mine"],
@@ -144,15 +181,27 @@ def read_facts(guild: Guild, *, interaction_id: int, user_id: int, style: str | 
     )
 
 
+# The guild's row first, as everywhere, so that nobody waits for whom he keeps waiting. Its counter is compared as it is
+# then, not as it was when the statement began: that is what READ COMMITTED does for a row that had to be waited for.
+# https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
+_UNCHANGED = """
+WITH guild AS MATERIALIZED (
+  SELECT id FROM guilds_guild WHERE id = %(guild_id)s FOR NO KEY UPDATE
+), guard AS MATERIALIZED (
+  SELECT u.id FROM guild JOIN guilds_usage u ON u.guild_id = guild.id
+  WHERE u.id = %(counter)s AND u.pictures = %(seen_pictures)s::bigint AND u.gpu_ms = %(seen_gpu_ms)s::bigint
+  FOR NO KEY UPDATE OF u
+)"""
+_LOCKED = "WITH guard AS (SELECT 1)"
+
 # The job with all that belongs to it: what it holds of the counters, its first events, its member's turn. Foreign keys
 # are checked at the commit, so nothing here waits for anything else.
-_WRITE = """
-WITH usage AS (
+_WRITE = """, usage AS (
   INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
                                  granted_pictures, granted_gpu_ms)
   SELECT %(guild_id)s::bigint, s.subject_id, w."window", w.starts_at, %(reserved_pictures)s::bigint,
          %(reserved_gpu_ms)s::bigint, 0, 0
-  FROM unnest(%(subjects)s::bigint[]) AS s(subject_id),
+  FROM guard, unnest(%(subjects)s::bigint[]) AS s(subject_id),
        unnest(%(windows)s::text[], %(starts)s::timestamptz[]) AS w("window", starts_at)
   -- In one order everywhere, so that two requests never wait for each other's counters.
   ORDER BY s.subject_id, w."window"
@@ -161,7 +210,7 @@ WITH usage AS (
   RETURNING u.id
 ), job AS (
   INSERT INTO jobs_job ({columns})
-  VALUES ({values})
+  SELECT {values} FROM guard
   RETURNING id, usage_ids
 ), events AS (
   INSERT INTO jobs_jobevent (job_id, at, kind, old_status, detail)
@@ -171,7 +220,7 @@ WITH usage AS (
 ), turn AS (
   INSERT INTO jobs_turn (guild_id, user_id, served_at)
   SELECT %(guild_id)s::bigint, %(user_id)s::bigint, %(queued_at)s::timestamptz
-  WHERE %(queued_at)s::timestamptz IS NOT NULL
+  FROM guard WHERE %(queued_at)s::timestamptz IS NOT NULL
   ON CONFLICT (guild_id, user_id) DO UPDATE SET served_at = excluded.served_at
 )
 SELECT id, usage_ids FROM job
@@ -199,35 +248,44 @@ def _named() -> tuple[str, ...]:
 
 
 @functools.cache
-def _write() -> str:
+def _write(guard: str) -> str:
     # Every foreign key's column is named as its attribute is.
     columns = {name: f"%({name})s" for name in _named()} | _LATER
-    return _WRITE.format(columns=", ".join(f'"{name}"' for name in columns), values=", ".join(columns.values()))
+    return guard + _WRITE.format(columns=", ".join(f'"{name}"' for name in columns), values=", ".join(columns.values()))
 
 
-def write(job: Job, guild: Guild, *, now: datetime) -> None:
+def write(job: Job, guild: Guild, *, now: datetime, seen: Seen | None = None) -> bool:
     """Insert the new `job`, waiting or queued, reserve what it holds and set its id and its `usage_ids`.
 
-    Raises IntegrityError where the interaction has a job already.
+    With the facts' `seen` the statement is a transaction by itself, and returns False, with nothing written, where
+    another request was admitted since. Without it the guild's row must be locked by this transaction. Raises
+    IntegrityError where the interaction has a job already.
     """
     begun = starts(now, guild.time_zone)
     values = {name: _plain(getattr(job, name)) for name in _named()}
     kinds = [Status.WAITING.value, Status.QUEUED.value] if job.queued_at else [Status.WAITING.value]
+    values |= {
+        "subjects": [Int8(GUILD_SUBJECT), Int8(job.user_id)],
+        "windows": list(begun),
+        "starts": list(begun.values()),
+        "kinds": kinds,
+        "old_statuses": ["", Status.WAITING.value][: len(kinds)],
+    }
+    if seen is not None:
+        values |= {
+            "counter": Int8(seen.counter),
+            "seen_pictures": Int8(seen.pictures),
+            "seen_gpu_ms": Int8(seen.gpu_ms),
+        }
     with prepared.cursor() as cursor:
-        cursor.execute(
-            _write(),
-            values
-            | {
-                "subjects": [Int8(GUILD_SUBJECT), Int8(job.user_id)],
-                "windows": list(begun),
-                "starts": list(begun.values()),
-                "kinds": kinds,
-                "old_statuses": ["", Status.WAITING.value][: len(kinds)],
-            },
-        )
-        job.pk, job.usage_ids = cursor.fetchone()
+        cursor.execute(_write(_LOCKED if seen is None else _UNCHANGED), values)
+        written = cursor.fetchone()
+    if written is None:
+        return False
+    job.pk, job.usage_ids = written
     job._state.adding = False
     job._state.db = connection.alias
+    return True
 
 
 def _plain(value: Any) -> Any:

@@ -7,8 +7,6 @@ is not clear from the place they stand in, the statement casts them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -21,13 +19,14 @@ class _Prepared(psycopg.Cursor[Any]):
         return super().execute(query, params, **{"prepare": True, **options})
 
 
-@contextmanager
-def cursor() -> Iterator[CursorWrapper]:
-    """A cursor of Django's connection, with its wrappers and its errors, whose statements stay prepared."""
-    with connection.cursor() as wrapper:
-        raw = connection.connection
-        # None, Django's default, would forbid what is asked for below.
-        raw.prepare_threshold = raw.prepare_threshold or 100
-        wrapper.cursor.close()
-        wrapper.cursor = _Prepared(raw)
-        yield wrapper
+def cursor() -> CursorWrapper:
+    """A cursor of Django's connection, with its wrappers and its errors, whose statements stay prepared.
+
+    It is a context manager as Django's own is. Django would make one of its own first, and configure it.
+    """
+    connection.ensure_connection()
+    raw = connection.connection
+    # None, Django's default, would forbid what is asked for above.
+    raw.prepare_threshold = raw.prepare_threshold or 100
+    wrapper: CursorWrapper = connection._prepare_cursor(_Prepared(raw))  # type: ignore[attr-defined]  # stubs lack it
+    return wrapper

@@ -185,6 +185,17 @@ def test_no_statement_begins_when_the_time_is_up(make_guild: Callable[..., Guild
     assert punctual.run(Guild.objects.count, started=time.monotonic()) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_written_when_the_time_is_up(make_guild: Callable[..., Guild]) -> None:
+    guild = make_guild(name="As it was")
+    renamed = Guild.objects.filter(pk=guild.pk).update
+    with pytest.raises(punctual.TooSlow):
+        punctual.run(lambda: renamed(name="Too late"), started=time.monotonic() - 2.4)
+    guild.refresh_from_db()
+    assert guild.name == "As it was"
+    assert punctual.run(Guild.objects.count, started=time.monotonic() - 2.4) == 1, "reading does no harm"
+
+
 def test_what_is_stuck_does_not_hold_up_the_answer(stuck: Stuck) -> None:
     with pytest.raises(punctual.TooLate):
         punctual.run(lambda: stuck.ring([BELL]), started=time.monotonic() - 3)

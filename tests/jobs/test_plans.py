@@ -34,7 +34,7 @@ def connect(options=""):
 def parameters(guild, now):
     return {
         **line.ahead_of(guild_id=guild.pk, user_id=42, now=now),
-        **dict.fromkeys(("hour", "day", "month", "now"), now),
+        "now": now,
         "interaction": Int8(1),
         "style": "",
     }
@@ -53,7 +53,7 @@ def few(make_guild, make_ask, now, django_db_serialized_rollback):
 
 def plan(options, guild, now):
     with connect(options) as one:
-        return "\n".join(row[0] for row in one.execute(f"EXPLAIN {admission._FACTS}", parameters(guild, now)))
+        return "\n".join(row[0] for row in one.execute(f"EXPLAIN {admission._facts()}", parameters(guild, now)))
 
 
 def test_no_request_is_walked_through(few, now):
@@ -64,11 +64,27 @@ def test_no_request_is_walked_through(few, now):
     assert "Bitmap" not in found, found
 
 
-def test_counters_are_found_by_guild_and_subject(few, now):
+def test_counters_are_found_without_those_of_the_past(few, now):
     found = plan(lambdas_options(), few, now)
-    usage = found[found.index("usage_once") :].splitlines()[1]
-    assert "guild_id" in usage, found
-    assert "subject_id" in usage, found
+    (asked,) = [line for line in found.splitlines() if "Index Cond" in line and "subject_id" in line]
+    assert all(column in asked for column in ("guild_id", "window", "starts_at")), found
+
+
+def test_what_was_seen_is_compared_by_index(few, make_ask, now):
+    """The guild's row and its month's counter, each by its key: nothing else is locked."""
+    asked_for = []
+
+    def listen(execute, sql, params, many, context):
+        asked_for.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(listen):
+        assert isinstance(actions.submit(make_ask(few), now=now), actions.Accepted)
+    ((sql, values),) = [(sql, values) for sql, values in asked_for if "seen_pictures" in sql]
+    with connect(lambdas_options()) as one:
+        found = "\n".join(row[0] for row in one.execute(f"EXPLAIN {sql}", values))
+    for table in ("guilds_guild", "guilds_usage"):
+        assert f"Index Scan using {table}_pkey on {table}" in found, found
 
 
 def test_what_has_ended_is_not_walked_twice(few, now):

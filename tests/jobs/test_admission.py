@@ -1,0 +1,107 @@
+"""Two requests of one guild at once: what the second decided upon before it wrote is no longer true when it writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+
+from guilds.models import Guild, QuotaRule, Usage
+from guilds.policy import Refusal
+from jobs import actions, admission
+from jobs.lifecycle import Status
+from jobs.models import Job
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Submit = Callable[[], actions.Accepted | Refusal]
+
+
+def _someone_waits_for_us() -> bool:
+    with connection.cursor() as cursor:
+        # Not pg_stat_activity, which stays as it was at its first reading in a transaction.
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> actions.Accepted | Refusal:
+    """Let `late` read and decide, then do `early` before it can write; return what `late` came to."""
+
+    def act() -> actions.Accepted | Refusal:
+        try:
+            return late()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            admission.lock_guild(guild.pk)
+            result: Future[actions.Accepted | Refusal] = pool.submit(act)
+            deadline = time.monotonic() + 10
+            while not _someone_waits_for_us():
+                assert time.monotonic() < deadline, "it wrote without the guild's lock"
+                assert not result.done(), result.result()
+                time.sleep(0.01)
+            early()
+        return result.result(timeout=10)
+
+
+@pytest.fixture
+def submit(make_ask: Callable[..., Any], now: datetime) -> Callable[..., actions.Accepted | Refusal]:
+    return lambda guild, **wish: actions.submit(make_ask(guild, **wish), now=now)
+
+
+def test_the_quota_that_another_request_has_just_spent_is_not_spent_again(make_guild, submit):
+    guild = make_guild()
+    QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)
+    assert isinstance(submit(guild, count=4), actions.Accepted)
+    late = overtaken(guild, lambda: submit(guild, count=4), lambda: submit(guild, count=4))
+    assert isinstance(late, Refusal)
+    assert late.code == "quota_exceeded"
+    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {8}
+    assert Job.objects.filter(guild=guild).exclude(status=Status.REFUSED).count() == 2
+
+
+def test_the_place_that_another_request_has_just_taken_is_waited_for(make_guild, submit, now):
+    guild = make_guild(concurrency=2)
+    first = submit(guild)
+    late = overtaken(guild, lambda: submit(guild), lambda: submit(guild))
+    assert isinstance(late, actions.Accepted)
+    assert late.job.status == Status.WAITING
+    assert actions.cancel(first.job.pk, by=1, now=now)
+    late.job.refresh_from_db()
+    assert late.job.status == Status.QUEUED
+
+
+def test_a_place_that_has_just_come_free_is_not_waited_for(make_guild, submit, now):
+    """Nobody would promote a request that began to wait after the last job had ended."""
+    guild = make_guild(concurrency=1)
+    first = submit(guild)
+    late = overtaken(guild, lambda: submit(guild), lambda: actions.cancel(first.job.pk, by=1, now=now))
+    assert isinstance(late, actions.Accepted)
+    assert late.job.status == Status.QUEUED
+
+
+def test_what_changes_no_counter_overtakes_nobody(make_guild, submit):
+    guild = make_guild()
+    submit(guild)
+    late = overtaken(guild, lambda: submit(guild), lambda: Guild.objects.filter(pk=guild.pk).update(name="Renamed"))
+    assert isinstance(late, actions.Accepted)
+    assert late.job.status == Status.QUEUED
+
+
+def test_the_same_interaction_at_once_is_one_job(make_guild, make_ask, now):
+    guild = make_guild()
+    actions.submit(make_ask(guild), now=now)
+    ask = make_ask(guild)
+    early: list[Any] = []
+    late = overtaken(guild, lambda: actions.submit(ask, now=now), lambda: early.append(actions.submit(ask, now=now)))
+    assert isinstance(late, actions.Accepted)
+    assert late.repeated
+    assert late.job.pk == early[0].job.pk
