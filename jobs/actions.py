@@ -193,7 +193,7 @@ def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | Non
     assert isinstance(plan, policy.Plan)  # noqa: S101
 
     direct = facts.waiting == 0 and facts.active < guild.concurrency
-    if not locked and (not direct or facts.seen is None):
+    if not (direct or locked):
         return None
     job = Job(
         **_identity(ask, guild, now=now),
@@ -224,13 +224,10 @@ def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | Non
         reserved_pictures=plan.count,
         reserved_gpu_ms=plan.gpu_ms,
     )
-    if locked:
-        admission.write(job, guild, now=now)
-    else:
-        # By itself the statement is a transaction. Within a caller's it must be able to fail alone.
-        with transaction.atomic() if connection.in_atomic_block else nullcontext():
-            if not admission.write(job, guild, now=now, seen=facts.seen):
-                return None
+    # By itself the statement is a transaction. Within a caller's it must be able to fail alone.
+    with transaction.atomic() if connection.in_atomic_block and not locked else nullcontext():
+        if not admission.write(job, guild, seen=facts.seen, locked=locked, now=now):
+            return None
     place = line.place(facts.ahead, waits=not direct)
     return _accepted(job, place, budget_warning=_budget_warning(guild, facts, plan))
 

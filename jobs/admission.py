@@ -181,50 +181,58 @@ def _understood(guild: Guild, found: dict[str, Any], *, now: datetime) -> Facts:
     )
 
 
-# The guild's row first, as everywhere, so that nobody waits for whom he keeps waiting. Its counter is compared as it is
-# then, not as it was when the statement began: that is what READ COMMITTED does for a row that had to be waited for.
+# The guild's row first, as everywhere, so that nobody waits for whom he keeps waiting. Then its month's counter, by
+# compare-and-set: a row that had to be waited for is compared as it is then, not as it was when the statement began.
 # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-READ-COMMITTED
-_UNCHANGED = """
-WITH guild AS MATERIALIZED (
-  SELECT id FROM guilds_guild WHERE id = %(guild_id)s FOR NO KEY UPDATE
-), guard AS MATERIALIZED (
-  SELECT u.id FROM guild JOIN guilds_usage u ON u.guild_id = guild.id
-  WHERE u.id = %(counter)s AND u.pictures = %(seen_pictures)s::bigint AND u.gpu_ms = %(seen_gpu_ms)s::bigint
-  FOR NO KEY UPDATE OF u
-)"""
-_LOCKED = "WITH guard AS (SELECT 1)"
+_RAISE = """
+  UPDATE guilds_usage u
+  SET pictures = u.pictures + %(reserved_pictures)s::bigint, gpu_ms = u.gpu_ms + %(reserved_gpu_ms)s::bigint
+  FROM guild
+  WHERE u.id = %(counter)s AND u.guild_id = guild.id
+    AND u.pictures = %(seen_pictures)s::bigint AND u.gpu_ms = %(seen_gpu_ms)s::bigint
+  RETURNING u.id"""
+_COUNT = """
+  INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
+                                 granted_pictures, granted_gpu_ms)
+  SELECT guild.id, 0, 'month', %(month)s::timestamptz, %(reserved_pictures)s::bigint, %(reserved_gpu_ms)s::bigint, 0, 0
+  FROM guild
+  ON CONFLICT (guild_id, subject_id, "window", starts_at) """
+_ADD = "DO UPDATE SET pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms"
+_FIRST = f"{_COUNT} DO NOTHING RETURNING u.id"
+_LOCKED = f"{_COUNT} {_ADD} RETURNING u.id"
 
 # The job with all that belongs to it: what it holds of the counters, its first events, its member's turn. Foreign keys
 # are checked at the commit, so nothing here waits for anything else.
-_WRITE = """, usage AS (
+_WRITE = f"""
+WITH guild AS MATERIALIZED (
+  SELECT id FROM guilds_guild WHERE id = %(guild_id)s FOR NO KEY UPDATE
+), month AS ({{month}}
+), usage AS (
   INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
                                  granted_pictures, granted_gpu_ms)
-  SELECT %(guild_id)s::bigint, s.subject_id, w."window", w.starts_at, %(reserved_pictures)s::bigint,
+  SELECT %(guild_id)s::bigint, other.subject_id, other."window", other.starts_at, %(reserved_pictures)s::bigint,
          %(reserved_gpu_ms)s::bigint, 0, 0
-  FROM guard, unnest(%(subjects)s::bigint[]) AS s(subject_id),
-       unnest(%(windows)s::text[], %(starts)s::timestamptz[]) AS w("window", starts_at)
-  -- In one order everywhere, so that two requests never wait for each other's counters.
-  ORDER BY s.subject_id, w."window"
-  ON CONFLICT (guild_id, subject_id, "window", starts_at)
-  DO UPDATE SET pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms
+  FROM month, unnest(%(subjects)s::bigint[], %(windows)s::text[], %(starts)s::timestamptz[])
+                AS other(subject_id, "window", starts_at)
+  ON CONFLICT (guild_id, subject_id, "window", starts_at) {_ADD}
   RETURNING u.id
 ), job AS (
-  INSERT INTO jobs_job ({columns})
-  SELECT {values} FROM guard
+  INSERT INTO jobs_job ({{columns}})
+  SELECT {{values}} FROM month
   RETURNING id, usage_ids
 ), events AS (
   INSERT INTO jobs_jobevent (job_id, at, kind, old_status, detail)
-  SELECT job.id, %(created_at)s::timestamptz, e.kind, e.old_status, '{{}}'
+  SELECT job.id, %(created_at)s::timestamptz, e.kind, e.old_status, '{{{{}}}}'
   FROM job, unnest(%(kinds)s::text[], %(old_statuses)s::text[]) WITH ORDINALITY AS e(kind, old_status, place)
   ORDER BY e.place
 ), turn AS (
   INSERT INTO jobs_turn (guild_id, user_id, served_at)
   SELECT %(guild_id)s::bigint, %(user_id)s::bigint, %(queued_at)s::timestamptz
-  FROM guard WHERE %(queued_at)s::timestamptz IS NOT NULL
+  FROM month WHERE %(queued_at)s::timestamptz IS NOT NULL
   ON CONFLICT (guild_id, user_id) DO UPDATE SET served_at = excluded.served_at
 )
 SELECT id, usage_ids FROM job
-"""
+"""  # noqa: S608  # nosec B608  # our own text
 _SETTLE = """
 UPDATE guilds_usage SET pictures = pictures - %(pictures)s, gpu_ms = gpu_ms - %(gpu_ms)s WHERE id = ANY(%(ids)s)
 """
@@ -236,7 +244,7 @@ _LATER = {
     **dict.fromkeys(("attempts", "progress_step", "progress_total", "gpu_ms"), "0"),
     **dict.fromkeys(("lease_expires_at", "cancel_requested_at", "started_at", "made_at", "ended_at"), "NULL"),
     **dict.fromkeys(("message_id", "announced_at", "refunded_at", "settled_at"), "NULL"),
-    "usage_ids": "(SELECT array_agg(id) FROM usage)",
+    "usage_ids": "(SELECT array_agg(id) FROM (SELECT id FROM month UNION ALL SELECT id FROM usage) AS counter)",
 }
 
 
@@ -248,37 +256,41 @@ def _named() -> tuple[str, ...]:
 
 
 @functools.cache
-def _write(guard: str) -> str:
+def _write(month: str) -> str:
     # Every foreign key's column is named as its attribute is.
     columns = {name: f"%({name})s" for name in _named()} | _LATER
-    return guard + _WRITE.format(columns=", ".join(f'"{name}"' for name in columns), values=", ".join(columns.values()))
+    names = ", ".join(f'"{name}"' for name in columns)
+    return _WRITE.format(month=month, columns=names, values=", ".join(columns.values()))
 
 
-def write(job: Job, guild: Guild, *, now: datetime, seen: Seen | None = None) -> bool:
+def write(job: Job, guild: Guild, *, seen: Seen | None, locked: bool, now: datetime) -> bool:
     """Insert the new `job`, waiting or queued, reserve what it holds and set its id and its `usage_ids`.
 
-    With the facts' `seen` the statement is a transaction by itself, and returns False, with nothing written, where
-    another request was admitted since. Without it the guild's row must be locked by this transaction. Raises
-    IntegrityError where the interaction has a job already.
+    Unless the guild's row is `locked` by this transaction, the statement is one by itself, and returns False, with
+    nothing written, where the month is no longer as it was `seen`. Raises IntegrityError where the interaction has a
+    job already.
     """
     begun = starts(now, guild.time_zone)
-    values = {name: _plain(getattr(job, name)) for name in _named()}
+    # The guild's month is counted first, by itself.
+    others = [(subject, window) for subject in (GUILD_SUBJECT, job.user_id) for window in sorted(begun)]
+    others.remove((GUILD_SUBJECT, "month"))
     kinds = [Status.WAITING.value, Status.QUEUED.value] if job.queued_at else [Status.WAITING.value]
-    values |= {
-        "subjects": [Int8(GUILD_SUBJECT), Int8(job.user_id)],
-        "windows": list(begun),
-        "starts": list(begun.values()),
+    values = {name: _plain(getattr(job, name)) for name in _named()} | {
+        "subjects": [Int8(subject) for subject, _ in others],
+        "windows": [window for _, window in others],
+        "starts": [begun[window] for _, window in others],
         "kinds": kinds,
         "old_statuses": ["", Status.WAITING.value][: len(kinds)],
     }
-    if seen is not None:
-        values |= {
-            "counter": Int8(seen.counter),
-            "seen_pictures": Int8(seen.pictures),
-            "seen_gpu_ms": Int8(seen.gpu_ms),
-        }
+    if seen and not locked:
+        month = _RAISE
+        counter = {"counter": seen.counter, "seen_pictures": seen.pictures, "seen_gpu_ms": seen.gpu_ms}
+        values |= {name: Int8(value) for name, value in counter.items()}
+    else:
+        month = _LOCKED if locked else _FIRST
+        values["month"] = begun["month"]
     with prepared.cursor() as cursor:
-        cursor.execute(_write(_LOCKED if seen is None else _UNCHANGED), values)
+        cursor.execute(_write(month), values)
         written = cursor.fetchone()
     if written is None:
         return False

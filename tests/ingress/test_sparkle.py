@@ -298,7 +298,6 @@ def test_an_accepted_request_takes_few_statements(
     make_guild: Callable[..., Guild], slash: Slash, django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
     guild = make_guild()
-    slash(guild, said={"prompt": "the first of the month takes the lock"})
     # To read and to write; the test's own transaction wants a savepoint around the second.
     with django_assert_max_num_queries(4):
         slash(guild, said={"prompt": "a cat"})

@@ -68,6 +68,24 @@ def test_the_quota_that_another_request_has_just_spent_is_not_spent_again(make_g
     assert Job.objects.filter(guild=guild).exclude(status=Status.REFUSED).count() == 2
 
 
+def test_the_first_two_requests_of_a_month_at_once_are_both_counted(make_guild, submit):
+    guild = make_guild()
+    QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)
+    late = overtaken(guild, lambda: submit(guild, count=3), lambda: submit(guild, count=3))
+    assert isinstance(late, actions.Accepted)
+    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {6}
+    for job in Job.objects.filter(guild=guild):
+        assert set(job.usage_ids) == set(Usage.objects.filter(guild=guild).values_list("pk", flat=True))
+
+
+def test_the_months_first_request_is_not_admitted_twice_over(make_guild, submit):
+    guild = make_guild()
+    QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=4)
+    late = overtaken(guild, lambda: submit(guild, count=4), lambda: submit(guild, count=4))
+    assert isinstance(late, Refusal)
+    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {4}
+
+
 def test_the_place_that_another_request_has_just_taken_is_waited_for(make_guild, submit, now):
     guild = make_guild(concurrency=2)
     first = submit(guild)
