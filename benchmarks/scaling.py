@@ -7,6 +7,7 @@ the trace's and the interruptions', both seeded.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import random
@@ -18,7 +19,7 @@ from typing import Any
 
 from jobs import scaling
 
-from . import traces
+from . import foresight, traces
 from .outcome import Figure, Outcome, percentile
 from .plot import lines
 from .traces import Trace
@@ -427,6 +428,7 @@ def run(*, full: bool = False) -> Outcome:
         trace = make()
         found = judge(trace)
         runs: dict[str, Run] = found.pop("runs")
+        unforeseen: dict[str, float] = {}
         # Flash crowds show where every policy ends that must start machines; they are not among the goals.
         goal = name != "flash"
         figures += [
@@ -438,9 +440,19 @@ def run(*, full: bool = False) -> Outcome:
             )
         ]
         figures.append(Figure(name=f"{name}: undelivered", value=found["undelivered"], unit="", goal=0))
+        if name == "evening":
+            unforeseen = _without_foresight(runs["sparkle"])
+            figures.append(
+                Figure(
+                    name=f"{name}: cost to the least without foresight",
+                    value=round(runs["sparkle"].gpu_hours / unforeseen["least_gpu_hours_without_foresight"], 2),
+                    unit="times",
+                )
+            )
         detail[name] = {
             "requests": len(trace.arrivals),
             **{key: round(value, 3) for key, value in found.items()},
+            **unforeseen,
             "policies": {key: each.summary() for key, each in runs.items()},
         }
         plots[f"scaling-{name}"] = _plot(trace, runs)
@@ -457,6 +469,19 @@ def run(*, full: bool = False) -> Outcome:
         detail={"settings": settings, "traces": detail, **more},
         plots=plots,
     )
+
+
+def _without_foresight(evening: Run) -> dict[str, float]:
+    """The least hours of the evening for who knows its rates and not its requests, at the same p95."""
+    fleet = ours().fleet
+    machine = foresight.Machine(start_s=fleet.warm_start_s, release_s=fleet.release_s, service_s=fleet.service_s)
+    least = functools.partial(
+        foresight.least_hours, traces.evening_rate, 2 * traces.DAY, machine, p95_wait_s=percentile(evening.waits, 0.95)
+    )
+    return {
+        "least_gpu_hours_without_foresight": round(least(), 2),
+        "least_gpu_hours_without_foresight_that_puts_off": round(least(longest_s=TOKEN_S), 2),
+    }
 
 
 def sweep() -> list[dict[str, Any]]:

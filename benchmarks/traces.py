@@ -42,16 +42,15 @@ def month(requests: int = 1000) -> Trace:
     return Trace(name="month", title=f"{requests:,} requests a month", arrivals=tuple(sorted(found)), length_s=30 * DAY)
 
 
+def evening_rate(at: float) -> float:
+    """Requests a second of the community's day, `at` seconds from midnight of its first."""
+    hour = at / HOUR % 24
+    return (4 + 36 * max(0.0, math.sin((hour - 7) / 17 * math.pi)) + 460 * math.exp(-(((hour - 20) / 1.1) ** 2))) / HOUR
+
+
 def evening(seed: int = 2) -> Trace:
     """A community's day: 40 an hour by day, few at night, a peak of 500 an hour at eight in the evening."""
-
-    def rate(at: float) -> float:
-        hour = at / HOUR % 24
-        return (
-            4 + 36 * max(0.0, math.sin((hour - 7) / 17 * math.pi)) + 460 * math.exp(-(((hour - 20) / 1.1) ** 2))
-        ) / HOUR
-
-    arrivals = _poisson(rate, 500 / HOUR, 2 * DAY, random.Random(seed))
+    arrivals = _poisson(evening_rate, 500 / HOUR, 2 * DAY, random.Random(seed))
     return Trace(name="evening", title="A community's day, evening peak", arrivals=tuple(arrivals), length_s=2 * DAY)
 
 

@@ -1,7 +1,7 @@
 """What admission reads and writes, in one statement each.
 
 Reading locks nothing. Writing locks the guild's row, and writes nothing where another of the guild's requests was
-admitted since: the guild's counter of this month, which each of them raises, is not what was read then. Who was too
+admitted since: the guild's counter of this month, which each of them raises, is no longer as it was read. Who was too
 late, and who must wait in the guild's line, reads again under the lock (jobs/actions.py).
 """
 
@@ -54,14 +54,14 @@ SELECT {columns}, json_build_object(
             FROM guilds_quotarule WHERE guild_id = %(guild)s),
   -- A day and a month begin by the guild's clock, which is not known yet: the last two of each are read. OFFSET 0 keeps
   -- each window's look-up by itself: joined as one, all that the guild ever counted would be walked.
-  'usage', (SELECT json_agg(json_build_object('id', id, 'subject_id', subject_id,
+  'usage', (SELECT json_agg(json_build_object('id', id, 'version', version, 'subject_id', subject_id,
               'window', recent."window", 'starts_at', extract(epoch FROM starts_at)::bigint, 'pictures', pictures,
               'gpu_ms', gpu_ms, 'granted_pictures', granted_pictures, 'granted_gpu_ms', granted_gpu_ms))
             FROM (VALUES ('hour', %(now)s::timestamptz - interval '1 hour'),
                          ('day', %(now)s::timestamptz - interval '26 hours'),
                          ('month', %(now)s::timestamptz - interval '32 days')) AS recent("window", since)
             CROSS JOIN LATERAL (
-              SELECT * FROM guilds_usage u
+              SELECT *, xmin::text AS version FROM guilds_usage u
               WHERE u.guild_id = %(guild)s AND u.subject_id IN (0, %(user)s) AND u."window" = recent."window"
                 AND u.starts_at > recent.since
               OFFSET 0) AS used),
@@ -78,11 +78,13 @@ FROM guilds_guild WHERE id = %(guild)s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The guild's counter of this month, by its id and as it was: every request admitted to the guild raises it."""
+    """The guild's counter of this month, which every admitted request raises: its id, and its row's version.
+
+    PostgreSQL names a row's version by the transaction that wrote it (xmin).
+    """
 
     counter: int
-    pictures: int
-    gpu_ms: int
+    version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +143,11 @@ def read(guild_id: int, *, interaction_id: int, user_id: int, style: str | None,
 def _understood(guild: Guild, found: dict[str, Any], *, now: datetime) -> Facts:
     begun = {window: int(start.timestamp()) for window, start in starts(now, guild.time_zone).items()}
     counters = {
-        (row.pop("subject_id"), window): (row.pop("id"), Used(**row))
+        (row.pop("subject_id"), window): (Seen(counter=row.pop("id"), version=row.pop("version")), Used(**row))
         for row in found["usage"] or []
         if row.pop("starts_at") == begun[window := row.pop("window")]
     }
-    counter, month = counters.get((GUILD_SUBJECT, "month"), (0, None))
+    seen, _ = counters.get((GUILD_SUBJECT, "month"), (None, None))
     platform = found["platform"] or {"maintenance": False, "notice": ""}
     terms = found["terms"] or []
     return Facts(
@@ -173,7 +175,7 @@ def _understood(guild: Guild, found: dict[str, Any], *, now: datetime) -> Facts:
         ),
         quota=tuple(Rule(**row) for row in found["quota"] or []),
         used={key: used for key, (_, used) in counters.items()},
-        seen=Seen(counter=counter, pictures=month.pictures, gpu_ms=month.gpu_ms) if month else None,
+        seen=seen,
         active=found["open"]["active"],
         waiting=found["open"]["waiting"],
         mine_waiting=found["open"]["mine"],
@@ -188,8 +190,7 @@ _RAISE = """
   UPDATE guilds_usage u
   SET pictures = u.pictures + %(reserved_pictures)s::bigint, gpu_ms = u.gpu_ms + %(reserved_gpu_ms)s::bigint
   FROM guild
-  WHERE u.id = %(counter)s AND u.guild_id = guild.id
-    AND u.pictures = %(seen_pictures)s::bigint AND u.gpu_ms = %(seen_gpu_ms)s::bigint
+  WHERE u.id = %(counter)s AND u.guild_id = guild.id AND u.xmin = %(version)s::xid
   RETURNING u.id"""
 _COUNT = """
   INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
@@ -284,8 +285,7 @@ def write(job: Job, guild: Guild, *, seen: Seen | None, locked: bool, now: datet
     }
     if seen and not locked:
         month = _RAISE
-        counter = {"counter": seen.counter, "seen_pictures": seen.pictures, "seen_gpu_ms": seen.gpu_ms}
-        values |= {name: Int8(value) for name, value in counter.items()}
+        values |= {"counter": Int8(seen.counter), "version": seen.version}
     else:
         month = _LOCKED if locked else _FIRST
         values["month"] = begun["month"]

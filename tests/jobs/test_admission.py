@@ -68,6 +68,21 @@ def test_the_quota_that_another_request_has_just_spent_is_not_spent_again(make_g
     assert Job.objects.filter(guild=guild).exclude(status=Status.REFUSED).count() == 2
 
 
+def test_as_much_spent_as_given_back_meanwhile_is_not_the_same(make_guild, submit, now):
+    """The guild's counter stands where it stood, and the member's does not."""
+    guild = make_guild()
+    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
+    others = submit(guild, count=4, user_id=1)
+
+    def early() -> None:
+        submit(guild, count=4, user_id=2)
+        actions.cancel(others.job.pk, by=1, now=now)
+
+    late = overtaken(guild, lambda: submit(guild, count=4, user_id=2), early)
+    assert isinstance(late, Refusal)
+    assert Usage.objects.get(guild=guild, subject_id=2, window="day").pictures == 4
+
+
 def test_the_first_two_requests_of_a_month_at_once_are_both_counted(make_guild, submit):
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)

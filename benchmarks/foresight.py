@@ -1,0 +1,83 @@
+"""What it costs not to know who comes next: the least that any policy can pay which knows how many come, but not when.
+
+Beside the optimum of benchmarks/scaling.py, which knows every arrival: what lies between the two no policy can save. By
+dynamic programming over slots of ten seconds, backwards, with a price on each late request, raised until 95 % are in
+time. That is a Lagrangian bound: no policy of the same p95 costs less on average over such days. It favours the
+policy, which knows the rate of every moment, whose requests never wait for each other, and whose peaks take fractions
+of a machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+SLOT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Seconds: from the decision to ready, from the end to the bill's end, and of work a request."""
+
+    start_s: float
+    release_s: float
+    service_s: float
+
+
+def least_hours(
+    rate: Callable[[float], float], length_s: float, machine: Machine, *, p95_wait_s: float, longest_s: float = 0.0
+) -> float:
+    """Return the least expected machine hours with 95 % of the requests waiting `p95_wait_s` at most.
+
+    `rate` is in requests a second at a time. A machine is started when the first request waits for it; with a
+    `longest_s` beyond a start's length it may be put off, to be started for several that wait up to that long. Raises
+    ValueError where whoever waits for a start is in time: then nothing is to be decided.
+    """
+    if p95_wait_s >= machine.start_s:
+        raise ValueError(f"a start of {machine.start_s:g} s is within {p95_wait_s:g} s")
+    slots = [rate((slot + 0.5) * SLOT_S) * SLOT_S for slot in range(round(length_s / SLOT_S))]
+    may_be_late = 0.05 * sum(slots)
+    # To be in time is never worth more than a machine that is there all the while.
+    least, low, high = 0.0, 0.0, length_s
+    for _ in range(20):
+        price = (low + high) / 2
+        seconds, late = _pay(slots, machine, price, p95_wait_s=p95_wait_s, longest_s=longest_s)
+        least = max(least, seconds - price * may_be_late)
+        low, high = (price, high) if late > may_be_late else (low, price)
+    return least / 3600
+
+
+def _pay(
+    slots: list[float], machine: Machine, price: float, *, p95_wait_s: float, longest_s: float
+) -> tuple[float, float]:
+    """Return machine seconds and prices of all that is late together, and how much is late, for the best decisions.
+
+    Rows of each state are [seconds and prices, late], from the slot at hand to the end.
+    """
+    to_ready = round(machine.start_s / SLOT_S)
+    put_off = max(0, int((longest_s - machine.start_s) / SLOT_S))
+    # Nobody there and nobody waiting; somebody waiting for so many slots; so many slots to ready; ready.
+    off, asked = np.zeros(2), np.zeros((put_off + 1, 2))
+    starting, on = np.zeros((to_ready + 1, 2)), np.zeros(2)
+    waits_too_long = (np.arange(to_ready + 1) - 0.5) * SLOT_S > p95_wait_s
+    for coming in reversed(slots):
+        someone = 1 - math.exp(-coming)
+        late = np.array([coming * price, coming])
+        stay = on + np.array([max(SLOT_S, coming * machine.service_s), 0])
+        begun = np.vstack([starting[:1], np.vstack([on[None], starting[1:-1]]) + np.array([SLOT_S, 0])])
+        begun += np.outer(waits_too_long, late)
+        # Whoever asks while nobody is there waits for a whole start: too long already.
+        nobody = (1 - someone) * off + someone * asked[0] + late
+        longer = np.vstack([asked[1:], [[math.inf, 0]]]) + late
+        on = _cheaper(stay, nobody + np.array([machine.release_s, 0]))
+        off = _cheaper(nobody, begun[-1])
+        asked = np.where((longer[:, 0] < begun[-1, 0])[:, None], longer, begun[-1])
+        starting = begun
+    return float(off[0]), float(off[1])
+
+
+def _cheaper(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return one if one[0] <= other[0] else other
