@@ -107,9 +107,9 @@ SETTINGS = "sparkle_site.settings.headless"
 def django_here(url: str, **settings: str) -> None:
     """Set Django up in this process as the Lambda has it, on the database `url`."""
     os.environ |= KEY_SETTINGS | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": SETTINGS} | settings
-    import django
+    from interactions_lambda import router
 
-    django.setup()
+    router.boot()
 
 
 @contextmanager
