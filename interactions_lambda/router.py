@@ -151,6 +151,6 @@ def boot() -> None:
 
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.headless")
         django.setup()
-        # What is loaded by now stays, and a request leaves hardly a cycle: the collector need not look at both so often.
+        # What is loaded by now stays, and a request leaves hardly a cycle: the collector need not look so often.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)

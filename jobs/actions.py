@@ -226,7 +226,7 @@ def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | Non
     )
     # By itself the statement is a transaction. Within a caller's it must be able to fail alone.
     with transaction.atomic() if connection.in_atomic_block and not locked else nullcontext():
-        if not admission.write(job, guild, seen=facts.seen, locked=locked, now=now):
+        if not admission.write(job, facts, locked=locked):
             return None
     place = line.place(facts.ahead, waits=not direct)
     return _accepted(job, place, budget_warning=_budget_warning(guild, facts, plan))

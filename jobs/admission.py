@@ -89,14 +89,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """`existing` is the job of the same interaction; `used` is keyed by (subject_id, window); `ahead` of a new job.
+    """`existing` is the job of the same interaction; `begun` has each window's start by the guild's clock.
 
-    `seen` is None until the month's first request.
+    `used` is keyed by (subject_id, window); `seen` is None until the month's first request; `ahead` is of a new job.
     """
 
     existing: int | None
     rules: Rules
     quota: tuple[Rule, ...]
+    begun: dict[str, datetime]
     used: dict[tuple[int, str], Used]
     seen: Seen | None
     active: int
@@ -141,11 +142,11 @@ def read(guild_id: int, *, interaction_id: int, user_id: int, style: str | None,
 
 
 def _understood(guild: Guild, found: dict[str, Any], *, now: datetime) -> Facts:
-    begun = {window: int(start.timestamp()) for window, start in starts(now, guild.time_zone).items()}
+    begun = starts(now, guild.time_zone)
     counters = {
         (row.pop("subject_id"), window): (Seen(counter=row.pop("id"), version=row.pop("version")), Used(**row))
         for row in found["usage"] or []
-        if row.pop("starts_at") == begun[window := row.pop("window")]
+        if row.pop("starts_at") == begun[window := row.pop("window")].timestamp()
     }
     seen, _ = counters.get((GUILD_SUBJECT, "month"), (None, None))
     platform = found["platform"] or {"maintenance": False, "notice": ""}
@@ -174,6 +175,7 @@ def _understood(guild: Guild, found: dict[str, Any], *, now: datetime) -> Facts:
             styles=[StyleFacts(**row) for row in found["styles"] or []],
         ),
         quota=tuple(Rule(**row) for row in found["quota"] or []),
+        begun=begun,
         used={key: used for key, (_, used) in counters.items()},
         seen=seen,
         active=found["open"]["active"],
@@ -264,14 +266,14 @@ def _write(month: str) -> str:
     return _WRITE.format(month=month, columns=names, values=", ".join(columns.values()))
 
 
-def write(job: Job, guild: Guild, *, seen: Seen | None, locked: bool, now: datetime) -> bool:
+def write(job: Job, facts: Facts, *, locked: bool) -> bool:
     """Insert the new `job`, waiting or queued, reserve what it holds and set its id and its `usage_ids`.
 
     Unless the guild's row is `locked` by this transaction, the statement is one by itself, and returns False, with
-    nothing written, where the month is no longer as it was `seen`. Raises IntegrityError where the interaction has a
-    job already.
+    nothing written, where the month is no longer as the facts have seen it. Raises IntegrityError where the interaction
+    has a job already.
     """
-    begun = starts(now, guild.time_zone)
+    begun, seen = facts.begun, facts.seen
     # The guild's month is counted first, by itself.
     others = [(subject, window) for subject in (GUILD_SUBJECT, job.user_id) for window in sorted(begun)]
     others.remove((GUILD_SUBJECT, "month"))

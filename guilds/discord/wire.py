@@ -54,7 +54,7 @@ class Message:
 
 def length(text: str) -> int:
     """Return the length as Discord's clients count it: in UTF-16 units, where an emoji is two."""
-    return len(text) + sum(char > "\uffff" for char in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut(text: str, limit: int) -> str:
