@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from jobs.dispatch import send_message, sqs
 from jobs.dispatch.doorbell import DispatchFailed, Doorbell
@@ -25,6 +32,7 @@ from .emulator import Queue
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "AWS_DEFAULT_REGION": "eu-west-1"}
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/sparkle.fifo"
 MESSAGE = {"MessageBody": "{}", "MessageGroupId": "1-42", "MessageDeduplicationId": "17-1"}
+DAY = timedelta(days=1)
 BELL = Doorbell(job_id=17, group="1-42", dedup_id="17-1")
 
 
@@ -42,6 +50,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def forget() -> None:
     """Forget what a process keeps: who it is, its connections and its client."""
     send_message._signer.cache_clear()
+    send_message._tls.cache_clear()
     for connections in send_message._idle.values():
         while connections:
             connections.pop().close()
@@ -60,7 +69,8 @@ class Wire:
     silence: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def served(self) -> Iterator[Wire]:
+    def served(self, *, certificate: Path | None = None) -> Iterator[Wire]:
+        """Answer at `url`: by TLS with the key and `certificate` in that file, if there is one."""
         wire = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -90,8 +100,12 @@ class Wire:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
         try:
             yield self
         finally:
@@ -195,6 +209,37 @@ def test_nobody_there_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(NotSent, match="ConnectionRefusedError"):
         send_message.send(QUEUE_URL, **MESSAGE)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A key and its own certificate for 127.0.0.1, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "the queue")])
+    today = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), today - DAY, today + DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = tmp_path / "queue.pem"
+    file.write_bytes(secret + made.public_bytes(pem))
+    return file
+
+
+def test_a_queue_is_believed_by_its_certificate_alone(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Wire().served(certificate=certificate) as wire:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.url)
+        with pytest.raises(NotSent, match="SSLCertVerificationError"):
+            send_message.send(QUEUE_URL, **MESSAGE)
+        assert wire.asked == []
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+        forget()
+        send_message.send(QUEUE_URL, **MESSAGE)
+        assert len(wire.asked) == 1
+        forget()
 
 
 def test_a_proxy_is_left_to_the_client(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
