@@ -35,6 +35,11 @@ logger = logging.getLogger(__name__)
 # Discord voids an interaction token after 15 minutes; the margin covers the upload.
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
 _SAMPLER_NAMES = frozenset(SAMPLERS)
+# When this process last saw all places of a guild taken. Who asks soon after will have to wait in line too, and decides
+# under the lock at once instead of twice.
+_TAKEN_FOR = timedelta(seconds=10)
+_MOST_TAKEN = 1000
+_taken: dict[int, datetime] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,7 @@ def submit(
     """
     try:
         # Without a lock first: two ways to the database in place of five, and nobody waits for this one's thoughts.
-        result = _admit(ask, now=now, locked=False)
+        result = None if _will_wait(ask.guild_id, now=now) else _admit(ask, now=now, locked=False)
         if result is None:
             with transaction.atomic():
                 admission.lock_guild(ask.guild_id)
@@ -129,6 +134,11 @@ def submit(
     if isinstance(result, Accepted) and result.job.status == Status.QUEUED and not result.repeated:
         _ring([result.job], dispatch=dispatch, ring=ring)
     return result
+
+
+def _will_wait(guild_id: int, *, now: datetime) -> bool:
+    seen = _taken.get(guild_id)
+    return seen is not None and now - seen < _TAKEN_FOR
 
 
 def _repeated(job: Job, *, now: datetime) -> Accepted | Refusal:
@@ -193,8 +203,12 @@ def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | Non
     assert isinstance(plan, policy.Plan)  # noqa: S101
 
     direct = facts.waiting == 0 and facts.active < guild.concurrency
-    if not (direct or locked):
-        return None
+    if not direct:
+        if len(_taken) >= _MOST_TAKEN:
+            _taken.clear()
+        _taken[ask.guild_id] = now
+        if not locked:
+            return None
     job = Job(
         **_identity(ask, guild, now=now),
         token_sealed=seal(ask.token),
