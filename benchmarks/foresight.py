@@ -11,24 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from .scaling import Fleet
 
 SLOT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """Seconds: from the decision to ready, from the end to the bill's end, and of work a request."""
-
-    start_s: float
-    release_s: float
-    service_s: float
-
-
 def least_hours(
-    rate: Callable[[float], float], length_s: float, machine: Machine, *, p95_wait_s: float, longest_s: float = 0.0
+    rate: Callable[[float], float], length_s: float, fleet: Fleet, *, p95_wait_s: float, longest_s: float = 0.0
 ) -> float:
     """Return the least expected machine hours with 95 % of the requests waiting `p95_wait_s` at most.
 
@@ -36,29 +30,27 @@ def least_hours(
     `longest_s` beyond a start's length it may be put off, to be started for several that wait up to that long. Raises
     ValueError where whoever waits for a start is in time: then nothing is to be decided.
     """
-    if p95_wait_s >= machine.start_s:
-        raise ValueError(f"a start of {machine.start_s:g} s is within {p95_wait_s:g} s")
+    if p95_wait_s >= fleet.warm_start_s:
+        raise ValueError(f"a start of {fleet.warm_start_s:g} s is within {p95_wait_s:g} s")
     slots = [rate((slot + 0.5) * SLOT_S) * SLOT_S for slot in range(round(length_s / SLOT_S))]
     may_be_late = 0.05 * sum(slots)
     # To be in time is never worth more than a machine that is there all the while.
     least, low, high = 0.0, 0.0, length_s
     for _ in range(20):
         price = (low + high) / 2
-        seconds, late = _pay(slots, machine, price, p95_wait_s=p95_wait_s, longest_s=longest_s)
+        seconds, late = _pay(slots, fleet, price, p95_wait_s=p95_wait_s, longest_s=longest_s)
         least = max(least, seconds - price * may_be_late)
         low, high = (price, high) if late > may_be_late else (low, price)
     return least / 3600
 
 
-def _pay(
-    slots: list[float], machine: Machine, price: float, *, p95_wait_s: float, longest_s: float
-) -> tuple[float, float]:
+def _pay(slots: list[float], fleet: Fleet, price: float, *, p95_wait_s: float, longest_s: float) -> tuple[float, float]:
     """Return machine seconds and prices of all that is late together, and how much is late, for the best decisions.
 
     Rows of each state are [seconds and prices, late], from the slot at hand to the end.
     """
-    to_ready = round(machine.start_s / SLOT_S)
-    put_off = max(0, int((longest_s - machine.start_s) / SLOT_S))
+    to_ready = round(fleet.warm_start_s / SLOT_S)
+    put_off = max(0, int((longest_s - fleet.warm_start_s) / SLOT_S))
     # Nobody there and nobody waiting; somebody waiting for so many slots; so many slots to ready; ready.
     off, asked = np.zeros(2), np.zeros((put_off + 1, 2))
     starting, on = np.zeros((to_ready + 1, 2)), np.zeros(2)
@@ -66,13 +58,13 @@ def _pay(
     for coming in reversed(slots):
         someone = 1 - math.exp(-coming)
         late = np.array([coming * price, coming])
-        stay = on + np.array([max(SLOT_S, coming * machine.service_s), 0])
+        stay = on + np.array([max(SLOT_S, coming * fleet.service_s), 0])
         begun = np.vstack([starting[:1], np.vstack([on[None], starting[1:-1]]) + np.array([SLOT_S, 0])])
         begun += np.outer(waits_too_long, late)
         # Whoever asks while nobody is there waits for a whole start: too long already.
         nobody = (1 - someone) * off + someone * asked[0] + late
         longer = np.vstack([asked[1:], [[math.inf, 0]]]) + late
-        on = _cheaper(stay, nobody + np.array([machine.release_s, 0]))
+        on = _cheaper(stay, nobody + np.array([fleet.release_s, 0]))
         off = _cheaper(nobody, begun[-1])
         asked = np.where((longer[:, 0] < begun[-1, 0])[:, None], longer, begun[-1])
         starting = begun

@@ -473,11 +473,8 @@ def run(*, full: bool = False) -> Outcome:
 
 def _without_foresight(evening: Run) -> dict[str, float]:
     """The least hours of the evening for who knows its rates and not its requests, at the same p95."""
-    fleet = ours().fleet
-    machine = foresight.Machine(start_s=fleet.warm_start_s, release_s=fleet.release_s, service_s=fleet.service_s)
-    least = functools.partial(
-        foresight.least_hours, traces.evening_rate, 2 * traces.DAY, machine, p95_wait_s=percentile(evening.waits, 0.95)
-    )
+    p95 = percentile(evening.waits, 0.95)
+    least = functools.partial(foresight.least_hours, traces.evening_rate, 2 * traces.DAY, ours().fleet, p95_wait_s=p95)
     return {
         "least_gpu_hours_without_foresight": round(least(), 2),
         "least_gpu_hours_without_foresight_that_puts_off": round(least(longest_s=TOKEN_S), 2),

@@ -65,10 +65,9 @@ class SqsDispatcher:
         """Send at most BATCH messages and return how many were refused. Raises botocore's errors."""
         url = self._queue_url or settings.SQS_QUEUE_URL
         if len(batch) == 1:
-            if self._sqs is None and _sent(url, batch[0]):
-                return 0
             # A batch of one takes a quarter longer, and a member waits.
-            (self._sqs or client()).send_message(QueueUrl=url, **_message(batch[0]))
+            if self._sqs or not _sent(url, batch[0]):
+                (self._sqs or client()).send_message(QueueUrl=url, **_message(batch[0]))
             return 0
         entries: Any = [{"Id": str(place), **_message(doorbell)} for place, doorbell in enumerate(batch)]
         sqs = self._sqs or client()

@@ -1,15 +1,18 @@
 """The bound is trusted because it gives what can be reckoned by hand."""
 
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.foresight import Machine, least_hours
+from benchmarks.foresight import least_hours
+from benchmarks.scaling import ours
 from benchmarks.traces import HOUR
 
-MACHINE = Machine(start_s=110, release_s=30, service_s=7)
+FLEET = replace(ours().fleet, warm_start_s=110, release_s=30, service_s=7)
 
 
 def hours(an_hour: float, **wish: float) -> float:
-    return least_hours(lambda _: an_hour / HOUR, 4 * HOUR, MACHINE, **{"p95_wait_s": 60, **wish})
+    return least_hours(lambda _: an_hour / HOUR, 4 * HOUR, FLEET, **{"p95_wait_s": 60, **wish})
 
 
 def test_where_nobody_comes_nothing_is_paid():
