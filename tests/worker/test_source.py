@@ -94,8 +94,7 @@ def test_leaving_shows_the_messages_again_at_once_and_another_worker_goes_on(pla
         source.stop()
         runner.stop()
         assert source.join(10)
-        # The queue's numbers are approximate by their name; what stayed hidden would stay so for ten minutes.
-        _until(lambda: queue.depth() == (3, 0))
+        assert queue.depth() == (3, 0)
     assert {job.attempts for job in Job.objects.all()} == {0}
     with serving(queue, name="worker-2"):
         _until(lambda: _completed() == 3)
