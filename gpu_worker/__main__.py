@@ -19,8 +19,8 @@ from . import memory  # noqa: E402
 
 log = logging.getLogger("gpu_worker")
 
-LEAVE_WITHIN_S = 9.0
-ANSWER_WITHIN_S = 0.7
+LEAVE_WITHIN_S = 9.7
+STOP_WITHIN_S = 9.0
 
 
 class Stopwatch:
@@ -108,9 +108,10 @@ def main() -> int:
     while not leave.wait(0.2) and not runner.broken.is_set():
         pass
     log.info("worker_leaving", extra={"broken": runner.broken.is_set()})
+    gone_at = time.monotonic() + LEAVE_WITHIN_S
     source.stop()
-    runner.stop(within_s=LEAVE_WITHIN_S)
-    source.join(ANSWER_WITHIN_S)
+    runner.stop(within_s=STOP_WITHIN_S)
+    source.join(max(0.0, gone_at - time.monotonic()))
     log.info("worker_left", extra={"jobs_done": runner.jobs_done})
     return 70 if runner.broken.is_set() else 0
 
@@ -118,5 +119,5 @@ def main() -> int:
 if __name__ == "__main__":
     status = main()
     logging.shutdown()
-    # Threads of libraries and a long poll may still be at work; nothing is left that they could finish.
+    # Threads of libraries may still be at work; nothing is left that they could finish.
     os._exit(status)

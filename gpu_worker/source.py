@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LONG_POLL_S = 20
+# A worker that leaves waits for the receive under way, or that one takes what was just shown and dies with it: the poll
+# is shorter than the time to leave. SQS would bear 20; four times the empty receives are a cent a day for a worker.
+LONG_POLL_S = 5
 MOST = 10
 # Until a received message is known to be in hand: one that was lost on the way is soon seen again.
 FIRST_VISIBILITY_S = 20
@@ -66,15 +69,11 @@ class SqsSource:
         # Whoever hides messages for longer holds it: a message that is shown again must not be hidden after that.
         self._answering = threading.Lock()
         self._freed = threading.Event()
-        self._threads: list[threading.Thread] = []
 
     def start(self, runner: Takes) -> None:
-        self._threads = [
-            threading.Thread(target=self._receive_all, args=(runner,), name="source", daemon=True),
-            threading.Thread(target=self._beat_all, name="visibility", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._receiving = threading.Thread(target=self._receive_all, args=(runner,), name="source", daemon=True)
+        self._receiving.start()
+        threading.Thread(target=self._beat_all, name="visibility", daemon=True).start()
 
     def stop(self) -> None:
         """Receive no more. Call before the runner stops; messages that are given back are still shown again."""
@@ -82,9 +81,15 @@ class SqsSource:
         self._freed.set()
 
     def join(self, within_s: float) -> bool:
-        """Wait until every message in hand is answered; False when that takes longer. Call after the runner stopped."""
+        """Wait until nothing is being received and every message in hand is answered; False when that takes longer.
+
+        Call after the runner stopped.
+        """
+        deadline = time.monotonic() + within_s
+        self._receiving.join(within_s)
         with self._lock:
-            return self._answered.wait_for(lambda: not self._in_hand, within_s)
+            answered = self._answered.wait_for(lambda: not self._in_hand, max(0.0, deadline - time.monotonic()))
+        return answered and not self._receiving.is_alive()
 
     # -- receiving
 

@@ -38,14 +38,18 @@ def queue(sqs_emulator: Queue) -> Queue:
 
 
 @contextmanager
-def serving(queue: Queue, *, visibility_s: int = 12, **worker: Any) -> Iterator[tuple[Runner, SqsSource]]:
+def serving(
+    queue: Queue, *, visibility_s: int = 12, long_poll_s: int = 1, **worker: Any
+) -> Iterator[tuple[Runner, SqsSource]]:
     with running(**worker) as runner:
-        source = SqsSource(queue.sqs, queue.url, visibility_s=visibility_s, long_poll_s=1, beat_s=0.5)
+        source = SqsSource(queue.sqs, queue.url, visibility_s=visibility_s, long_poll_s=long_poll_s, beat_s=0.5)
         source.start(runner)
         try:
             yield runner, source
         finally:
             source.stop()
+            runner.stop()
+            assert source.join(10), "it would take the next test's messages"
 
 
 def _ring(queue: Queue, *jobs: Job) -> None:
@@ -98,6 +102,21 @@ def test_leaving_shows_the_messages_again_at_once_and_another_worker_goes_on(pla
     assert {job.attempts for job in Job.objects.all()} == {0}
     with serving(queue, name="worker-2"):
         _until(lambda: _completed() == 3)
+
+
+def test_who_has_left_takes_no_message_of_those_that_come_later(place: Place, queue: Queue) -> None:
+    job = place.ask()
+    with serving(queue, long_poll_s=5) as (runner, source):
+        time.sleep(0.3)  # a long poll is under way
+        source.stop()
+        runner.stop()
+        assert source.join(10)
+        _ring(queue, job)
+        time.sleep(1)  # for whoever still waits for it
+        (message,) = queue.sqs.receive_message(
+            QueueUrl=queue.url, WaitTimeSeconds=5, AttributeNames=["ApproximateReceiveCount"]
+        )["Messages"]
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"
 
 
 def test_a_message_that_is_none_of_ours_waits_for_someone_to_look_at_it(place: Place, queue: Queue) -> None:
