@@ -36,35 +36,35 @@ SELECT {columns}, json_build_object(
   'terms', (SELECT json_agg(json_build_array(folded, nsfw)) FROM (
               SELECT folded, nsfw FROM guilds_blockedterm WHERE guild_id = %(guild)s
               UNION ALL SELECT folded, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) AS term),
-  'models', (SELECT json_agg(json_build_object(
-               'id', m.id, 'slug', slug, 'name', name, 'default_steps', default_steps, 'max_steps', max_steps,
-               'default_guidance', default_guidance, 'default_sampler', default_sampler, 'sizes', sizes,
-               'gpu_ms_per_step', gpu_ms_per_step, 'is_default', is_default) ORDER BY m.id)
-             FROM guilds_modelprofile m
-             WHERE enabled AND (
-               NOT EXISTS (SELECT 1 FROM guilds_guild_models_offered o WHERE o.guild_id = %(guild)s)
-               OR EXISTS (SELECT 1 FROM guilds_guild_models_offered o
-                          WHERE o.guild_id = %(guild)s AND o.modelprofile_id = m.id))),
-  'styles', (SELECT json_agg(json_build_object('slug', slug, 'template', template, 'negative_prompt', negative_prompt))
-             FROM (SELECT * FROM guilds_stylepreset WHERE guild_id = %(guild)s AND slug = %(style)s
-                   UNION ALL SELECT * FROM guilds_stylepreset WHERE guild_id IS NULL AND slug = %(style)s) AS style
-             WHERE enabled),
-  'quota', (SELECT json_agg(json_build_object('subject', subject, 'role_id', role_id, 'role_name', role_name,
-              'metric', metric, 'window', "window", 'limit', "limit"))
-            FROM guilds_quotarule WHERE guild_id = %(guild)s),
+  'models', (SELECT json_agg(model ORDER BY id) FROM (
+               SELECT id, slug, name, default_steps, max_steps, default_guidance, default_sampler, sizes,
+                      gpu_ms_per_step, is_default
+               FROM guilds_modelprofile m
+               WHERE enabled AND (
+                 NOT EXISTS (SELECT 1 FROM guilds_guild_models_offered o WHERE o.guild_id = %(guild)s)
+                 OR EXISTS (SELECT 1 FROM guilds_guild_models_offered o
+                            WHERE o.guild_id = %(guild)s AND o.modelprofile_id = m.id))) AS model),
+  'styles', (SELECT json_agg(style) FROM (
+               SELECT slug, template, negative_prompt FROM guilds_stylepreset
+               WHERE guild_id = %(guild)s AND slug = %(style)s AND enabled
+               UNION ALL SELECT slug, template, negative_prompt FROM guilds_stylepreset
+               WHERE guild_id IS NULL AND slug = %(style)s AND enabled) AS style),
+  'quota', (SELECT json_agg(rule) FROM (
+              SELECT subject, role_id, role_name, metric, "window", "limit" FROM guilds_quotarule
+              WHERE guild_id = %(guild)s) AS rule),
   -- A day and a month begin by the guild's clock, which is not known yet: the last two of each are read. OFFSET 0 keeps
   -- each window's look-up by itself: joined as one, all that the guild ever counted would be walked.
-  'usage', (SELECT json_agg(json_build_object('id', id, 'version', version, 'subject_id', subject_id,
-              'window', recent."window", 'starts_at', extract(epoch FROM starts_at)::bigint, 'pictures', pictures,
-              'gpu_ms', gpu_ms, 'granted_pictures', granted_pictures, 'granted_gpu_ms', granted_gpu_ms))
-            FROM (VALUES ('hour', %(now)s::timestamptz - interval '1 hour'),
-                         ('day', %(now)s::timestamptz - interval '26 hours'),
-                         ('month', %(now)s::timestamptz - interval '32 days')) AS recent("window", since)
-            CROSS JOIN LATERAL (
-              SELECT *, xmin::text AS version FROM guilds_usage u
-              WHERE u.guild_id = %(guild)s AND u.subject_id IN (0, %(user)s) AND u."window" = recent."window"
-                AND u.starts_at > recent.since
-              OFFSET 0) AS used),
+  'usage', (SELECT json_agg(counter) FROM (
+              SELECT id, version, subject_id, used."window", extract(epoch FROM starts_at)::bigint AS starts_at,
+                     pictures, gpu_ms, granted_pictures, granted_gpu_ms
+              FROM (VALUES ('hour', %(now)s::timestamptz - interval '1 hour'),
+                           ('day', %(now)s::timestamptz - interval '26 hours'),
+                           ('month', %(now)s::timestamptz - interval '32 days')) AS recent("window", since)
+              CROSS JOIN LATERAL (
+                SELECT *, xmin::text AS version FROM guilds_usage u
+                WHERE u.guild_id = %(guild)s AND u.subject_id IN (0, %(user)s) AND u."window" = recent."window"
+                  AND u.starts_at > recent.since
+                OFFSET 0) AS used) AS counter),
   'open', (SELECT json_build_object(
              'active', count(*) FILTER (WHERE status IN ('queued', 'running')),
              'waiting', count(*) FILTER (WHERE status = 'waiting'),
@@ -109,7 +109,7 @@ class Facts:
 @functools.cache
 def _facts() -> str:
     columns = ", ".join(f'"{field.column}"' for field in Guild._meta.concrete_fields)
-    return _FACTS.format(columns=columns, ahead=AHEAD)
+    return prepared.short(_FACTS.format(columns=columns, ahead=AHEAD))
 
 
 _LOCK = "SELECT 1 FROM guilds_guild WHERE id = %(guild)s FOR NO KEY UPDATE"
@@ -263,7 +263,7 @@ def _write(month: str) -> str:
     # Every foreign key's column is named as its attribute is.
     columns = {name: f"%({name})s" for name in _named()} | _LATER
     names = ", ".join(f'"{name}"' for name in columns)
-    return _WRITE.format(month=month, columns=names, values=", ".join(columns.values()))
+    return prepared.short(_WRITE.format(month=month, columns=names, values=", ".join(columns.values())))
 
 
 def write(job: Job, facts: Facts, *, locked: bool) -> bool:
