@@ -17,6 +17,8 @@ from jobs import actions, admission
 from jobs.lifecycle import Status
 from jobs.models import Job
 
+from .statements import asked
+
 pytestmark = pytest.mark.django_db(transaction=True)
 Submit = Callable[[], actions.Accepted | Refusal]
 
@@ -124,20 +126,13 @@ def test_a_place_that_has_just_come_free_is_not_waited_for(make_guild, submit, n
 def test_who_will_wait_in_line_decides_once(make_guild, submit):
     """All places were taken a moment ago: the lock comes first, and the facts are read under it alone."""
     guild = make_guild(concurrency=1)
-    asked: list[str] = []
-
-    def listen(execute, sql, params, many, context):
-        asked.append(sql)
-        return execute(sql, params, many, context)
-
     for _ in range(3):
-        asked.clear()
-        with connection.execute_wrapper(listen):
+        with asked() as statements:
             last = submit(guild)
     assert isinstance(last, actions.Accepted)
     assert last.job.status == Status.WAITING
-    assert len([sql for sql in asked if "json_build_object" in sql]) == 1
-    assert "FOR NO KEY UPDATE" in asked[0]
+    assert len([sql for sql, _ in statements if "json_build_object" in sql]) == 1
+    assert "FOR NO KEY UPDATE" in statements[0][0]
 
 
 def test_what_changes_no_counter_overtakes_nobody(make_guild, submit):
