@@ -102,6 +102,7 @@ def _load(rate: int, seconds: int, port: int) -> dict[str, Any]:
     answers = asyncio.run(_send(rate, seconds, port))
     times = [took for took, _ in answers]
     counts = Counter(what for _, what in answers)
+    late_or_refused = sum(took > DISCORD_S or what != "accepted" for took, what in answers)
     rows = Job.objects.count() - before - warm
     # The workers are given time for the rest.
     deadline = time.monotonic() + max(60, 3 * seconds)
@@ -119,8 +120,8 @@ def _load(rate: int, seconds: int, port: int) -> dict[str, Any]:
         "failed": len(answers) - counts["accepted"],
         "answers": dict(counts),
         "late": sum(took > DISCORD_S for took in times),
-        "late_or_refused": sum(took > DISCORD_S or what != "accepted" for took, what in answers),
-        "in_time_per_s": round(sum(took <= DISCORD_S and what == "accepted" for took, what in answers) / seconds, 1),
+        "late_or_refused": late_or_refused,
+        "in_time_per_s": round((len(answers) - late_or_refused) / seconds, 1),
         "lost": max(0, counts["accepted"] - rows),
         "left_to_upkeep": unheard,
         "not_yet_worked_on": unfinished.count() - unheard,

@@ -69,8 +69,8 @@ def test_no_request_is_walked_through(few, now):
 
 def test_counters_are_found_without_those_of_the_past(few, now):
     found = plan(lambdas_options(), few, now)
-    (asked,) = [line for line in found.splitlines() if "Index Cond" in line and "subject_id" in line]
-    assert all(column in asked for column in ("guild_id", "window", "starts_at")), found
+    (condition,) = [line for line in found.splitlines() if "Index Cond" in line and "subject_id" in line]
+    assert all(column in condition for column in ("guild_id", "window", "starts_at")), found
 
 
 def test_psycopg_keeps_the_statements_parsed(make_guild, make_ask, now, django_db_serialized_rollback):

@@ -47,9 +47,13 @@ def serving(
         try:
             yield runner, source
         finally:
-            source.stop()
-            runner.stop()
-            assert source.join(10), "it would take the next test's messages"
+            _leave(runner, source)
+
+
+def _leave(runner: Runner, source: SqsSource) -> None:
+    source.stop()
+    runner.stop()
+    assert source.join(10), "it would take the messages of whoever comes next"
 
 
 def _ring(queue: Queue, *jobs: Job) -> None:
@@ -95,9 +99,7 @@ def test_leaving_shows_the_messages_again_at_once_and_another_worker_goes_on(pla
     with serving(queue, load=_slow, visibility_s=600) as (runner, source):
         _ring(queue, *jobs)
         _until(lambda: len(runner.holds) == 3)
-        source.stop()
-        runner.stop()
-        assert source.join(10)
+        _leave(runner, source)
         assert queue.depth() == (3, 0)
     assert {job.attempts for job in Job.objects.all()} == {0}
     with serving(queue, name="worker-2"):
@@ -108,9 +110,7 @@ def test_who_has_left_takes_no_message_of_those_that_come_later(place: Place, qu
     job = place.ask()
     with serving(queue, long_poll_s=5) as (runner, source):
         time.sleep(0.3)  # a long poll is under way
-        source.stop()
-        runner.stop()
-        assert source.join(10)
+        _leave(runner, source)
         _ring(queue, job)
         time.sleep(1)  # for whoever still waits for it
         (message,) = queue.sqs.receive_message(
