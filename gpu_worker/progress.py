@@ -155,17 +155,13 @@ class Board:
         try:
             # What would have to wait is old by then.
             shown = self._client.edit_original(job.token, message, patient=False)
-            if job.message_id is None:
-                # Should the token die, the bot takes this message away when it posts another one.
-                job.message_id = int(shown["id"])
-                Job.objects.filter(pk=job.pk, message_id=None).update(message_id=job.message_id)
+            delivery.note_reply(job, int(shown["id"]))
         except DiscordError as error:
             # Early on the reply may only be unknown to Discord as yet.
             if error.permanent and now - job.created_at >= delivery.OPENING:
                 line.mute = True
             return 5 * self._interval_s if line.mute or not error.permanent else self._interval_s
         except DatabaseError as error:
-            job.message_id = None
             log.warning("progress_not_written", extra={"job_id": job.pk, "error": type(error).__name__})
         return self._interval_s
 

@@ -35,7 +35,8 @@ def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime)
     """Post the message by the first open way.
 
     Raises TooLarge (send smaller files), BadForm (a fault of ours), and Unavailable or CircuitOpen (try again later).
-    Doing it twice shows one message: an edit replaces, and Discord drops a post whose nonce it has just seen.
+    Doing it twice shows one message: an edit replaces, Discord drops a post whose nonce it has just seen, and where the
+    token died in between, the bot takes away the reply, which was noted before it was edited.
     """
     for via, post in _ways(job, message, client=client, now=now):
         try:
@@ -68,6 +69,13 @@ def _take_away(job: Job, *, client: DiscordClient) -> None:
         log.info("reply_stays", extra={"job_id": job.pk, "status": error.status, "code": error.code})
 
 
+def note_reply(job: Job, message_id: int) -> None:
+    """Remember which message the reply is. Once its token is dead, nobody can ask any more."""
+    if job.message_id is None:
+        Job.objects.filter(pk=job.pk, message_id=None, announced_at=None).update(message_id=message_id)
+        job.message_id = message_id
+
+
 def open_reply(job: Job, *, now: datetime) -> bool:
     """Whether the reply can still be edited, as far as the row knows."""
     return now < job.reply_deadline and bool(job.token)
@@ -77,7 +85,7 @@ def _ways(
     job: Job, message: Message, *, client: DiscordClient, now: datetime
 ) -> Iterator[tuple[Job.Via, Callable[[], dict[str, str]]]]:
     if open_reply(job, now=now):
-        yield Job.Via.ORIGINAL, lambda: client.edit_original(job.token, message)
+        yield Job.Via.ORIGINAL, lambda: _edit_reply(job, message, client=client)
     mention = f"<@{job.user_id}>"
     post = replace(
         message,
@@ -89,3 +97,10 @@ def _ways(
     if not job.ephemeral:
         yield Job.Via.CHANNEL, lambda: client.create_message(job.channel_id, post)
     yield Job.Via.DM, lambda: client.create_message(client.open_dm(job.user_id), post)
+
+
+def _edit_reply(job: Job, message: Message, *, client: DiscordClient) -> dict[str, str]:
+    # First, since the answer to the edit may be lost, and we with it. A private reply is out of the bot's reach anyway.
+    if job.message_id is None and not job.ephemeral:
+        note_reply(job, int(client.original(job.token)["id"]))
+    return client.edit_original(job.token, message)

@@ -19,7 +19,7 @@ from guilds.discord.errors import DiscordError
 from guilds.models import Guild, Usage
 
 from . import actions, messages, tally
-from .delivery import deliver
+from .delivery import deliver, note_reply
 from .lifecycle import ENDED, OPEN, Status
 from .models import Job, JobImage, Worker
 
@@ -32,6 +32,7 @@ HOURS_KEPT = timedelta(days=8)
 USAGE_KEPT = timedelta(days=400)
 WORKERS_KEPT = timedelta(days=7)
 ANNOUNCE_GIVE_UP = timedelta(hours=1)
+NOTE_BEFORE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Report:
     reclaimed: int
     expired: int
     announced: int
+    noted: int
     wiped: int
     purged: int
     moved: int
@@ -55,6 +57,7 @@ def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
         reclaimed=_part(reclaim_dead, now=now),
         expired=_part(expire_old, now=now),
         announced=_part(lambda *, now: announce_ended(now=now, client=client), now=now),
+        noted=_part(lambda *, now: note_replies(now=now, client=client), now=now),
         wiped=_part(wipe_tokens, now=now),
         purged=_part(purge_pictures, now=now),
         moved=_part(lambda *, now: reconcile_guilds(now=now, client=client), now=now),
@@ -109,10 +112,7 @@ def announce_ended(*, now: datetime, client: DiscordClient | None = None) -> int
     untold = Job.objects.filter(announced_at=None, ended_at__lt=now - after, status__in=ENDED)
     told = 0
     for job in untold.select_related("guild")[:BATCH]:
-        if client is None:
-            from guilds.discord.client import from_settings
-
-            client = from_settings()
+        client = client or _discord()
         try:
             delivered = deliver(job, messages.ended(job), client=client, now=now)
         except DiscordError as error:
@@ -125,14 +125,36 @@ def announce_ended(*, now: datetime, client: DiscordClient | None = None) -> int
     return told
 
 
+def note_replies(*, now: datetime, client: DiscordClient | None = None) -> int:
+    """Ask which messages the replies are whose tokens die before their jobs may have ended.
+
+    The bot posts another message then, and takes the reply away that would say for ever that the job is in line.
+    """
+    soon = Job.objects.filter(status__in=OPEN, message_id=None, ephemeral=False).exclude(token_sealed=b"")
+    noted = 0
+    for job in soon.filter(reply_deadline__range=(now, now + NOTE_BEFORE)).order_by("reply_deadline")[:BATCH]:
+        client = client or _discord()
+        try:
+            note_reply(job, int(client.original(job.token)["id"]))
+        except DiscordError as error:
+            if not error.permanent:
+                break
+        else:
+            noted += 1
+    return noted
+
+
+def _discord() -> DiscordClient:
+    from guilds.discord.client import from_settings
+
+    return from_settings()
+
+
 def reconcile_guilds(*, now: datetime, client: DiscordClient | None = None) -> int:
     """Every quarter of an hour, ask Discord where the bot is: who joined, left or returned without our being told."""
     if now.minute % 15:
         return 0
-    if client is None:
-        from guilds.discord.client import from_settings
-
-        client = from_settings()
+    client = client or _discord()
     found = installs.reconcile(client.guilds(), now)
     return found.joined + found.left + found.returned
 

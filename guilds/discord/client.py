@@ -90,6 +90,11 @@ class DiscordClient:
         route = self._webhook("PATCH", token, "/messages/@original")
         return self._message(replace(route, patient=patient), message, edit=True)
 
+    def original(self, token: str) -> dict[str, Any]:
+        """Return the first answer to an interaction, as a message."""
+        answer: dict[str, Any] = self._send(self._webhook("GET", token, "/messages/@original"))
+        return answer
+
     def followup(self, token: str, message: Message) -> dict[str, Any]:
         """Answer an interaction once more; return the message."""
         return self._message(self._webhook("POST", token, "", idempotent=False), message, edit=False)

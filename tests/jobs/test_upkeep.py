@@ -6,7 +6,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from pytest_httpserver import HTTPServer
 
-from guilds.discord.client import DiscordClient
+from guilds.discord.client import ATTEMPTS, DiscordClient
 from guilds.models import ModelProfile, Usage
 from jobs import actions, upkeep
 from jobs.actions import MadeImage
@@ -15,6 +15,7 @@ from jobs.lifecycle import Status
 from jobs.models import Job
 
 pytestmark = pytest.mark.django_db
+REPLY = "/api/v10/webhooks/1/a-token/messages/@original"
 
 
 @pytest.fixture
@@ -82,9 +83,8 @@ def test_expires_what_nobody_got_to_with_a_refund(make_guild, make_ask, now):
 def test_tells_the_asker_of_an_end_that_nobody_announced(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
     actions.cancel(job.pk, by=1, now=now)
-    httpserver.expect_ordered_request(
-        "/api/v10/webhooks/1/a-token/messages/@original", method="PATCH"
-    ).respond_with_json({"id": "9"})
+    for method in ("GET", "PATCH"):
+        httpserver.expect_ordered_request(REPLY, method=method).respond_with_json({"id": "9"})
     assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 1
     assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 0
     httpserver.check_assertions()
@@ -95,11 +95,31 @@ def test_tells_the_asker_of_an_end_that_nobody_announced(make_guild, make_ask, n
 def test_waits_with_telling_while_discord_is_away(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
     actions.cancel(job.pk, by=1, now=now)
-    httpserver.expect_request("/api/v10/webhooks/1/a-token/messages/@original").respond_with_data(status=503)
+    httpserver.expect_request(REPLY).respond_with_data(status=503)
     assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 0
     job.refresh_from_db()
     assert job.announced_at is None
     assert job.token == "a-token"
+
+
+def test_notes_which_message_a_reply_is_before_nobody_can_ask_any_more(make_guild, make_ask, now, httpserver, discord):
+    job = submitted(make_guild, make_ask, now)
+    private = submitted(lambda: make_guild(results_ephemeral=True), make_ask, now)
+    httpserver.expect_oneshot_request(REPLY, method="GET").respond_with_json({"id": "9"})
+    assert upkeep.note_replies(now=now + timedelta(minutes=9), client=discord) == 0
+    assert upkeep.note_replies(now=now + timedelta(minutes=10), client=discord) == 1
+    assert upkeep.note_replies(now=now + timedelta(minutes=11), client=discord) == 0
+    httpserver.check_assertions()
+    assert [Job.objects.get(pk=each.pk).message_id for each in (job, private)] == [9, None]
+
+
+def test_asks_for_one_reply_alone_while_discord_is_away(make_guild, make_ask, now, httpserver, discord):
+    guild = make_guild()
+    for _ in range(3):
+        actions.submit(make_ask(guild), now=now)
+    httpserver.expect_request(REPLY).respond_with_data(status=503)
+    assert upkeep.note_replies(now=now + timedelta(minutes=10), client=discord) == 0
+    assert len(httpserver.log) == ATTEMPTS
 
 
 def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):

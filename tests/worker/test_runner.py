@@ -18,7 +18,7 @@ from gpu_worker.engine import Engine, EngineBroken, Event, Made, ModelUnavailabl
 from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.runner import Outcome
 from guilds.models import Guild, ModelProfile, Usage
-from jobs import actions, storage
+from jobs import actions, storage, upkeep
 from jobs.actions import MadeImage
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
@@ -243,6 +243,31 @@ def test_a_reply_that_said_processing_is_taken_away_when_the_bot_has_to_post(pla
         runner.run([job.pk])
     reply.refresh_from_db()
     assert reply.deleted_at is not None
+    (post,) = place.others()
+    assert Job.objects.get(pk=job.pk).message_id == post.pk
+
+
+def test_a_reply_whose_last_edit_was_not_confirmed_before_its_token_died_is_taken_away(place: Place) -> None:
+    job = place.ask()
+    # Of the progress and of the end, edits are made whose answers do not come back.
+    faults.plan(faults.Kind.LOST_ANSWER, method="PATCH", path="/webhooks/", times=4)
+    faults.plan(faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", method="PATCH", times=50)
+    with running(back_off_s=(0.1,)) as runner:
+        assert runner.run([job.pk]) == [Outcome.ENDED]
+    reply = place.original(job)
+    assert "Completed your Sparkle" in reply.content
+    assert reply.deleted_at is not None
+    (post,) = place.others()
+    assert Job.objects.get(pk=job.pk).message_id == post.pk
+
+
+def test_the_reply_to_a_request_that_waited_longer_than_its_token_lived_is_taken_away(place: Place) -> None:
+    job = place.ask(token_age_s=14 * 60)
+    upkeep.run(now=datetime.now(UTC))
+    Job.objects.filter(pk=job.pk).update(reply_deadline=datetime.now(UTC))
+    with running() as runner:
+        runner.run([job.pk])
+    assert place.original(job).deleted_at is not None
     (post,) = place.others()
     assert Job.objects.get(pk=job.pk).message_id == post.pk
 
