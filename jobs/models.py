@@ -77,7 +77,9 @@ class Job(models.Model):
 
     # What was asked.
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.TXT2IMG)
-    source_job = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    source_job = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     source_index = models.PositiveSmallIntegerField(null=True, blank=True)
     source_url = models.CharField(max_length=2000, blank=True)
     prompt = models.TextField()
@@ -188,7 +190,7 @@ class Job(models.Model):
 class JobImage(models.Model):
     """One picture of a job, kept in storage."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="images")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="images", db_index=False)
     index = models.PositiveSmallIntegerField()
     key = models.CharField(max_length=200)
     seed = models.BigIntegerField()
