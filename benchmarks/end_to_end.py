@@ -111,6 +111,7 @@ def _load(rate: int, seconds: int, port: int) -> dict[str, Any]:
     unfinished = Job.objects.exclude(status="completed")
     # What was not rung for is upkeep's to ring again; what was rung for and is still in the queue is only late.
     unheard = unfinished.filter(rung_at=None).count()
+    alive = sum(worker.is_alive() for worker in workers)
     stop.set()
     for worker in workers:
         worker.join(30)
@@ -125,6 +126,7 @@ def _load(rate: int, seconds: int, port: int) -> dict[str, Any]:
         "lost": max(0, counts["accepted"] - rows),
         "left_to_upkeep": unheard,
         "not_yet_worked_on": unfinished.count() - unheard,
+        "workers_alive": alive,
         "p50_ms": round(1000 * percentile(times, 0.5), 1),
         "p99_ms": round(1000 * percentile(times, 0.99), 1),
         "load_average": round(os.getloadavg()[0], 1),
