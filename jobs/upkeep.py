@@ -33,6 +33,8 @@ USAGE_KEPT = timedelta(days=400)
 WORKERS_KEPT = timedelta(days=7)
 ANNOUNCE_GIVE_UP = timedelta(hours=1)
 NOTE_BEFORE = timedelta(minutes=5)
+# Each is a request to Discord, and there are five minutes for it.
+NOTED_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +45,11 @@ class Report:
     reclaimed: int
     expired: int
     announced: int
-    noted: int
     wiped: int
     purged: int
     moved: int
     forgotten: int
+    noted: int
 
 
 def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
@@ -57,11 +59,11 @@ def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
         reclaimed=_part(reclaim_dead, now=now),
         expired=_part(expire_old, now=now),
         announced=_part(lambda *, now: announce_ended(now=now, client=client), now=now),
-        noted=_part(lambda *, now: note_replies(now=now, client=client), now=now),
         wiped=_part(wipe_tokens, now=now),
         purged=_part(purge_pictures, now=now),
         moved=_part(lambda *, now: reconcile_guilds(now=now, client=client), now=now),
         forgotten=_part(forget_counters, now=now),
+        noted=_part(lambda *, now: note_replies(now=now, client=client), now=now),
     )
     _part(learn_speed, now=now)
     _part(lambda *, now: int(tally.refresh(now=now) is not None), now=now)
@@ -132,7 +134,7 @@ def note_replies(*, now: datetime, client: DiscordClient | None = None) -> int:
     """
     soon = Job.objects.filter(status__in=OPEN, message_id=None, ephemeral=False).exclude(token_sealed=b"")
     noted = 0
-    for job in soon.filter(reply_deadline__range=(now, now + NOTE_BEFORE)).order_by("reply_deadline")[:BATCH]:
+    for job in soon.filter(reply_deadline__range=(now, now + NOTE_BEFORE)).order_by("reply_deadline")[:NOTED_AT_ONCE]:
         client = client or _discord()
         try:
             note_reply(job, int(client.original(job.token)["id"]))
