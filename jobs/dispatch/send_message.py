@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMe
 
 from __future__ import annotations
 
+import atexit
 import functools
 import http
 import http.client
@@ -81,6 +82,13 @@ def _connection(scheme: str, host: str) -> http.client.HTTPConnection:
     if connection.sock is not None and select.select([connection.sock], [], [], 0)[0]:
         connection.close()  # It connects anew by itself.
     return connection
+
+
+@atexit.register
+def _close_idle() -> None:
+    for connections in _idle.values():
+        while connections:
+            connections.pop().close()
 
 
 @functools.cache
