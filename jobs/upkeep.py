@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -24,6 +25,7 @@ from .lifecycle import ENDED, OPEN, Status
 from .models import Job, JobImage, Worker
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BATCH = 200
 RING_FAILED_AFTER = timedelta(seconds=5)
@@ -58,22 +60,22 @@ def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
         rung=_part(ring_lost, now=now),
         reclaimed=_part(reclaim_dead, now=now),
         expired=_part(expire_old, now=now),
-        announced=_part(lambda *, now: announce_ended(now=now, client=client), now=now),
+        announced=_part(announce_ended, now=now, client=client),
         wiped=_part(wipe_tokens, now=now),
         purged=_part(purge_pictures, now=now),
-        moved=_part(lambda *, now: reconcile_guilds(now=now, client=client), now=now),
+        moved=_part(reconcile_guilds, now=now, client=client),
         forgotten=_part(forget_counters, now=now),
-        noted=_part(lambda *, now: note_replies(now=now, client=client), now=now),
+        noted=_part(note_replies, now=now, client=client),
     )
     _part(learn_speed, now=now)
-    _part(lambda *, now: int(tally.refresh(now=now) is not None), now=now)
+    _part(tally.refresh, now=now)
     logger.info("upkeep", extra=asdict(report))
     return report
 
 
-def _part(part: Callable[..., int], *, now: datetime) -> int:
+def _part(part: Callable[..., T], **given: Any) -> T | int:
     try:
-        return part(now=now)
+        return part(**given)
     except Exception:
         logger.exception("upkeep_part_failed", extra={"part": part.__qualname__})
         return 0

@@ -122,6 +122,15 @@ def test_asks_for_one_reply_alone_while_discord_is_away(make_guild, make_ask, no
     assert len(httpserver.log) == ATTEMPTS
 
 
+def test_a_part_that_fails_is_named_and_keeps_no_other_from_its_work(make_guild, make_ask, now, caplog, settings):
+    job = submitted(make_guild, make_ask, now)
+    actions.cancel(job.pk, by=1, now=now)
+    # No client can be made of this, so nothing can be announced.
+    settings.DISCORD_API_BASE = None
+    assert upkeep.run(now=now + timedelta(minutes=16)).wiped == 1
+    assert [record.part for record in caplog.records if record.msg == "upkeep_part_failed"] == ["announce_ended"]
+
+
 def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):
     job = submitted(make_guild, make_ask, now)
     assert upkeep.wipe_tokens(now=now + timedelta(minutes=14)) == 0
