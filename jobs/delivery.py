@@ -69,6 +69,11 @@ def _take_away(job: Job, *, client: DiscordClient) -> None:
         log.info("reply_stays", extra={"job_id": job.pk, "status": error.status, "code": error.code})
 
 
+def learn_reply(job: Job, *, client: DiscordClient) -> None:
+    """Ask which message the reply is, and remember it. Raises DiscordError."""
+    note_reply(job, int(client.original(job.token)["id"]))
+
+
 def note_reply(job: Job, message_id: int) -> None:
     """Remember which message the reply is. Once its token is dead, nobody can ask any more."""
     if job.message_id is None:
@@ -102,5 +107,5 @@ def _ways(
 def _edit_reply(job: Job, message: Message, *, client: DiscordClient) -> dict[str, str]:
     # First, since the answer to the edit may be lost, and we with it. A private reply is out of the bot's reach anyway.
     if job.message_id is None and not job.ephemeral:
-        note_reply(job, int(client.original(job.token)["id"]))
+        learn_reply(job, client=client)
     return client.edit_original(job.token, message)

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from guilds import terms
-from guilds.discord.client import DiscordClient
+from guilds.discord.client import DiscordClient, from_settings
 from guilds.discord.errors import DiscordError
 from guilds.models import Ban, Guild, Usage
 from guilds.policy import Refusal
@@ -195,10 +195,7 @@ def _delete_message(job: Job, *, client: DiscordClient | None) -> bool:
         return True
     if job.ephemeral or job.delivered_via == Job.Via.DM:
         return False  # Only its reader can remove it.
-    if client is None:
-        from guilds.discord.client import from_settings
-
-        client = from_settings()
+    client = client or from_settings()
     try:
         client.delete_message(job.channel_id, job.message_id)
     except DiscordError as error:

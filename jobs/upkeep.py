@@ -15,12 +15,12 @@ from django.db import connection
 from django.db.models import Q
 
 from guilds import installs
-from guilds.discord.client import DiscordClient
+from guilds.discord.client import DiscordClient, from_settings
 from guilds.discord.errors import DiscordError
 from guilds.models import Guild, Usage
 
 from . import actions, messages, tally
-from .delivery import deliver, note_reply
+from .delivery import deliver, learn_reply
 from .lifecycle import ENDED, OPEN, Status
 from .models import Job, JobImage, Worker
 
@@ -116,7 +116,7 @@ def announce_ended(*, now: datetime, client: DiscordClient | None = None) -> int
     untold = Job.objects.filter(announced_at=None, ended_at__lt=now - after, status__in=ENDED)
     told = 0
     for job in untold.select_related("guild")[:BATCH]:
-        client = client or _discord()
+        client = client or from_settings()
         try:
             delivered = deliver(job, messages.ended(job), client=client, now=now)
         except DiscordError as error:
@@ -137,9 +137,9 @@ def note_replies(*, now: datetime, client: DiscordClient | None = None) -> int:
     soon = Job.objects.filter(status__in=OPEN, message_id=None, ephemeral=False).exclude(token_sealed=b"")
     noted = 0
     for job in soon.filter(reply_deadline__range=(now, now + NOTE_BEFORE)).order_by("reply_deadline")[:NOTED_AT_ONCE]:
-        client = client or _discord()
+        client = client or from_settings()
         try:
-            note_reply(job, int(client.original(job.token)["id"]))
+            learn_reply(job, client=client)
         except DiscordError as error:
             if not error.permanent:
                 break
@@ -148,17 +148,11 @@ def note_replies(*, now: datetime, client: DiscordClient | None = None) -> int:
     return noted
 
 
-def _discord() -> DiscordClient:
-    from guilds.discord.client import from_settings
-
-    return from_settings()
-
-
 def reconcile_guilds(*, now: datetime, client: DiscordClient | None = None) -> int:
     """Every quarter of an hour, ask Discord where the bot is: who joined, left or returned without our being told."""
     if now.minute % 15:
         return 0
-    client = client or _discord()
+    client = client or from_settings()
     found = installs.reconcile(client.guilds(), now)
     return found.joined + found.left + found.returned
 

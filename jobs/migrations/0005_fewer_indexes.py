@@ -21,7 +21,10 @@ class Migration(migrations.Migration):
     # Each move of a request writes to all of its indexes, and each picture to all of a picture's.
     operations = [
         migrations.SeparateDatabaseAndState(
-            database_operations=[drop("jobs_job_source_job_id_a4ed9e6b", "jobs_job", "source_job_id")],
+            database_operations=[
+                drop("jobs_job_source_job_id_a4ed9e6b", "jobs_job", "source_job_id"),
+                drop("jobs_jobimage_job_id_dc79519f", "jobs_jobimage", "job_id"),
+            ],
             state_operations=[
                 migrations.AlterField(
                     model_name="job",
@@ -35,11 +38,6 @@ class Migration(migrations.Migration):
                         to="jobs.job",
                     ),
                 ),
-            ],
-        ),
-        migrations.SeparateDatabaseAndState(
-            database_operations=[drop("jobs_jobimage_job_id_dc79519f", "jobs_jobimage", "job_id")],
-            state_operations=[
                 migrations.AlterField(
                     model_name="jobimage",
                     name="job",

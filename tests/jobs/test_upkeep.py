@@ -104,7 +104,7 @@ def test_waits_with_telling_while_discord_is_away(make_guild, make_ask, now, htt
 
 def test_notes_which_message_a_reply_is_before_nobody_can_ask_any_more(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
-    private = submitted(lambda: make_guild(results_ephemeral=True), make_ask, now)
+    private = actions.submit(make_ask(make_guild(results_ephemeral=True)), now=now).job
     httpserver.expect_oneshot_request(REPLY, method="GET").respond_with_json({"id": "9"})
     assert upkeep.note_replies(now=now + timedelta(minutes=9), client=discord) == 0
     assert upkeep.note_replies(now=now + timedelta(minutes=10), client=discord) == 1
