@@ -62,6 +62,7 @@ class Heart:
         self._stopping = threading.Event()
         self._reported = float("-inf")
         self._missing: frozenset[int] = frozenset()
+        self._health_error = ""
         self._thread: threading.Thread | None = None
 
     def start(self, runner: Beating) -> None:
@@ -96,7 +97,7 @@ class Heart:
     def _beat(self, runner: Beating) -> None:
         # First: a database that is away is no reason to replace the container.
         if time.monotonic() - runner.alive_at < STUCK_S:
-            health.note()
+            self._note_health()
         runner.draining = Platform.objects.filter(draining=True).exists()
         held = runner.holds
         if held:
@@ -115,6 +116,16 @@ class Heart:
         if now - self._reported >= REPORT_S:
             self._report(runner, Worker.State.BUSY if held else Worker.State.READY)
             self._reported = now
+
+    def _note_health(self) -> None:
+        try:
+            health.note()
+            self._health_error = ""
+        except OSError as error:
+            # The health check will find it; the leases must be renewed all the same.
+            if str(error) != self._health_error:
+                log.error("health_file_not_written", extra={"error": str(error)})
+            self._health_error = str(error)
 
     def _report(self, runner: Beating, state: Worker.State) -> None:
         Worker.objects.update_or_create(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import httpx
 import pytest
 
 from gpu_worker import health
+from gpu_worker.heart import Heart
 from gpu_worker.protection import MINUTES, RENEW_S, Protection
+from jobs.models import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,13 +47,65 @@ def test_an_agent_that_refuses_is_asked_again_and_harms_nothing() -> None:
     assert len(asked) == 2
 
 
-def test_health_is_a_fresh_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "NOTE", tmp_path / "note")
+def test_a_worker_is_healthy_for_as_long_as_its_file_is_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "healthy"
+    monkeypatch.setenv(health.VARIABLE, str(file))
     assert not health.healthy(now=0)
     health.note()
-    written = health.NOTE.stat().st_mtime
+    written = file.stat().st_mtime
     assert health.healthy(now=written + 1)
     assert not health.healthy(now=written + health.FRESH_S + 1)
+    os.utime(file, (0, 0))
+    health.note()
+    assert file.stat().st_mtime >= written
+
+
+def test_without_a_file_of_its_own_no_worker_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(health.VARIABLE, raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    health.note()
+    assert list(tmp_path.iterdir()) == []
+    assert not health.healthy(now=0)
+
+
+def test_a_symbolic_link_in_the_place_of_the_health_file_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, link, dangling = tmp_path / "victim", tmp_path / "link", tmp_path / "dangling"
+    victim.write_text("kept")
+    os.utime(victim, (1, 1))
+    link.symlink_to(victim)
+    dangling.symlink_to(tmp_path / "made")
+    for path in (link, dangling):
+        monkeypatch.setenv(health.VARIABLE, str(path))
+        with pytest.raises(OSError, match="symbolic links"):
+            health.note()
+        assert not health.healthy(now=1)
+    assert (victim.read_text(), victim.stat().st_mtime) == ("kept", 1)
+    assert not (tmp_path / "made").exists()
+
+
+class _IdleRunner:
+    jobs_done = 0
+    draining = False
+    holds: frozenset[int] = frozenset()
+
+    def __init__(self) -> None:
+        self.alive_at = time.monotonic()
+
+
+@pytest.mark.django_db
+def test_a_health_file_that_cannot_be_written_stops_no_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(health.VARIABLE, str(tmp_path / "no-such-folder" / "healthy"))
+    heart = Heart(worker_id="w", protection=Protection(""))
+    with caplog.at_level("ERROR"):
+        heart._beat(_IdleRunner())
+        heart._beat(_IdleRunner())
+    assert Worker.objects.get(pk="w").state == Worker.State.READY
+    assert [record.message for record in caplog.records] == ["health_file_not_written"]
 
 
 def _start(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
