@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import itertools
 import os
-import shutil
 import signal
 import socket
 import tempfile
@@ -16,12 +15,71 @@ from typing import Any
 
 import pytest
 
+from sparkle_site.local import emulator
+
 # Started in the background (a job of a script, nohup), a process ignores these, and so would all that the tests start:
 # but they are about what a person at a terminal does.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+RUN_FOLDER = pytest.StashKey[Path]()
+SQS = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a folder, in which all of its temporary files are, those of its child processes as well."""
+    if hasattr(config, "workerinput"):
+        config.stash[RUN_FOLDER] = Path(config.workerinput["run_folder"])
+        return
+    if config.option.collectonly:
+        return
+    from sparkle_site.local.scratch import run_folder
+
+    folder = run_folder("test")
+    config.stash[RUN_FOLDER] = folder.__enter__()
+    config.add_cleanup(lambda: folder.__exit__(None, None, None))
+    # pytest keeps the folders of failed tests, for a person to look at.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    temporary = config.stash[RUN_FOLDER] / "tmp"
+    temporary.mkdir()
+    os.environ["TMPDIR"] = str(temporary)
+    tempfile.tempdir = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _media(run_folder: Path, worker_id: str) -> Iterator[None]:
+    """Keep pictures in the run's folder; tests that run side by side see their own only."""
+    from django.conf import settings
+    from django.test import override_settings
+
+    here = settings.STORAGES["default"]
+    options = here["OPTIONS"] | {"location": str(run_folder / f"media-{worker_id}")}
+    with override_settings(STORAGES=settings.STORAGES | {"default": here | {"OPTIONS": options}}):
+        yield
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist's which run it works for, and where the run's emulator is."""
+    config = node.config
+    if SQS not in config.stash:
+        started = emulator.sqs(log=config._tmp_path_factory.mktemp("sqs") / "ministack.log")
+        config.stash[SQS] = started.__enter__()
+        config.add_cleanup(lambda: started.__exit__(None, None, None))
+    node.workerinput |= {"run_folder": str(config.stash[RUN_FOLDER]), "sqs": config.stash[SQS]}
+
+
+@pytest.fixture(scope="session")
+def sqs_environment(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that leads boto3 to the run's SQS."""
+    if hasattr(pytestconfig, "workerinput"):
+        yield pytestconfig.workerinput["sqs"]
+        return
+    with emulator.sqs(log=tmp_path_factory.mktemp("sqs") / "ministack.log") as environment:
+        yield environment
+
 
 _REAL_CONNECT = socket.socket.connect
 
@@ -39,34 +97,57 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> Iterator[None]:
-    """Point Django at DATABASE_URL where the caller has set one, else at a PostgreSQL of this run's own."""
-    if os.environ.get("SPARKLE_TEST_DATABASE_URL"):
-        _point_django_at(os.environ["SPARKLE_TEST_DATABASE_URL"])
+def run_folder(pytestconfig: pytest.Config) -> Path:
+    """A folder of this run's, which every process of it shares and nothing outlives."""
+    return pytestconfig.stash[RUN_FOLDER]
+
+
+@pytest.fixture(scope="session")
+def make_folder(run_folder: Path) -> Callable[[str], Path]:
+    """Make a folder that PostgreSQL's own account may enter, unlike `tmp_path` where root runs the tests."""
+
+    def make(name: str) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=run_folder))
+        folder.chmod(0o755)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(run_folder: Path, worker_id: str) -> Iterator[None]:
+    """Point Django at SPARKLE_TEST_DATABASE_URL where the caller has set it, else at this worker's own database."""
+    if url := os.environ.get("SPARKLE_TEST_DATABASE_URL"):
+        _point_django_at(url, test_name=f"test_sparkle_{worker_id}")
         yield
         return
-    from sparkle_site.local.database import ensure
+    from .database import copy_database, serving
 
-    folder = Path(tempfile.mkdtemp(prefix="sparkle-test-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    try:
-        with ensure(folder) as url:
-            _point_django_at(url)
-            yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with serving(run_folder / "database") as url:
+        name = f"test_{worker_id}"
+        copy_database(url, name)
+        _point_django_at(url, test_name=name)
+        yield
 
 
-def _point_django_at(url: str) -> None:
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """A database of the run's own is there already, and goes with its server."""
+    return "SPARKLE_TEST_DATABASE_URL" not in os.environ
+
+
+def _point_django_at(url: str, *, test_name: str) -> None:
     from django.db import connections
 
     from sparkle_site.settings.base import database
 
-    connections["default"].settings_dict.update(
+    here = connections["default"].settings_dict
+    here.update(
         {key: value for key, value in database(url, statement_timeout_ms=20_000).items() if key != "TEST"}
         # A thread that ends its work leaves no connection that would keep the database from being dropped.
         | {"CONN_MAX_AGE": 0}
     )
+    here["TEST"]["NAME"] = test_name
 
 
 @pytest.fixture(autouse=True)

@@ -12,28 +12,21 @@ from jobs import actions
 from jobs.dispatch import codec, sqs
 from jobs.lifecycle import Status
 from jobs.models import Job
-from tests.dispatch.emulator import Queue, emulator
+from tests.dispatch.emulator import Queue, make_queue
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[Queue]:
-    with emulator() as queue:
-        yield queue
-
-
 @pytest.fixture
-def queue(started: Queue, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+def queue(sqs_environment: dict[str, str], settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     """Both queues empty, and the site's own client led to them."""
-    for name, value in started.environment.items():
+    queue = make_queue(sqs_environment)
+    for name, value in queue.environment.items():
         monkeypatch.setenv(name, value)
     sqs.client.cache_clear()
-    settings.SQS_QUEUE_URL, settings.SQS_DEAD_LETTER_URL = started.url, started.dead_url
+    settings.SQS_QUEUE_URL, settings.SQS_DEAD_LETTER_URL = queue.url, queue.dead_url
     settings.JOB_DISPATCHER = "jobs.dispatch.sqs.SqsDispatcher"
-    for url in (started.url, started.dead_url):
-        started.sqs.purge_queue(QueueUrl=url)
-    yield started
+    yield queue
     sqs.client.cache_clear()
 
 
@@ -98,7 +91,7 @@ def test_only_operators_send_letters_again(queue, observer, moderator_a):
 
 
 def test_a_queue_that_is_away_is_said_and_breaks_nothing(queue, operator, settings):
-    settings.SQS_DEAD_LETTER_URL = queue.dead_url.replace("sparkle-dead", "nobody")
+    settings.SQS_DEAD_LETTER_URL = queue.missing_url
     assert "The queue does not answer." in operator.get("/admin/trouble/").text
     answer = send_again(operator)
     assert answer.status_code == 200

@@ -1,9 +1,7 @@
 """The embedded PostgreSQL is shared, outlives a killed user, and stops with the last one."""
 
-import shutil
 import subprocess
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,11 +22,8 @@ with ensure(Path(sys.argv[1])) as url:
 
 
 @pytest.fixture
-def folder():
-    # Not pytest's own folder: as root that one is closed to the account which the server runs as.
-    path = Path(tempfile.mkdtemp(prefix="sparkle-database-", dir="/var/tmp"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+def folder(make_folder):
+    return make_folder("database")
 
 
 def use(folder: Path) -> subprocess.Popen:

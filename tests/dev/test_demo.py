@@ -2,12 +2,10 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -19,12 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def folder():
-    # Not pytest's own folder: as root that one is closed to the account which PostgreSQL runs as.
-    path = Path(tempfile.mkdtemp(prefix="sparkle-demo-", dir="/var/tmp"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+def folder(make_folder):
+    return make_folder("demo")
 
 
 def command(*arguments: str) -> list[str]:

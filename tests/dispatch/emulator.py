@@ -1,15 +1,14 @@
-"""SQS itself, as far as its protocol goes: ministack in a process of its own, with the queues of the deployment."""
+"""SQS itself, as far as its protocol goes: one ministack for the run, and the deployment's queues for each test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-
-from sparkle_site.local import emulator as local
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +19,11 @@ class Queue:
     dead_url: str
     sqs: Any
     environment: dict[str, str]
+
+    @property
+    def missing_url(self) -> str:
+        """The address of a queue that is not there."""
+        return self.url.removesuffix(".fifo") + "-missing.fifo"
 
     def put(self, body: str, *, group: str = "g", dedup_id: str) -> None:
         self.sqs.send_message(
@@ -33,24 +37,20 @@ class Queue:
         return int(found[names[0]]), int(found[names[1]])
 
 
-@contextmanager
-def emulator() -> Iterator[Queue]:
-    """Start it, make the queues, and end it."""
-    with local.sqs() as environment:
-        sqs = boto3.client(
-            "sqs",
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            region_name=environment["AWS_DEFAULT_REGION"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        )
-        dead = sqs.create_queue(QueueName="sparkle-dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        url = sqs.create_queue(
-            QueueName="sparkle.fifo",
-            Attributes={
-                "FifoQueue": "true",
-                "RedrivePolicy": f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"20"}}',
-            },
-        )["QueueUrl"]
-        yield Queue(url=url, dead_url=dead, sqs=sqs, environment=environment | {"SQS_QUEUE_URL": url})
+def make_queue(environment: Mapping[str, str]) -> Queue:
+    """Make two queues of names that nobody else has, in the SQS that `environment` leads to."""
+    sqs = boto3.client(
+        "sqs",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    name = f"sparkle-{secrets.token_hex(4)}"
+    dead = sqs.create_queue(QueueName=f"{name}-dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    behind = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "20"})
+    url = sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true", "RedrivePolicy": behind})[
+        "QueueUrl"
+    ]
+    return Queue(url=url, dead_url=dead, sqs=sqs, environment={**environment, "SQS_QUEUE_URL": url})

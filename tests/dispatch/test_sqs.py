@@ -53,7 +53,7 @@ def test_ringing_twice_is_heard_once_and_a_new_number_again(queue: Queue) -> Non
 
 def test_a_queue_that_is_not_there_is_one_error(queue: Queue) -> None:
     with pytest.raises(DispatchFailed):
-        SqsDispatcher(queue.sqs, queue.url.replace("sparkle.fifo", "nobody.fifo")).ring([_bell(1)])
+        SqsDispatcher(queue.sqs, queue.missing_url).ring([_bell(1)])
 
 
 def test_a_queue_out_of_reach_is_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,22 +63,13 @@ assert set(Usage.objects.filter(subject_id=42).values_list("pictures", flat=True
 
 
 @pytest.fixture(scope="module")
-def old() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="sparkle-release-", dir="/var/tmp"))
-    try:
-        yield take(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def old(make_folder: Callable[[str], Path]) -> Path:
+    return take(make_folder("release"))
 
 
 @pytest.fixture
-def scratch() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="sparkle-rollout-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def scratch(make_folder: Callable[[str], Path]) -> Path:
+    return make_folder("rollout")
 
 
 def run(code: Path, url: str, story: str, *, number: int = 0) -> subprocess.CompletedProcess[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,18 +45,12 @@ def dangers(operation: Operation, *, made_here: set[str]) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def released() -> Iterator[set[tuple[str, str]]]:
+def released(make_folder: Callable[[str], Path]) -> set[tuple[str, str]]:
     """The migrations that the last release has."""
-    folder = Path(tempfile.mkdtemp(prefix="sparkle-release-", dir="/var/tmp"))
-    try:
-        code = take(folder)
-        yield {
-            (label, file.stem)
-            for label in OURS
-            for file in (code / folder_of(label) / "migrations").glob("0*.py")
-        }
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    code = take(make_folder("release"))
+    return {
+        (label, file.stem) for label in OURS for file in (code / folder_of(label) / "migrations").glob("0*.py")
+    }
 
 
 def folder_of(label: str) -> Path:

@@ -1,10 +1,8 @@
 """A backup is one when it has been restored: dump, lose everything, restore, and the platform goes on."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -82,19 +80,13 @@ def program(name: str, *arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_platform_goes_on_from_a_restored_backup():
-    folders = [Path(tempfile.mkdtemp(prefix="sparkle-backup-", dir="/var/tmp")) for _ in range(2)]
-    dump = folders[0] / "dump"
-    try:
-        for folder in folders:
-            folder.chmod(0o755)
-        with ensure(folders[0]) as url:
-            told(url, MIGRATE)
-            told(url, BEFORE)
-            program("pg_dump", "--format=custom", f"--file={dump}", url)
-        with ensure(folders[1]) as url:
-            program("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", str(dump))
-            told(url, AFTER)
-    finally:
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+def test_the_platform_goes_on_from_a_restored_backup(make_folder):
+    before, after = make_folder("backup"), make_folder("restored")
+    dump = before / "dump"
+    with ensure(before) as url:
+        told(url, MIGRATE)
+        told(url, BEFORE)
+        program("pg_dump", "--format=custom", f"--file={dump}", url)
+    with ensure(after) as url:
+        program("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", str(dump))
+        told(url, AFTER)

@@ -30,7 +30,7 @@ from jobs.models import Job, JobEvent
 from sparkle_site.local.chaos.check import check, outside_rows, platform_rows
 from sparkle_site.local.simulator import faults
 from sparkle_site.local.simulator.models import SimMessage
-from tests.dispatch.emulator import Queue, emulator
+from tests.dispatch.emulator import Queue, make_queue
 
 from .conftest import Place
 
@@ -119,15 +119,15 @@ def _database_url() -> str:
 
 
 @pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Queue]:
-    with emulator() as queue:
-        for name, value in queue.environment.items():
-            monkeypatch.setenv(name, value)
-        settings.SQS_QUEUE_URL = queue.url
-        settings.JOB_DISPATCHER = "jobs.dispatch.sqs.SqsDispatcher"
-        sqs.client.cache_clear()
-        yield queue
-        sqs.client.cache_clear()
+def queue(sqs_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Queue]:
+    queue = make_queue(sqs_environment)
+    for name, value in queue.environment.items():
+        monkeypatch.setenv(name, value)
+    settings.SQS_QUEUE_URL = queue.url
+    settings.JOB_DISPATCHER = "jobs.dispatch.sqs.SqsDispatcher"
+    sqs.client.cache_clear()
+    yield queue
+    sqs.client.cache_clear()
 
 
 @pytest.fixture

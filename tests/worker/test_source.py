@@ -18,23 +18,17 @@ from jobs.dispatch.doorbell import Doorbell
 from jobs.dispatch.sqs import SqsDispatcher
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent
-from tests.dispatch.emulator import Queue, emulator
+from tests.dispatch.emulator import Queue, make_queue
 
 from .conftest import Place, running
 
 WITHIN_S = 120
 
 
-@pytest.fixture(scope="module")
-def sqs_emulator() -> Iterator[Queue]:
-    with emulator() as queue:
-        yield queue
-
-
 @pytest.fixture
-def queue(sqs_emulator: Queue) -> Queue:
-    sqs_emulator.sqs.purge_queue(QueueUrl=sqs_emulator.url)
-    return sqs_emulator
+def queue(sqs_environment: dict[str, str]) -> Queue:
+    """An empty queue."""
+    return make_queue(sqs_environment)
 
 
 @contextmanager
