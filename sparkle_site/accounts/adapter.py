@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal import ratelimit
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 
 from . import rights
+from .discord.session import DiscordSession
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -19,6 +21,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return client_address(request)
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        # By account and address: wrong passwords from one address must not lock the account's owner out elsewhere.
+        return f"{super()._get_login_attempts_cache_key(request, **credentials)}:{ratelimit.get_ip(request)}"
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Sparkle sends no mail."""
@@ -37,16 +43,14 @@ class DiscordAccountAdapter(DefaultSocialAccountAdapter):
     def populate_user(self, request: HttpRequest, sociallogin: Any, data: dict[str, Any]) -> User:
         user: User = sociallogin.user
         user.username = f"discord-{sociallogin.account.uid}"
-        user.first_name = str(sociallogin.account.extra_data.get("global_name") or data.get("username") or "")[:150]
+        user.first_name = (sociallogin.account.extra_data.get("global_name") or data.get("username") or "")[:150]
         return user
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        rights.sync(int(sociallogin.account.uid), getattr(sociallogin, "discord_guilds", []), now=timezone.now())
+        rights.sync(int(sociallogin.account.uid), getattr(sociallogin, "discord_servers", ()), now=timezone.now())
 
     def get_requests_session(self) -> Any:
-        import requests
-
-        return requests.Session()
+        return DiscordSession()
 
 
 def client_address(request: HttpRequest) -> str:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 
 from guilds.models import Guild, Staff
+
+from .discord.answers import Server
 
 # https://discord.com/developers/docs/topics/permissions
 ADMINISTRATOR = 1 << 3
 MANAGE_GUILD = 1 << 5
 
 
-def managed(servers: Iterable[Mapping[str, Any]]) -> dict[int, Staff.Role]:
+def managed(servers: Iterable[Server]) -> dict[int, Staff.Role]:
     """The servers of `GET /users/@me/guilds` that the user owns or may manage, and in which role. Pure."""
     found = {}
     for server in servers:
-        if server.get("owner"):
-            found[int(server["id"])] = Staff.Role.OWNER
-        elif int(server.get("permissions") or 0) & (ADMINISTRATOR | MANAGE_GUILD):
-            found[int(server["id"])] = Staff.Role.MANAGER
+        if server.owner:
+            found[server.id] = Staff.Role.OWNER
+        elif server.permissions & (ADMINISTRATOR | MANAGE_GUILD):
+            found[server.id] = Staff.Role.MANAGER
     return found
 
 
-def sync(user_id: int, servers: Iterable[Mapping[str, Any]], *, now: datetime) -> frozenset[int]:
+def sync(user_id: int, servers: Iterable[Server], *, now: datetime) -> frozenset[int]:
     """Make Staff say what Discord says, for the guilds that have installed Sparkle; return their ids.
 
     Names and icons are taken over on the way: whoever manages a server sees it as it is called today.
@@ -43,10 +44,9 @@ def sync(user_id: int, servers: Iterable[Mapping[str, Any]], *, now: datetime) -
             update_fields=["role", "synced_at"],
         )
         for server in servers:
-            guild = installed.get(int(server["id"]))
-            name, icon = str(server.get("name") or "")[:100], str(server.get("icon") or "")[:64]
-            if guild and (guild.name, guild.icon) != (name, icon) and name:
-                Guild.objects.filter(pk=guild.pk).update(name=name, icon=icon)
+            guild = installed.get(server.id)
+            if guild and server.name and (guild.name, guild.icon) != (server.name, server.icon):
+                Guild.objects.filter(pk=guild.pk).update(name=server.name, icon=server.icon)
     return frozenset(installed)
 
 

@@ -52,6 +52,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
+    "sparkle_site.well_formed.WellFormedMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -117,7 +118,8 @@ ACCOUNT_ADAPTER = "sparkle_site.accounts.adapter.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
-# Five wrong passwords for an account and it is locked for a quarter of an hour; likewise an address that tries many.
+# Five wrong passwords for an account from one address lock that account for that address for a quarter of an hour;
+# twenty from one address lock all accounts for it. The account's owner still signs in from anywhere else.
 ACCOUNT_RATE_LIMITS = {"login_failed": "20/15m/ip,5/15m/key", "login": "60/m/ip"}
 SOCIALACCOUNT_ADAPTER = "sparkle_site.accounts.adapter.DiscordAccountAdapter"
 SOCIALACCOUNT_AUTO_SIGNUP = True

@@ -146,7 +146,7 @@ def test_a_password_alone_does_not_sign_an_operator_in_once_there_is_a_second_fa
 
 
 @pytest.mark.django_db
-def test_an_account_is_locked_after_five_wrong_passwords():
+def test_five_wrong_passwords_lock_an_account_for_their_address_alone():
     from django.contrib.auth.models import User
     from django.core.cache import cache
 
@@ -155,9 +155,38 @@ def test_an_account_is_locked_after_five_wrong_passwords():
     client = Client()
     for _ in range(5):
         assert client.post("/accounts/login/", {"login": "olivia", "password": "wrong"}).status_code == 200
-    locked = client.post("/accounts/login/", {"login": "olivia", "password": "correct horse battery"})
+    right = {"login": "olivia", "password": "correct horse battery"}
+    locked = client.post("/accounts/login/", right)
     assert "Too many" in locked.text
     assert client.get("/admin/").status_code == 302
+    # Whoever typed them locked the account for their own address, not for its owner.
+    assert Client(REMOTE_ADDR="198.51.100.7").post("/accounts/login/", right).status_code == 302
+    cache.clear()
+
+
+@pytest.mark.django_db
+def test_an_address_that_tries_many_accounts_is_stopped():
+    from django.core.cache import cache
+
+    cache.clear()
+    client = Client()
+    texts = [client.post("/accounts/login/", {"login": f"name{at}", "password": "wrong"}).text for at in range(25)]
+    assert "Too many" not in texts[19]
+    assert "Too many" in texts[20]
+    cache.clear()
+
+
+@pytest.mark.django_db
+def test_the_addresses_of_one_ipv6_network_count_as_one():
+    from django.contrib.auth.models import User
+    from django.core.cache import cache
+
+    cache.clear()
+    User.objects.create_user("olivia", password="correct horse battery", is_superuser=True, is_staff=True)
+    for at in range(6):
+        client = Client(REMOTE_ADDR=f"2001:db8:1:2::{at + 1}")
+        last = client.post("/accounts/login/", {"login": "olivia", "password": "wrong"})
+    assert "Too many" in last.text
     cache.clear()
 
 

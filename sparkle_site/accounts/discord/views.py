@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import requests
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.providers.base import ProviderException
 from allauth.socialaccount.providers.discord.views import DiscordOAuth2Adapter
+from allauth.socialaccount.providers.oauth2.client import OAuth2Client
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAuth2LoginView
 from django.conf import settings
 from django.http import HttpRequest
 
-TIMEOUT_S = 10
+from . import answers
+
+logger = logging.getLogger(__name__)
 PAGE = 200
+
+
+class DiscordClient(OAuth2Client):
+    """Exchanges the code for a token, and reads the answer strictly."""
+
+    def get_access_token(self, code: str, pkce_code_verifier: str | None = None, extra_data: Any = None) -> Any:
+        """Raises ProviderException when Discord does not answer as it should."""
+        data = {
+            "client_id": self.consumer_key,
+            "client_secret": self.consumer_secret,
+            "redirect_uri": self.callback_url,
+            "grant_type": "authorization_code",
+            "code": code,
+            **({"code_verifier": pkce_code_verifier} if pkce_code_verifier else {}),
+        }
+        with get_adapter().get_requests_session() as session:
+            return _read("token", answers.token, lambda: session.post(self.access_token_url, data=data))
 
 
 class DiscordAdapter(DiscordOAuth2Adapter):
     """Asks who the user is and which servers they are in. https://discord.com/developers/docs/topics/oauth2"""
+
+    client_class = DiscordClient
 
     @property
     def authorize_url(self) -> str:  # type: ignore[override]
@@ -29,21 +52,31 @@ class DiscordAdapter(DiscordOAuth2Adapter):
 
     def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> Any:
         """Raises ProviderException when Discord does not answer as it should."""
+        base = f"{settings.DISCORD_API_BASE}/users/@me"
         with get_adapter().get_requests_session() as session:
             session.headers["Authorization"] = f"Bearer {token.token}"
-            user = self._get(session, "/users/@me")
-            servers = self._get(session, f"/users/@me/guilds?limit={PAGE}")
+            user = _read("user", answers.user, lambda: session.get(base))
+            servers = _read("guilds", answers.servers, lambda: session.get(f"{base}/guilds?limit={PAGE}"))
         login = self.get_provider().sociallogin_from_response(request, user)
         # Read by sparkle_site.accounts.adapter when the login has succeeded; never stored.
-        login.discord_guilds = servers
+        login.discord_servers = servers
         return login
 
-    @staticmethod
-    def _get(session: requests.Session, path: str) -> Any:
-        answer = session.get(f"{settings.DISCORD_API_BASE}{path}", timeout=TIMEOUT_S)
+
+def _read(what: str, understand: Any, ask: Any) -> Any:
+    """Ask Discord and return what the answer means. Raises ProviderException, which allauth shows as a page."""
+    try:
+        answer = ask()
         if answer.status_code != 200:
-            raise ProviderException(f"Discord answered {answer.status_code} to {path.split('?', maxsplit=1)[0]}")
-        return answer.json()
+            logger.warning("sign_in_refused", extra={"asked": what, "status": answer.status_code})
+            raise ProviderException(f"Discord answered {answer.status_code} to {what}")
+        return understand(answers.parse(answer.content))
+    except answers.NotUnderstood as error:
+        logger.warning("sign_in_not_understood", extra={"asked": what, "part": error.what})
+        raise ProviderException(f"Discord's answer to {what} was not understood") from error
+    except (requests.RequestException, OSError, ValueError) as error:
+        logger.warning("sign_in_unanswered", extra={"asked": what, "error": type(error).__name__})
+        raise ProviderException(f"Discord did not answer to {what}") from error
 
 
 oauth2_login = OAuth2LoginView.adapter_view(DiscordAdapter)
