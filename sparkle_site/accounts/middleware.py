@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
@@ -19,7 +18,7 @@ class FreshRightsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(reverse("admin:index")) and request.user.is_authenticated:
-            if settings.OPERATORS_NEED_2FA and second_factor.missing(request):
+            if second_factor.missing(request.user):
                 return HttpResponseRedirect(reverse("mfa_activate_totp"))
             if answer := sign_in.again_if_due(request):
                 return answer

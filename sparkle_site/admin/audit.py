@@ -15,6 +15,9 @@ from django.http import HttpRequest
 from guilds.models import Guild, Usage
 from sparkle_site.audit.models import AUDITED
 
+from . import actors
+from .scope import Scope
+
 MOST = 200
 _WORDS = {"+": "Added", "~": "Changed", "-": "Deleted"}
 _SKIPPED = frozenset({"folded", "hits", "created_at", "gpu_ms_per_step"})
@@ -59,8 +62,11 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def entries(guild_ids: frozenset[int] | None) -> list[Entry]:
-    """The newest acts on the guilds' settings; None: on everything, the platform's own included."""
+def entries(guild_ids: frozenset[int] | None, *, viewer: Scope) -> list[Entry]:
+    """The newest acts on the guilds' settings; None: on everything, the platform's own included.
+
+    `viewer` decides whether operators are named (sparkle_site.admin.actors).
+    """
     found: list[Entry] = []
     for model in AUDITED:
         names = {field.name for field in model._meta.fields}
@@ -70,21 +76,21 @@ def entries(guild_ids: frozenset[int] | None) -> list[Entry]:
         if guild_ids is not None:
             rows = rows.filter(**{"id__in" if model is Guild else "guild_id__in": guild_ids})
         # One more than shown, so that the oldest shown has something to be compared with.
-        found += _of_one_model(model, list(rows[: MOST + 1]))
-    found += _grants(guild_ids)
+        found += _of_one_model(model, list(rows[: MOST + 1]), viewer=viewer)
+    found += _grants(guild_ids, viewer=viewer)
     return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
 
 
-def of_row(row: Model) -> list[Entry]:
+def of_row(row: Model, *, viewer: Scope) -> list[Entry]:
     """The acts on one row, newest first; empty where its kind is not audited."""
     if type(row) not in AUDITED:
         return []
     records = type(row).history.filter(id=row.pk).select_related("history_user")  # type: ignore[attr-defined]
-    found = _of_one_model(type(row), list(records.order_by("-history_date", "-history_id")[: MOST + 1]))
+    found = _of_one_model(type(row), list(records.order_by("-history_date", "-history_id")[: MOST + 1]), viewer=viewer)
     return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
 
 
-def _of_one_model(model: type[Model], records: list[Any]) -> Iterator[Entry]:
+def _of_one_model(model: type[Model], records: list[Any], *, viewer: Scope) -> Iterator[Entry]:
     older: dict[Any, Any] = {}
     made = []
     for record in reversed(records):
@@ -93,11 +99,12 @@ def _of_one_model(model: type[Model], records: list[Any]) -> Iterator[Entry]:
         older[record.id] = record
         if record.history_type == "~" and old is not None and not changes:
             continue
+        who, where = actors.shown_to(viewer, record.history_user, record.history_address or "")
         made.append(
             Entry(
                 at=record.history_date,
-                who=_name(record.history_user),
-                where=record.history_address or "",
+                who=who,
+                where=where,
                 what=_WORDS.get(record.history_type, record.history_type),
                 subject=f"{model._meta.verbose_name} {_called(record)}",
                 changes=changes,
@@ -113,11 +120,7 @@ def _called(record: Any) -> str:
     return ""
 
 
-def _name(user: Any) -> str:
-    return (user.get_full_name() or user.get_username()) if user else ""
-
-
-def _grants(guild_ids: frozenset[int] | None) -> Iterable[Entry]:
+def _grants(guild_ids: frozenset[int] | None, *, viewer: Scope) -> Iterable[Entry]:
     content_type = ContentType.objects.get_for_model(Usage)
     rows = LogEntry.objects.filter(content_type=content_type, action_flag=CHANGE).select_related("user")
     if guild_ids is not None:
@@ -127,7 +130,7 @@ def _grants(guild_ids: frozenset[int] | None) -> Iterable[Entry]:
     for row in rows.order_by("-action_time")[:50]:
         yield Entry(
             at=row.action_time,
-            who=_name(row.user),
+            who=actors.shown_to(viewer, row.user, "")[0],
             where="",
             what=row.get_change_message(),
             subject=row.object_repr,

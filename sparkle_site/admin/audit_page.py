@@ -14,6 +14,6 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Audit",
-        "entries": audit.entries(scope.of(request).guild_ids),
+        "entries": audit.entries(scope.of(request).guild_ids, viewer=scope.of(request)),
     }
     return render(request, "admin/audit.html", context)

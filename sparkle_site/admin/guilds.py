@@ -24,7 +24,7 @@ from guilds.models import Ban, BlockedTerm, Guild, QuotaRule, StylePreset, Usage
 from jobs import moderation
 from jobs.models import Job
 
-from . import acts, audit, icons, scope, server, shown
+from . import actors, acts, audit, icons, scope, server, shown
 from .filters import GuildFilter, StandingFilter, SubjectFilter
 from .paging import BoundedPaginator
 from .scope import ScopedAdmin
@@ -248,7 +248,7 @@ class GuildAdmin(ScopedAdmin):
             **self.admin_site.each_context(request),
             "title": f"Audit of {guild}",
             "opts": self.opts,
-            "entries": audit.entries(frozenset({guild.pk})),
+            "entries": audit.entries(frozenset({guild.pk}), viewer=scope.of(request)),
         }
         return render(request, "admin/audit.html", context)
 
@@ -271,12 +271,21 @@ class OfAGuild(ScopedAdmin):
 
 @admin.register(Ban)
 class BanAdmin(OfAGuild):
-    list_display = ["user_id", "shown_guild", "reason", "shown_standing", "shown_until", "created_by"]
+    list_display = ["user_id", "shown_guild", "reason", "shown_standing", "shown_until"]
     list_filter = [("guild", GuildFilter), StandingFilter]
     list_filter_submit = True
     search_fields = ["=user_id", "reason"]
     ordering = ["-id"]
     fields = ["guild", "user_id", "reason", "until"]
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        person = scope.of(request)
+
+        @display(description="Banned by")
+        def shown_by(ban: Ban) -> str:
+            return actors.named_to(person, ban.created_by)
+
+        return [*super().get_list_display(request), shown_by]
 
     @display(description="Standing", label={"Holds": "danger", "Over": "default"})
     def shown_standing(self, ban: Ban) -> str:

@@ -29,10 +29,10 @@ from jobs import moderation
 from jobs.lifecycle import ENDED, OPEN, Status
 from jobs.models import Job, JobEvent, JobImage
 
-from . import acts, export, shown
+from . import actors, acts, export, scope, shown
 from .filters import AskedFilter, GuildFilter, MemberFilter, ModelFilter, ReasonFilter, WhereaboutsFilter
 from .paging import BoundedPaginator, FoundPaginator
-from .scope import ScopedAdmin
+from .scope import Scope, ScopedAdmin
 
 EVENTS = {
     "waiting": ("Asked", "add_circle"),
@@ -97,8 +97,8 @@ class Step:
     detail: str
 
 
-def timeline(events: list[JobEvent]) -> Iterator[Step]:
-    """A job's events in words, each with the time since the one before."""
+def timeline(events: list[JobEvent], *, viewer: Scope) -> Iterator[Step]:
+    """A job's events in words as `viewer` may read them, each with the time since the one before."""
     before: datetime | None = None
     for event in events:
         title, icon = EVENTS.get(event.kind, (event.kind.replace("_", " ").capitalize(), "circle"))
@@ -110,7 +110,9 @@ def timeline(events: list[JobEvent]) -> Iterator[Step]:
             at=event.at,
             after=f"+{shown.between(before, event.at)}" if before else "",
             detail=", ".join(
-                f"{_words(key)} {value}" for key, value in event.detail.items() if value not in (None, "")
+                f"{_words(key)} {actors.named_to(viewer, value) if key == 'by' else value}"
+                for key, value in event.detail.items()
+                if value not in (None, "")
             ),
         )
         before = event.at
@@ -271,7 +273,7 @@ class JobAdmin(ActsOnJobs):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Job | None = None, **kwargs: Any
     ) -> HttpResponse:
         if obj is not None:
-            context |= page_of(obj)
+            context |= page_of(obj, viewer=scope.of(request))
             context["title"] = f"Request #{obj.pk}"
             context["may_act"] = self.may_act(request, None)
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
@@ -403,7 +405,7 @@ class JobAdmin(ActsOnJobs):
         return export.answer("requests", COLUMNS, rows[: export.MOST].iterator(2000))
 
 
-def page_of(job: Job) -> dict[str, Any]:
+def page_of(job: Job, *, viewer: Scope) -> dict[str, Any]:
     """What a request's page shows."""
     images = list(job.images.all())
     price = Platform.objects.values_list("price_per_gpu_hour", flat=True).first() or Platform().price_per_gpu_hour
@@ -444,7 +446,7 @@ def page_of(job: Job) -> dict[str, Any]:
         ],
         "facts": [(name, value) for name, value in facts if value not in ("", None)] if job.steps else [],
         "course": course,
-        "steps": list(timeline(list(job.events.all()[:200]))),
+        "steps": list(timeline(list(job.events.all()[:200]), viewer=viewer)),
         "member": shown.member(job.user_id, job.member_name),
         "asked": shown.when(job.created_at),
         "why": shown.reason(job.reason) if job.reason else "",
@@ -634,8 +636,6 @@ class JobImageAdmin(ScopedAdmin):
 
 def reported_badge(request: HttpRequest) -> str:
     """How many reports wait, for the menu; nothing when none do."""
-    from . import scope
-
     rows = JobImage.objects.filter(Q(reported_at__isnull=False))
     ids = scope.of(request).guild_ids
     if ids is not None:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from guilds.models import Guild, Staff
+from sparkle_site.accounts import second_factor
 
 OBSERVERS = "Observers"
 
@@ -62,10 +63,11 @@ def of(request: HttpRequest) -> Scope:
 def _read(user: User | AnonymousUser) -> Scope:
     if not user.is_active or not user.is_authenticated:
         return NOTHING
-    if user.is_superuser:
-        return Scope(guild_ids=None, changes=True)
-    if user.is_staff and user.groups.filter(name=OBSERVERS).exists():
-        return Scope(guild_ids=None, changes=False)
+    if not second_factor.missing(user):
+        if user.is_superuser:
+            return Scope(guild_ids=None, changes=True)
+        if user.is_staff and user.groups.filter(name=OBSERVERS).exists():
+            return Scope(guild_ids=None, changes=False)
     snowflake = discord_id(user)
     if snowflake is None:
         return NOTHING
@@ -176,7 +178,7 @@ class ScopedAdmin(ModelAdmin):
             **self.admin_site.each_context(request),
             "title": f"History of {row}",
             "opts": self.opts,
-            "entries": audit.of_row(row),
+            "entries": audit.of_row(row, viewer=of(request)),
         }
         return render(request, "admin/audit.html", context)
 
