@@ -7,14 +7,20 @@ import re
 import traceback
 from collections.abc import Mapping
 
+# An address's query may hold an OAuth code, a state or a signature, and a path a signed value (Django's signing, or the
+# addresses of job images): a log holds the path alone, and of a signed segment nothing.
+_QUERY = re.compile(r"\?[^\s\"'<>]+")
+_SIGNED = re.compile(r"(/p/)[^/\s\"'<>?]+|([/=])[^/\s\"'<>?]*(?::|%3[aA])[\w-]{16,}")
 # Interaction tokens stand in Discord's addresses, bot tokens in an Authorization header.
 _SECRETS = re.compile(r"(webhooks/\d+/)[^/\s\"'?]+|(interactions/\d+/)[^/\s\"'?]+|(Bot )[\w.\-]+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def redact(text: str) -> str:
-    """Return `text` without interaction and bot tokens."""
-    return _SECRETS.sub(lambda match: next(group for group in match.groups() if group) + "[redacted]", text)
+    """Return `text` without interaction and bot tokens, without signed parts of paths, and without queries."""
+    for pattern in (_SECRETS, _SIGNED):
+        text = pattern.sub(lambda match: next(group for group in match.groups() if group) + "[redacted]", text)
+    return _QUERY.sub("", text)
 
 
 class JsonFormatter(logging.Formatter):
@@ -35,6 +41,9 @@ class JsonFormatter(logging.Formatter):
         for key, value in vars(record).items():
             if key == "metrics":
                 fields |= embedded(value, milliseconds=int(record.created * 1000))
+            elif key == "request":
+                # Django's own lines bring the whole request along, whose text holds the query.
+                fields |= {"method": getattr(value, "method", ""), "path": redact(str(getattr(value, "path", "")))}
             elif key not in _STANDARD:
                 fields[key] = value if isinstance(value, int | float | bool | None) else redact(str(value))
         if record.exc_info and record.exc_info[0]:

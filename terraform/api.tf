@@ -97,12 +97,12 @@ resource "aws_apigatewayv2_stage" "default" {
 
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.api.arn
-    # Neither query string nor body: logins carry a code in the one, interactions a token in the other.
+    # Neither path nor query string nor body: addresses of images carry a signature in the first, logins a code in the
+    # second, interactions a token in the third. The site's own access log holds the path without its signed part.
     format = jsonencode({
       at                = "$context.requestTimeEpoch"
       request_id        = "$context.requestId"
       route             = "$context.routeKey"
-      path              = "$context.path"
       status            = "$context.status"
       latency_ms        = "$context.responseLatency"
       integration_ms    = "$context.integrationLatency"

@@ -140,7 +140,9 @@ def platform(port: int, *, say: Callable[[str], None]) -> Iterator[Children]:
 
 def _start(children: Children, port: int) -> None:
     gunicorn = ("--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", str(THREADS), "--no-control-socket")
-    children.start("site", "gunicorn", "sparkle_site.wsgi", *gunicorn)
+    children.start(
+        "site", "gunicorn", "sparkle_site.wsgi", *gunicorn, "--logger-class", "sparkle_site.access_log.Logger"
+    )
     celery = ("--app", "sparkle_site.local.celery")
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
     children.start("worker", "celery", *celery, "worker", "--pool", "solo", *quiet)

@@ -1,0 +1,36 @@
+"""gunicorn's two logs as JSON lines that hold the path alone: no query, no referrer, no signed part of a path."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from gunicorn.glogging import Logger as GunicornLogger
+
+from guilds.logs import JsonFormatter
+
+
+class Logger(GunicornLogger):  # type: ignore[misc]
+    """Set by `--logger-class=sparkle_site.access_log.Logger`; gunicorn's access_log_format is not used."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        # gunicorn's own errors quote the request line that they could not read.
+        for log in (self.error_log, self.access_log):
+            for handler in log.handlers:
+                handler.setFormatter(JsonFormatter())
+
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
+        if not self.access_log_enabled:
+            return
+        self.access_log.info(
+            "request",
+            extra={
+                "method": environ.get("REQUEST_METHOD", ""),
+                "path": environ.get("PATH_INFO", ""),
+                "status": int(str(resp.status).split(maxsplit=1)[0]),
+                "bytes": getattr(resp, "sent", None),
+                "ms": round(request_time.total_seconds() * 1000),
+                "client": environ.get("REMOTE_ADDR", ""),
+            },
+        )
