@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
 if apps.is_installed("sparkle_site.local.simulator"):
     urlpatterns.append(path("simulator/", include("sparkle_site.local.simulator.urls")))
 
+handler400 = views.bad_request
 handler403 = views.forbidden
 handler404 = views.not_found
 handler500 = views.server_error
