@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import io
 import time
-import warnings
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
 import httpx
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageOps
+
+from . import metadata
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_PIXELS = 40_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 TIMEOUT_S = 10.0
 TOTAL_S = 30.0
+# https://www.cipa.jp/std/documents/download_e.html?DC-008-Translation-2023-E, 4.6.5.1.6: what each orientation undoes.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class BadPicture(Exception):
@@ -66,26 +78,63 @@ def fetch(
 
 
 def decode(content: bytes) -> Image.Image:
-    """Return the picture (the first frame) upright in RGB, transparency on white. Raise BadPicture.
+    """Return the image (the first frame) upright in RGB, with white behind transparent pixels. Raise BadPicture.
 
-    The header is read before a pixel is, so that a small file cannot ask for gigabytes.
+    1. The size is read from the header before any pixel, so that a small file cannot ask for gigabytes.
+    2. Pixels are decoded from the file without its metadata (gpu_worker.metadata): broken metadata refuses no image.
+    3. The orientation is the only metadata that is used, and one that cannot be read is ignored.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise BadPicture("source_unreadable", f"{picture.width}x{picture.height}")
-                upright = ImageOps.exif_transpose(picture)
-                if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-                    layer = upright.convert("RGBA")
-                    white = Image.new("RGBA", layer.size, "white")
-                    return Image.alpha_composite(white, layer).convert("RGB")
-                return upright.convert("RGB")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-        raise BadPicture("source_unreadable", "pixels") from exc
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as exc:
+        image = _pixels(metadata.without(content))
+    except BadPicture:
+        raise
+    except Exception as exc:
+        # Pillow's decoders raise whatever broken bytes lead them to, down to IndexError and struct.error.
         raise BadPicture("source_unreadable", type(exc).__name__) from exc
+    turn = _TURNS.get(metadata.orientation(content))
+    return image if turn is None else image.transpose(turn)
+
+
+def _pixels(content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+        # Smaller than Pillow's own limit for decompression bombs.
+        if opened.width * opened.height > MAX_PIXELS:
+            raise BadPicture("source_unreadable", f"{opened.width}x{opened.height}")
+        opened.load()
+        return _rgb(opened)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Return the image in RGB: what is deeper than 8 bits scaled to them, transparency on white."""
+    if image.mode[0] in "IF":
+        return _grey(image).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        try:
+            layer = image.convert("RGBA")
+        except ValueError:
+            # A transparent colour that the mode cannot have: nothing is transparent.
+            image.info.pop("transparency", None)
+            return image.convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Scale grey of 16 or 32 bits, or of floats, to 8 bits; Pillow's own conversion clips all above 255 to white."""
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=np.inf, neginf=0.0)
+    highest = float(values.max(initial=0.0))
+    if image.mode.startswith("I;16"):
+        white = 65535.0
+    elif image.mode == "F" and highest <= 1.0:
+        white = 1.0
+    else:
+        # The mode does not say how many bits were meant: the fewest that hold the values.
+        white = next((float(top) for top in (255, 65535) if highest <= top), highest)
+    scaled = np.clip(values / white if np.isfinite(white) else np.isinf(values), 0.0, 1.0) * 255
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int | float):
+        scaled[values == transparent] = 255
+    return Image.fromarray(scaled.round().astype(np.uint8))
 
 
 def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
