@@ -302,6 +302,9 @@ class Ban(models.Model):
         return f"{self.user_id} in {self.guild or 'every server'}"
 
 
+_MAX_FOLDED = 200
+
+
 class BlockedTerm(models.Model):
     """A whole word or phrase that no prompt may hold; compared folded (guilds.terms)."""
 
@@ -309,7 +312,7 @@ class BlockedTerm(models.Model):
         Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
     )
     phrase = models.CharField(max_length=100)
-    folded = models.CharField(max_length=200, editable=False)
+    folded = models.CharField(max_length=_MAX_FOLDED, editable=False)
     nsfw = models.BooleanField(
         "adult", default=False, help_text="Not forbidden, but adult: the server's NSFW rule decides where it may stand."
     )
@@ -329,8 +332,11 @@ class BlockedTerm(models.Model):
     def clean(self) -> None:
         from .terms import fold
 
-        if not fold(self.phrase).strip():
+        folded = fold(self.phrase)
+        if not folded:
             raise ValidationError({"phrase": "Write at least one letter or digit."})
+        if len(folded) > _MAX_FOLDED:
+            raise ValidationError({"phrase": "This is too long. Write a shorter phrase."})
 
     def save(self, *args: object, **kwargs: object) -> None:
         from .terms import fold

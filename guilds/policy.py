@@ -50,7 +50,10 @@ class StyleFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a guild, the platform and bans say, read in one go. Pictures, steps and sizes as the settings name them."""
+    """What a guild, the platform and bans say, read in one go. Pictures, steps and sizes as the settings name them.
+
+    Terms are keyed as `terms.fold` writes them; the values are the moderators' own words.
+    """
 
     maintenance: bool = False
     notice: str = ""
@@ -67,8 +70,8 @@ class Rules:
     nsfw_rule: str = "never"
     results_ephemeral: bool = False
     ban_reason: str | None = None
-    blocked_terms: Sequence[str] = ()
-    nsfw_terms: Sequence[str] = ()
+    blocked_terms: Mapping[str, str] = field(default_factory=dict)
+    nsfw_terms: Mapping[str, str] = field(default_factory=dict)
     models: Sequence[ModelFacts] = ()
     styles: Sequence[StyleFacts] = ()
 
@@ -149,8 +152,8 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
     if refusal:
         return refusal
     prompt = wish.prompt.strip()
-    if not prompt:
-        return _range("prompt", f"1-{MAX_PROMPT}")
+    if terms.is_blank(prompt):
+        return Refusal(code="prompt_empty")
     if len(prompt) > MAX_PROMPT:
         return _range("prompt", f"1-{MAX_PROMPT}")
     model = _pick_model(rules.models, wish.model)
@@ -188,7 +191,7 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
     # A negative prompt steers away from a term, so only the prompt is held to the list.
     term = terms.find(prompt, rules.blocked_terms)
     if term is not None:
-        return Refusal(code="term_blocked", params={"term": term})
+        return Refusal(code="term_blocked", params={"term": rules.blocked_terms[term], "folded": term})
     adult = terms.find(prompt, rules.nsfw_terms) is not None
     if adult and not _adult_fits(rules.nsfw_rule, channel_nsfw=wish.channel_nsfw):
         return Refusal(code="nsfw_not_allowed", params={"rule": rules.nsfw_rule})

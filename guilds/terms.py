@@ -1,42 +1,421 @@
-"""Blocked words and phrases. Pure: both sides are folded, and whole words are compared, so no regular expression."""
+"""Blocked words and phrases: what people read as the term is found, what they read as another word is not. Pure.
 
+Terms and prompts are read as words, with Unicode's data on scripts and look-alikes (docs/decisions/0030-blocked-terms).
+Where a word can be read in more than one way (`p0rn`, `nude1`, `누드를`), each reading is compared.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
-# Look-alikes from Unicode's confusables that people use to slip past a word list.
-_LOOKALIKES = str.maketrans(
-    {
-        # Cyrillic
-        "а": "a", "в": "b", "с": "c", "ԁ": "d", "е": "e", "һ": "h", "і": "i", "ј": "j", "к": "k", "м": "m",
-        "н": "h", "о": "o", "р": "p", "ѕ": "s", "т": "t", "у": "y", "х": "x", "ԛ": "q", "ԝ": "w", "г": "r",
-        # Greek
-        "α": "a", "β": "b", "ε": "e", "η": "n", "ι": "i", "κ": "k", "ν": "v", "ο": "o", "ρ": "p", "τ": "t",
-        "υ": "u", "χ": "x", "γ": "y", "ω": "w",
-        # Latin that does not decompose, and digits and signs that stand for letters
-        "ı": "i", "ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae", "œ": "oe", "ɡ": "g", "ɑ": "a",
-        "0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t",
-    }
+# One way to read a chunk of text: its words in order, each in all its forms.
+Reading = tuple[tuple[str, ...], ...]
+
+_ASCII_CHUNK = re.compile(r"[a-z0-9@$!]+")
+# Signs that stand for letters within a word. "!" separates words too.
+_SIGNS = "@$€!"
+_LEET = str.maketrans("013457899@$€!", "oieastbggasei")
+_LEET_L = str.maketrans("013457899@$€!", "oleastbggasel")
+_DIGITS = "0123456789"
+_NUMBER_AT_END = re.compile(r"[0-9]{2}$|^[0-9]{2}")
+# Letters of their own, not letters with an accent: without its mark the word is another one (año, schwül, край).
+_OWN_LETTERS = frozenset("ñäöüåçãõйїў")
+# Of these, the ones that people leave out on a foreign keyboard, and how German writes its own.
+_OFTEN_BARE = str.maketrans("çãõ", "cao")
+_SPELLED_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+# The closed classes of particles that are written onto a word.
+_KOREAN_PARTICLES = (
+    "은", "는", "이", "가", "을", "를", "의", "에", "에서", "에게", "한테", "께", "로", "으로", "와", "과", "랑",
+    "이랑", "하고", "도", "만", "까지", "부터", "처럼", "같은", "같이", "보다", "마다", "조차", "이나", "나", "라도",
+    "이라도", "이다", "입니다", "인", "들", "들이", "들을", "들의", "들은", "들과", "한", "하는", "된", "적인",
 )  # fmt: skip
-# Signs that stand for a letter inside a word, and are punctuation at its end.
-_SIGNS = {"@": "a", "$": "s", "€": "e", "!": "i", "|": "i"}
+_JAPANESE_BEFORE = ("は", "が", "を", "に", "の", "と", "で", "も", "へ", "や", "な")
+_JAPANESE_AFTER = (
+    "は", "が", "を", "に", "の", "と", "で", "も", "へ", "や", "な", "か", "ね", "よ", "だ", "です", "だった",
+    "でした", "から", "まで", "には", "では", "とは", "にも", "でも", "さん", "ちゃん", "くん", "たち", "っぽい",
+    "すぎる", "している",
+)  # fmt: skip
+_ARABIC_BEFORE = ("ال", "وال", "بال", "كال", "فال", "لل")
+_TO_HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
+# What is longer is hardly seen twice.
+_MAX_CACHED = 64
+# Characters on either side that the segmenter is shown.
+_WINDOW = 32
+
+# Blocks of the scripts that are written without spaces, and of the others that a word ends at.
+_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_THAI = "\u0e00-\u0e7f"
+_UNSPACED = f"{_HAN}{_THAI}\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f"
+_HIRAGANA = "\u3041-\u309f"
+_KATAKANA = "\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff"
+_HANGUL = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff"
+_UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
+_HIRAGANA_CHAR, _KATAKANA_CHAR, _HANGUL_CHAR = (re.compile(f"[{each}]") for each in (_HIRAGANA, _KATAKANA, _HANGUL))
+_KANA_CHAR, _THAI_CHAR = re.compile(f"[{_HIRAGANA}{_KATAKANA}]"), re.compile(f"[{_THAI}]")
+# Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties: what is drawn as nothing.
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# Scripts whose marks people leave out. Elsewhere a mark is a letter: は and ば, vowel signs, tone marks.
+_BARE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW"})
 
 
-def fold(text: str) -> str:
-    """Return `text` as words parted by single spaces: no case, width, accents, look-alikes or invisible letters."""
-    text = unicodedata.normalize("NFKD", text).casefold()
-    text = "".join(char for char in text if unicodedata.category(char) not in {"Mn", "Me", "Cf"})
-    text = unicodedata.normalize("NFKD", text.translate(_LOOKALIKES))
-    text = "".join(
-        _SIGNS[char] if char in _SIGNS and following.isalnum() else char
-        for char, following in zip(text, text[1:] + " ", strict=True)
+@functools.cache
+def _chunk() -> re.Pattern[str]:
+    """A pattern of what is read as one: a run of one unspaced script or of kana or Hangul, or a word of any other."""
+    apart = _UNSPACED_CHAR.pattern[1:-1] + _HIRAGANA + _KATAKANA + _HANGUL
+    others = re.compile(f"[^{apart}ー]")
+    letters = "".join(
+        char
+        for block in (range(0x30, 0x2E80), range(0xA000, 0xAC00), range(0xFB00, 0xFE00), range(0xFE20, 0xFE30))
+        for char in map(chr, block)
+        if unicodedata.category(char)[0] in "LMN" and others.match(char)
     )
-    return " ".join("".join(char if char.isalnum() else " " for char in text).split())
+    return re.compile(
+        f"[{_UNSPACED}]+|[{_HIRAGANA}][{_HIRAGANA}ー]*|[{_KATAKANA}][{_KATAKANA}ー]*|[{_HANGUL}]+"
+        f"|[{letters}{_SIGNS}\U00010000-\U0001efff]+"
+    )
 
 
-def find(prompt: str, folded_terms: Iterable[str]) -> str | None:
-    """Return the first of `folded_terms` that stands in `prompt` as whole words, or None."""
-    terms = tuple(folded_terms)
-    if not terms:
+@functools.lru_cache(maxsize=4096)
+def _script(char: str) -> str:
+    """Return the script of a letter by its Unicode name, "LATIN"."""
+    return unicodedata.name(char, "").partition(" ")[0]
+
+
+def fold(phrase: str) -> str:
+    """Return a term as its words in their first reading, parted by single spaces: what terms are compared by.
+
+    "" where the phrase has no letter or digit.
+    """
+    words: list[str] = []
+    for chunk in _chunks(_normal(phrase)):
+        readings = _readings(chunk)
+        # Signs within a term are letters of it: a moderator who blocks "a$$" means the word.
+        words += [forms[0] for forms in readings[-1] if any(char.isalnum() for char in forms[0])]
+    return " ".join(words)
+
+
+def find(prompt: str, folded_terms: Collection[str]) -> str | None:
+    """Return the one of `folded_terms` that is read first in `prompt`, or None."""
+    return matcher(tuple(sorted(folded_terms))).find(prompt) if folded_terms else None
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing of `text` can be seen: spaces, invisible letters and controls alone."""
+    return all(
+        char.isspace() or char == "\u2800" or unicodedata.category(char) == "Cc" for char in _UNSEEN.sub("", text)
+    )
+
+
+@functools.lru_cache(maxsize=128)
+def matcher(folded_terms: tuple[str, ...]) -> Matcher:
+    """Return the matcher of these terms, built once for each set of them."""
+    return Matcher(folded_terms)
+
+
+class Matcher:
+    """A tree of the terms' words. Finding takes time in proportion to the prompt, however many terms there are."""
+
+    def __init__(self, folded_terms: Collection[str]) -> None:
+        self._children: list[dict[str, int]] = [{}]
+        self._terms: list[str | None] = [None]
+        for term in folded_terms:
+            for spelling in {term, term.translate(_OFTEN_BARE), term.translate(_SPELLED_OUT)}:
+                self._add(spelling.split(), term)
+        heads = [word for word in self._children[0] if _UNSPACED_CHAR.match(word)]
+        # Where a run of an unspaced script may begin a term; "(?!)" is nowhere.
+        self._heads = re.compile("|".join(map(self._head, heads)) or "(?!)")
+        # Chunks that begin no term: found out once for each word of a vocabulary.
+        self._barren: set[str] = set()
+
+    def _add(self, words: Sequence[str], term: str) -> None:
+        node = 0
+        for word in words:
+            child = self._children[node].get(word)
+            if child is None:
+                child = self._children[node][word] = len(self._children)
+                self._children.append({})
+                self._terms.append(None)
+            node = child
+        if node and self._terms[node] is None:
+            self._terms[node] = term
+
+    def _head(self, word: str) -> str:
+        node = self._children[0][word]
+        following = "".join({re.escape(each[0]) for each in self._children[node]})
+        # The term may end here, or go on in another chunk.
+        more = "" if self._terms[node] is not None else f"(?=[{following}]|$)"
+        return f"{re.escape(word)}{more}"
+
+    def find(self, prompt: str) -> str | None:
+        """Return the term that is read first in `prompt`, or None."""
+        text = _normal(prompt)
+        chunks = _chunks(text)
+        begin = {chunk for chunk in set(chunks) - self._barren if self._may_begin(chunk)}
+        if not begin:
+            return None
+        found = (self._from(chunks, index, text) for index, chunk in enumerate(chunks) if chunk in begin)
+        return next((term for term in found if term is not None), None)
+
+    def _may_begin(self, chunk: str) -> bool:
+        if _UNSPACED_CHAR.match(chunk):
+            begins = self._heads.search(chunk) is not None
+        else:
+            first = self._children[0]
+            begins = any(form in first for reading in _readings(chunk) for forms in reading for form in forms)
+        if not begins and len(chunk) <= _MAX_CACHED:
+            if len(self._barren) > 50_000:
+                self._barren.clear()
+            self._barren.add(chunk)
+        return begins
+
+    def _from(self, chunks: Sequence[str], index: int, text: str) -> str | None:
+        chunk = chunks[index]
+        if _UNSPACED_CHAR.match(chunk):
+            for head in self._heads.finditer(chunk):
+                run = ((cluster,) for cluster in _clusters(chunk[head.start() :]))
+                for term, words in self._walk(run, chunks, index):
+                    if words is None or not _splits_words(chunk, head.start(), words, text):
+                        return term
+            return None
+        for reading in _readings(chunk):
+            for start in range(len(reading)):
+                for term, _ in self._walk(reading[start:], chunks, index):
+                    return term
         return None
-    padded = f" {fold(prompt)} "
-    return next((term for term in terms if f" {term} " in padded), None)
+
+    def _walk(
+        self, reading: Iterable[tuple[str, ...]], chunks: Sequence[str], index: int
+    ) -> Iterator[tuple[str, int | None]]:
+        """Yield the terms that begin where `reading` does and how many of its words they take (None: more than all)."""
+        nodes = {0}
+        for words, forms in enumerate(reading, start=1):
+            nodes = self._step(nodes, forms)
+            yield from ((term, words) for term in self._ended(nodes))
+            if not nodes:
+                return
+        for later in range(index + 1, len(chunks)):
+            reached: set[int] = set()
+            for each in _readings(chunks[later]):
+                inside = nodes
+                for forms in each:
+                    inside = self._step(inside, forms)
+                    yield from ((term, None) for term in self._ended(inside))
+                    if not inside:
+                        break
+                reached |= inside
+            nodes = reached
+            if not nodes:
+                return
+
+    def _ended(self, nodes: set[int]) -> list[str]:
+        return [term for node in nodes if (term := self._terms[node]) is not None]
+
+    def _step(self, nodes: set[int], forms: tuple[str, ...]) -> set[int]:
+        return {child for node in nodes for form in forms if (child := self._children[node].get(form)) is not None}
+
+
+def _normal(text: str) -> str:
+    """Return `text` with one code for each letter: no widths, no styles of mathematics, nothing that is not seen."""
+    if text.isascii():
+        return text.lower()
+    text = _UNSEEN.sub("", text)
+    # Letters on black circles and squares have no decomposition, but a name that ends in the letter.
+    text = re.sub(r"[\U0001f150-\U0001f169\U0001f170-\U0001f189]", lambda found: unicodedata.name(found[0])[-1], text)
+    text = unicodedata.normalize("NFKC", text)
+    return text.lower() if text.isascii() else text
+
+
+def _chunks(text: str) -> list[str]:
+    return (_ASCII_CHUNK if text.isascii() else _chunk()).findall(text)
+
+
+def _readings(chunk: str) -> tuple[Reading, ...]:
+    return _cached_readings(chunk) if len(chunk) <= _MAX_CACHED else _read(chunk)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _cached_readings(chunk: str) -> tuple[Reading, ...]:
+    return _read(chunk)
+
+
+def _read(chunk: str) -> tuple[Reading, ...]:
+    """Return the ways to read a chunk: words apart at each sign, apart at "!" alone, and as one word."""
+    if not chunk.isascii():
+        if _UNSPACED_CHAR.match(chunk):
+            return (tuple((cluster,) for cluster in _clusters(chunk)),)
+        if _HIRAGANA_CHAR.match(chunk):
+            return (((*_bare(chunk, _JAPANESE_BEFORE, _JAPANESE_AFTER),),),)
+        if _KATAKANA_CHAR.match(chunk):
+            return (((chunk.translate(_TO_HIRAGANA),),),)
+        if _HANGUL_CHAR.match(chunk):
+            return (((*_bare(chunk, (), _KOREAN_PARTICLES),),),)
+    if not any(sign in chunk for sign in _SIGNS):
+        return ((_word(chunk),),)
+    apart = tuple(_word(word) for word in re.split(f"[{_SIGNS}]", chunk) if word)
+    some = tuple(_word(word) for word in chunk.split("!") if word.strip(_SIGNS))
+    inner = chunk.strip("!")
+    joined = (_word(inner),) if inner.strip(_SIGNS) else ()
+    return tuple(dict.fromkeys((apart, some, joined)))
+
+
+def _clusters(run: str) -> Iterator[str]:
+    """Yield the characters of a run, each with the marks on it."""
+    cluster = ""
+    for char in run:
+        if cluster and unicodedata.category(char)[0] != "M":
+            yield cluster
+            cluster = ""
+        cluster += char
+    if cluster:
+        yield cluster
+
+
+def _bare(word: str, before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Return the word, and it without a particle before it, after it, or both."""
+    tails = [word, *(word.removesuffix(each) for each in after if word.endswith(each) and word != each)]
+    heads = [tail.removeprefix(each) for tail in tails for each in before if tail.startswith(each) and tail != each]
+    return list(dict.fromkeys([*tails, *heads]))
+
+
+def _word(raw: str) -> tuple[str, ...]:
+    """Return the forms of one word: as written, with digits and signs as letters, and without a number at an end."""
+    found: dict[str, None] = {}
+    for plain in _in_one_script(raw):
+        for word in (plain, plain.strip(_DIGITS)):
+            if word and not any(sign in word for sign in _SIGNS):
+                found[word] = None
+            # A number is no word, and nor is what begins or ends with one (455, h264, a55).
+            if any(char.isalpha() for char in word) and not _NUMBER_AT_END.search(word):
+                for table in (_LEET, _LEET_L):
+                    found |= dict.fromkeys(_in_one_script(word.translate(table)))
+        if _is_arabic(plain):
+            found.update(dict.fromkeys(_bare(plain, _ARABIC_BEFORE, ())))
+    return tuple(found) or (raw,)
+
+
+def _is_arabic(word: str) -> bool:
+    return "\u0600" <= word[:1] <= "\u06ff"
+
+
+def _in_one_script(raw: str) -> tuple[str, ...]:
+    """Return the word folded; one that mixes scripts once for each script in which all its letters can be read."""
+    if raw.isascii():
+        return (raw.lower(),)
+    scripts = {_script(char) for char in raw if char.isalpha()}
+    found = []
+    if len(scripts) > 1:
+        for script in sorted({"LATIN", *scripts} & {"LATIN", "CYRILLIC", "GREEK"}, reverse=True):
+            converted = [_as_script(char, script) if char.isalpha() else char for char in raw]
+            if None not in converted:
+                found.append(_without_accents("".join(filter(None, converted))))
+    elif scripts == {"LATIN"}:
+        found.append(_without_accents("".join(map(_plain_latin, raw))))
+    return tuple(dict.fromkeys(found)) or (_without_accents(raw),)
+
+
+def _without_accents(word: str) -> str:
+    """Return the word in lower case without the marks that people leave out; letters of their own keep theirs.
+
+    A mark that makes no letter of any alphabet, or marks on half of a word's letters, are decoration.
+    """
+    word = unicodedata.normalize("NFC", word.casefold())
+    if word.isascii():
+        return word
+    marked = sum(1 for char in word if char in _OWN_LETTERS)
+    decorated = marked >= 2 and 2 * marked >= sum(char.isalpha() for char in word)
+    kept = []
+    for char in word:
+        if char in _OWN_LETTERS and not decorated:
+            kept.append(char)
+            continue
+        base = unicodedata.normalize("NFD", char)
+        if _script(base[0]) in _BARE_SCRIPTS:
+            kept.append("".join(each for each in base if not unicodedata.combining(each)))
+        elif not (unicodedata.combining(char) and kept and _script(kept[-1][-1:]) in _BARE_SCRIPTS):
+            kept.append(char)
+    # What only stretches an Arabic word.
+    return unicodedata.normalize("NFC", "".join(kept)).replace("\u0640", "")
+
+
+@functools.lru_cache(maxsize=4096)
+def _as_script(char: str, script: str) -> str | None:
+    """Return the letter of `script` that `char` is taken for, itself where it is one, None where there is none."""
+    base = unicodedata.normalize("NFD", char)[0]
+    if _script(base) == script:
+        return _plain_latin(char) if script == "LATIN" else char
+    # The capital is looked at too: н looks like no Latin letter, Н does.
+    for each in (base, base.upper()):
+        alike = sorted(other for other in _look_alikes(each) if len(other) == 1 and _script(other) == script)
+        if script == "LATIN":
+            alike = [other for other in alike if other.isascii()]
+        if alike:
+            return alike[0].casefold()
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _plain_latin(char: str) -> str:
+    """Return a letter of Latin's that is no ASCII as the ASCII letters it is taken for (ɡ, ø, æ, ᴜ); else itself."""
+    base = unicodedata.normalize("NFD", char)
+    if char.isascii() or base[0].isascii():
+        return char
+    if (name := unicodedata.name(char, "")).startswith("LATIN LETTER SMALL CAPITAL ") and len(name) == 28:
+        return name[-1].lower()
+    plain = (
+        "".join(each for each in unicodedata.normalize("NFD", other) if not unicodedata.combining(each))
+        for other in _look_alikes(char)
+    )
+    return next((other.casefold() for other in plain if other.isascii() and other.isalpha()), char)
+
+
+def _look_alikes(char: str) -> tuple[str, ...]:
+    """Return what Unicode's confusables (UTS #39) name beside `char`."""
+    from confusable_homoglyphs.confusables import confusables_data
+
+    return tuple(entry["c"] for entry in confusables_data.get(char, ()))
+
+
+def _splits_words(run: str, begin: int, words: int, text: str) -> bool:
+    """Return whether what was found in a run are parts of two other words (性交 in 男性交流).
+
+    Chinese and Thai are written without spaces; where words end is what a segmenter says. It is asked where a term was
+    found, about the characters around it.
+    """
+    if words < 2:
+        return False
+    if _THAI_CHAR.match(run):
+        languages: tuple[str, ...] = ("th",)
+    elif _KANA_CHAR.search(text):
+        # Japanese is segmented into phrases, not into words.
+        return False
+    else:
+        languages = ("zh-hans", "zh-hant")
+    first = max(0, begin - _WINDOW)
+    end = begin + sum(map(len, itertools.islice(_clusters(run[begin:]), words)))
+    around = run[first : end + _WINDOW]
+    begin, end = begin - first, end - first
+    for language in languages:
+        bounds = {0, *itertools.accumulate(map(len, _segmenter(language).parse(around)))}
+        if not bounds & {begin, end} and any(begin < bound < end for bound in bounds):
+            return True
+    return False
+
+
+@functools.cache
+def _segmenter(language: str) -> Any:
+    import budoux
+
+    load = {
+        "zh-hans": budoux.load_default_simplified_chinese_parser,
+        "zh-hant": budoux.load_default_traditional_chinese_parser,
+        "th": budoux.load_default_thai_parser,
+    }
+    return load[language]()

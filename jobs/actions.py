@@ -196,7 +196,7 @@ def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | Non
         with transaction.atomic(savepoint=False):
             if refusal.code == "term_blocked":
                 BlockedTerm.objects.filter(
-                    Q(guild_id=ask.guild_id) | Q(guild=None), folded=refusal.params["term"]
+                    Q(guild_id=ask.guild_id) | Q(guild=None), folded=refusal.params["folded"]
                 ).update(hits=F("hits") + 1)
             _record_refusal(ask, guild, facts, refusal, now=now)
         return refusal

@@ -33,9 +33,9 @@ SELECT {columns}, json_build_object(
   'ban', (SELECT json_build_array(reason) FROM guilds_ban
           WHERE user_id = %(user)s AND (guild_id = %(guild)s OR guild_id IS NULL) AND (until IS NULL OR until > %(now)s)
           LIMIT 1),
-  'terms', (SELECT json_agg(json_build_array(folded, nsfw)) FROM (
-              SELECT folded, nsfw FROM guilds_blockedterm WHERE guild_id = %(guild)s
-              UNION ALL SELECT folded, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) AS term),
+  'terms', (SELECT json_agg(json_build_array(folded, phrase, nsfw)) FROM (
+              SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id = %(guild)s
+              UNION ALL SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) AS term),
   'models', (SELECT json_agg(model ORDER BY id) FROM (
                SELECT id, slug, name, default_steps, max_steps, default_guidance, default_sampler, sizes,
                       gpu_ms_per_step, is_default
@@ -169,8 +169,8 @@ def _understood(guild: Guild, found: dict[str, Any], *, now: datetime) -> Facts:
             nsfw_rule=guild.nsfw_rule,
             results_ephemeral=guild.results_ephemeral,
             ban_reason=found["ban"][0] if found["ban"] else None,
-            blocked_terms=[term for term, nsfw in terms if not nsfw],
-            nsfw_terms=[term for term, nsfw in terms if nsfw],
+            blocked_terms={folded: phrase for folded, phrase, nsfw in terms if not nsfw},
+            nsfw_terms={folded: phrase for folded, phrase, nsfw in terms if nsfw},
             models=[ModelFacts(**row) for row in found["models"] or []],
             styles=[StyleFacts(**row) for row in found["styles"] or []],
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _DISCORD_EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
 DRY_RUN_PROMPTS = 2000
+# Seconds of the processor after which a dry run ends with what it has looked at.
+DRY_RUN_S = 2.0
 
 
 def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
@@ -248,14 +251,21 @@ class DryRun:
 
 
 def dry_run(phrase: str, *, guild_ids: Sequence[int] | None) -> DryRun:
-    """Try a term on the newest prompts of the guilds (None: of all). Changes nothing."""
+    """Try a term on the newest prompts of the guilds (None: of all), as many as time allows. Changes nothing."""
     folded = terms.fold(phrase)
-    jobs = Job.objects.exclude(prompt="").only("pk", "prompt", "guild_id", "created_at").order_by("-pk")
+    jobs = Job.objects.exclude(prompt="").order_by("-pk")
     if guild_ids is not None:
         jobs = jobs.filter(guild_id__in=guild_ids)
-    newest = list(jobs[:DRY_RUN_PROMPTS])
-    hits = [job for job in newest if folded and terms.find(job.prompt, [folded])]
-    return DryRun(looked_at=len(newest), hits=len(hits), examples=tuple(hits[:10]))
+    looked_at, hits = 0, []
+    matcher, ends_at = terms.Matcher([folded]), time.thread_time() + DRY_RUN_S
+    for job_id, prompt in jobs.values_list("pk", "prompt")[:DRY_RUN_PROMPTS].iterator(chunk_size=100):
+        if not folded or time.thread_time() > ends_at:
+            break
+        looked_at += 1
+        if matcher.find(prompt) is not None:
+            hits.append(job_id)
+    examples = Job.objects.filter(pk__in=hits[:10]).only("pk", "prompt", "guild_id", "created_at").order_by("-pk")
+    return DryRun(looked_at=looked_at, hits=len(hits), examples=tuple(examples))
 
 
 def _note(job_id: int, kind: str, *, by: str, now: datetime, **detail: object) -> None:

@@ -32,11 +32,12 @@ def test_fills_in_every_default():
         ({"allowed_channel_ids": frozenset({1})}, {}, "channel_not_allowed"),
         ({"allowed_role_ids": frozenset({1})}, {"role_ids": frozenset({2})}, "role_required"),
         ({}, {"app_permissions": VIEW_CHANNEL}, "cannot_post_here"),
-        ({"blocked_terms": ["gore"]}, {"prompt": "some GORE"}, "term_blocked"),
-        ({"nsfw_terms": ["nude"]}, {"prompt": "a nude"}, "nsfw_not_allowed"),
-        ({"nsfw_terms": ["nude"]}, {"prompt": "a nude", "channel_nsfw": True}, "nsfw_not_allowed"),
-        ({"nsfw_terms": ["nude"], "nsfw_rule": "age_restricted"}, {"prompt": "a nude"}, "nsfw_not_allowed"),
-        ({}, {"prompt": "   "}, "parameter_out_of_range"),
+        ({"blocked_terms": {"gore": "Gore"}}, {"prompt": "some GORE"}, "term_blocked"),
+        ({"nsfw_terms": {"nude": "nude"}}, {"prompt": "a nude"}, "nsfw_not_allowed"),
+        ({"nsfw_terms": {"nude": "nude"}}, {"prompt": "a nude", "channel_nsfw": True}, "nsfw_not_allowed"),
+        ({"nsfw_terms": {"nude": "nude"}, "nsfw_rule": "age_restricted"}, {"prompt": "a nude"}, "nsfw_not_allowed"),
+        ({}, {"prompt": "   "}, "prompt_empty"),
+        ({}, {"prompt": " \u200b\u2060\n\ufe0f\u3164"}, "prompt_empty"),
         ({}, {"prompt": "a" * 6001}, "parameter_out_of_range"),
         ({}, {"steps": 31}, "parameter_out_of_range"),
         ({"max_steps": 20}, {"steps": 21}, "parameter_out_of_range"),
@@ -65,7 +66,7 @@ def test_a_guild_with_lower_steps_than_its_model_lowers_the_default_too():
 
 
 def test_adult_words_become_a_spoiler_where_the_guild_says_so_but_not_in_an_adult_channel():
-    rules = dataclasses.replace(RULES, nsfw_terms=["nude"], nsfw_rule="spoiler")
+    rules = dataclasses.replace(RULES, nsfw_terms={"nude": "nude"}, nsfw_rule="spoiler")
     assert planned(rules, prompt="a nude").spoiler is True
     assert planned(rules, prompt="a nude", channel_nsfw=True).spoiler is False
     assert planned(rules).spoiler is False

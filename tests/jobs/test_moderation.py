@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -222,3 +224,29 @@ def test_a_dry_run_tells_what_a_term_would_have_met_and_changes_nothing(make_gui
     assert moderation.dry_run("fox", guild_ids=None).hits == 2
     assert moderation.dry_run("  ", guild_ids=None).hits == 0
     assert not BlockedTerm.objects.exists()
+
+
+def test_a_dry_run_over_the_longest_prompts_does_not_hold_the_site_up(make_guild, make_ask, now):
+    guild = make_guild()
+    job = actions.submit(make_ask(guild, prompt="a hen"), now=now).job
+    words = ["masterpiece,", "(best quality:1.2),", "un été", "美しい", "дом", "누워서", "一个女孩", "[cat|dog]"]
+    prompts = [" ".join(words[(n + k) % len(words)] + str(n * k % 97) for k in range(900))[:6000] for n in range(2000)]
+    for start in range(0, len(prompts), 500):
+        copies = [copy.copy(job) for _ in prompts[start : start + 500]]
+        for n, (row, prompt) in enumerate(zip(copies, prompts[start:], strict=False)):
+            row.pk, row.interaction_id, row.prompt = None, job.interaction_id + 10**9 + start + n, prompt
+        Job.objects.bulk_create(copies)
+    began = time.process_time()
+    found = moderation.dry_run("dark magic", guild_ids=[guild.pk])
+    took = time.process_time() - began
+    assert took < 2.5
+    assert (found.looked_at, found.hits) == (2000, 0)
+
+
+def test_a_refusal_shows_the_moderators_own_words(make_guild, make_ask, now):
+    guild = make_guild()
+    BlockedTerm.objects.create(guild=guild, phrase="Brüste & Möse")
+    refusal = actions.submit(make_ask(guild, prompt="[brueste|MOESE]"), now=now)
+    assert isinstance(refusal, Refusal)
+    assert refusal.params["term"] == "Brüste & Möse"
+    assert BlockedTerm.objects.get().hits == 1
