@@ -310,14 +310,11 @@ def _seconds(text: str | None, default: float) -> float:
 
 
 def _retry_after(answer: httpx.Response) -> float:
-    """The seconds to wait after a 429: a float, in the header or else in the body."""
-    header = answer.headers.get("Retry-After") or answer.headers.get("X-RateLimit-Reset-After")
-    if header:
-        return _seconds(header, 1.0)
+    """The seconds to wait after a 429; Retry-After alone has whole seconds, so it comes last."""
     try:
-        return max(0.0, float(answer.json().get("retry_after", 1.0)))
-    except (ValueError, AttributeError, TypeError):
-        return 1.0
+        return max(0.0, float(answer.json()["retry_after"]))
+    except (ValueError, KeyError, TypeError):
+        return _seconds(answer.headers.get("X-RateLimit-Reset-After") or answer.headers.get("Retry-After"), 1.0)
 
 
 def from_settings(*, timeout_s: float = 10) -> DiscordClient:

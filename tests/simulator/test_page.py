@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from sparkle_site.local.simulator import rules, seed, state
+from sparkle_site.local.simulator import message_rules, seed, state
 from sparkle_site.local.simulator.models import SimChannel, SimMessage, SimUser
 
 
@@ -45,8 +45,8 @@ def test_while_nothing_changes_nothing_is_sent(client: Client, page: dict[str, s
 def test_an_ephemeral_message_is_sent_to_its_reader_alone(
     client: Client, page: dict[str, str], ada: SimUser, yuki: SimUser, channel: SimChannel
 ) -> None:
-    draft = rules.check_message({"content": "psst", "flags": rules.EPHEMERAL}, interaction=True)
-    assert isinstance(draft, rules.Draft)
+    draft = message_rules.check_message({"content": "psst", "flags": message_rules.EPHEMERAL}, interaction=True)
+    assert isinstance(draft, message_rules.Draft)
     message = state.post(draft, channel=channel, author=state.bot(), visible_to=yuki, now=timezone.now())
     assert len(client.get("/simulator/page/messages", page).json()["messages"]) == 1
     assert client.get("/simulator/page/messages", page | {"user": str(ada.pk)}).json()["messages"] == []

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from guilds.discord import errors, wire
 from guilds.discord.client import DiscordClient
-from sparkle_site.local.simulator import faults, rest, rules, state
+from sparkle_site.local.simulator import faults, message_rules, rest, state
 from sparkle_site.local.simulator.models import (
     SimCall,
     SimChannel,
@@ -49,8 +49,8 @@ def interaction(channel: SimChannel, yuki: SimUser, settings: Any) -> SimInterac
         acked_at=now,
         callback_type=4,
     )
-    draft = rules.check_message({"content": "Submitted"}, interaction=True)
-    assert isinstance(draft, rules.Draft)
+    draft = message_rules.check_message({"content": "Submitted"}, interaction=True)
+    assert isinstance(draft, message_rules.Draft)
     made.original = state.post(draft, channel=channel, author=state.bot(), interaction=made, now=now)
     made.save()
     return made
@@ -129,7 +129,7 @@ def test_a_deferred_answer_is_filled_in_by_the_first_follow_up(
 ) -> None:
     original = interaction.original
     assert original is not None
-    SimMessage.objects.filter(pk=original.pk).update(flags=rules.LOADING, content="")
+    SimMessage.objects.filter(pk=original.pk).update(flags=message_rules.LOADING, content="")
     first = client_of_bot.followup("the-token", wire.Message(content="one"))
     second = client_of_bot.followup("the-token", wire.Message(content="two"))
     assert first["id"] == str(original.pk)
@@ -256,8 +256,8 @@ def test_the_bot_edits_and_deletes_its_own_messages_alone(
     own = client_of_bot.create_message(channel.pk, wire.Message(content="mine"))
     client_of_bot.edit_message(channel.pk, int(own["id"]), wire.Message(content="still mine"))
     client_of_bot.delete_message(channel.pk, int(own["id"]))
-    draft = rules.check_message({"content": "hers"})
-    assert isinstance(draft, rules.Draft)
+    draft = message_rules.check_message({"content": "hers"})
+    assert isinstance(draft, message_rules.Draft)
     hers = state.post(draft, channel=channel, author=ada, now=timezone.now())
     with pytest.raises(errors.Forbidden):
         client_of_bot.edit_message(channel.pk, hers.pk, wire.Message(content="stolen"))
@@ -317,33 +317,6 @@ def test_a_broken_body_is_refused(
         )
     assert answer.status_code == 400
     assert answer.json()["code"] in {50035, 50109}
-
-
-def test_messages_are_shaped_as_discord_documents_them(
-    client_of_bot: DiscordClient, interaction: SimInteraction
-) -> None:
-    from sparkle_site.local.simulator import contract
-
-    if contract.location() is None:
-        pytest.skip("Discord's OpenAPI document is not beside this checkout (DISCORD_OPENAPI).")
-    answer = client_of_bot.edit_original("the-token", wire.Message(content="c", files=(picture(),)))
-    assert contract.problems(contract.MESSAGE, answer) == []
-
-
-def test_a_body_against_the_contract_is_refused(
-    interaction: SimInteraction, transport: SiteTransport, settings: Any
-) -> None:
-    from sparkle_site.local.simulator import contract
-
-    if contract.location() is None:
-        pytest.skip("Discord's OpenAPI document is not beside this checkout (DISCORD_OPENAPI).")
-    with httpx.Client(transport=transport, base_url="http://testserver") as raw:
-        answer = raw.patch(
-            f"/simulator/api/v10/webhooks/{settings.DISCORD_APPLICATION_ID}/the-token/messages/@original",
-            json={"content": "c", "allowed_mentions": {"parse": [], "users": [42]}},
-            headers={"User-Agent": "DiscordBot (u, 1)"},
-        )
-    assert answer.json()["errors"]["_errors"][0]["message"].startswith("allowed_mentions")
 
 
 def test_only_so_many_calls_are_logged(client_of_bot: DiscordClient, monkeypatch: pytest.MonkeyPatch) -> None:

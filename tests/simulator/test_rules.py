@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sparkle_site.local.simulator import rules
-from sparkle_site.local.simulator.rules import Before, Draft, Refused, Upload
+from sparkle_site.local.simulator import command_rules, component_rules, message_rules, rules
+from sparkle_site.local.simulator.message_rules import Before, Draft, Upload
+from sparkle_site.local.simulator.rules import Refused
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -34,6 +35,7 @@ def button(**fields: Any) -> list[Any]:
         ("DiscordBot", False),
         ("DiscordBot (https://example.org, 1.0)", True),
         ("DiscordBot (https://example.org, 1.0) httpx/0.28", True),
+        ("DiscordBot (https://example.org 2.7.1) more", True),
     ],
 )
 def test_the_edge_wants_a_user_agent_that_names_the_bot(user_agent: str | None, allowed: bool) -> None:
@@ -72,19 +74,19 @@ def test_a_token_of_another_application_is_unknown() -> None:
 
 
 def test_content_ends_at_two_thousand_characters() -> None:
-    assert isinstance(rules.check_message({"content": "x" * 2000}), Draft)
-    found = errors_of(rules.check_message({"content": "x" * 2001}))
+    assert isinstance(message_rules.check_message({"content": "x" * 2000}), Draft)
+    found = errors_of(message_rules.check_message({"content": "x" * 2001}))
     assert found["content"]["_errors"][0]["code"] == "BASE_TYPE_MAX_LENGTH"
 
 
 @pytest.mark.parametrize("body", [{}, {"content": ""}, {"content": " \n"}, {"components": button()}])
 def test_a_message_needs_something_to_show(body: dict[str, Any]) -> None:
-    assert rules.check_message(body) == rules.EMPTY
+    assert message_rules.check_message(body) == rules.EMPTY
 
 
 @pytest.mark.parametrize("body", [None, [], "text", 5])
 def test_a_body_must_be_an_object(body: object) -> None:
-    assert "_errors" in errors_of(rules.check_message(body))
+    assert "_errors" in errors_of(message_rules.check_message(body))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_a_body_must_be_an_object(body: object) -> None:
     ],
 )
 def test_embeds_have_limits_each_and_in_all(embeds: list[Any], path: tuple[str, ...]) -> None:
-    node = errors_of(rules.check_message({"embeds": embeds}))
+    node = errors_of(message_rules.check_message({"embeds": embeds}))
     for key in path:
         node = node[key]
     assert node["_errors"]
@@ -140,7 +142,7 @@ def test_embeds_have_limits_each_and_in_all(embeds: list[Any], path: tuple[str, 
     ],
 )
 def test_components_have_limits(components: list[Any]) -> None:
-    assert "components" in errors_of(rules.check_message({"content": "c", "components": components}))
+    assert "components" in errors_of(message_rules.check_message({"content": "c", "components": components}))
 
 
 def test_five_rows_of_five_buttons_fit() -> None:
@@ -151,26 +153,28 @@ def test_five_rows_of_five_buttons_fit() -> None:
         }
         for n in range(5)
     ]
-    assert isinstance(rules.check_message({"content": "c", "components": rows}), Draft)
+    assert isinstance(message_rules.check_message({"content": "c", "components": rows}), Draft)
 
 
 def test_a_file_may_be_as_large_as_the_interaction_says() -> None:
     body = {"attachments": [{"id": "0"}]}
-    assert isinstance(rules.check_message(body, files=[png(size=10)], file_limit=10), Draft)
-    assert rules.check_message(body, files=[png(size=11)], file_limit=10) == rules.TOO_LARGE
+    assert isinstance(message_rules.check_message(body, files=[png(size=10)], file_limit=10), Draft)
+    assert message_rules.check_message(body, files=[png(size=11)], file_limit=10) == rules.TOO_LARGE
 
 
 def test_a_request_may_have_25_mebibytes() -> None:
-    assert isinstance(rules.check_message({"content": "c"}, request_bytes=25 * 2**20), Draft)
-    assert rules.check_message({"content": "c"}, request_bytes=25 * 2**20 + 1) == rules.TOO_LARGE
+    assert isinstance(message_rules.check_message({"content": "c"}, request_bytes=25 * 2**20), Draft)
+    assert message_rules.check_message({"content": "c"}, request_bytes=25 * 2**20 + 1) == rules.TOO_LARGE
 
 
 def test_a_message_holds_ten_files() -> None:
     old = Before(content="c", attachment_ids=frozenset(range(100, 108)))
     keep = [{"id": str(each)} for each in sorted(old.attachment_ids)]
-    fits = rules.check_message({"attachments": [*keep, {"id": "0"}, {"id": "1"}]}, files=[png(0), png(1)], before=old)
+    fits = message_rules.check_message(
+        {"attachments": [*keep, {"id": "0"}, {"id": "1"}]}, files=[png(0), png(1)], before=old
+    )
     assert isinstance(fits, Draft)
-    added = rules.check_message({}, files=[png(0), png(1), png(2)], before=old)
+    added = message_rules.check_message({}, files=[png(0), png(1), png(2)], before=old)
     assert added == rules.MAX_FILES
 
 
@@ -178,13 +182,13 @@ OLD = Before(content="old", attachment_ids=frozenset({700, 701}))
 
 
 def test_an_edit_that_says_nothing_of_files_keeps_them() -> None:
-    draft = rules.check_message({"content": "new"}, before=OLD)
+    draft = message_rules.check_message({"content": "new"}, before=OLD)
     assert isinstance(draft, Draft)
     assert draft.keep == {700, 701}
 
 
 def test_an_edit_drops_the_files_it_does_not_list() -> None:
-    draft = rules.check_message({"attachments": [{"id": "701"}, {"id": "0"}]}, files=[png()], before=OLD)
+    draft = message_rules.check_message({"attachments": [{"id": "701"}, {"id": "0"}]}, files=[png()], before=OLD)
     assert isinstance(draft, Draft)
     assert draft.keep == {701}
     assert [new.filename for new in draft.files] == ["a.png"]
@@ -203,35 +207,35 @@ def test_an_edit_drops_the_files_it_does_not_list() -> None:
 )
 def test_an_edit_must_list_exactly_its_files(attachments: list[Any], files: list[Upload]) -> None:
     body = {"content": "c", "attachments": attachments}
-    assert "attachments" in errors_of(rules.check_message(body, files=files, before=OLD))
+    assert "attachments" in errors_of(message_rules.check_message(body, files=files, before=OLD))
 
 
 def test_alt_text_ends_at_1024_characters() -> None:
     body = {"attachments": [{"id": "0", "description": "x" * 1025}]}
-    assert "attachments" in errors_of(rules.check_message(body, files=[png()]))
+    assert "attachments" in errors_of(message_rules.check_message(body, files=[png()]))
 
 
 def test_an_edit_cannot_make_a_message_ephemeral() -> None:
-    draft = rules.check_message({"flags": rules.EPHEMERAL}, before=OLD, interaction=True)
+    draft = message_rules.check_message({"flags": message_rules.EPHEMERAL}, before=OLD, interaction=True)
     assert isinstance(draft, Draft)
-    assert not draft.flags & rules.EPHEMERAL
+    assert not draft.flags & message_rules.EPHEMERAL
 
 
 def test_an_edit_ends_the_thinking_and_stays_ephemeral() -> None:
-    loading = Before(flags=rules.EPHEMERAL | rules.LOADING)
-    draft = rules.check_message({"content": "done"}, before=loading, interaction=True)
+    loading = Before(flags=message_rules.EPHEMERAL | message_rules.LOADING)
+    draft = message_rules.check_message({"content": "done"}, before=loading, interaction=True)
     assert isinstance(draft, Draft)
-    assert draft.flags == rules.EPHEMERAL
+    assert draft.flags == message_rules.EPHEMERAL
 
 
-def pings(body: dict[str, Any], **options: Any) -> rules.Pings:
-    draft = rules.check_message({"content": "<@42> <@&77> @everyone"} | body, **options)
+def pings(body: dict[str, Any], **options: Any) -> message_rules.Pings:
+    draft = message_rules.check_message({"content": "<@42> <@&77> @everyone"} | body, **options)
     assert isinstance(draft, Draft)
     return draft.pings
 
 
 def test_an_interaction_without_allowed_mentions_pings_users() -> None:
-    assert pings({}, interaction=True) == rules.Pings(user_ids=frozenset({42}))
+    assert pings({}, interaction=True) == message_rules.Pings(user_ids=frozenset({42}))
 
 
 def test_an_edit_without_allowed_mentions_falls_back_to_pinging_users() -> None:
@@ -239,33 +243,33 @@ def test_an_edit_without_allowed_mentions_falls_back_to_pinging_users() -> None:
 
 
 def test_a_bot_without_allowed_mentions_pings_all_it_may() -> None:
-    assert pings({}) == rules.Pings(user_ids=frozenset({42}), role_ids=frozenset({77}))
+    assert pings({}) == message_rules.Pings(user_ids=frozenset({42}), role_ids=frozenset({77}))
     assert pings({}, may_ping_everyone=True).everyone
 
 
 def test_an_empty_parse_pings_nobody() -> None:
-    assert pings({"allowed_mentions": {"parse": []}}, may_ping_everyone=True) == rules.Pings()
+    assert pings({"allowed_mentions": {"parse": []}}, may_ping_everyone=True) == message_rules.Pings()
 
 
 def test_named_users_are_pinged_and_no_others() -> None:
     body = {"content": "<@42> <@43>", "allowed_mentions": {"parse": [], "users": ["43", "44"]}}
-    assert pings(body) == rules.Pings(user_ids=frozenset({43}))
+    assert pings(body) == message_rules.Pings(user_ids=frozenset({43}))
 
 
 def test_what_stands_in_code_pings_nobody() -> None:
-    assert pings({"content": "`<@42>` ```\n@everyone <@&77>```"}, may_ping_everyone=True) == rules.Pings()
+    assert pings({"content": "`<@42>` ```\n@everyone <@&77>```"}, may_ping_everyone=True) == message_rules.Pings()
 
 
 def test_parse_and_a_list_exclude_each_other() -> None:
     body = {"content": "c", "allowed_mentions": {"parse": ["users"], "users": ["1"]}}
-    assert "allowed_mentions" in errors_of(rules.check_message(body))
+    assert "allowed_mentions" in errors_of(message_rules.check_message(body))
 
 
 def test_version_two_components_stand_alone() -> None:
     v2 = [{"type": 10, "content": "text"}]
-    body = {"flags": rules.COMPONENTS_V2, "components": v2}
-    assert isinstance(rules.check_message(body), Draft)
-    assert "content" in errors_of(rules.check_message(body | {"content": "c"}))
+    body = {"flags": message_rules.COMPONENTS_V2, "components": v2}
+    assert isinstance(message_rules.check_message(body), Draft)
+    assert "content" in errors_of(message_rules.check_message(body | {"content": "c"}))
 
 
 def modal(**fields: Any) -> dict[str, Any]:
@@ -286,7 +290,7 @@ def modal(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_modals_have_limits(data: Any, allowed: bool) -> None:
-    assert (rules.check_modal(data) is None) == allowed
+    assert (component_rules.check_modal(data) is None) == allowed
 
 
 @pytest.mark.parametrize(
@@ -300,7 +304,7 @@ def test_modals_have_limits(data: Any, allowed: bool) -> None:
     ],
 )
 def test_an_autocomplete_offers_at_most_25_choices(choices: list[Any], allowed: bool) -> None:
-    assert (rules.check_choices({"choices": choices}) is None) == allowed
+    assert (component_rules.check_choices({"choices": choices}) is None) == allowed
 
 
 def command(*options: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
@@ -329,13 +333,13 @@ def command(*options: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_commands_follow_the_rules_of_registration(body: list[Any]) -> None:
-    assert rules.check_commands(body) is not None
+    assert command_rules.check_commands(body) is not None
 
 
 def test_a_hundred_commands_fit_and_one_more_does_not() -> None:
     body = [{"name": f"c{n}", "description": "d"} for n in range(101)]
-    assert rules.check_commands(body[:100]) is None
-    refused = rules.check_commands(body)
+    assert command_rules.check_commands(body[:100]) is None
+    refused = command_rules.check_commands(body)
     assert refused is not None
     assert refused.code == 30032
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 from nacl.signing import SigningKey
 
 from .. import gateway
-from . import contract, permissions, registry, rules, snowflake, state
+from . import component_rules, message_rules, permissions, registry, rules, shapes, snowflake, state
 from .models import SimAttachment, SimChannel, SimInteraction, SimMember, SimMessage, SimUser
 from .rules import Refused
 
@@ -269,7 +269,7 @@ def press(
     if component.get("disabled"):
         raise Unusable("This button is disabled.")
     data: dict[str, Any] = {"custom_id": custom_id, "component_type": component["type"], "id": component.get("id", 1)}
-    if component["type"] in rules.SELECTS:
+    if component["type"] in shapes.SELECTS:
         data |= {"values": list(values or [])}
     payload = base_payload(COMPONENT, channel=message.channel, user=user, data=data, now=now)
     payload["message"] = state.message_json(message, now=now)
@@ -378,9 +378,8 @@ def _receive(interaction: SimInteraction, answer: Mapping[str, Any], *, took: fl
         kind = callback["type"]
     except (ValueError, KeyError, TypeError):
         return failed("the answer is not a callback")
-    wrong = contract.problems(contract.CALLBACKS.get(kind, ""), callback) if kind in contract.CALLBACKS else []
-    if wrong:
-        return failed("; ".join(wrong))
+    if not isinstance(kind, int) or not isinstance(callback.get("data") or {}, dict):
+        return failed("the answer is not a callback")
     applied = _apply(interaction, kind, callback.get("data"), now=now)
     if isinstance(applied, Refused):
         return failed(f"{applied.code} {applied.message} {json.dumps(applied.errors or {})}")
@@ -417,29 +416,29 @@ def _apply(interaction: SimInteraction, kind: Any, data: Any, *, now: datetime) 
     if kind not in allowed:
         return Refused(status=400, code=50035, message=f"callback type {kind} does not answer this interaction")
     if kind == 8:
-        return rules.check_choices(data)
+        return component_rules.check_choices(data)
     if kind == 9:
-        return rules.check_modal(data)
+        return component_rules.check_modal(data)
     if kind == 6:
         return interaction.source
     if kind == 7:
         assert interaction.source is not None
         message = SimMessage.objects.get(pk=interaction.source.pk)
-        change = rules.check_message(data or {}, before=state.before(message), interaction=True)
+        change = message_rules.check_message(data or {}, before=state.before(message), interaction=True)
         return change if isinstance(change, Refused) else state.edit(message, change, now=now)
     if kind == 5:
-        flags = ((data or {}).get("flags") or 0) & rules.EPHEMERAL
-        draft: rules.Draft | Refused = rules.Draft(
+        flags = ((data or {}).get("flags") or 0) & message_rules.EPHEMERAL
+        draft: message_rules.Draft | Refused = message_rules.Draft(
             content="",
             embeds=[],
             components=[],
-            flags=flags | rules.LOADING,
+            flags=flags | message_rules.LOADING,
             keep=frozenset(),
             files=(),
-            pings=rules.Pings(),
+            pings=message_rules.Pings(),
         )
     else:
-        draft = rules.check_message(data or {}, interaction=True)
+        draft = message_rules.check_message(data or {}, interaction=True)
     if isinstance(draft, Refused):
         return draft
     kinds = {COMMAND: CONTEXT_MENU_MESSAGE if interaction.source_id else CHAT_INPUT_MESSAGE}
@@ -449,7 +448,7 @@ def _apply(interaction: SimInteraction, kind: Any, data: Any, *, now: datetime) 
         author=state.bot(),
         interaction=interaction,
         kind=kinds.get(interaction.type, REPLY_MESSAGE),
-        visible_to=interaction.user if draft.flags & rules.EPHEMERAL else None,
+        visible_to=interaction.user if draft.flags & message_rules.EPHEMERAL else None,
         reply_to=interaction.source,
         now=now,
     )

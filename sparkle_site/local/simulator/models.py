@@ -284,7 +284,9 @@ class SimGrant(models.Model):
     scope = models.CharField(max_length=100)
     challenge = models.CharField(max_length=128, blank=True)
     access_token = models.CharField(max_length=64, blank=True, db_index=True)
+    refresh_token = models.CharField(max_length=64, blank=True, db_index=True)
     created_at = models.DateTimeField()
+    issued_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"{self.user} ({self.scope})"

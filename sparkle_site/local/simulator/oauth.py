@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -119,37 +120,76 @@ def _back(asked: Any, **answer: str) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def token(request: HttpRequest) -> HttpResponse:
-    """Exchange a code for an access token; each code once, within a minute, with its verifier."""
-    client_id, secret = _client(request)
-    if client_id != str(settings.DISCORD_APPLICATION_ID) or not constant_time_compare(
-        secret, settings.DISCORD_CLIENT_SECRET
-    ):
+    """Exchange a code, or a refresh token, for an access token; each of them once."""
+    if not _is_client(request):
         return JsonResponse({"error": "invalid_client"}, status=401)
-    if request.POST.get("grant_type") != "authorization_code":
+    exchange = {"authorization_code": _exchange_code, "refresh_token": _refresh}.get(request.POST.get("grant_type", ""))
+    if exchange is None:
         return JsonResponse({"error": "unsupported_grant_type"}, status=400)
-    now = timezone.now()
-    grant = SimGrant.objects.filter(code=request.POST.get("code", ""), access_token="").first()
+    return exchange(request)
+
+
+def _exchange_code(request: HttpRequest) -> HttpResponse:
+    """Within a minute, from the same address, with the verifier."""
+    grant = SimGrant.objects.filter(code=_posted(request, "code"), access_token="").first()
     if (
         grant is None
-        or now - grant.created_at > CODE_LIFE
+        or timezone.now() - grant.created_at > CODE_LIFE
         or grant.redirect_uri != request.POST.get("redirect_uri")
         or not _verified(grant.challenge, request.POST.get("code_verifier", ""))
     ):
-        description = 'Invalid "code" in request.'
-        return JsonResponse({"error": "invalid_grant", "error_description": description}, status=400)
-    grant.access_token = secrets.token_urlsafe(24)
-    # Compare-and-set: of two exchanges of one code one wins.
-    if not SimGrant.objects.filter(pk=grant.pk, access_token="").update(access_token=grant.access_token):
-        return JsonResponse({"error": "invalid_grant"}, status=400)
+        return _invalid_grant('Invalid "code" in request.')
+    return _issue(grant)
+
+
+def _refresh(request: HttpRequest) -> HttpResponse:
+    refresh_token = _posted(request, "refresh_token")
+    grant = SimGrant.objects.filter(refresh_token=refresh_token).exclude(refresh_token="").first()
+    return _issue(grant) if grant else _invalid_grant('Invalid "refresh_token" in request.')
+
+
+def _issue(grant: SimGrant) -> HttpResponse:
+    """Replace the grant's tokens by new ones. Of two exchanges of one code or token one wins."""
+    fresh = {"access_token": secrets.token_urlsafe(24), "refresh_token": secrets.token_urlsafe(24)}
+    same = SimGrant.objects.filter(pk=grant.pk, access_token=grant.access_token, refresh_token=grant.refresh_token)
+    if not same.update(**fresh, issued_at=timezone.now()):
+        return _invalid_grant("Used already.")
     return JsonResponse(
         {
             "token_type": "Bearer",
-            "access_token": grant.access_token,
+            **fresh,
             "expires_in": int(TOKEN_LIFE.total_seconds()),
-            "refresh_token": secrets.token_urlsafe(24),
             "scope": grant.scope,
         }
     )
+
+
+@csrf_exempt
+@require_POST
+def revoke(request: HttpRequest) -> HttpResponse:
+    """End a grant by its access token or its refresh token; an unknown token is none to end (RFC 7009)."""
+    if not _is_client(request):
+        return JsonResponse({"error": "invalid_client"}, status=401)
+    ended = _posted(request, "token")
+    if ended:
+        SimGrant.objects.filter(Q(access_token=ended) | Q(refresh_token=ended)).delete()
+    return JsonResponse({})
+
+
+def _is_client(request: HttpRequest) -> bool:
+    client_id, secret = _client(request)
+    return client_id == str(settings.DISCORD_APPLICATION_ID) and constant_time_compare(
+        secret, settings.DISCORD_CLIENT_SECRET
+    )
+
+
+def _posted(request: HttpRequest, name: str) -> str:
+    """A field of the form; PostgreSQL knows no NUL."""
+    return request.POST.get(name, "").replace("\0", "")
+
+
+def _invalid_grant(description: str) -> HttpResponse:
+    return JsonResponse({"error": "invalid_grant", "error_description": description}, status=400)
 
 
 def _client(request: HttpRequest) -> tuple[str, str]:
@@ -176,8 +216,13 @@ def _verified(challenge: str, verifier: str) -> bool:
 
 def _grant(call: Call, scope: str) -> SimGrant | rules.Refused:
     bearer = call.request.headers.get("Authorization", "").removeprefix("Bearer ")
-    grant = SimGrant.objects.select_related("user").filter(access_token=bearer).exclude(access_token="").first()
-    if grant is None or call.now - grant.created_at > TOKEN_LIFE:
+    grant = (
+        SimGrant.objects.select_related("user")
+        .filter(access_token=bearer.replace("\0", ""))
+        .exclude(access_token="")
+        .first()
+    )
+    if grant is None or grant.issued_at is None or call.now - grant.issued_at > TOKEN_LIFE:
         return rules.UNAUTHORIZED
     return grant if scope in grant.scope.split() else rules.MISSING_ACCESS
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 
-from . import faults, interact, registry, rules, seed, state
+from . import faults, interact, message_rules, registry, rules, seed, state
 from .interact import Outcome, Unusable
 from .models import SimCall, SimChannel, SimGuild, SimMember, SimMessage, SimRole, SimUser
 
@@ -154,7 +154,7 @@ def _message(message: SimMessage, *, viewer: SimUser, now: datetime) -> dict[str
             each | {"url": _local(each["url"]), "spoiler": each["id"] in spoilers} for each in shown["attachments"]
         ],
         "components": message.components,
-        "loading": bool(message.flags & rules.LOADING),
+        "loading": bool(message.flags & message_rules.LOADING),
         "ephemeral": message.visible_to_id is not None,
         "pinged": viewer.pk in message.pinged_user_ids or message.pinged_everyone,
         "used": {"user": _user(interaction.user), "command": interaction.name}
@@ -272,8 +272,8 @@ def command(body: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
         if upload.size is not None and upload.size > rules.DEFAULT_FILE_LIMIT:
             raise Unusable(f"{name}: your files are too powerful: the limit is 10 MiB")
         options[name] = state.attach(
-            rules.NewFile(
-                upload=rules.Upload(
+            message_rules.NewFile(
+                upload=message_rules.Upload(
                     index=0,
                     filename=upload.name,
                     content_type=upload.content_type or "application/octet-stream",
@@ -327,7 +327,7 @@ def modal(body: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
 def say(body: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
     """Write an ordinary message."""
     channel, user = _place(body)
-    draft = rules.check_message({"content": body["content"]})
+    draft = message_rules.check_message({"content": body["content"]})
     if isinstance(draft, rules.Refused):
         raise Unusable(draft.message)
     message = state.post(draft, channel=channel, author=user, now=timezone.now())

@@ -7,7 +7,9 @@ limits, authorization, the route itself; and is logged without its token.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -19,13 +21,17 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 
-from . import contract, faults, permissions, registry, rules, snowflake, state
+from . import faults, message_rules, permissions, registry, rules, shapes, snowflake, state
+from .forms import Form, errors_of
+from .forms import snowflake as snowflake_of
+from .message_rules import Draft, Upload
 from .models import (
     SimAttachment,
     SimBucket,
@@ -33,10 +39,11 @@ from .models import (
     SimChannel,
     SimGuild,
     SimInteraction,
+    SimMember,
     SimMessage,
     SimUser,
 )
-from .rules import Draft, Refused, Spent, Upload
+from .rules import Refused, Spent
 
 _FILE_FIELD = re.compile(r"^files\[(\d+)\]$")
 KEPT_CALLS = 1000
@@ -147,7 +154,8 @@ def _refusal(refused: Refused) -> HttpResponse:
 def _limited(seconds: float, *, scope: str) -> HttpResponse:
     body = {"message": "You are being rate limited.", "retry_after": round(seconds, 3), "global": scope == "global"}
     response = JsonResponse(body, status=429)
-    response["Retry-After"] = f"{seconds:.3f}"
+    # The header has whole seconds, the body a fraction.
+    response["Retry-After"] = str(math.ceil(seconds))
     response["X-RateLimit-Scope"] = scope
     if scope == "global":
         response["X-RateLimit-Global"] = "true"
@@ -224,6 +232,8 @@ def _log(
 
 def _read(request: HttpRequest) -> Body | Refused:
     """Read JSON, or a form of payload_json and files[n]."""
+    if request.headers.get("Transfer-Encoding", "").lower() == "chunked" and not _buffer_chunks(request):
+        return rules.TOO_LARGE
     size = int(request.META.get("CONTENT_LENGTH") or 0)
     if size > rules.REQUEST_LIMIT:
         return rules.TOO_LARGE
@@ -246,16 +256,83 @@ def _read(request: HttpRequest) -> Body | Refused:
                     )
         else:
             raw, files = request.body.decode() or "{}", []
-        return Body(json=json.loads(raw), files=tuple(files), size=size)
+        return Body(json=_storable(json.loads(raw, parse_constant=_no_constant)), files=tuple(files), size=size)
     except RequestDataTooBig:
         return rules.TOO_LARGE
-    except (MultiPartParserError, SuspiciousOperation, ValueError):
+    except (MultiPartParserError, SuspiciousOperation, ValueError, RecursionError):
         return rules.NOT_JSON
 
 
-def _documented(schema: str, body: Any) -> Refused | None:
-    wrong = contract.problems(schema, body)
-    return rules.bad_form({"_errors": [{"code": "CONTRACT", "message": each} for each in wrong]}) if wrong else None
+def _buffer_chunks(request: HttpRequest) -> bool:
+    """Read a chunked body, which the server has put together, in place of Content-Length; False if it is too large.
+
+    Django reads as many bytes as Content-Length says, which are none here.
+    """
+    raw = request.META["wsgi.input"].read(rules.REQUEST_LIMIT + 1)
+    request.META["CONTENT_LENGTH"] = str(len(raw))
+    request._stream = io.BytesIO(raw)  # type: ignore[attr-defined]
+    return len(raw) <= rules.REQUEST_LIMIT
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _storable(value: Any) -> Any:
+    """Replace what PostgreSQL cannot keep in a text: NUL, and halves of surrogate pairs."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(each) for key, each in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of a list is asked for; ids are exclusive."""
+
+    limit: int
+    before: int | None
+    after: int | None
+    around: int | None
+
+
+def _page(call: Call, *, default: int, most: int) -> Page | Refused:
+    """Read `limit`, `before`, `after` and `around` from the query."""
+    form, ids = Form(), dict[str, int | None]()
+    for name in ("before", "after", "around"):
+        text = call.request.GET.get(name)
+        ids[name] = snowflake_of(text)
+        if text is not None and ids[name] is None:
+            form.add((name,), "NUMBER_TYPE_COERCE", f'Value "{text[:50]}" is not snowflake.')
+    text = call.request.GET.get("limit", str(default))
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if limit is None:
+        form.add(("limit",), "NUMBER_TYPE_COERCE", f'Value "{text[:50]}" is not int.')
+    elif not 1 <= limit <= most:
+        code = "NUMBER_TYPE_MAX" if limit > most else "NUMBER_TYPE_MIN"
+        form.add(("limit",), code, f"int value should be between 1 and {most}.")
+    if sum(value is not None for value in ids.values()) > 1:
+        form.add((), "BASE_TYPE_CHOICES", "Only one of before, after and around may be given.")
+    if form.errors:
+        return rules.bad_form(form.errors)
+    return Page(limit=limit or default, **ids)
+
+
+def _part(found: QuerySet[Any], page: Page) -> list[Any]:
+    """Return the rows of a page, by id; the newest rows where nothing else is said."""
+    if page.after is not None:
+        return list(found.filter(pk__gt=page.after).order_by("pk")[: page.limit])
+    if page.around is not None:
+        half = page.limit // 2
+        older = list(found.filter(pk__lte=page.around).order_by("-pk")[: page.limit - half])
+        newer = list(found.filter(pk__gt=page.around).order_by("pk")[:half])
+        return older + newer
+    if page.before is not None:
+        found = found.filter(pk__lt=page.before)
+    return list(found.order_by("-pk")[: page.limit])
 
 
 # By an interaction's token.
@@ -301,7 +378,7 @@ def webhook_edit(call: Call, application_id: int, token: str, message_id: int | 
     if isinstance(found, Refused):
         return found
     interaction, message = found
-    return _edit(call, message, body, schema=contract.WEBHOOK_EDIT, interaction=interaction)
+    return _edit(call, message, body, interaction=interaction)
 
 
 def webhook_delete(call: Call, application_id: int, token: str, message_id: int | None = None) -> Result:
@@ -321,11 +398,11 @@ def webhook_post(call: Call, application_id: int, token: str) -> Result:
     if isinstance(interaction, Refused):
         return interaction
     original = interaction.original
-    if original is not None and original.flags & rules.LOADING:
-        return _edit(call, original, body, schema=contract.FOLLOWUP, interaction=interaction)
+    if original is not None and original.flags & message_rules.LOADING:
+        return _edit(call, original, body, interaction=interaction)
     if interaction.user_install_only and interaction.followups >= rules.MAX_FOLLOWUPS_WITHOUT_BOT:
         return rules.FOLLOWUPS_SPENT
-    draft = _documented(contract.FOLLOWUP, body.json) or rules.check_message(
+    draft = message_rules.check_message(
         body.json,
         files=body.files,
         file_limit=interaction.attachment_size_limit,
@@ -342,17 +419,15 @@ def webhook_post(call: Call, application_id: int, token: str) -> Result:
         author=state.bot(),
         interaction=interaction,
         kind=19,
-        visible_to=interaction.user if draft.flags & rules.EPHEMERAL else None,
+        visible_to=interaction.user if draft.flags & message_rules.EPHEMERAL else None,
         reply_to=original,
         now=call.now,
     )
     return 200, state.message_json(message, now=call.now)
 
 
-def _edit(
-    call: Call, message: SimMessage, body: Body, *, schema: str, interaction: SimInteraction | None = None
-) -> Result:
-    draft: Draft | Refused = _documented(schema, body.json) or rules.check_message(
+def _edit(call: Call, message: SimMessage, body: Body, *, interaction: SimInteraction | None = None) -> Result:
+    draft: Draft | Refused = message_rules.check_message(
         body.json,
         files=body.files,
         before=state.before(message),
@@ -393,7 +468,7 @@ def channel_post(call: Call, channel_id: int) -> Result:
         return rules.MISSING_PERMISSIONS
     if body.files and not permissions.may(bits, permissions.ATTACH_FILES):
         return rules.MISSING_PERMISSIONS
-    draft = _documented(contract.MESSAGE_CREATE, body.json) or rules.check_message(
+    draft = message_rules.check_message(
         body.json,
         files=body.files,
         request_bytes=body.size,
@@ -416,9 +491,17 @@ def channel_messages(call: Call, channel_id: int) -> Result:
     channel = _reachable(channel_id)
     if isinstance(channel, Refused):
         return channel
-    limit = min(100, int(call.request.GET.get("limit") or 50))
-    found = channel.messages.filter(deleted_at=None, visible_to=None).order_by("-pk")[:limit]
-    return 200, [state.message_json(each, now=call.now) for each in found]
+    page = _page(call, default=50, most=100)
+    if isinstance(page, Refused):
+        return page
+    found = _part(channel.messages.filter(deleted_at=None, visible_to=None), page)
+    # Always the newest first, also after an id.
+    return 200, [state.message_json(each, now=call.now) for each in sorted(found, key=lambda each: -each.pk)]
+
+
+def channel_get(call: Call, channel_id: int) -> Result:
+    channel = _reachable(channel_id)
+    return channel if isinstance(channel, Refused) else (200, state.channel_json(channel))
 
 
 def _channel_message(channel_id: int, message_id: int) -> SimMessage | Refused:
@@ -448,7 +531,7 @@ def message_edit(call: Call, channel_id: int, message_id: int) -> Result:
         return message
     if message.author_id != settings.DISCORD_APPLICATION_ID:
         return rules.NOT_THE_AUTHOR
-    return _edit(call, message, body, schema=contract.MESSAGE_EDIT)
+    return _edit(call, message, body)
 
 
 def message_delete(call: Call, channel_id: int, message_id: int) -> Result:
@@ -466,13 +549,10 @@ def dm_open(call: Call) -> Result:
     body = _read(call.request)
     if isinstance(body, Refused):
         return body
-    refused = _documented(contract.OPEN_DM, body.json)
-    if refused:
-        return refused
-    try:
-        user = SimUser.objects.filter(pk=int(body.json["recipient_id"])).first()
-    except (KeyError, TypeError, ValueError):
-        return rules.bad_form({"recipient_id": {"_errors": [{"code": "BASE_TYPE_REQUIRED", "message": "Required"}]}})
+    form = errors_of(shapes.OPEN_DM, body.json)
+    if form.errors:
+        return rules.bad_form(form.errors)
+    user = SimUser.objects.filter(pk=int(body.json["recipient_id"])).first()
     if user is None:
         return rules.UNKNOWN_USER
     if user.bot:
@@ -492,8 +572,14 @@ def me(call: Call) -> Result:
 
 def my_guilds(call: Call) -> Result:
     """The servers that the bot is in, by id, `limit` from `after` on."""
-    after, limit = int(call.request.GET.get("after") or 0), min(200, int(call.request.GET.get("limit") or 200))
-    found = SimGuild.objects.filter(installed=True, pk__gt=after).order_by("pk")[:limit]
+    page = _page(call, default=200, most=200)
+    if isinstance(page, Refused):
+        return page
+    with_counts = call.request.GET.get("with_counts", "").lower() in {"true", "1"}
+    found = SimGuild.objects.filter(installed=True)
+    if page.before is not None:
+        found = found.filter(pk__lt=page.before)
+    found = found.filter(pk__gt=page.after or 0).order_by("pk")
     return 200, [
         {
             "id": str(guild.pk),
@@ -504,7 +590,8 @@ def my_guilds(call: Call) -> Result:
             "permissions": str(permissions.BOT),
             "features": [],
         }
-        for guild in found
+        | (state.guild_counts(guild) if with_counts else {})
+        for guild in found[: page.limit]
     ]
 
 
@@ -512,7 +599,52 @@ def guild_get(call: Call, guild_id: int) -> Result:
     guild = SimGuild.objects.filter(pk=guild_id).first()
     if guild is None:
         return rules.UNKNOWN_GUILD
-    return (200, state.guild_json(guild)) if guild.installed else rules.MISSING_ACCESS
+    if not guild.installed:
+        return rules.MISSING_ACCESS
+    with_counts = call.request.GET.get("with_counts", "").lower() in {"true", "1"}
+    return 200, state.guild_json(guild) | (state.guild_counts(guild) if with_counts else {})
+
+
+def _installed_guild(guild_id: int) -> SimGuild | Refused:
+    guild = SimGuild.objects.filter(pk=guild_id).first()
+    if guild is None:
+        return rules.UNKNOWN_GUILD
+    return guild if guild.installed else rules.MISSING_ACCESS
+
+
+def guild_channels(call: Call, guild_id: int) -> Result:
+    guild = _installed_guild(guild_id)
+    if isinstance(guild, Refused):
+        return guild
+    return 200, [state.channel_json(channel) for channel in guild.channels.order_by("position", "pk")]
+
+
+def guild_roles(call: Call, guild_id: int) -> Result:
+    guild = _installed_guild(guild_id)
+    return guild if isinstance(guild, Refused) else (200, state.guild_json(guild)["roles"])
+
+
+def guild_member(call: Call, guild_id: int, user_id: int) -> Result:
+    guild = _installed_guild(guild_id)
+    if isinstance(guild, Refused):
+        return guild
+    member = SimMember.objects.filter(guild=guild, user_id=user_id).select_related("user", "guild").first()
+    if member is None:
+        return rules.UNKNOWN_MEMBER
+    # Permissions depend on a channel: only interactions carry them.
+    return 200, {key: value for key, value in state.member_json(member).items() if key != "permissions"}
+
+
+def user_get(call: Call, user_id: int) -> Result:
+    user = SimUser.objects.filter(pk=user_id).first()
+    return (200, state.user_json(user)) if user else rules.UNKNOWN_USER
+
+
+def command_get(call: Call, application_id: int, command_id: int, guild_id: int | None = None) -> Result:
+    if application_id != settings.DISCORD_APPLICATION_ID:
+        return rules.MISSING_ACCESS
+    found = [each for each in registry.registered(guild_id) if each["id"] == str(command_id)]
+    return (200, found[0]) if found else rules.UNKNOWN_COMMAND
 
 
 def commands_get(call: Call, application_id: int, guild_id: int | None = None) -> Result:

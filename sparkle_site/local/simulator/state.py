@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from PIL import Image, UnidentifiedImageError
 
-from . import rules, snowflake
+from . import message_rules, snowflake
 from .models import (
     SimAttachment,
     SimChannel,
@@ -36,9 +36,9 @@ def bot() -> SimUser:
     return user
 
 
-def before(message: SimMessage) -> rules.Before:
+def before(message: SimMessage) -> message_rules.Before:
     """What the rules must know of a message that is to be edited."""
-    return rules.Before(
+    return message_rules.Before(
         content=message.content,
         embeds=message.embeds,
         components=message.components,
@@ -48,7 +48,7 @@ def before(message: SimMessage) -> rules.Before:
 
 
 def post(
-    draft: rules.Draft,
+    draft: message_rules.Draft,
     *,
     channel: SimChannel,
     author: SimUser,
@@ -81,7 +81,7 @@ def post(
     return message
 
 
-def edit(message: SimMessage, draft: rules.Draft, *, now: datetime) -> SimMessage:
+def edit(message: SimMessage, draft: message_rules.Draft, *, now: datetime) -> SimMessage:
     """Make the message what the draft says; attachments that it does not keep are gone."""
     with transaction.atomic():
         message.attachments.exclude(pk__in=draft.keep).delete()
@@ -109,7 +109,7 @@ def delete(message: SimMessage, *, now: datetime) -> None:
         message.save(update_fields=["deleted_at"])
 
 
-def attach(new: rules.NewFile, *, now: datetime, message: SimMessage | None = None) -> SimAttachment:
+def attach(new: message_rules.NewFile, *, now: datetime, message: SimMessage | None = None) -> SimAttachment:
     """Keep an uploaded file."""
     width, height = _measure(new.upload.content)
     return SimAttachment.objects.create(
@@ -134,7 +134,7 @@ def _measure(content: bytes) -> tuple[int | None, int | None]:
         return None, None
 
 
-def _pinged(pings: rules.Pings) -> dict[str, Any]:
+def _pinged(pings: message_rules.Pings) -> dict[str, Any]:
     return {
         "pinged_user_ids": sorted(pings.user_ids),
         "pinged_role_ids": sorted(pings.role_ids),
@@ -266,6 +266,12 @@ def guild_json(guild: SimGuild) -> dict[str, Any]:
             for role in guild.roles.all()
         ],
     }
+
+
+def guild_counts(guild: SimGuild) -> dict[str, int]:
+    """What `with_counts` adds."""
+    members = guild.members.count()
+    return {"approximate_member_count": members, "approximate_presence_count": members}
 
 
 def attachment_json(attachment: SimAttachment, *, now: datetime) -> dict[str, Any]:
