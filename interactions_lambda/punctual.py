@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import select
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +14,6 @@ from typing import Any, TypeVar
 from django.db import OperationalError, connection
 
 from jobs.actions import ring_now
-from jobs.dispatch.doorbell import DispatchFailed
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -28,8 +25,6 @@ LAST_STATEMENT_S = 2.3
 ANSWER_BY_S = 2.6
 # After a cold start that took longer, a working database still gets this much.
 AT_LEAST_S = 0.4
-# A connection that served a request so lately is not asked whether it still serves.
-TRUSTED_S = 5.0
 
 
 class TooSlow(OperationalError):
@@ -58,13 +53,6 @@ def run(act: Callable[[], T], *, started: float) -> T:
     time.monotonic's clock.
     """
     bells: list[tuple[Step, Step]] = []
-    if connection.in_atomic_block:
-        # Within a caller's transaction (a test's) it must be done on the caller's connection.
-        with _deadline(started):
-            answer = _collecting(bells, act)
-        for ring, missed in bells:
-            ring_now(functools.partial(_in_time, ring, started), missed)
-        return answer
     acted: Future[T] = Future()
     # One thread does both, since a change of threads takes as long as a statement.
     all_done = _threads("answer").submit(_act_and_ring, act, started, acted, bells)
@@ -98,7 +86,7 @@ def _collecting(bells: list[tuple[Step, Step]], act: Callable[[], T]) -> T:
 
 def _act_and_ring(act: Callable[[], T], started: float, acted: Future[T], bells: list[tuple[Step, Step]]) -> None:
     try:
-        _take_connection()
+        connection.close_if_unusable_or_obsolete()
         with _deadline(started):
             answer = _collecting(bells, act)
     except BaseException as error:  # the waiting thread raises it
@@ -113,26 +101,6 @@ def _act_and_ring(act: Callable[[], T], started: float, acted: Future[T], bells:
             # It is accepted all the same: upkeep rings for what nobody claims.
             logger.exception("ring_failed")
     connection.close_if_unusable_or_obsolete()
-    _served.at = time.time()
-
-
-_served = threading.local()
-
-
-def _take_connection() -> None:
-    """Replace a connection that died since the last request; ask it only where that is in doubt."""
-    connection.close_if_unusable_or_obsolete()
-    raw = connection.connection
-    if raw is None or raw.closed or not 0 <= time.time() - getattr(_served, "at", 0.0) < TRUSTED_S:
-        return
-    # An idle server that has something to say says good-bye.
-    if not select.select([raw.fileno()], [], [], 0)[0]:
-        connection.health_check_done = True  # type: ignore[attr-defined]  # django-stubs lacks it
-
-
-def _in_time(step: Step, started: float) -> None:
-    if not attempt(step, by_s=RING_BY_S, started=started):
-        raise DispatchFailed("the queue did not answer in time")
 
 
 def _wait(running: Future[T], seconds: float) -> T:

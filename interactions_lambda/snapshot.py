@@ -26,7 +26,7 @@ def prepare() -> None:
     from django.core.files.storage import storages
     from django.db import connection, connections
 
-    from jobs.dispatch import send_message, sqs
+    from jobs.dispatch import sqs
 
     from . import autocomplete, commands, components, events, failure, modals, punctual  # noqa: F401
 
@@ -34,7 +34,6 @@ def prepare() -> None:
     # and fetches credentials anew when those of the snapshot have run out.
     if settings.JOB_DISPATCHER.endswith(".SqsDispatcher"):
         sqs.client()
-        send_message.prepare()
     if prepare_login := getattr(connection, "prepare_login", None):  # sparkle_site.rds
         prepare_login()
     _ = storages["default"]

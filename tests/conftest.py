@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,37 @@ def _default_rows(request: pytest.FixtureRequest) -> None:
         from django.apps import apps
 
         importlib.import_module("guilds.migrations.0002_defaults").add_defaults(apps, None)
+
+
+class _Inline(Executor):
+    """Runs what is submitted at once, in the thread that submits it."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
+@pytest.fixture(autouse=True)
+def _handler_uses_the_tests_connection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a test's transaction the Lambda's handler stays in its thread: others do not see the test's rows."""
+    marker = request.node.get_closest_marker("django_db")
+    fixtures = set(request.fixturenames)
+    if (marker is None and "db" not in fixtures) or fixtures & {"transactional_db", "live_server"}:
+        return
+    if marker is not None and marker.kwargs.get("transaction"):
+        return
+    from django.db import connections
+
+    from interactions_lambda import punctual
+
+    # It would end the test's transaction.
+    monkeypatch.setattr(connections["default"], "close_if_unusable_or_obsolete", lambda: None)
+    threads, inline = punctual._threads, _Inline()
+    monkeypatch.setattr(punctual, "_threads", lambda purpose: inline if purpose == "answer" else threads(purpose))
 
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from django.conf import settings
 
-from . import codec, send_message
+from . import codec
 from .doorbell import DispatchFailed, Doorbell
 
 if TYPE_CHECKING:
@@ -64,23 +64,13 @@ class SqsDispatcher:
     def _send(self, batch: list[Doorbell]) -> int:
         """Send at most BATCH messages and return how many were refused. Raises botocore's errors."""
         url = self._queue_url or settings.SQS_QUEUE_URL
+        sqs = self._sqs or client()
         if len(batch) == 1:
             # A batch of one takes a quarter longer, and a member waits.
-            if self._sqs or not _sent(url, batch[0]):
-                (self._sqs or client()).send_message(QueueUrl=url, **_message(batch[0]))
+            sqs.send_message(QueueUrl=url, **_message(batch[0]))
             return 0
         entries: Any = [{"Id": str(place), **_message(doorbell)} for place, doorbell in enumerate(batch)]
-        sqs = self._sqs or client()
         return len(sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", []))
-
-
-def _sent(url: str, doorbell: Doorbell) -> bool:
-    try:
-        send_message.send(url, **_message(doorbell))
-    except send_message.NotSent as exc:
-        log.info("doorbell_left_to_client", extra={"why": str(exc)})
-        return False
-    return True
 
 
 class _Message(TypedDict):

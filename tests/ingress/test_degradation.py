@@ -166,9 +166,13 @@ def test_an_accepted_request_is_told_although_the_database_left_after_it(caplog:
     assert "ring_failed" in caplog.text
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_a_request_is_accepted_although_the_queue_is_stuck(
-    make_guild: Callable[..., Guild], slash: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, stuck: Stuck
+    make_guild: Callable[..., Guild],
+    slash: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    stuck: Stuck,
+    django_db_serialized_rollback: None,
 ) -> None:
     monkeypatch.setattr(actions, "current", lambda: stuck)
     monkeypatch.setattr(punctual, "RING_BY_S", 0.1)
