@@ -82,8 +82,10 @@ class ModelProfile(models.Model):
     step_cache = models.CharField(
         max_length=16, blank=True, choices=[("", "None"), ("deepcache", "DeepCache (lossy)")], default=""
     )
-    # Learned from finished jobs; what a reservation and an honest wait are reckoned with.
-    gpu_ms_per_step = models.FloatField(default=250.0, help_text="GPU milliseconds a picture and step.")
+    gpu_ms_per_step = models.FloatField(
+        default=250.0, help_text="GPU milliseconds per picture and step, until enough servers' jobs were measured."
+    )
+    learned_gpu_ms_per_step = models.FloatField(null=True, blank=True, editable=False)
     preview = models.ImageField(upload_to="previews/", blank=True)
 
     class Meta:
@@ -147,6 +149,7 @@ class Guild(models.Model):
     previews = models.BooleanField(default=False, help_text="Show a small preview half way.")
     language = models.CharField(max_length=8, blank=True, choices=LANGUAGES, default="")
     time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    quota_clock = models.JSONField(default=dict, blank=True, editable=False)
     monthly_budget_gpu_seconds = models.PositiveIntegerField(
         null=True, blank=True, help_text="Requests stop when the month has used this much. Empty: no budget."
     )
@@ -251,10 +254,30 @@ class QuotaRule(models.Model):
         return f"{self.get_subject_display()}: {limit} {self.get_metric_display().lower()} a {self.window}"
 
 
+class GpuLedger(models.Model):
+    """The GPU time that a guild really used in one UTC month (guilds.ledger). Only ever added to."""
+
+    guild_key = models.BigIntegerField(help_text="The guild's pseudonym.")
+    month = models.DateField(help_text="Its first day, in UTC.")
+    used_ms = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "GPU ledger entry"
+        verbose_name_plural = "GPU ledger"
+        constraints = [
+            models.UniqueConstraint(fields=["guild_key", "month"], name="gpu_ledger_once"),
+            models.CheckConstraint(condition=Q(used_ms__gte=0), name="gpu_ledger_never_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.guild_key} {self.month:%Y-%m}"
+
+
 class Usage(models.Model):
     """What a subject used in one window; `subject_id` 0 is the guild itself. One row whatever the history behind it.
 
-    Reserved counts as used: a reservation adds to it, and settling gives back what was not needed.
+    Reserved counts as used: a reservation adds to it, and settling replaces it by what was used. A subject below 0 is
+    the pseudonym of a member whose data was erased in this window.
     """
 
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, db_index=False)
@@ -277,6 +300,7 @@ class Usage(models.Model):
         indexes = [
             models.Index(fields=["starts_at"], condition=Q(window="hour"), name="usage_hours"),
             models.Index(fields=["starts_at"], condition=~Q(window="hour"), name="usage_days_and_months"),
+            models.Index(fields=["window", "starts_at"], condition=Q(subject_id__lt=0), name="usage_erased"),
         ]
 
     def __str__(self) -> str:

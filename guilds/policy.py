@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import terms
+from .estimates import gpu_ms_of, work_of
 
 # https://discord.com/developers/docs/topics/permissions
 ATTACH_FILES = 1 << 15
@@ -97,7 +98,7 @@ class Wish:
     style: str | None = None
     model: str | None = None
     strength: float | None = None
-    is_upscale: bool = False
+    kind: str = "txt2img"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +174,7 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
     width, height = wish.width, wish.height
     if width is None or height is None:
         width, height = (int(side) for side in sizes[0].split("x"))
-    elif not wish.is_upscale and f"{width}x{height}" not in sizes:
+    elif wish.kind != "upscale" and f"{width}x{height}" not in sizes:
         return _range("size", ", ".join(sizes))
     count = wish.count if wish.count is not None else rules.max_pictures
     if not 1 <= count <= rules.max_pictures:
@@ -198,7 +199,10 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
     # A repeated request brings the style's words along already.
     if style and style.negative_prompt and not negative.endswith(style.negative_prompt):
         negative = f"{negative}, {style.negative_prompt}" if negative else style.negative_prompt
-    pixels = width * height / (512 * 512)
+    work = work_of(
+        kind=wish.kind, sampler=sampler, steps=steps, strength=wish.strength, guidance=guidance, width=width,
+        height=height, count=count,
+    )  # fmt: skip
     return Plan(
         prompt=prompt,
         styled_prompt=style.template.replace("{prompt}", prompt, 1) if style else prompt,
@@ -215,7 +219,7 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
         model_id=model.id,
         spoiler=adult and not wish.channel_nsfw,
         ephemeral=rules.results_ephemeral,
-        gpu_ms=max(1, round(model.gpu_ms_per_step * steps * count * pixels)),
+        gpu_ms=gpu_ms_of(work, gpu_ms_per_step=model.gpu_ms_per_step),
     )
 
 

@@ -5,14 +5,19 @@ Usage is one counter row per subject and window (guilds.models.Usage), so a chec
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import TYPE_CHECKING
 
+from . import ledger
 from .policy import Refusal
+from .pseudonyms import member_pseudonym
+from .quota_clock import QuotaClock, Window
 
-WINDOWS = ("hour", "day", "month")
+if TYPE_CHECKING:
+    from .models import Guild
+
 GUILD_SUBJECT = 0
 
 
@@ -37,6 +42,14 @@ class Used:
     granted_pictures: int = 0
     granted_gpu_ms: int = 0
 
+    def __add__(self, other: Used) -> Used:
+        return Used(
+            pictures=self.pictures + other.pictures,
+            gpu_ms=self.gpu_ms + other.gpu_ms,
+            granted_pictures=self.granted_pictures + other.granted_pictures,
+            granted_gpu_ms=self.granted_gpu_ms + other.granted_gpu_ms,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleStanding:
@@ -52,27 +65,13 @@ class RuleStanding:
         return None if self.limit is None else max(0.0, self.limit - self.used)
 
 
-def window_start(window: str, now: datetime, time_zone: str) -> datetime:
-    """The start of `window` around `now`, on the clock of `time_zone` (an hour is an hour everywhere)."""
-    local = now.astimezone(zoneinfo.ZoneInfo(time_zone))
-    if window == "hour":
-        return now.astimezone(zoneinfo.ZoneInfo("UTC")).replace(minute=0, second=0, microsecond=0)
-    day = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    return (day.replace(day=1) if window == "month" else day).astimezone(zoneinfo.ZoneInfo("UTC"))
+def clock_of(guild: Guild, now: datetime) -> QuotaClock:
+    """Return the clock that the guild's requests are counted by at `now`.
 
-
-def window_end(window: str, now: datetime, time_zone: str) -> datetime:
-    """When the window around `now` ends; a day may be 23 or 25 hours long."""
-    start = window_start(window, now, time_zone)
-    if window == "hour":
-        return start + timedelta(hours=1)
-    # Well into the next day or month, then back to its start on the local clock.
-    return window_start(window, start + timedelta(hours=36 if window == "day" else 24 * 33), time_zone)
-
-
-def starts(now: datetime, time_zone: str) -> dict[str, datetime]:
-    """The starts of all windows around `now`."""
-    return {window: window_start(window, now, time_zone) for window in WINDOWS}
+    It follows the guild's time zone here, at its first use after a change, and not where the zone is saved: so no way
+    of saving it can be forgotten.
+    """
+    return QuotaClock.load(guild.quota_clock, time_zone=guild.time_zone).moved(guild.time_zone, now)
 
 
 def applicable(rules: Iterable[Rule], role_ids: frozenset[int]) -> list[Rule]:
@@ -94,7 +93,11 @@ def applicable(rules: Iterable[Rule], role_ids: frozenset[int]) -> list[Rule]:
 
 
 def stand(
-    rules: Iterable[Rule], used: Mapping[tuple[int, str], Used], *, user_id: int, now: datetime, time_zone: str
+    rules: Iterable[Rule],
+    used: Mapping[tuple[int, str], Used],
+    *,
+    user_id: int,
+    windows: Mapping[str, Window],
 ) -> list[RuleStanding]:
     """Put each applicable rule beside its counter; `used` is keyed by (subject_id, window)."""
     found = []
@@ -108,7 +111,7 @@ def stand(
                 rule=rule,
                 limit=None if rule.limit is None else rule.limit + granted,
                 used=counter.pictures if pictures else counter.gpu_ms / 1000,
-                resets_at=window_end(rule.window, now, time_zone),
+                resets_at=windows[rule.window].end,
             )
         )
     return found
@@ -141,18 +144,16 @@ def decide(standings: Sequence[RuleStanding], *, pictures: int, gpu_ms: int) -> 
     )
 
 
-def decide_budget(
-    budget_seconds: int | None, used: Mapping[tuple[int, str], Used], *, gpu_ms: int, now: datetime, time_zone: str
-) -> Refusal | None:
-    """Refuse when the guild's month has no room for `gpu_ms` more."""
-    if budget_seconds is None:
-        return None
-    month = used.get((GUILD_SUBJECT, "month"), Used())
-    if month.gpu_ms + gpu_ms <= budget_seconds * 1000 + month.granted_gpu_ms:
+def decide_budget(budget_seconds: int | None, *, spent_ms: int, gpu_ms: int, now: datetime) -> Refusal | None:
+    """Refuse when `gpu_ms` more does not fit into the operators' budget for the guild in this UTC month.
+
+    `spent_ms` is what the ledger holds and what the guild's open jobs have reserved.
+    """
+    if budget_seconds is None or spent_ms + gpu_ms <= budget_seconds * 1000:
         return None
     return Refusal(
         code="budget_spent",
-        params={"limit": budget_seconds, "resets_at": int(window_end("month", now, time_zone).timestamp())},
+        params={"limit": budget_seconds, "resets_at": int(ledger.month_end(now).timestamp())},
     )
 
 
@@ -172,19 +173,53 @@ def standing(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: date
         )
         for rule in QuotaRule.objects.filter(guild=guild)
     ]
-    begun = starts(now, guild.time_zone)
-    counters = Usage.objects.filter(
-        guild=guild, subject_id__in=[GUILD_SUBJECT, user_id], starts_at__in=list(begun.values())
-    )
-    used = {
-        (row.subject_id, row.window): Used(
-            pictures=row.pictures,
-            gpu_ms=row.gpu_ms,
-            granted_pictures=row.granted_pictures,
-            granted_gpu_ms=row.granted_gpu_ms,
-        )
-        for row in counters
-        if begun[row.window] == row.starts_at
-    }
-    bound = applicable(rules, role_ids)
-    return tuple(stand(bound, used, user_id=user_id, now=now, time_zone=guild.time_zone))
+    windows = clock_of(guild, now).windows(now)
+    subjects = {GUILD_SUBJECT: GUILD_SUBJECT, user_id: user_id, member_pseudonym(user_id): user_id}
+    starts = [window.start for window in windows.values()]
+    used: dict[tuple[int, str], Used] = {}
+    for row in Usage.objects.filter(guild=guild, subject_id__in=list(subjects), starts_at__in=starts):
+        if windows[row.window].start == row.starts_at:
+            key = subjects[row.subject_id], row.window
+            used[key] = used.get(key, Used()) + Used(
+                pictures=row.pictures,
+                gpu_ms=row.gpu_ms,
+                granted_pictures=row.granted_pictures,
+                granted_gpu_ms=row.granted_gpu_ms,
+            )
+    return tuple(stand(applicable(rules, role_ids), used, user_id=user_id, windows=windows))
+
+
+# A member may erase their data several times in a window: what was kept before is added to.
+_KEPT = """
+INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
+                               granted_pictures, granted_gpu_ms)
+SELECT guild_id, %(pseudonym)s, "window", starts_at, pictures, gpu_ms, granted_pictures, granted_gpu_ms
+FROM guilds_usage WHERE guild_id = %(guild)s AND subject_id = %(user)s AND (
+  ("window" = 'hour' AND starts_at = %(hour)s) OR ("window" = 'day' AND starts_at = %(day)s)
+  OR ("window" = 'month' AND starts_at = %(month)s))
+ORDER BY id
+ON CONFLICT (guild_id, subject_id, "window", starts_at) DO UPDATE SET
+  pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms,
+  granted_pictures = u.granted_pictures + excluded.granted_pictures,
+  granted_gpu_ms = u.granted_gpu_ms + excluded.granted_gpu_ms
+RETURNING u.id, u."window", u.starts_at
+"""
+
+
+def forget_member(guild: Guild, user_id: int, *, now: datetime) -> dict[int, int]:
+    """Delete a member's counters in a guild whose row is locked; those of open windows stay under a pseudonym.
+
+    Return which counter took each one's place, by their ids.
+    """
+    from django.db import connection
+
+    from .models import Usage
+
+    starts = {name: window.start for name, window in clock_of(guild, now).windows(now).items()}
+    with connection.cursor() as cursor:
+        values = {"guild": guild.pk, "user": user_id, "pseudonym": member_pseudonym(user_id)}
+        cursor.execute(_KEPT, values | starts)
+        kept = {(window, starts_at): pk for pk, window, starts_at in cursor.fetchall()}
+    old = list(Usage.objects.filter(guild=guild, subject_id=user_id))
+    Usage.objects.filter(pk__in=[row.pk for row in old]).delete()
+    return {row.pk: kept[key] for row in old if (key := (row.window, row.starts_at)) in kept}

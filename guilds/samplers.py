@@ -10,11 +10,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampler:
-    """`scheduler` is a class of diffusers, made with `from_config(config, **options)`."""
+    """`scheduler` is a class of diffusers, made with `from_config(config, **options)`.
+
+    It evaluates the model `order` times in each step but the last, where once is enough, and `extra` times more.
+    """
 
     label: str
     scheduler: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    order: int = 1
+    extra: int = 0
+
+    def evaluations(self, steps: int) -> int:
+        """Return how often the model is evaluated in so many steps."""
+        return self.order * steps - (self.order - 1) + self.extra
 
 
 # The sample's eight first, under the names that its users know.
@@ -22,12 +31,12 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
     {
         "k_lms": Sampler(label="LMS (k_lms)", scheduler="LMSDiscreteScheduler"),
         "k_euler_a": Sampler(label="Euler ancestral (k_euler_a)", scheduler="EulerAncestralDiscreteScheduler"),
-        "PLMS": Sampler(label="PLMS", scheduler="PNDMScheduler", options={"skip_prk_steps": True}),
+        "PLMS": Sampler(label="PLMS", scheduler="PNDMScheduler", options={"skip_prk_steps": True}, extra=1),
         "DDIM": Sampler(label="DDIM", scheduler="DDIMScheduler"),
-        "k_dpm_2_a": Sampler(label="DPM2 ancestral (k_dpm_2_a)", scheduler="KDPM2AncestralDiscreteScheduler"),
-        "k_dpm_2": Sampler(label="DPM2 (k_dpm_2)", scheduler="KDPM2DiscreteScheduler"),
+        "k_dpm_2_a": Sampler(label="DPM2 ancestral (k_dpm_2_a)", scheduler="KDPM2AncestralDiscreteScheduler", order=2),
+        "k_dpm_2": Sampler(label="DPM2 (k_dpm_2)", scheduler="KDPM2DiscreteScheduler", order=2),
         "k_euler": Sampler(label="Euler (k_euler)", scheduler="EulerDiscreteScheduler"),
-        "k_heun": Sampler(label="Heun (k_heun)", scheduler="HeunDiscreteScheduler"),
+        "k_heun": Sampler(label="Heun (k_heun)", scheduler="HeunDiscreteScheduler", order=2),
         "dpmpp_2m_karras": Sampler(
             label="DPM++ 2M Karras", scheduler="DPMSolverMultistepScheduler", options={"use_karras_sigmas": True}
         ),

@@ -1,31 +1,34 @@
 """What can be done to a job: the one implementation for Lambda, worker, Celery, upkeep and admin.
 
-Every end of a job is one transaction: lock the guild's row, move by compare-and-set, settle the quota, promote the
-next. Doorbells are rung after the commit; one that fails is rung again by upkeep.
+Whatever writes a counter holds the guild's row first (jobs.guild_lock). Every end of a job is one transaction: lock the
+guild's row, move by compare-and-set, charge the GPU time, settle the quota, promote the next. Messages are sent after
+the commit; upkeep sends those again that failed.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
-from guilds import policy, quota
+from guilds import ledger, policy, quota
 from guilds.models import BlockedTerm, Guild, ModelProfile, Platform
 from guilds.policy import Refusal
+from guilds.quota_clock import Window
 from guilds.samplers import SAMPLERS
 
 from . import admission, line
 from .dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, current
+from .guild_lock import lock_guild
 from .lifecycle import ENDED, Status
 from .models import Job, JobEvent, JobImage
 from .tokens import seal
@@ -35,11 +38,6 @@ logger = logging.getLogger(__name__)
 # Discord voids an interaction token after 15 minutes; the margin covers the upload.
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
 _SAMPLER_NAMES = frozenset(SAMPLERS)
-# When this process last saw all places of a guild taken. Who asks soon after will have to wait in line too, and decides
-# under the lock at once instead of twice.
-_TAKEN_FOR = timedelta(seconds=10)
-_MOST_TAKEN = 1000
-_taken: dict[int, datetime] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,31 +112,25 @@ class Standing:
 def submit(
     ask: Ask, *, now: datetime, dispatch: Dispatcher | None = None, ring: Ring | None = None
 ) -> Accepted | Refusal:
-    """Decide about a request; write its row, reserve its quota and ring for it, or say why not.
+    """Decide about a request and write its row, or say why not. A refusal is recorded and costs nothing.
 
-    `ring` is given what rings and what marks the job where that fails, if the caller would rather do it a little later.
-    Idempotent on the interaction id. A refusal is recorded and costs nothing. Raises Guild.DoesNotExist for a guild
-    that was never installed.
+    1. Lock the guild's row.
+    2. Read all that decides, in one query.
+    3. Decide: policy, capacity of the queues, quotas, budget.
+    4. Write the job with what it reserves, or the refusal. Commit.
+    5. Send the message of a job that may start now, or give `ring` the sending and what to do where that fails.
+
+    The same interaction gets the same answer again. Raises Guild.DoesNotExist for a guild that was never installed.
     """
     try:
-        # Without a lock first: two ways to the database in place of five, and nobody waits for this one's thoughts.
-        result = None if _will_wait(ask.guild_id, now=now) else _admit(ask, now=now, locked=False)
-        if result is None:
-            with transaction.atomic():
-                admission.lock_guild(ask.guild_id)
-                result = _admit(ask, now=now, locked=True)
-                assert result is not None  # noqa: S101
+        with lock_guild(ask.guild_id) as guild:
+            result = _admit(ask, guild, now=now)
     except IntegrityError:
-        # The same interaction in two guilds' locks cannot be; in one process twice at once it can.
+        # Deliveries of one interaction that name two guilds at once do not wait for each other's lock.
         result = _repeated(Job.objects.get(interaction_id=ask.interaction_id), now=now)
     if isinstance(result, Accepted) and result.job.status == Status.QUEUED and not result.repeated:
         _ring([result.job], dispatch=dispatch, ring=ring)
     return result
-
-
-def _will_wait(guild_id: int, *, now: datetime) -> bool:
-    seen = _taken.get(guild_id)
-    return seen is not None and now - seen < _TAKEN_FOR
 
 
 def _repeated(job: Job, *, now: datetime) -> Accepted | Refusal:
@@ -158,19 +150,45 @@ def _accepted(job: Job, place: line.Place, *, repeated: bool = False, budget_war
     )
 
 
-def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | None:
-    """Decide and write. None, with nothing written, where that takes the lock: others came between, or it must wait.
+def _admit(ask: Ask, guild: Guild, *, now: datetime) -> Accepted | Refusal:
+    """Read, decide and write, under the guild's lock.
 
-    Who waits is promoted by whoever ends a job, so none may end between reading that all places are taken and the row
-    that waits for one. What is begun at once needs no one.
+    1. Read the facts, with the counters of the windows that are open by the guild's quota clock.
+    2. Return the earlier answer where the interaction has a job already.
+    3. Plan: fill in defaults, check every parameter and rule.
+    4. Check capacity, quotas and budget for the plan.
+    5. Write the refusal, or the job: queued where the guild has a slot free and nobody waits, else waiting.
     """
-    guild, facts = admission.read(
-        ask.guild_id, interaction_id=ask.interaction_id, user_id=ask.user_id, style=ask.style, now=now
+    windows = _windows(guild, now=now)
+    facts = admission.read(
+        guild, interaction_id=ask.interaction_id, user_id=ask.user_id, style=ask.style, windows=windows, now=now
     )
     if facts.existing is not None:
         return _repeated(Job.objects.get(pk=facts.existing), now=now)
+    seed = secrets.randbelow(policy.MAX_SEED - 16)
+    plan = policy.plan(facts.rules, _wish(ask), seed=seed, samplers=_SAMPLER_NAMES)
+    refusal = plan if isinstance(plan, Refusal) else _check_limits(guild, facts, ask, plan, windows, now=now)
+    if refusal is not None:
+        _record_refusal(ask, guild, facts, refusal, now=now)
+        return refusal
+    assert isinstance(plan, policy.Plan)  # noqa: S101
+    queued = facts.waiting == 0 and facts.active < guild.concurrency
+    job = _new_job(ask, guild, plan, queued=queued, now=now)
+    admission.write(job, windows)
+    place = line.place(facts.ahead, waits=not queued)
+    return _accepted(job, place, budget_warning=_budget_warning(guild, facts, plan))
 
-    wish = policy.Wish(
+
+def _windows(guild: Guild, *, now: datetime) -> dict[str, Window]:
+    """Return the guild's open windows; keep its quota clock where its first use or a change of zone sets it."""
+    clock = quota.clock_of(guild, now)
+    if guild.quota_clock.get("time_zone") != clock.time_zone:
+        Guild.objects.filter(pk=guild.pk).update(quota_clock=clock.dump())
+    return clock.windows(now)
+
+
+def _wish(ask: Ask) -> policy.Wish:
+    return policy.Wish(
         channel_id=ask.channel_id,
         parent_channel_id=ask.parent_channel_id,
         channel_nsfw=ask.channel_nsfw,
@@ -188,28 +206,12 @@ def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | Non
         style=ask.style,
         model=ask.model,
         strength=ask.strength,
-        is_upscale=ask.kind == Job.Kind.UPSCALE,
+        kind=ask.kind,
     )
-    plan = policy.plan(facts.rules, wish, seed=secrets.randbelow(policy.MAX_SEED - 16), samplers=_SAMPLER_NAMES)
-    refusal = plan if isinstance(plan, Refusal) else _room(guild, facts, ask, plan, now=now)
-    if refusal is not None:
-        with transaction.atomic(savepoint=False):
-            if refusal.code == "term_blocked":
-                BlockedTerm.objects.filter(
-                    Q(guild_id=ask.guild_id) | Q(guild=None), folded=refusal.params["folded"]
-                ).update(hits=F("hits") + 1)
-            _record_refusal(ask, guild, facts, refusal, now=now)
-        return refusal
-    assert isinstance(plan, policy.Plan)  # noqa: S101
 
-    direct = facts.waiting == 0 and facts.active < guild.concurrency
-    if not direct:
-        if len(_taken) >= _MOST_TAKEN:
-            _taken.clear()
-        _taken[ask.guild_id] = now
-        if not locked:
-            return None
-    job = Job(
+
+def _new_job(ask: Ask, guild: Guild, plan: policy.Plan, *, queued: bool, now: datetime) -> Job:
+    return Job(
         **_identity(ask, guild, now=now),
         token_sealed=seal(ask.token),
         ephemeral=plan.ephemeral,
@@ -231,23 +233,25 @@ def _admit(ask: Ask, *, now: datetime, locked: bool) -> Accepted | Refusal | Non
         strength=plan.strength,
         model_id=plan.model_id,
         spoiler=plan.spoiler,
-        status=Status.QUEUED if direct else Status.WAITING,
-        queued_at=now if direct else None,
-        rung_at=now if direct else None,
-        doorbells=1 if direct else 0,
+        status=Status.QUEUED if queued else Status.WAITING,
+        queued_at=now if queued else None,
+        rung_at=now if queued else None,
+        doorbells=1 if queued else 0,
         reserved_pictures=plan.count,
         reserved_gpu_ms=plan.gpu_ms,
     )
-    # By itself the statement is a transaction. Within a caller's it must be able to fail alone.
-    with transaction.atomic() if connection.in_atomic_block and not locked else nullcontext():
-        if not admission.write(job, facts, locked=locked):
-            return None
-    place = line.place(facts.ahead, waits=not direct)
-    return _accepted(job, place, budget_warning=_budget_warning(guild, facts, plan))
 
 
-def _room(guild: Guild, facts: admission.Facts, ask: Ask, plan: policy.Plan, *, now: datetime) -> Refusal | None:
-    """Whether quotas, budget and the lines have room, and the source picture is this guild's."""
+def _check_limits(
+    guild: Guild,
+    facts: admission.Facts,
+    ask: Ask,
+    plan: policy.Plan,
+    windows: Mapping[str, Window],
+    *,
+    now: datetime,
+) -> Refusal | None:
+    """Return why queues, source image, quotas or the budget do not allow the plan, or None."""
     if facts.active >= guild.concurrency or facts.waiting:
         if facts.mine_waiting >= guild.max_waiting_per_member:
             return Refusal(code="too_many_waiting", params={"limit": guild.max_waiting_per_member})
@@ -261,18 +265,15 @@ def _room(guild: Guild, facts: admission.Facts, ask: Ask, plan: policy.Plan, *, 
     ):
         return Refusal(code="picture_gone")
     rules = quota.applicable(facts.quota, ask.role_ids)
-    standings = quota.stand(rules, facts.used, user_id=ask.user_id, now=now, time_zone=guild.time_zone)
+    standings = quota.stand(rules, facts.used, user_id=ask.user_id, windows=windows)
     return quota.decide(standings, pictures=plan.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(
-        guild.monthly_budget_gpu_seconds, facts.used, gpu_ms=plan.gpu_ms, now=now, time_zone=guild.time_zone
+        guild.monthly_budget_gpu_seconds, spent_ms=facts.spent_ms, gpu_ms=plan.gpu_ms, now=now
     )
 
 
 def _budget_warning(guild: Guild, facts: admission.Facts, plan: policy.Plan) -> bool:
     budget = guild.monthly_budget_gpu_seconds
-    if not budget:
-        return False
-    used = facts.used.get((quota.GUILD_SUBJECT, "month"), quota.Used()).gpu_ms + plan.gpu_ms
-    return used >= budget * 10 * guild.budget_warning_percent
+    return bool(budget) and facts.spent_ms + plan.gpu_ms >= budget * 10 * guild.budget_warning_percent
 
 
 def _identity(ask: Ask, guild: Guild, *, now: datetime) -> dict[str, Any]:
@@ -291,6 +292,10 @@ def _identity(ask: Ask, guild: Guild, *, now: datetime) -> dict[str, Any]:
 
 
 def _record_refusal(ask: Ask, guild: Guild, facts: admission.Facts, refusal: Refusal, *, now: datetime) -> None:
+    if refusal.code == "term_blocked":
+        BlockedTerm.objects.filter(Q(guild_id=ask.guild_id) | Q(guild=None), folded=refusal.params["folded"]).update(
+            hits=F("hits") + 1
+        )
     model = next((each for each in facts.rules.models if each.is_default), None) or next(iter(facts.rules.models), None)
     model_id = model.id if model else ModelProfile.objects.values_list("pk", flat=True).first()
     if model_id is None:
@@ -411,12 +416,16 @@ def progress(job_id: int, *, worker_id: str, step: int, total: int, now: datetim
 def record_images(
     job_id: int, *, worker_id: str, images: Sequence[MadeImage], grid_key: str, gpu_ms: int, now: datetime
 ) -> bool:
-    """Note that the pictures are in storage; from here on a redelivery only delivers. False when not ours."""
-    with transaction.atomic():
-        if not Job.objects.filter(pk=job_id, status=Status.RUNNING, worker_id=worker_id, made_at=None).update(
-            made_at=now, grid_key=grid_key, gpu_ms=gpu_ms
-        ):
+    """Note that the images are in storage, and charge the `gpu_ms` that this attempt took. False when not ours.
+
+    From here on a redelivery only delivers.
+    """
+    with _lock_guild_of(job_id) as guild:
+        if guild is None or not Job.objects.filter(
+            pk=job_id, status=Status.RUNNING, worker_id=worker_id, made_at=None
+        ).update(made_at=now, grid_key=grid_key):
             return False
+        _charge(job_id, guild, gpu_ms, now=now)
         JobImage.objects.bulk_create(
             [
                 JobImage(
@@ -438,6 +447,39 @@ def record_images(
     return True
 
 
+@contextmanager
+def _lock_guild_of(job_id: int) -> Iterator[Guild | None]:
+    """Hold the row of the job's guild until the block ends; yield None where there is no such job."""
+    guild_id = Job.objects.filter(pk=job_id).values_list("guild_id", flat=True).first()
+    if guild_id is None:
+        yield None
+        return
+    with lock_guild(guild_id) as guild:
+        yield guild
+
+
+def _charge_attempt(job_id: int, guild: Guild, gpu_ms: int | None, *, now: datetime) -> None:
+    """Charge the attempt that ends here. Run under the guild's lock.
+
+    `gpu_ms` None: its worker did not measure it, or is lost. Then as much is charged as its progress says of the
+    estimate.
+    """
+    job = Job.objects.only("reserved_gpu_ms", "progress_step", "progress_total", "made_at").get(pk=job_id)
+    if job.made_at is not None:
+        return  # It was charged when the images were recorded.
+    if gpu_ms is None:
+        done = min(1.0, job.progress_step / job.progress_total) if job.progress_total else 0.0
+        gpu_ms = round(job.reserved_gpu_ms * done)
+    _charge(job_id, guild, gpu_ms, now=now)
+
+
+def _charge(job_id: int, guild: Guild, gpu_ms: int, *, now: datetime) -> None:
+    gpu_ms = min(max(0, gpu_ms), ledger.MAX_GPU_MS)
+    if gpu_ms:
+        Job.objects.filter(pk=job_id).update(gpu_ms=F("gpu_ms") + gpu_ms)
+        ledger.charge(guild.pk, gpu_ms, now=now)
+
+
 def complete(job_id: int, *, worker_id: str, delivered_via: str, message_id: int | None, now: datetime) -> bool:
     """End the job as completed and delivered; settle its quota with what was really used. False when not ours."""
     return _end(
@@ -455,9 +497,18 @@ def complete(job_id: int, *, worker_id: str, delivered_via: str, message_id: int
 
 
 def fail(
-    job_id: int, *, worker_id: str, reason: str, detail: str = "", permanent: bool, now: datetime
+    job_id: int,
+    *,
+    worker_id: str,
+    reason: str,
+    detail: str = "",
+    permanent: bool,
+    gpu_ms: int | None = None,
+    now: datetime,
 ) -> Status | None:
-    """Give the job another try, or end it as failed with a refund; None when it is not this worker's.
+    """Give the job another try, or end it as failed with its pictures refunded; None when it is not this worker's.
+
+    `gpu_ms` is what this attempt took; None: as much as its progress says. It is charged either way.
 
     Another try (QUEUED) rings a new doorbell: the message at hand may be deleted.
     """
@@ -465,22 +516,30 @@ def fail(
     if job is None:
         return None
     if not permanent and job.attempts < settings.SPARKLE_MAX_ATTEMPTS:
-        return Status.QUEUED if _requeue(job, now=now, cause=reason, ring=True) else None
+        return Status.QUEUED if _requeue(job, now=now, cause=reason, ring=True, gpu_ms=gpu_ms) else None
     ended = _end(
-        job_id, (Status.RUNNING,), Status.FAILED, now=now, where=Q(worker_id=worker_id), reason=reason, detail=detail
+        job_id,
+        (Status.RUNNING,),
+        Status.FAILED,
+        now=now,
+        where=Q(worker_id=worker_id),
+        gpu_ms=gpu_ms,
+        reason=reason,
+        detail=detail,
     )
     return Status.FAILED if ended else None
 
 
-def give_back(job_id: int, *, worker_id: str, now: datetime, ring: bool = False) -> bool:
+def give_back(job_id: int, *, worker_id: str, gpu_ms: int | None = None, now: datetime, ring: bool = False) -> bool:
     """Return a running job to the queue without counting the attempt: its worker must leave.
 
+    `gpu_ms` is what the attempt took all the same; None: as much as its progress says.
     The message at hand is to be made visible again, or `ring` sends a new one where there is none.
     """
     job = Job.objects.filter(pk=job_id, status=Status.RUNNING, worker_id=worker_id).first()
     if job is None:
         return False
-    return _requeue(job, now=now, cause="given_back", ring=ring, attempts=F("attempts") - 1)
+    return _requeue(job, now=now, cause="given_back", ring=ring, gpu_ms=gpu_ms, attempts=F("attempts") - 1)
 
 
 def reclaim(job: Job, *, now: datetime, ring: bool = True) -> Status | None:
@@ -499,10 +558,19 @@ def reclaim(job: Job, *, now: datetime, ring: bool = True) -> Status | None:
     return Status.FAILED if ended else None
 
 
-def _requeue(job: Job, *, now: datetime, cause: str, ring: bool, where: Q | None = None, **fields: Any) -> bool:
+def _requeue(
+    job: Job,
+    *,
+    now: datetime,
+    cause: str,
+    ring: bool,
+    where: Q | None = None,
+    gpu_ms: int | None = None,
+    **fields: Any,
+) -> bool:
     if ring:
         fields |= {"doorbells": F("doorbells") + 1}
-    with transaction.atomic():
+    with lock_guild(job.guild_id) as guild:
         moved = Job.objects.move(
             job.pk,
             Status.RUNNING,
@@ -515,6 +583,8 @@ def _requeue(job: Job, *, now: datetime, cause: str, ring: bool, where: Q | None
             rung_at=now,
             **fields,
         )
+        if moved:
+            _charge_attempt(job.pk, guild, gpu_ms, now=now)
     if moved and ring:
         _ring(list(Job.objects.filter(pk=job.pk)))
     return moved
@@ -538,10 +608,13 @@ def cancel(job_id: int, *, by: int, reason: str = "cancelled_by_member", now: da
     return bool(asked)
 
 
-def finish_cancel(job_id: int, *, worker_id: str, now: datetime) -> bool:
-    """End a running job whose cancel was requested, with a refund. False when not ours."""
+def finish_cancel(job_id: int, *, worker_id: str, gpu_ms: int | None = None, now: datetime) -> bool:
+    """End a running job whose cancel was requested, with its pictures refunded. False when not ours.
+
+    `gpu_ms` is what this attempt took; None: as much as its progress says. It is charged either way.
+    """
     where = Q(worker_id=worker_id, cancel_requested_at__isnull=False)
-    return _end(job_id, (Status.RUNNING,), Status.CANCELLED, now=now, where=where)
+    return _end(job_id, (Status.RUNNING,), Status.CANCELLED, now=now, where=where, gpu_ms=gpu_ms)
 
 
 def expire(job_id: int, *, now: datetime) -> bool:
@@ -571,26 +644,33 @@ def _end(
     now: datetime,
     where: Q | None = None,
     by: int | None = None,
+    gpu_ms: int | None = None,
     **fields: Any,
 ) -> bool:
-    """The one way to a terminal status: move, settle or refund, promote the next; then ring."""
-    promoted: list[Job] = []
-    with transaction.atomic():
-        guild_id = Job.objects.filter(pk=job_id).values_list("guild_id", flat=True).first()
-        if guild_id is None:
+    """The one way to a terminal status; False when the job is not in one of the `old` ones.
+
+    1. Lock the guild's row.
+    2. Move the job by compare-and-set.
+    3. Charge the GPU time of the attempt that ends here, if one does.
+    4. Settle what the job had reserved.
+    5. Promote those that wait for its slot. Commit, then send their messages.
+    """
+    event = {key: fields[key] for key in ("reason", "delivered_via") if fields.get(key)}
+    if by is not None:
+        # As text: a browser's numbers lose a snowflake's last digits.
+        event["by"] = str(by)
+    with _lock_guild_of(job_id) as guild:
+        if guild is None:
             return False
-        guild = Guild.objects.select_for_update(no_key=True).get(pk=guild_id)
-        event = {key: fields[key] for key in ("reason", "delivered_via") if fields.get(key)}
-        if by is not None:
-            # As text: a browser's numbers lose a snowflake's last digits.
-            event["by"] = str(by)
-        if not any(
-            Job.objects.move(
-                job_id, each, new, at=now, event=event, where=where, ended_at=now, lease_expires_at=None, **fields
-            )
-            for each in old
-        ):
+        fields |= {"ended_at": now, "lease_expires_at": None}
+        came_from = next(
+            (each for each in old if Job.objects.move(job_id, each, new, at=now, event=event, where=where, **fields)),
+            None,
+        )
+        if came_from is None:
             return False
+        if came_from == Status.RUNNING:
+            _charge_attempt(job_id, guild, gpu_ms, now=now)
         _settle(job_id, completed=new == Status.COMPLETED, now=now)
         promoted = line.promote(guild, now=now)
     _ring(promoted)
@@ -598,12 +678,8 @@ def _end(
 
 
 def _settle(job_id: int, *, completed: bool, now: datetime) -> None:
-    """Give back what was reserved and not used, once: all of it unless the job completed."""
+    """Replace, once, what the job had reserved by what it used: GPU time as measured, and no pictures without any."""
     job = Job.objects.only("usage_ids", "reserved_pictures", "reserved_gpu_ms", "gpu_ms").get(pk=job_id)
-    if not Job.objects.filter(pk=job_id, settled_at=None).update(settled_at=now):
-        return
-    pictures, gpu_ms = job.reserved_pictures, job.reserved_gpu_ms
-    if completed:
-        # Never more than was reserved: a slow card is not the member's doing.
-        pictures, gpu_ms = 0, max(0, gpu_ms - job.gpu_ms)
-    admission.give_back(job.usage_ids, pictures=pictures, gpu_ms=gpu_ms)
+    if Job.objects.filter(pk=job_id, settled_at=None).update(settled_at=now):
+        pictures = 0 if completed else -job.reserved_pictures
+        admission.settle(job.usage_ids, pictures=pictures, gpu_ms=job.gpu_ms - job.reserved_gpu_ms)

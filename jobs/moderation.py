@@ -8,19 +8,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 
-from guilds import terms
+from guilds import quota, terms
 from guilds.discord.client import DiscordClient, from_settings
 from guilds.discord.errors import DiscordError
 from guilds.models import Ban, Guild, Usage
 from guilds.policy import Refusal
 
-from . import actions
+from . import actions, admission
 from .actions import Accepted, Ask
+from .guild_lock import lock_guild
 from .lifecycle import ENDED, OPEN, Status
 from .models import Job, JobEvent, JobImage
 
@@ -84,29 +86,21 @@ def _snowflake(now: datetime) -> int:
     return (milliseconds << 22) | secrets.randbelow(1 << 22)
 
 
-_GIVE_BACK = """
-UPDATE guilds_usage SET pictures = greatest(0, pictures - %(pictures)s), gpu_ms = greatest(0, gpu_ms - %(gpu_ms)s)
-WHERE id = ANY(%(ids)s)
-"""
-
-
 def refund(job_id: int, *, by: str, now: datetime) -> bool:
-    """Give back what a completed job used, once. False when there is nothing to give back."""
-    with transaction.atomic():
+    """Give back the images that a completed job used, once. False when there is nothing to give back.
+
+    GPU time is not given back: it was used.
+    """
+    guild_id = Job.objects.filter(pk=job_id).values_list("guild_id", flat=True).first()
+    if guild_id is None:
+        return False
+    with lock_guild(guild_id):
         if not Job.objects.filter(
             pk=job_id, status=Status.COMPLETED, settled_at__isnull=False, refunded_at=None
         ).update(refunded_at=now):
             return False
-        job = Job.objects.only("usage_ids", "reserved_pictures", "reserved_gpu_ms", "gpu_ms").get(pk=job_id)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _GIVE_BACK,
-                {
-                    "ids": job.usage_ids,
-                    "pictures": job.reserved_pictures,
-                    "gpu_ms": min(job.gpu_ms, job.reserved_gpu_ms),
-                },
-            )
+        job = Job.objects.only("usage_ids", "reserved_pictures").get(pk=job_id)
+        admission.settle(job.usage_ids, pictures=-job.reserved_pictures, gpu_ms=0)
         _note(job_id, "refunded", by=by, now=now)
     return True
 
@@ -224,21 +218,33 @@ def cancel_of_member(guild_id: int | None, user_id: int, *, by: str, now: dateti
     return sum(cancel(pk, by=by, now=now) for pk in jobs.values_list("pk", flat=True))
 
 
-def grant(usage_id: int, *, pictures: int = 0, gpu_ms: int = 0) -> bool:
-    """Add to what may be used in this window; False when the counter is gone."""
-    return bool(
-        Usage.objects.filter(pk=usage_id).update(
-            granted_pictures=F("granted_pictures") + pictures, granted_gpu_ms=F("granted_gpu_ms") + gpu_ms
-        )
+def grant(usage_id: int, *, pictures: int = 0, gpu_ms: int = 0, operator: bool = False) -> bool:
+    """Add to what may be used in this window; False when the counter is gone, or not for this person to change.
+
+    The whole server's counters are for operators: they are what the operators' own limits are counted by.
+    """
+    return _change_counter(
+        usage_id,
+        operator=operator,
+        granted_pictures=F("granted_pictures") + pictures,
+        granted_gpu_ms=F("granted_gpu_ms") + gpu_ms,
     )
 
 
-def start_anew(usage_id: int) -> bool:
-    """Let the subject use its whole limit again in this window.
+def start_anew(usage_id: int, *, operator: bool = False) -> bool:
+    """Let the subject use its whole limit again in this window; False as `grant`.
 
     What was used is granted once more: the counters themselves only follow requests, which may still settle.
     """
-    return bool(Usage.objects.filter(pk=usage_id).update(granted_pictures=F("pictures"), granted_gpu_ms=F("gpu_ms")))
+    return _change_counter(usage_id, operator=operator, granted_pictures=F("pictures"), granted_gpu_ms=F("gpu_ms"))
+
+
+def _change_counter(usage_id: int, *, operator: bool, **changes: Any) -> bool:
+    counter = Usage.objects.filter(pk=usage_id).first()
+    if counter is None or (counter.subject_id == quota.GUILD_SUBJECT and not operator):
+        return False
+    with lock_guild(counter.guild_id):
+        return bool(Usage.objects.filter(pk=usage_id).update(**changes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from django.core.files.storage import default_storage
 from django.db import transaction
 
+from guilds import quota
 from guilds.models import Ban, Guild, Staff, StylePreset, Usage
+from guilds.pseudonyms import member_pseudonym
 
 from . import actions
+from .guild_lock import lock_guild
 from .lifecycle import OPEN
 from .models import Job, JobEvent, JobImage, Turn
 
@@ -69,7 +73,8 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
                 for event in job.events.all()
             ],
         }
-    for row in Usage.objects.filter(subject_id=user_id).order_by("starts_at").iterator(BATCH):
+    subjects = [user_id, member_pseudonym(user_id)]
+    for row in Usage.objects.filter(subject_id__in=subjects).order_by("starts_at").iterator(BATCH):
         yield {
             "type": "usage",
             "guild_id": str(row.guild_id),
@@ -105,13 +110,16 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     """Cancel, then delete everything of a member: requests, pictures, counters, turns, and their id wherever else it
     stands. Return how many requests.
 
+    Counters of windows that are still open stay under a keyed hash until these end, so that erasing one's data gives
+    no more quota than anyone has.
+
     Bans in force stay: they hold a snowflake and protect the servers that set them. A running request is asked to stop
     and is erased when this is called again.
     """
     for job_id in Job.objects.filter(user_id=user_id, status__in=OPEN).values_list("pk", flat=True):
         actions.cancel(job_id, by=user_id, reason="erased", now=now)
     erased = _delete_jobs(user_id=user_id)
-    Usage.objects.filter(subject_id=user_id).delete()
+    _forget_counters(user_id, now=now)
     Turn.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
     Ban.objects.filter(user_id=user_id, until__lt=now).delete()
@@ -133,6 +141,16 @@ def erase_guild(guild_id: int, *, now: datetime) -> int:
             default_storage.delete(name)
         Guild.objects.filter(pk=guild_id).delete()
     return erased
+
+
+def _forget_counters(user_id: int, *, now: datetime) -> None:
+    for guild_id in Usage.objects.filter(subject_id=user_id).values_list("guild_id", flat=True).distinct():
+        with suppress(Guild.DoesNotExist), lock_guild(guild_id) as guild:
+            kept = quota.forget_member(guild, user_id, now=now)
+            # A job that is still asked to stop settles with the counter that took its own one's place.
+            for job in Job.objects.filter(guild=guild, user_id=user_id, settled_at=None).only("usage_ids"):
+                moved = [kept.get(usage_id, usage_id) for usage_id in job.usage_ids]
+                Job.objects.filter(pk=job.pk).update(usage_ids=moved)
 
 
 def _forget_actor(user_id: int) -> None:

@@ -20,7 +20,7 @@ from .scope import Scope
 
 MOST = 200
 _WORDS = {"+": "Added", "~": "Changed", "-": "Deleted"}
-_SKIPPED = frozenset({"folded", "hits", "created_at", "gpu_ms_per_step"})
+_SKIPPED = frozenset({"folded", "hits", "created_at", "gpu_ms_per_step", "learned_gpu_ms_per_step", "quota_clock"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from guilds import ledger
 from guilds.models import Platform
-from guilds.quota import window_end, window_start
+from guilds.quota_clock import QuotaClock, Window, window_start
 from jobs import tally
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobImage, Latency, Tally, Worker
@@ -109,8 +110,8 @@ class QuotaStanding:
 
 
 _RULES = """
-SELECT g.id, g.name, g.time_zone, r.metric, r."window", r."limit", u.starts_at, u.pictures, u.gpu_ms,
-       u.granted_pictures, u.granted_gpu_ms
+SELECT g.id, g.name, g.time_zone, g.quota_clock::json, r.metric, r."window", r."limit", u.starts_at, u.pictures,
+       u.gpu_ms, u.granted_pictures, u.granted_gpu_ms
 FROM guilds_quotarule r JOIN guilds_guild g ON g.id = r.guild_id
 JOIN LATERAL (SELECT * FROM guilds_usage x WHERE x.guild_id = r.guild_id AND x.subject_id = 0
               AND x."window" = r."window" ORDER BY x.starts_at DESC LIMIT 1) u ON true
@@ -124,13 +125,12 @@ def standings(guild_ids: frozenset[int] | None, *, now: datetime) -> list[QuotaS
         cursor.execute(_RULES, {"all": guild_ids is None, "guilds": list(guild_ids or ())})
         rows = cursor.fetchall()
     # A thousand servers share a few time zones.
-    bounds: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+    bounds: dict[tuple[str, str, str], Window] = {}
     found = []
-    for pk, name, zone, metric, window, limit, starts_at, pictures, gpu_ms, more_pictures, more_gpu_ms in rows:
-        if (window, zone) not in bounds:
-            bounds[window, zone] = window_start(window, now, zone), window_end(window, now, zone)
-        start, end = bounds[window, zone]
-        if starts_at != start:
+    for pk, name, zone, stored, metric, window, limit, starts_at, pictures, gpu_ms, more_pictures, more_gpu_ms in rows:
+        if (key := (window, zone, str(stored))) not in bounds:
+            bounds[key] = QuotaClock.load(stored, time_zone=zone).moved(zone, now).window(window, now)
+        if starts_at != bounds[key].start:
             continue
         of_pictures = metric == "pictures"
         used = pictures if of_pictures else gpu_ms / 1000
@@ -142,7 +142,7 @@ def standings(guild_ids: frozenset[int] | None, *, now: datetime) -> list[QuotaS
                 rule=f"{'pictures' if of_pictures else 'GPU seconds'} a {window}",
                 used=f"{shown.count(used)} of {shown.count(whole)}",
                 percent=min(100.0, round(100 * used / whole, 1)) if whole else 100.0,
-                resets_at=end,
+                resets_at=bounds[key].end,
             )
         )
     return sorted(found, key=lambda each: -each.percent)
@@ -159,10 +159,11 @@ WHERE u.pictures > 0 AND (%(all)s OR g.id = ANY(%(guilds)s)) ORDER BY u.gpu_ms D
 
 def busiest(guild_ids: frozenset[int] | None, *, now: datetime, price: Decimal) -> list[dict[str, Any]]:
     """The servers that used most GPU time this month."""
-    since = window_start("month", now, "UTC") - timedelta(hours=15)
+    since = window_start("month", now, "UTC") - timedelta(days=2)
     with connection.cursor() as cursor:
         cursor.execute(_BUSIEST, {"all": guild_ids is None, "guilds": list(guild_ids or ()), "since": since})
         rows = cursor.fetchall()
+    spent = ledger.used_ms([row[0] for row in rows], now=now)
     return [
         {
             "id": pk,
@@ -170,8 +171,8 @@ def busiest(guild_ids: frozenset[int] | None, *, now: datetime, price: Decimal) 
             "icon": icons.icon(pk, name),
             "pictures": shown.count(pictures),
             "cost": shown.money(gpu_ms, price),
-            "budget": f"{100 * gpu_ms / 1000 / budget:.0f} % of its budget" if budget else "",
-            "percent": min(100, round(gpu_ms / 10 / budget)) if budget else None,
+            "budget": f"{spent.get(pk, 0) / 10 / budget:.0f} % of its budget" if budget else "",
+            "percent": min(100, round(spent.get(pk, 0) / 10 / budget)) if budget else None,
         }
         for pk, name, _, pictures, gpu_ms, budget in rows
     ]

@@ -402,6 +402,8 @@ class UsageAdmin(ScopedAdmin):
     def shown_subject(self, usage: Usage) -> str | SafeString:
         if not usage.subject_id:
             return "The whole server"
+        if usage.subject_id < 0:
+            return "A member who erased their data"
         return shown.member(usage.subject_id, getattr(usage, "member_name", None) or "")
 
     @display(description="Server")
@@ -421,7 +423,11 @@ class UsageAdmin(ScopedAdmin):
         return _with_grant(shown.count(usage.gpu_ms / 1000), usage.granted_gpu_ms // 1000, " s")
 
     def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.may_act(request, object_id)
+        if not self.may_act(request, object_id):
+            return False
+        # The whole server's counters are what the operators' limits are counted by.
+        whole_server = object_id is not None and not self.get_or_404(request, object_id).subject_id
+        return not whole_server or scope.of(request).everything
 
     @action(
         description="Grant more",
@@ -433,7 +439,8 @@ class UsageAdmin(ScopedAdmin):
     def grant_more(self, request: HttpRequest, form: GrantForm, object_id: str) -> HttpResponse:
         usage = self.get_or_404(request, object_id)
         pictures, gpu = form.cleaned_data["pictures"] or 0, form.cleaned_data["gpu_seconds"] or 0
-        moderation.grant(usage.pk, pictures=pictures, gpu_ms=gpu * 1000)
+        operator = scope.of(request).everything
+        moderation.grant(usage.pk, pictures=pictures, gpu_ms=gpu * 1000, operator=operator)
         audit.note(request, usage, f"Granted {pictures} pictures and {gpu} GPU seconds more")
         messages.success(request, f"Granted {pictures} pictures and {gpu} GPU seconds more.")
         return acts.done(request, reverse("admin:guilds_usage_changelist"))
@@ -449,7 +456,7 @@ class UsageAdmin(ScopedAdmin):
     )
     def start_anew(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         usage = self.get_or_404(request, object_id)
-        moderation.start_anew(usage.pk)
+        moderation.start_anew(usage.pk, operator=scope.of(request).everything)
         audit.note(request, usage, "Started the counter anew")
         messages.success(request, "The whole limit may be used again.")
         return acts.done(request, reverse("admin:guilds_usage_changelist"))

@@ -59,7 +59,7 @@ class ModelProfileAdmin(ScopedAdmin):
 
     @display(description="A picture's step", ordering="gpu_ms_per_step")
     def shown_speed(self, profile: ModelProfile) -> str:
-        return f"{profile.gpu_ms_per_step:.0f} ms"
+        return f"{profile.learned_gpu_ms_per_step or profile.gpu_ms_per_step:.0f} ms"
 
 
 @admin.register(Worker)

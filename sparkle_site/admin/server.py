@@ -10,7 +10,8 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
 from guilds.models import Guild, Platform, Usage
-from guilds.quota import window_start
+from guilds.quota import clock_of
+from guilds.quota_clock import window_start
 from jobs.lifecycle import OPEN
 from jobs.models import Job, JobImage
 
@@ -19,7 +20,8 @@ from . import dashboard, icons, shown
 
 def with_month(rows: QuerySet[Guild], *, now: datetime) -> QuerySet[Guild]:
     """Put this month's pictures beside each server."""
-    since = window_start("month", now, "UTC") - timedelta(hours=15)
+    # By the servers' own clocks: a month may have started up to a day earlier there.
+    since = window_start("month", now, "UTC") - timedelta(days=2)
     month = Usage.objects.filter(guild=OuterRef("pk"), subject_id=0, window="month", starts_at__gt=since)
     return rows.annotate(month_pictures=Subquery(month.order_by("-starts_at").values("pictures")[:1]))
 
@@ -33,7 +35,7 @@ LEFT JOIN guilds_usage day ON day.guild_id = month.guild_id AND day.subject_id =
   AND day."window" = 'day' AND day.starts_at = %(day)s
 LEFT JOIN LATERAL (SELECT member_name FROM jobs_job j WHERE j.guild_id = month.guild_id
   AND j.user_id = month.subject_id ORDER BY j.id DESC LIMIT 1) named ON true
-WHERE month.guild_id = %(guild)s AND month."window" = 'month' AND month.starts_at = %(month)s AND month.subject_id <> 0
+WHERE month.guild_id = %(guild)s AND month."window" = 'month' AND month.starts_at = %(month)s AND month.subject_id > 0
 ORDER BY month.pictures DESC LIMIT 10
 """
 
@@ -41,15 +43,9 @@ ORDER BY month.pictures DESC LIMIT 10
 def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
     """The members who made most pictures this month."""
     price = Platform.objects.values_list("price_per_gpu_hour", flat=True).first() or Platform().price_per_gpu_hour
+    windows = clock_of(guild, now).windows(now)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _MEMBERS,
-            {
-                "guild": guild.pk,
-                "day": window_start("day", now, guild.time_zone),
-                "month": window_start("month", now, guild.time_zone),
-            },
-        )
+        cursor.execute(_MEMBERS, {"guild": guild.pk, "day": windows["day"].start, "month": windows["month"].start})
         rows = cursor.fetchall()
     most = max((row[3] for row in rows), default=0)
     return [

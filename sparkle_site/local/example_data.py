@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from PIL import Image, ImageDraw, ImageFilter
 
+from guilds import ledger
 from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, Platform, QuotaRule, Staff, StylePreset, Usage
-from guilds.quota import WINDOWS, starts
+from guilds.quota_clock import QuotaClock
 from jobs import storage
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobEvent, JobImage, Worker
@@ -269,14 +270,15 @@ def _usage(guilds: list[Guild], jobs: list[Job], *, now: datetime) -> None:
     counters: dict[tuple[int, int, str, datetime], list[int]] = {}
     zones = dict(Guild.objects.values_list("pk", "time_zone"))
     for guild in guilds:
-        begun = starts(now, zones[guild.pk])
+        windows = QuotaClock(time_zone=zones[guild.pk], held={}).windows(now)
         for job in jobs:
             if job.guild_id != guild.pk or job.status != Status.COMPLETED:
                 continue
-            for window in WINDOWS:
-                if job.created_at >= begun[window]:
+            ledger.charge(guild.pk, job.gpu_ms, now=job.created_at)
+            for window, open_ in windows.items():
+                if job.created_at >= open_.start:
                     for subject in (0, job.user_id):
-                        counter = counters.setdefault((guild.pk, subject, window, begun[window]), [0, 0])
+                        counter = counters.setdefault((guild.pk, subject, window, open_.start), [0, 0])
                         counter[0] += job.count
                         counter[1] += job.gpu_ms
     Usage.objects.bulk_create(

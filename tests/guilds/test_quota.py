@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guilds.quota import Rule, Used, applicable, decide, decide_budget, stand, window_end, window_start
+from guilds.quota import Rule, Used, applicable, decide, decide_budget, stand
+from guilds.quota_clock import QuotaClock, window_end, window_start
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+WINDOWS = QuotaClock(time_zone="UTC", held={}).windows(NOON)
 
 
 def rule(subject="member", *, limit, role_id=None, metric="pictures", window="day"):
@@ -26,50 +28,46 @@ def test_of_several_roles_the_highest_limit_wins_and_unlimited_is_highest():
 def test_the_guilds_rule_counts_beside_an_unlimited_role():
     rules = [rule("guild", limit=10), rule("role", limit=None, role_id=7)]
     bound = applicable(rules, frozenset({7}))
-    refusal = decide(
-        stand(bound, {(0, "day"): Used(pictures=8)}, user_id=42, now=NOON, time_zone="UTC"), pictures=4, gpu_ms=0
-    )
+    refusal = decide(stand(bound, {(0, "day"): Used(pictures=8)}, user_id=42, windows=WINDOWS), pictures=4, gpu_ms=0)
     assert refusal is not None
     assert refusal.code == "quota_exceeded"
     assert refusal.params["subject"] == "guild"
 
 
 def test_what_fits_exactly_is_allowed():
-    standings = stand([rule(limit=8)], {(42, "day"): Used(pictures=4)}, user_id=42, now=NOON, time_zone="UTC")
+    standings = stand([rule(limit=8)], {(42, "day"): Used(pictures=4)}, user_id=42, windows=WINDOWS)
     assert decide(standings, pictures=4, gpu_ms=0) is None
     assert decide(standings, pictures=5, gpu_ms=0) is not None
 
 
 def test_a_grant_adds_to_the_limit():
     used = {(42, "day"): Used(pictures=8, granted_pictures=4)}
-    standings = stand([rule(limit=8)], used, user_id=42, now=NOON, time_zone="UTC")
+    standings = stand([rule(limit=8)], used, user_id=42, windows=WINDOWS)
     assert standings[0].left == 4
     assert decide(standings, pictures=4, gpu_ms=0) is None
 
 
 def test_the_refusal_names_the_reset_that_comes_last():
-    standings = stand(
-        [rule(limit=1, window="hour"), rule(limit=1, window="month")], {}, user_id=42, now=NOON, time_zone="UTC"
-    )
+    standings = stand([rule(limit=1, window="hour"), rule(limit=1, window="month")], {}, user_id=42, windows=WINDOWS)
     refusal = decide(standings, pictures=4, gpu_ms=0)
     assert refusal is not None
     assert refusal.params["resets_at"] == int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())
 
 
 def test_gpu_seconds_are_counted_in_seconds():
-    standings = stand([rule(limit=10, metric="gpu_seconds")], {(42, "day"): Used(gpu_ms=9_000)}, user_id=42, now=NOON,
-                      time_zone="UTC")  # fmt: skip
+    standings = stand([rule(limit=10, metric="gpu_seconds")], {(42, "day"): Used(gpu_ms=9_000)}, user_id=42,
+                      windows=WINDOWS)  # fmt: skip
     assert decide(standings, pictures=99, gpu_ms=1_000) is None
     assert decide(standings, pictures=0, gpu_ms=1_001) is not None
 
 
 def test_a_budget_stops_hard():
-    used = {(0, "month"): Used(gpu_ms=99_000)}
-    assert decide_budget(100, used, gpu_ms=1_000, now=NOON, time_zone="UTC") is None
-    refusal = decide_budget(100, used, gpu_ms=1_001, now=NOON, time_zone="UTC")
+    assert decide_budget(100, spent_ms=99_000, gpu_ms=1_000, now=NOON) is None
+    refusal = decide_budget(100, spent_ms=99_000, gpu_ms=1_001, now=NOON)
     assert refusal is not None
     assert refusal.code == "budget_spent"
-    assert decide_budget(None, used, gpu_ms=10**9, now=NOON, time_zone="UTC") is None
+    assert refusal.params["resets_at"] == int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())
+    assert decide_budget(None, spent_ms=10**12, gpu_ms=10**9, now=NOON) is None
 
 
 def test_a_day_begins_at_the_guilds_midnight():

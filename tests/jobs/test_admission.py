@@ -1,19 +1,20 @@
-"""Two requests of one guild at once: what the second decided upon before it wrote is no longer true when it writes."""
+"""Two requests of one guild at once: the second decides by what the first has written."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection, connections
 
 from guilds.models import Guild, QuotaRule, Usage
 from guilds.policy import Refusal
-from jobs import actions, admission
+from jobs import actions
+from jobs.guild_lock import lock_guild
 from jobs.lifecycle import Status
 from jobs.models import Job
 
@@ -33,7 +34,7 @@ def _someone_waits_for_us() -> bool:
 
 
 def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> actions.Accepted | Refusal:
-    """Let `late` read and decide, then do `early` before it can write; return what `late` came to."""
+    """Let `late` wait for the guild's lock while `early` is done under it; return what `late` came to."""
 
     def act() -> actions.Accepted | Refusal:
         try:
@@ -42,12 +43,11 @@ def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> actions.A
             connections.close_all()
 
     with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            admission.lock_guild(guild.pk)
+        with lock_guild(guild.pk):
             result: Future[actions.Accepted | Refusal] = pool.submit(act)
             deadline = time.monotonic() + 10
             while not _someone_waits_for_us():
-                assert time.monotonic() < deadline, "it wrote without the guild's lock"
+                assert time.monotonic() < deadline, "it did not ask for the guild's lock"
                 assert not result.done(), result.result()
                 time.sleep(0.01)
             early()
@@ -123,16 +123,32 @@ def test_a_place_that_has_just_come_free_is_not_waited_for(make_guild, submit, n
     assert late.job.status == Status.QUEUED
 
 
-def test_who_will_wait_in_line_decides_once(make_guild, submit):
-    """All places were taken a moment ago: the lock comes first, and the facts are read under it alone."""
+def test_facts_are_read_once_and_after_the_lock(make_guild, submit):
     guild = make_guild(concurrency=1)
     for _ in range(3):
         with asked() as statements:
             last = submit(guild)
     assert isinstance(last, actions.Accepted)
     assert last.job.status == Status.WAITING
-    assert len([sql for sql, _ in statements if "json_build_object" in sql]) == 1
-    assert "FOR NO KEY UPDATE" in statements[0][0]
+    kinds = [
+        "lock" if "FOR NO KEY UPDATE" in sql else "facts" if "json_build_object" in sql else "write"
+        for sql, _ in statements
+    ]
+    assert kinds == ["lock", "facts", "write"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_two_deciders_on_both_sides_of_a_months_boundary_take_one_slot(make_guild, make_ask, zone):
+    """Each counts by a month's row of its own, and both by one lock."""
+    boundary = {"UTC": datetime(2026, 12, 1, tzinfo=UTC), "Asia/Tokyo": datetime(2026, 11, 30, 15, tzinfo=UTC)}[zone]
+    guild = make_guild(concurrency=1, time_zone=zone, monthly_budget_gpu_seconds=10_000)
+    before, after = boundary - timedelta(microseconds=1), boundary
+    asks = [make_ask(guild), make_ask(guild)]
+    late = overtaken(guild, lambda: actions.submit(asks[0], now=before), lambda: actions.submit(asks[1], now=after))
+    assert isinstance(late, actions.Accepted)
+    assert sorted(Job.objects.values_list("status", flat=True)) == [Status.QUEUED, Status.WAITING]
+    months = Usage.objects.filter(guild=guild, subject_id=0, window="month").order_by("starts_at")
+    assert [row.pictures for row in months] == [4, 4]
 
 
 def test_what_changes_no_counter_overtakes_nobody(make_guild, submit):

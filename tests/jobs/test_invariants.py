@@ -11,8 +11,9 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guilds import quota
+from guilds import ledger, quota
 from guilds.models import Ban, Guild, ModelProfile, QuotaRule, Usage
+from guilds.quota_clock import WINDOWS, window_start
 from jobs import actions, upkeep
 from jobs.actions import Accepted, Ask, MadeImage
 from jobs.lifecycle import ACTIVE, ENDED, Status
@@ -37,9 +38,10 @@ operations = st.lists(
     st.one_of(
         st.tuples(st.just("submit"), st.sampled_from(MEMBERS), st.integers(1, 4), st.booleans()),
         st.tuples(st.just("claim")),
+        st.tuples(st.just("progress"), st.integers(1, 16)),
         st.tuples(st.just("deliver"), st.integers(0, 9000)),
-        st.tuples(st.just("fail"), st.booleans()),
-        st.tuples(st.just("give_back")),
+        st.tuples(st.just("fail"), st.booleans(), st.one_of(st.none(), st.integers(0, 9000))),
+        st.tuples(st.just("give_back"), st.one_of(st.none(), st.integers(0, 9000))),
         st.tuples(st.just("cancel"), st.integers(0, 10)),
         st.tuples(st.just("die")),
         st.tuples(st.just("wait"), st.integers(1, 90)),
@@ -78,14 +80,18 @@ class World:
                 assert actions.complete(pk, worker_id="w", delivered_via="original", message_id=1, now=self.now)
                 self.running.remove(pk)
 
-    def fail(self, permanent):
+    def progress(self, step):
         for pk in self.running[:1]:
-            assert actions.fail(pk, worker_id="w", reason="broken", permanent=permanent, now=self.now)
+            actions.progress(pk, worker_id="w", step=step, total=16, now=self.now)
+
+    def fail(self, permanent, gpu_ms):
+        for pk in self.running[:1]:
+            assert actions.fail(pk, worker_id="w", reason="x", permanent=permanent, gpu_ms=gpu_ms, now=self.now)
             self.running.remove(pk)
 
-    def give_back(self):
+    def give_back(self, gpu_ms):
         for pk in self.running[:1]:
-            assert actions.give_back(pk, worker_id="w", now=self.now)
+            assert actions.give_back(pk, worker_id="w", gpu_ms=gpu_ms, now=self.now)
             self.running.remove(pk)
 
     def cancel(self, which):
@@ -118,21 +124,26 @@ def check_invariants(world):
         assert (job.settled_at is not None) == (job.status in ENDED), "settled once, at its end"
         assert job.attempts <= 3
     # What the counters say is what the rows say.
-    for window, subject in itertools.product(quota.WINDOWS, (quota.GUILD_SUBJECT, *MEMBERS)):
+    for window, subject in itertools.product(WINDOWS, (quota.GUILD_SUBJECT, *MEMBERS)):
         expected: Counter[object] = Counter()
+        gpu_ms: Counter[object] = Counter()
         for job in jobs:
             if job.status == Status.REFUSED or subject not in (quota.GUILD_SUBJECT, job.user_id):
                 continue
-            start = quota.window_start(window, job.created_at, guild.time_zone)
+            start = window_start(window, job.created_at, guild.time_zone)
             held = job.reserved_pictures
             if job.settled_at:
                 held = job.reserved_pictures if job.status == Status.COMPLETED else 0
             expected[start] += held
+            gpu_ms[start] += job.gpu_ms if job.settled_at else job.reserved_gpu_ms
         rows = Usage.objects.filter(guild=guild, subject_id=subject, window=window)
         assert {row.starts_at: row.pictures for row in rows if row.pictures} == {
             start: pictures for start, pictures in expected.items() if pictures
         }
-    # No member's rule, and no guild's rule, is ever overdrawn.
+        assert {row.starts_at: row.gpu_ms for row in rows if row.gpu_ms} == {at: ms for at, ms in gpu_ms.items() if ms}
+    # GPU time that was used stays used, however the job ended.
+    assert ledger.used_ms([guild.pk], now=world.now).get(guild.pk, 0) == sum(job.gpu_ms for job in jobs)
+    # No member's rule, and no guild's rule, is ever overdrawn, but by what took longer than was estimated.
     for rule in QuotaRule.objects.filter(guild=guild).exclude(subject="role"):
         if (
             rule.subject == "member"
@@ -141,8 +152,10 @@ def check_invariants(world):
             continue
         rows = Usage.objects.filter(guild=guild, window=rule.window)
         rows = rows.filter(subject_id=0) if rule.subject == "guild" else rows.exclude(subject_id=0)
+        longer = sum(max(0, job.gpu_ms - job.reserved_gpu_ms) for job in jobs) / 1000
         for row in rows:
-            assert (row.pictures if rule.metric == "pictures" else row.gpu_ms / 1000) <= rule.limit
+            used = row.pictures if rule.metric == "pictures" else row.gpu_ms / 1000 - longer
+            assert used <= rule.limit
 
 
 @pytest.mark.django_db

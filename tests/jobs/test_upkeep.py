@@ -155,7 +155,9 @@ def test_learns_what_a_step_really_takes(make_guild, make_ask, now):
     for _ in range(5):
         completed(submitted(make_guild, make_ask, now, steps=16, count=4), now=now, gpu_ms=16 * 4 * 77)
     upkeep.learn_speed(now=now)
-    assert ModelProfile.objects.get(is_default=True).gpu_ms_per_step == pytest.approx(77)
+    assert ModelProfile.objects.get(is_default=True).learned_gpu_ms_per_step == pytest.approx(77)
+    asked = actions.submit(make_ask(make_guild(), steps=16, count=4), now=now)
+    assert asked.job.reserved_gpu_ms == 16 * 4 * 77
 
 
 def test_a_part_that_breaks_does_not_keep_the_others_from_their_work(

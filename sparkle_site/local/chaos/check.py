@@ -167,14 +167,14 @@ def _label(thing: Any) -> str:
 
 
 def _quota(jobs: list[dict[str, Any]], usage: list[dict[str, Any]]) -> Invariant:
-    """Counters equal what was delivered: pictures by count, GPU time as measured but never above what was reserved."""
+    """Counters equal what the jobs used: images of completed ones, GPU time as measured at any end."""
     pictures: Counter[tuple[int, int]] = Counter()
     gpu_ms: Counter[tuple[int, int]] = Counter()
     for job in jobs:
-        if job["status"] == "completed":
+        if job["status"] != "refused":
             for subject in (0, job["user_id"]):
-                pictures[job["guild_id"], subject] += job["count"]
-                gpu_ms[job["guild_id"], subject] += min(job["gpu_ms"], job["reserved_gpu_ms"])
+                pictures[job["guild_id"], subject] += job["count"] if job["status"] == "completed" else 0
+                gpu_ms[job["guild_id"], subject] += job["gpu_ms"]
     broken = []
     counted: dict[tuple[int, int, str], tuple[int, int]] = {}
     for row in usage:

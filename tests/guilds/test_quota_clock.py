@@ -1,0 +1,103 @@
+"""Changing a guild's time zone neither ends a counting window early nor holds one for long."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guilds.quota_clock import QuotaClock, window_end, window_start
+
+ZONES = [
+    "UTC", "Etc/GMT+12", "Pacific/Kiritimati", "Pacific/Apia", "Asia/Tokyo", "Asia/Kolkata", "Asia/Kathmandu",
+    "Asia/Beirut", "Africa/Cairo", "Europe/Berlin", "America/St_Johns", "America/New_York", "America/Asuncion",
+    "Australia/Lord_Howe", "Antarctica/Troll",
+]  # fmt: skip
+moments = st.datetimes(min_value=datetime(2024, 1, 1), max_value=datetime(2028, 1, 1), timezones=st.just(UTC))
+# Around the ends of months and the changes of clocks, where a rule of this kind breaks.
+edges = st.builds(
+    lambda day, offset: datetime(*day, tzinfo=UTC) + timedelta(minutes=offset),
+    st.sampled_from([(2026, 3, 29), (2026, 10, 25), (2026, 11, 1), (2026, 12, 1), (2027, 1, 1), (2027, 3, 1)]),
+    st.integers(-48 * 60, 48 * 60),
+)
+changes = st.lists(st.tuples(st.integers(0, 40 * 60), st.sampled_from(ZONES)), min_size=1, max_size=30)
+
+
+def test_a_change_does_not_start_a_window():
+    now = datetime(2026, 11, 23, 22, 30, tzinfo=UTC)
+    clock = QuotaClock(time_zone="UTC", held={})
+    before = clock.windows(now)
+    for zone in ZONES:
+        clock = clock.moved(zone, now)
+        assert {name: window.start for name, window in clock.windows(now).items()} == {
+            name: window.start for name, window in before.items()
+        }
+
+
+def test_a_window_is_held_until_its_end_and_the_next_start_in_the_new_zone():
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    clock = QuotaClock(time_zone="UTC", held={}).moved("Asia/Tokyo", now)
+    assert clock.window("day", now).end == datetime(2026, 11, 24, 15, tzinfo=UTC)
+    # Tokyo's December starts nine hours before UTC's November ends: nobody waits for January.
+    assert clock.window("month", now).end == datetime(2026, 12, 1, tzinfo=UTC)
+    december = clock.window("month", datetime(2026, 12, 5, tzinfo=UTC))
+    assert (december.start, december.end) == (
+        datetime(2026, 12, 1, tzinfo=UTC),
+        datetime(2026, 12, 31, 15, tzinfo=UTC),
+    )
+
+
+def test_trying_many_zones_holds_a_window_no_longer():
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    clock = QuotaClock(time_zone="UTC", held={})
+    for zone in [*ZONES, *ZONES, "UTC"]:
+        clock = clock.moved(zone, now)
+    assert clock.window("day", now).end == datetime(2026, 11, 24, tzinfo=UTC)
+    assert clock.window("month", now).end == datetime(2026, 12, 1, tzinfo=UTC)
+
+
+@given(start=st.one_of(moments, edges), first=st.sampled_from(ZONES), changes=changes)
+def test_windows_follow_each_other_and_none_is_cut_short(start, first, changes):
+    clock, now = QuotaClock(time_zone=first, held={}), start
+    seen = {name: [clock.window(name, now)] for name in ("day", "month")}
+    for minutes, zone in changes:
+        now += timedelta(minutes=minutes)
+        before = clock.windows(now)
+        clock = QuotaClock.load(clock.moved(zone, now).dump(), time_zone="UTC")
+        for name in ("day", "month"):
+            # What the old clock had open or the new one has: one moment has one window.
+            for window in (before[name], clock.window(name, now)):
+                assert window.start <= now < window.end
+                if window.start != seen[name][-1].start:
+                    seen[name].append(window)
+    shortest = {"day": timedelta(hours=23), "month": timedelta(days=28) - timedelta(hours=27)}
+    for name, windows in seen.items():
+        starts = [window.start for window in windows]
+        assert starts == sorted(set(starts))
+        for one, two in itertools.pairwise(starts):
+            assert two - one >= shortest[name], (name, one, two)
+
+
+@given(start=st.one_of(moments, edges), first=st.sampled_from(ZONES), changes=changes)
+def test_no_more_is_used_than_by_one_zone(start, first, changes):
+    """Somebody who uses all they may at every moment, and changes the zone whenever they like, gains nothing."""
+    clock, now, counters = QuotaClock(time_zone=first, held={}), start, {}
+    for minutes, zone in changes:
+        for _ in range(2):
+            counters[clock.window("day", now).start] = now
+            clock = clock.moved(zone, now)
+        now += timedelta(minutes=minutes)
+    days = (now - start) / timedelta(hours=23)
+    assert len(counters) <= days + 2
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@given(now=st.one_of(moments, edges))
+def test_an_unchanged_clock_has_the_zones_own_windows(zone, now):
+    clock = QuotaClock(time_zone=zone, held={}).moved(zone, now)
+    for name in ("hour", "day", "month"):
+        window = clock.window(name, now)
+        assert (window.start, window.end) == (window_start(name, now, zone), window_end(name, now, zone))
