@@ -250,3 +250,34 @@ def make_ask() -> Callable[..., Any]:
         return Ask(**(defaults | fields))
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _second_opinion(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Show Discord's own schema every body that the simulator accepts. Its own tests send odd ones on purpose."""
+    if "simulator" in request.node.path.parts:
+        yield
+        return
+    from sparkle_site.local.simulator import rest
+    from tests.discord import node_tools
+    from tests.discord.contract import as_documented
+
+    seen: list[tuple[str, Any]] = []
+
+    def note(schema: str, body: Any) -> None:
+        seen.append((schema, body))
+
+    rest.ACCEPTED.append(note)
+    yield
+    rest.ACCEPTED.remove(note)
+    if seen and (checker := node_tools.checker()):
+        wrong = [(schema, checker.problems(schema, as_documented(body))) for schema, body in seen]
+        assert [each for each in wrong if each[1]] == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _close_checker() -> Iterator[None]:
+    from tests.discord import node_tools
+
+    yield
+    node_tools.close_checker()

@@ -67,7 +67,14 @@ class Body:
 
 
 Result = Refused | tuple[int, Any]
+# Told of each body that was accepted, by the name of its schema in Discord's document; tests look at them.
+ACCEPTED: list[Callable[[str, Any], None]] = []
 Route = Callable[..., Result]
+
+
+def _accept(schema: str, body: Any) -> None:
+    for observer in ACCEPTED:
+        observer(schema, body)
 
 
 def endpoint(
@@ -411,6 +418,7 @@ def webhook_post(call: Call, application_id: int, token: str) -> Result:
     )
     if isinstance(draft, Refused):
         return draft
+    _accept("IncomingWebhookInteractionRequest", body.json)
     interaction.followups += 1
     interaction.save(update_fields=["followups"])
     message = state.post(
@@ -437,6 +445,7 @@ def _edit(call: Call, message: SimMessage, body: Body, *, interaction: SimIntera
     )
     if isinstance(draft, Refused):
         return draft
+    _accept("IncomingWebhookUpdateRequestPartial" if interaction else "MessageEditRequestPartial", body.json)
     return 200, state.message_json(state.edit(message, draft, now=call.now), now=call.now)
 
 
@@ -476,6 +485,7 @@ def channel_post(call: Call, channel_id: int) -> Result:
     )
     if isinstance(draft, Refused):
         return draft
+    _accept("MessageCreateRequest", body.json)
     if draft.enforce_nonce and draft.nonce:
         SimChannel.objects.select_for_update(of=("self",)).get(pk=channel.pk)
         # "a recent message": the documentation says a few minutes.
@@ -552,6 +562,7 @@ def dm_open(call: Call) -> Result:
     form = errors_of(shapes.OPEN_DM, body.json)
     if form.errors:
         return rules.bad_form(form.errors)
+    _accept("CreatePrivateChannelRequest", body.json)
     user = SimUser.objects.filter(pk=int(body.json["recipient_id"])).first()
     if user is None:
         return rules.UNKNOWN_USER
@@ -665,7 +676,11 @@ def commands_put(call: Call, application_id: int, guild_id: int | None = None) -
     if isinstance(body, Refused):
         return body
     result = registry.overwrite(body.json, guild_id=guild_id, now=call.now)
-    return result if isinstance(result, Refused) else (200, result)
+    if isinstance(result, Refused):
+        return result
+    for command in body.json:
+        _accept("ApplicationCommandUpdateRequest", command)
+    return 200, result
 
 
 # The stand-in for the CDN.

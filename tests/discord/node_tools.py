@@ -1,0 +1,89 @@
+"""The Node packages of the tests: Discord's own schema, and another library's client. Installed once, by the lock."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).parent / "node"
+MISSING = "Node.js 18 or later is not installed (try: apt install nodejs npm)"
+
+
+def node() -> str | None:
+    """Return the path of Node, or None where it or npm is missing. In CI it must be there."""
+    found = shutil.which("node") if shutil.which("npm") else None
+    if found is None and os.environ.get("CI") == "true":
+        pytest.fail(MISSING)
+    return found
+
+
+@functools.cache
+def folder() -> Path:
+    """Return the folder with the locked packages, installed when it is first asked for. Raises CalledProcessError."""
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in sorted(SOURCE.iterdir()))).hexdigest()[:16]
+    target = Path(os.environ.get("SPARKLE_LOCAL_DIR") or ROOT / ".local") / "node" / digest
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (target / "installed").exists():
+            for file in SOURCE.iterdir():
+                shutil.copy(file, target)
+            subprocess.run(
+                ["npm", "ci", "--no-audit", "--no-fund", "--silent"],
+                cwd=target, check=True, timeout=300, capture_output=True,
+            )  # fmt: skip
+            (target / "installed").touch()
+    return target
+
+
+class SchemaChecker:
+    """A Node process that knows Discord's schema."""
+
+    def __init__(self, executable: str) -> None:
+        self._process = subprocess.Popen(
+            [executable, "check.mjs"], cwd=folder(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def problems(self, schema: str, body: Any) -> list[str]:
+        """Return what is wrong with `body`, a line each."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"schema": schema, "body": body}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise AssertionError(f"the schema checker ended with status {self._process.wait(5)}")
+        found: list[str] = json.loads(answer)
+        return found
+
+    def close(self) -> None:
+        self._process.communicate(timeout=10)
+
+
+_checker: SchemaChecker | None = None
+
+
+def checker() -> SchemaChecker | None:
+    """Return this process's checker, or None where there is no Node."""
+    global _checker  # noqa: PLW0603  # starting Node takes longer than all checks
+    executable = node()
+    if _checker is None and executable is not None:
+        _checker = SchemaChecker(executable)
+    return _checker
+
+
+def close_checker() -> None:
+    global _checker  # noqa: PLW0603
+    if _checker is not None:
+        _checker.close()
+        _checker = None
