@@ -10,7 +10,7 @@ from guilds.discord import custom_id, wire
 from guilds.discord.custom_id import pack
 from guilds.discord.text import t
 from guilds.discord.wire import Message, TextInput
-from jobs import actions, messages, pictures, queries
+from jobs import actions, erasure, messages, moderation, pictures, queries
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
 
@@ -149,17 +149,22 @@ def _delete(interaction: Interaction, job: Job, *, now: datetime, started: float
     if job.status not in ENDED:
         return replies.say(locale, "refusal.other")
     pictures.hide(job, by=interaction.user_id, now=now)
-    _erase(job, started=started)
+    if job.user_id != interaction.user_id:
+        # A moderator's decision on the reports of these images.
+        moderation.decide(job.pk)
+    _erase(job, now=now, started=started)
     # An update without attachments takes the pictures off the message.
     return wire.update(Message(content=t(locale, "done.deleted", mention=f"<@{interaction.user_id}>")))
 
 
-def _erase(job: Job, *, started: float) -> None:
-    """Delete the pictures' files now if the storage is quick; else they go with the server's retention, unseen."""
-    keys = pictures.erasable_keys(job)
+def _erase(job: Job, *, now: datetime, started: float) -> None:
+    """Delete the pictures' files now if the storage is quick; else upkeep does it within minutes."""
+    if not erasure.request(job.pk, Job.Erasure.IMAGES, now=now):
+        return
     try:
-        if keys and attempt(lambda: pictures.erase_files(keys), by_s=ERASE_BY_S, started=started):
-            pictures.forget(job)
+        keys = erasure.keys(job)
+        if attempt(lambda: erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
+            erasure.forget(job.pk)
     except Exception as error:  # each storage backend has errors of its own
         logger.warning("pictures_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})
 

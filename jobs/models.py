@@ -60,6 +60,11 @@ class Job(models.Model):
         DM = "dm", "A direct message"
         GALLERY = "gallery", "The gallery only"
 
+    class Erasure(models.TextChoices):
+        IMAGES = "images", "Its images"
+        WORDS = "words", "Its images and words"
+        ROW = "row", "All of it"
+
     # Who asked, where, and how to answer.
     interaction_id = models.BigIntegerField(unique=True, help_text="Discord's; makes submitting idempotent.")
     application_id = models.BigIntegerField()
@@ -116,6 +121,9 @@ class Job(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     gpu_ms = models.PositiveBigIntegerField(default=0)
     grid_key = models.CharField(max_length=200, blank=True)
+    erasure = models.CharField(
+        max_length=6, choices=Erasure.choices, blank=True, help_text="To be erased once no report on it is open."
+    )
 
     # How the end was told.
     delivered_via = models.CharField(max_length=8, choices=Via.choices, blank=True)
@@ -157,6 +165,7 @@ class Job(models.Model):
             models.Index(fields=["reason", "-id"], condition=~Q(reason=""), name="job_by_reason"),
             models.Index(fields=["model", "-id"], name="job_by_model"),
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="job_ended_at"),
+            models.Index(fields=["id"], condition=~Q(erasure=""), name="job_to_erase"),
             GinIndex(SearchVector("prompt", "member_name", config="simple"), name="job_words"),
             models.Index(
                 fields=["ended_at"], condition=Q(announced_at__isnull=True, ended_at__isnull=False), name="job_untold"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import F
 
@@ -20,7 +19,7 @@ from guilds.discord.errors import DiscordError
 from guilds.models import Ban, Guild, Usage
 from guilds.policy import Refusal
 
-from . import actions, admission
+from . import actions, admission, erasure
 from .actions import Accepted, Ask
 from .guild_lock import lock_guild
 from .lifecycle import ENDED, OPEN, Status
@@ -130,8 +129,11 @@ def blur(image_ids: Sequence[int], *, blurred: bool, by: str, now: datetime) -> 
 
 
 def dismiss_reports(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
-    """Take pictures out of the report inbox; return how many."""
-    return _mark(
+    """Decide that reported images are no evidence: they leave the inbox. Return how many.
+
+    What their members asked to delete meanwhile is deleted now.
+    """
+    found = _mark(
         image_ids,
         "report_dismissed",
         by=by,
@@ -139,6 +141,8 @@ def dismiss_reports(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
         was={"reported_at__isnull": False},
         becomes={"reported_at": None, "reported_by": None},
     )
+    erasure.after_decision(set(JobImage.objects.filter(pk__in=image_ids).values_list("job_id", flat=True)))
+    return found
 
 
 def _mark(
@@ -170,21 +174,37 @@ class Deleted:
 
 
 def delete_everywhere(job_id: int, *, by: str, now: datetime, client: DiscordClient | None = None) -> Deleted | None:
-    """Delete an ended job's pictures from storage and gallery, and its message from Discord; None while it runs.
+    """Delete an ended job's images from storage and gallery, and its message from Discord; None while it runs.
 
-    Storage goes first: as long as a row is there, what is left to delete is known.
+    For a moderator: it decides on the reports of these images.
     """
+    decide(job_id)
+    return _delete(job_id, Job.Erasure.IMAGES, by=by, now=now, client=client)
+
+
+def decide(job_id: int) -> None:
+    """Close the reports on an ended job's images, which are deleted next."""
+    images = JobImage.objects.filter(job_id=job_id, reported_at__isnull=False).exclude(job__status__in=OPEN)
+    images.update(reported_at=None, reported_by=None)
+
+
+def delete_by_member(job_id: int, *, now: datetime, client: DiscordClient | None = None) -> Deleted | None:
+    """Delete an ended job's images and words, and its message from Discord, for its member; None while it runs.
+
+    Images that were reported are kept, hidden, until a moderator decides (jobs.erasure).
+    """
+    return _delete(job_id, Job.Erasure.WORDS, by="member", now=now, client=client)
+
+
+def _delete(job_id: int, what: Job.Erasure, *, by: str, now: datetime, client: DiscordClient | None) -> Deleted | None:
     job = Job.objects.filter(pk=job_id).exclude(status__in=OPEN).first()
     if job is None:
         return None
-    images = list(JobImage.objects.filter(job=job))
-    for key in [*(image.key for image in images), *([job.grid_key] if job.grid_key else [])]:
-        default_storage.delete(key)
-    with transaction.atomic():
-        JobImage.objects.filter(pk__in=[image.pk for image in images]).delete()
-        Job.objects.filter(pk=job_id).update(grid_key="")
-        _note(job_id, "deleted", by=by, now=now, pictures=len(images))
-    return Deleted(pictures=len(images), message_gone=_delete_message(job, client=client))
+    images = JobImage.objects.filter(job=job).count()
+    _note(job_id, "deleted", by=by, now=now, pictures=images)
+    message_gone = _delete_message(job, client=client)
+    erasure.erase(job_id, what, now=now)
+    return Deleted(pictures=images, message_gone=message_gone)
 
 
 def _delete_message(job: Job, *, client: DiscordClient | None) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
-from django.core.files.storage import default_storage
 from django.db import transaction
 
 from .models import Job, JobEvent, JobImage
@@ -16,27 +14,6 @@ def hide(job: Job, *, by: int, now: datetime) -> None:
     with transaction.atomic():
         JobImage.objects.filter(job=job, hidden_at=None).update(hidden_at=now)
         JobEvent.objects.create(job=job, at=now, kind="hidden", detail={"by": str(by)})
-
-
-def erasable_keys(job: Job) -> list[str]:
-    """Return the keys of the job's pictures and grid; none where a report on them is still to be looked at."""
-    images = JobImage.objects.filter(job=job)
-    if images.filter(reported_at__isnull=False).exists():
-        return []
-    return [*images.values_list("key", flat=True), *([job.grid_key] if job.grid_key else [])]
-
-
-def erase_files(keys: Iterable[str]) -> None:
-    """Delete pictures from storage. Raises what the storage raises."""
-    for key in keys:
-        default_storage.delete(key)
-
-
-def forget(job: Job) -> None:
-    """Drop the rows of pictures whose files are gone."""
-    with transaction.atomic():
-        JobImage.objects.filter(job=job).delete()
-        Job.objects.filter(pk=job.pk).update(grid_key="")
 
 
 def report(job: Job, *, by: int, now: datetime) -> bool:

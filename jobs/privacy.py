@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from django.core.files.storage import default_storage
-from django.db import transaction
 
 from guilds import quota
 from guilds.models import Ban, Guild, Staff, StylePreset, Usage
 from guilds.pseudonyms import member_pseudonym
 
-from . import actions
+from . import actions, erasure
 from .guild_lock import lock_guild
 from .lifecycle import OPEN
 from .models import Job, JobEvent, JobImage, Turn
@@ -114,11 +113,11 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     no more quota than anyone has.
 
     Bans in force stay: they hold a snowflake and protect the servers that set them. A running request is asked to stop
-    and is erased when this is called again.
+    and is erased when this is called again. A request with an open report stays, hidden, until a moderator decides.
     """
     for job_id in Job.objects.filter(user_id=user_id, status__in=OPEN).values_list("pk", flat=True):
         actions.cancel(job_id, by=user_id, reason="erased", now=now)
-    erased = _delete_jobs(user_id=user_id)
+    erased = _delete_jobs(now=now, user_id=user_id)
     _forget_counters(user_id, now=now)
     Turn.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
@@ -131,11 +130,16 @@ def erase_member(user_id: int, *, now: datetime) -> int:
 
 
 def erase_guild(guild_id: int, *, now: datetime) -> int:
-    """Delete a guild with everything that hangs on it, storage included. Return how many requests it had."""
+    """Delete a guild with everything that hangs on it, storage included. Return how many requests it had.
+
+    While a request is running the guild stays, switched off: call again afterwards.
+    """
     Guild.objects.filter(pk=guild_id).update(enabled=False)
     for job_id in Job.objects.filter(guild_id=guild_id, status__in=OPEN).values_list("pk", flat=True):
         actions.cancel(job_id, by=0, reason="erased", now=now)
-    erased = _delete_jobs(guild_id=guild_id)
+    # Only operators erase a guild: that decides on the reports in it.
+    JobImage.objects.filter(job__guild_id=guild_id).update(reported_at=None, reported_by=None)
+    erased = _delete_jobs(now=now, guild_id=guild_id)
     if not Job.objects.filter(guild_id=guild_id).exists():
         for name in StylePreset.objects.filter(guild_id=guild_id).exclude(preview="").values_list("preview", flat=True):
             default_storage.delete(name)
@@ -163,22 +167,14 @@ def _forget_actor(user_id: int) -> None:
             JobEvent.objects.filter(pk=event.pk).update(detail=event.detail | {"by": ""})
 
 
-def _delete_jobs(**of: int) -> int:
-    erased = 0
+def _delete_jobs(*, now: datetime, **of: int) -> int:
+    """Erase the ended jobs; return how many. Those with an open report among them are only hidden until then."""
+    erased = last = 0
     while True:
-        jobs = list(Job.objects.filter(**of).exclude(status__in=OPEN).order_by("pk")[:BATCH])
-        if not jobs:
+        rest = Job.objects.filter(pk__gt=last, **of).exclude(status__in=OPEN).order_by("pk")
+        ids = list(rest.values_list("pk", flat=True)[:BATCH])
+        if not ids:
             return erased
-        ids = [job.pk for job in jobs]
-        # Storage first: a row that is left names what is left to delete, the other way round nobody would know.
-        for key in [
-            *JobImage.objects.filter(job_id__in=ids).values_list("key", flat=True),
-            *(job.grid_key for job in jobs if job.grid_key),
-        ]:
-            default_storage.delete(key)
-        with transaction.atomic():
-            JobImage.objects.filter(job_id__in=ids).delete()
-            JobEvent.objects.filter(job_id__in=ids).delete()
-            Job.objects.filter(source_job_id__in=ids).update(source_job=None)
-            Job.objects.filter(pk__in=ids).delete()
-        erased += len(ids)
+        for job_id in ids:
+            erasure.erase(job_id, Job.Erasure.ROW, now=now)
+        erased, last = erased + len(ids), ids[-1]

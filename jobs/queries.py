@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.db.models import QuerySet
 from django.db.models.functions import Left
 
 from .lifecycle import OPEN, Status
@@ -25,9 +26,14 @@ class Page:
     newer: bool
 
 
+def visible(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    """Those of the jobs that members may see: what is to be erased is kept for the moderators alone."""
+    return jobs.exclude(erasure__in=[Job.Erasure.WORDS, Job.Erasure.ROW])
+
+
 def history(guild_id: int, user_id: int, *, before: int | None = None, after: int | None = None) -> Page:
     """Return a page of a member's jobs: the newest, those before a job's id, or those after it."""
-    mine = Job.objects.filter(guild_id=guild_id, user_id=user_id).exclude(status=Status.REFUSED)
+    mine = visible(Job.objects.filter(guild_id=guild_id, user_id=user_id)).exclude(status=Status.REFUSED)
     if after is not None:
         found = list(mine.filter(pk__gt=after).order_by("pk")[: PAGE + 1])
         return Page(jobs=found[:PAGE][::-1], older=True, newer=len(found) > PAGE)
@@ -40,7 +46,9 @@ def history(guild_id: int, user_id: int, *, before: int | None = None, after: in
 def find(guild_id: int, job_id: int) -> Job | None:
     """Return the guild's job with its model, None where this guild has no such job that was accepted."""
     return (
-        Job.objects.select_related("model").filter(pk=job_id, guild_id=guild_id).exclude(status=Status.REFUSED).first()
+        visible(Job.objects.select_related("model").filter(pk=job_id, guild_id=guild_id))
+        .exclude(status=Status.REFUSED)
+        .first()
     )
 
 
@@ -59,7 +67,7 @@ class Match:
 
 def matching(guild_id: int, user_id: int, typed: str, *, open_only: bool, limit: int = 25) -> list[Match]:
     """Return the member's recent jobs whose number starts with, or whose prompt holds, what was typed."""
-    mine = Job.objects.filter(guild_id=guild_id, user_id=user_id)
+    mine = visible(Job.objects.filter(guild_id=guild_id, user_id=user_id))
     mine = mine.filter(status__in=OPEN) if open_only else mine.exclude(status=Status.REFUSED)
     rows = mine.order_by("-pk").values_list("pk", Left("prompt", _SHOWN))[:RECENT]
     wanted = typed.strip().lstrip("#").casefold()

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.models import Q
 
@@ -19,10 +18,10 @@ from guilds.discord.client import DiscordClient, from_settings
 from guilds.discord.errors import DiscordError
 from guilds.models import GpuLedger, Guild, ModelProfile, Usage
 
-from . import actions, messages, tally
+from . import actions, erasure, messages, tally
 from .delivery import deliver, learn_reply
 from .lifecycle import ENDED, OPEN, Status
-from .models import Job, JobImage, Worker
+from .models import Job, Worker
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -69,6 +68,7 @@ def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
         forgotten=_part(forget_counters, now=now),
         noted=_part(note_replies, now=now, client=client),
     )
+    _part(erasure.finish_requested, now=now)
     _part(learn_speed, now=now)
     _part(tally.refresh, now=now)
     logger.info("upkeep", extra=asdict(report))
@@ -173,22 +173,18 @@ def purge_pictures(*, now: datetime) -> int:
             days = 0
         before = now - timedelta(days=days)
         old = Job.objects.filter(guild=guild, created_at__lt=before).exclude(prompt="").exclude(status__in=OPEN)
+        # What is marked already waits for a decision, and is erased by finish_requested.
+        old = old.filter(erasure="")
         for job in old.order_by("id")[:BATCH]:
-            purged += erase(job)
+            purged += erase(job, now=now)
         if purged >= BATCH:
             break
     return purged
 
 
-def erase(job: Job) -> int:
-    """Delete a job's pictures from storage and its words from the row; what is left is counts and times."""
-    keys = [*JobImage.objects.filter(job=job).values_list("key", flat=True), *([job.grid_key] if job.grid_key else [])]
-    for key in keys:
-        default_storage.delete(key)
-    JobImage.objects.filter(job=job).delete()
-    return Job.objects.filter(pk=job.pk).update(
-        prompt="", styled_prompt="", negative_prompt="", member_name="", source_url="", grid_key="", token_sealed=b""
-    )
+def erase(job: Job, *, now: datetime) -> int:
+    """Delete a job's images and words, or keep them hidden while a report is open (jobs.erasure)."""
+    return int(erasure.erase(job.pk, Job.Erasure.WORDS, now=now))
 
 
 def forget_counters(*, now: datetime) -> int:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from jobs import moderation, upkeep
+from jobs import moderation, queries
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobImage
 from sparkle_site import privacy
@@ -37,7 +37,9 @@ def home(request: HttpRequest) -> HttpResponse:
     user_id = scope.discord_id(request.user)
     jobs: list[Job] = []
     if user_id is not None:
-        rows = Job.objects.filter(user_id=user_id).exclude(status=Status.REFUSED).select_related("guild")
+        rows = (
+            queries.visible(Job.objects.filter(user_id=user_id)).exclude(status=Status.REFUSED).select_related("guild")
+        )
         # What was deleted left counts behind, and nothing to look at.
         rows = rows.exclude(status=Status.COMPLETED, grid_key="")
         before = request.GET.get("before", "")
@@ -89,7 +91,7 @@ def _shown(job: Job) -> list[dict[str, Any]]:
 @login_required
 def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
     """One request's pictures, for its asker and for those who manage its server: messages link here."""
-    job = Job.objects.filter(pk=job_id, guild_id=guild_id).select_related("guild").first()
+    job = queries.visible(Job.objects.filter(pk=job_id, guild_id=guild_id)).select_related("guild").first()
     mine = job is not None and scope.discord_id(request.user) == job.user_id
     if job is None or not (mine or scope.of(request).holds(guild_id)):
         raise Http404
@@ -113,14 +115,13 @@ def signed_picture(request: HttpRequest, signed: str) -> HttpResponseBase:
 def delete_request(request: HttpRequest, job_id: int) -> HttpResponse:
     """Delete one's own request: pictures, words and message."""
     user_id = scope.discord_id(request.user)
-    job = Job.objects.filter(pk=job_id, user_id=user_id).first() if user_id is not None else None
+    job = queries.visible(Job.objects.filter(pk=job_id, user_id=user_id)).first() if user_id is not None else None
     if job is None:
         raise Http404
-    gone = moderation.delete_everywhere(job.pk, by="member", now=timezone.now())
+    gone = moderation.delete_by_member(job.pk, now=timezone.now())
     if gone is None:
         messages.warning(request, "It is still being made. Cancel it on Discord first.")
         return redirect("home")
-    upkeep.erase(job)
     messages.success(request, "Deleted.")
     if not gone.message_gone:
         messages.warning(request, "The message on Discord is not ours to delete: delete it there.")
@@ -168,6 +169,6 @@ def delete_everything(request: HttpRequest) -> HttpResponse:
     messages.success(
         request, f"Deleted {shown.counted(erased, 'request')} and all that hung on {'it' if erased == 1 else 'them'}."
     )
-    if Job.objects.filter(user_id=user_id).exists():
+    if Job.objects.filter(user_id=user_id, status__in=OPEN).exists():
         messages.warning(request, "One is still running. Delete once more when it has ended.")
     return redirect("home")

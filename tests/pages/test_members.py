@@ -187,3 +187,73 @@ def test_an_account_without_discord_has_no_data_pages(db):
     assert "not connected with Discord" in client.get("/").text
     assert client.get("/data/").status_code == 404
     assert client.post("/data/delete/", {"sure": "yes"}).status_code == 404
+
+
+def test_a_reported_picture_is_gone_for_its_member_and_kept_until_a_moderator_decides(member, done):
+    from jobs import moderation, pictures
+
+    job = done(prompt="a teal square")
+    keys = list(job.images.values_list("key", flat=True))
+    address = addresses(member.get("/"))[0]
+    assert pictures.report(job, by=OTHER, now=timezone.now())
+    member.post(f"/requests/{job.pk}/delete/")
+    assert "a teal square" not in member.get("/").text
+    assert member.get(f"/gallery/{job.guild_id}/{job.pk}/").status_code == 404
+    assert member.get(address).status_code == 404
+    assert member.post(f"/requests/{job.pk}/delete/").status_code == 404, "it is gone for them"
+    kept = JobImage.objects.filter(job=job)
+    assert all(image.hidden_at and image.reported_at for image in kept)
+    assert all(default_storage.exists(key) for key in keys)
+    assert Job.objects.get(pk=job.pk).prompt == "a teal square"
+    moderation.dismiss_reports(list(kept.values_list("pk", flat=True)), by="mona", now=timezone.now())
+    assert not any(default_storage.exists(key) for key in keys)
+    assert Job.objects.get(pk=job.pk).prompt == ""
+
+
+@pytest.mark.parametrize("decision", ["dismiss", "delete"])
+def test_a_reported_picture_outlives_the_erasure_of_its_member_until_a_moderator_decides(member, done, decision):
+    from jobs import moderation, pictures, upkeep
+
+    job, other = done(), done()
+    keys = list(job.images.values_list("key", flat=True))
+    assert pictures.report(job, by=OTHER, now=timezone.now())
+    assert member.post("/data/delete/", {"sure": "yes"}).status_code == 302
+    assert [each.pk for each in Job.objects.filter(user_id=ME)] == [job.pk]
+    upkeep.purge_pictures(now=timezone.now() + timedelta(days=4000))
+    upkeep.run(now=timezone.now())
+    assert all(default_storage.exists(key) for key in keys)
+    ids = list(JobImage.objects.filter(job=job).values_list("pk", flat=True))
+    if decision == "dismiss":
+        moderation.dismiss_reports(ids[:1], by="mona", now=timezone.now())
+        assert all(default_storage.exists(key) for key in keys), "the other report is open"
+        moderation.dismiss_reports(ids, by="mona", now=timezone.now())
+    else:
+        moderation.delete_everywhere(job.pk, by="mona", now=timezone.now())
+    assert not any(default_storage.exists(key) for key in keys)
+    assert not Job.objects.filter(user_id=ME).exists()
+    assert not Job.objects.filter(pk=other.pk).exists()
+
+
+def test_an_operator_who_erases_a_guild_decides_on_its_reports(done):
+    from guilds.models import Guild
+    from jobs import pictures
+    from sparkle_site import privacy
+
+    job = done()
+    assert pictures.report(job, by=OTHER, now=timezone.now())
+    privacy.erase_guild(job.guild_id, now=timezone.now())
+    assert not Guild.objects.filter(pk=job.guild_id).exists()
+
+
+def test_retention_keeps_reported_pictures_and_is_not_held_up_by_them(done):
+    from jobs import moderation, pictures, upkeep
+
+    job, old = done(), done()
+    assert pictures.report(job, by=OTHER, now=timezone.now())
+    later = timezone.now() + timedelta(days=4000)
+    upkeep.purge_pictures(now=later)
+    upkeep.purge_pictures(now=later)
+    assert JobImage.objects.filter(job=job).count() == 2
+    assert not JobImage.objects.filter(job=old).exists()
+    moderation.dismiss_reports(list(job.images.values_list("pk", flat=True)), by="mona", now=later)
+    assert not JobImage.objects.filter(job=job).exists()

@@ -6,6 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from jobs import erasure
+from jobs.models import Job
 from sparkle_site import privacy
 
 
@@ -24,3 +26,6 @@ class Command(BaseCommand):
         now = timezone.now()
         erased = privacy.erase_member(member, now=now) if member else privacy.erase_guild(guild or 0, now=now)
         self.stdout.write(f"{erased} requests erased.")
+        kept = erasure.with_open_report(Job.objects.filter(user_id=member)).count() if member else 0
+        if kept:
+            self.stdout.write(f"{kept} of them are kept, hidden, until someone decides on the reports on their images.")
