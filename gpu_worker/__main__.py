@@ -1,6 +1,7 @@
 """`python -m gpu_worker`: serve the queue until told to leave.
 
-Exit status: 0 after SIGTERM or SIGINT, 2 when the model, a setting or the schema is wrong, 70 when the card broke.
+Exit status: 0 after SIGTERM or SIGINT, 2 when the model, a setting or the schema is wrong, 70 when the card broke or
+work was stuck, 1 when not even the heartbeat ran any more.
 """
 
 from __future__ import annotations
@@ -9,18 +10,25 @@ import time
 
 BEGAN = time.monotonic()
 
-import logging  # noqa: E402  # the start is timed from its first line
+import faulthandler  # noqa: E402  # the start is timed from its first line
+import logging  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 from . import memory  # noqa: E402
+
+if TYPE_CHECKING:
+    from .runner import Runner
+    from .source import SqsSource
 
 log = logging.getLogger("gpu_worker")
 
 LEAVE_WITHIN_S = 9.7
 STOP_WITHIN_S = 9.0
+SILENT_S = 60.0  # beyond the longest bound: a heartbeat may have to wait for the database
 
 
 class Stopwatch:
@@ -50,6 +58,22 @@ def _behind() -> list[str]:
         return []
 
 
+def _exit_after(seconds: float) -> None:
+    """End the process, with its threads' stacks on stderr, unless this is called again before the time is over."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+
+
+def _stop(source: SqsSource, runner: Runner) -> None:
+    """Release every job, in bounded time."""
+    _exit_after(LEAVE_WITHIN_S + 5)
+    log.info("worker_leaving", extra={"broken": runner.broken.is_set()})
+    gone_at = time.monotonic() + LEAVE_WITHIN_S
+    source.stop()
+    runner.stop(within_s=STOP_WITHIN_S)
+    source.join(max(0.0, gone_at - time.monotonic()))
+    log.info("worker_left", extra={"jobs_done": runner.jobs_done})
+
+
 def main() -> int:
     watch = Stopwatch(BEGAN)
     memory.give_back_pictures()
@@ -75,23 +99,33 @@ def main() -> int:
     from jobs.dispatch import sqs
 
     from . import wiring
-    from .engine import ModelUnavailable
+    from .engine import EngineBroken, ModelUnavailable
     from .profiles import Profiles
     from .source import LONG_POLL_S, SqsSource
 
     try:
         load, free = wiring.engine_loader()
         watch.stage("libraries")
+        bounds = wiring.bounds()
+        _exit_after(bounds.loading_s)
         profiles = Profiles(load, free=free, most=wiring.MODELS_AT_ONCE)
         profiles.load(settings.MODEL_ID)
-    except (ModelUnavailable, ImproperlyConfigured) as error:
+    except (ModelUnavailable, ImproperlyConfigured, EngineBroken) as error:
         # No job is touched: a deployment that cannot draw is rolled back by its circuit breaker.
         log.error("model_unavailable", extra={"model": settings.MODEL_ID, "why": str(error)})
-        return 2
+        return 70 if isinstance(error, EngineBroken) else 2
     watch.stage("model")
 
+    # A library may hang and hold the interpreter's lock, so that no heartbeat runs that could see it.
+    silent_s = max(bounds.step_s, bounds.decoding_s) + SILENT_S
+    _exit_after(silent_s)
     try:
-        runner = wiring.build(rings=False, profiles=profiles, startup=lambda: watch.stages)
+        runner = wiring.build(
+            rings=False,
+            profiles=profiles,
+            startup=lambda: watch.stages,
+            on_beat=lambda: None if leave.is_set() else _exit_after(silent_s),
+        )
     except ImproperlyConfigured as error:
         log.error("settings_wrong", extra={"why": str(error)})
         return 2
@@ -107,12 +141,8 @@ def main() -> int:
 
     while not leave.wait(0.2) and not runner.broken.is_set():
         pass
-    log.info("worker_leaving", extra={"broken": runner.broken.is_set()})
-    gone_at = time.monotonic() + LEAVE_WITHIN_S
-    source.stop()
-    runner.stop(within_s=STOP_WITHIN_S)
-    source.join(max(0.0, gone_at - time.monotonic()))
-    log.info("worker_left", extra={"jobs_done": runner.jobs_done})
+    leave.set()
+    _stop(source, runner)
     return 70 if runner.broken.is_set() else 0
 
 

@@ -2,7 +2,8 @@
 
 The bound: a request that fits is never held back for company, it joins at the next step. One whose model must first be
 loaded is overtaken only by requests of models that are, and for at most `MAX_OVERTAKEN_S`; after that nobody joins
-before it does, so it waits as long as the requests then inside still take, no longer.
+before it does, so it waits as long as the requests then inside still take, no longer. The same holds for a request that
+must run alone, since it may be the one that breaks engines.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Waiting:
     profile: str
     weight: float
     since: float
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +50,21 @@ class Room:
         return self.load == 0 or self.load + weight <= self.capacity
 
 
-def admit(waiting: Sequence[Waiting], *, rooms: Mapping[str, Room], now: float) -> Admission:
-    """Decide who joins. `waiting` is in order of arrival; `rooms` are the loaded profiles."""
+def admit(waiting: Sequence[Waiting], *, rooms: Mapping[str, Room], now: float, closed: bool = False) -> Admission:
+    """Decide who joins. `waiting` is in order of arrival; `rooms` are the loaded profiles.
+
+    `closed`: a request inside must stay alone.
+    """
+    if closed:
+        return Admission()
     rooms = dict(rooms)
     join: list[int] = []
     full: set[str] = set()
     for each in waiting:
         room = rooms.get(each.profile)
-        if room is None:
+        if room is None or each.alone:
             if not join and not any(other.load for other in rooms.values()):
-                return Admission(load=each.profile)
+                return Admission(load=each.profile) if room is None else Admission(join=(each.id,))
             if now - each.since >= MAX_OVERTAKEN_S:
                 break
         elif each.profile not in full and room.takes(each.weight):

@@ -11,12 +11,17 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
-from .engine import Event, Failed, Left, Made, Request, Stepped
-from .stepwise import device_errors, parameter_bytes
+from .engine import EngineBroken, Event, Left, Made, Request, Stepped
+from .errors import is_out_of_memory
+from .isolation import attempt, computes, failure, raise_if_broken, require_finite
+from .stepwise import parameter_bytes
 
 
 class CallwiseEngine:
@@ -30,6 +35,7 @@ class CallwiseEngine:
         self._most_tokens = parameters["max_sequence_length"].default if "max_sequence_length" in parameters else None
         self._inside: list[Request] = []
         self._leaving: set[int] = set()
+        self._alone: set[int] = set()  # were in a call that failed
         self.model = model
         self.device = torch.cuda.get_device_name(pipe.device) if pipe.device.type == "cuda" else pipe.device.type
         self.memory_bytes = parameter_bytes(pipe)
@@ -46,8 +52,8 @@ class CallwiseEngine:
         self._leaving.add(request_id)
 
     def probe(self) -> None:
-        with device_errors():
-            torch.ones(8, device=self._pipe.device).sum().item()
+        if not computes(self._pipe.device):
+            raise EngineBroken("the card does not compute")
 
     def close(self) -> None:
         self._inside.clear()
@@ -61,53 +67,74 @@ class CallwiseEngine:
             return
         batch = self._next()
         began = time.perf_counter()
-        with torch.inference_mode(), device_errors():
+        failed = None
+        with torch.inference_mode():
             try:
                 images = self._call(batch, emit)
-            except torch.OutOfMemoryError:
+            except Exception as error:
+                raise_if_broken(error, device=self._pipe.device)
+                if len(batch) == 1:
+                    failed = failure(batch[0], error, device=self._pipe.device)
+                if is_out_of_memory(error):
+                    self._most = max(1, min(self._most, sum(request.count for request in batch)) // 2)
+                else:
+                    # The call failed by one of them: each gets a call of its own, and the culprit fails alone.
+                    self._alone |= {request.id for request in batch}
+                images = None
+        if images is None:
+            if self._pipe.device.type == "cuda":
                 torch.cuda.empty_cache()
-                if len(batch) == 1:
-                    self._inside.remove(batch[0])
-                    emit(Failed(id=batch[0].id, reason="out_of_memory", permanent=False))
-                self._most = max(1, min(self._most, sum(request.count for request in batch)) // 2)
-                return
-            except (ValueError, TypeError) as exc:
-                # The pipeline would not have one of them: each gets a call of its own, and the culprit fails alone.
-                if len(batch) == 1:
-                    self._inside.remove(batch[0])
-                    emit(Failed(id=batch[0].id, reason="not_possible", detail=type(exc).__name__))
-                self._most = 1
-                return
-        gpu_ms = 1000 * (time.perf_counter() - began) / len(images)
+            if failed is not None:
+                self._drop(batch[0])
+                emit(failed)
+            return
+        gpu_ms = 1000 * (time.perf_counter() - began) / sum(request.count for request in batch)
         for request in batch:
-            self._inside.remove(request)
+            self._drop(request)
             mine, images = images[: request.count], images[request.count :]
+            gpu = round(gpu_ms * request.count)
             if request.id in self._leaving:
                 self._leaving.discard(request.id)
-                emit(Left(id=request.id, gpu_ms=round(gpu_ms * request.count)))
+                emit(Left(id=request.id, gpu_ms=gpu))
             else:
-                gpu = round(gpu_ms * request.count)
-                emit(Made(id=request.id, images=tuple(mine), gpu_ms=gpu, prompt_cut=self._cut(request)))
+                emit(attempt(request, partial(self._made, request, mine, gpu), device=self._pipe.device))
+
+    def _made(self, request: Request, images: Any, gpu_ms: int) -> Made:
+        """Return the request's images. Raise NotFinite."""
+        if len(images) != request.count:
+            raise ValueError("the pipeline made another number of images")
+        return Made(id=request.id, images=_to_pil(images), gpu_ms=gpu_ms, prompt_cut=self._cut(request))
+
+    def _drop(self, request: Request) -> None:
+        self._inside.remove(request)
+        self._alone.discard(request.id)
 
     def _drop_cancelled(self, emit: Callable[[Event], None]) -> None:
         leaving = set()
         while self._leaving:
             leaving.add(self._leaving.pop())
         for request in [request for request in self._inside if request.id in leaving]:
-            self._inside.remove(request)
+            self._drop(request)
             emit(Left(id=request.id, gpu_ms=0))
 
     def _next(self) -> list[Request]:
         """Return the first request and those after it that fit into its call."""
         first = self._inside[0]
         batch, pictures = [first], first.count
+        if first.id in self._alone:
+            return batch
         for request in self._inside[1:]:
-            if _key(request) == _key(first) and pictures + request.count <= self._most:
+            if (
+                request.id not in self._alone
+                and _key(request) == _key(first)
+                and pictures + request.count <= self._most
+            ):
                 batch.append(request)
                 pictures += request.count
         return batch
 
-    def _call(self, batch: list[Request], emit: Callable[[Event], None]) -> list[Any]:
+    def _call(self, batch: list[Request], emit: Callable[[Event], None]) -> Any:
+        """Return the images of the batch: pixels 0 to 1 (n, height, width, 3), or whatever the pipeline makes."""
         first = batch[0]
         if first.source is not None:
             raise ValueError("this pipeline starts from no picture")
@@ -120,11 +147,13 @@ class CallwiseEngine:
             "width": first.width,
             "height": first.height,
             "callback_on_step_end": self._reporter(batch, emit),
+            # As numbers: in finished images what was not finite is black.
+            "output_type": "np",
         }
-        if not any(request.negative_prompt for request in batch):
+        if first.guidance <= 1 or not any(request.negative_prompt for request in batch):
             del arguments["negative_prompt"]
         known = {name: value for name, value in arguments.items() if name in self._accepts}
-        return list(self._pipe(**known).images)
+        return self._pipe(**known).images
 
     def _cut(self, request: Request) -> int:
         """Return how many tokens of its texts no text encoder read: each cuts where its own room ends."""
@@ -154,6 +183,14 @@ class CallwiseEngine:
             return tensors
 
         return report
+
+
+def _to_pil(images: Any) -> tuple[Image.Image, ...]:
+    """Return RGB images of pixels (n, height, width, 3), 0 to 1. Raise NotFinite."""
+    if not isinstance(images, np.ndarray):
+        return tuple(images)
+    require_finite(torch.from_numpy(images), "the decoded pixels")
+    return tuple(Image.fromarray(each) for each in (images * 255).round().clip(0, 255).astype(np.uint8))
 
 
 def _key(request: Request) -> Hashable:

@@ -24,6 +24,7 @@ from .batching import busy_at, worth_compiling
 from .callwise import CallwiseEngine
 from .compiled import Call, Compiled
 from .engine import Engine, ModelTooLarge, ModelUnavailable
+from .isolation import raise_if_broken
 from .stepwise import StepwiseEngine
 
 log = logging.getLogger(__name__)
@@ -33,15 +34,37 @@ MOST_ROWS = 64
 CPU_ROWS = 8
 CPU_ROOM = 8.0
 CALL_PICTURES = 4
+# Choices of the solver that a model's author happened to use. The sampler names the solver here, and these would make
+# another one of it, or none: UniPC's bh1 divides by an infinite step at its end, and every image is NaN.
+_SOLVERS = frozenset(
+    {"solver_type", "solver_order", "algorithm_type", "lower_order_final", "euler_at_final", "final_sigmas_type",
+     "predict_x0", "disable_corrector", "solver_p", "variance_type", "use_flow_sigmas", "use_dynamic_shifting"}
+)  # fmt: skip
+_SPACINGS = frozenset({"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"})
 STEPWISE = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
 
 
 def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine:
-    """Load the pipeline `source` (a Hugging Face id or a folder). Raise ModelUnavailable, in words for an operator.
+    """Load the pipeline `source` (a Hugging Face id or a folder).
 
     `step_cache` is a ModelProfile's; pipelines that it does not apply to run without. `compiled` has the UNet go
     through torch.compile after the first pictures (gpu_worker.compiled).
+
+    Raises:
+        ModelUnavailable: the model cannot be loaded, for whatever reason; in words for an operator.
+        EngineBroken: the card failed.
     """
+    try:
+        return _load(source, compiled=compiled, step_cache=step_cache)
+    except ModelUnavailable:
+        raise
+    except Exception as exc:
+        # A model's files decide what is raised here: classes that diffusers lacks, shapes that do not fit, anything.
+        raise_if_broken(exc, device=torch.device(_device()[0]))
+        raise ModelUnavailable(f"{source} cannot be loaded: {type(exc).__name__}: {str(exc)[:300]}") from exc
+
+
+def _load(source: str, *, compiled: bool, step_cache: str) -> Engine:
     device, dtype = _device()
     pipe = _pipeline(source, dtype)
     try:
@@ -90,13 +113,16 @@ def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine
 
 def schedulers(pipe: Any) -> Callable[[str], Any]:
     """Return a maker of fresh schedulers by sampler name, trained as this pipeline's own was. It raises KeyError."""
-    config = dict(pipe.scheduler.config)
+    trained = {name: value for name, value in pipe.scheduler.config.items() if name not in _SOLVERS}
     fresh: dict[str, Any] = {}
     coefficients: dict[tuple[str, int, int, int, int], float] = {}
 
     def make(name: str) -> Any:
         if name not in fresh:
             sampler = SAMPLERS[name]
+            # A sampler that names its spacing of sigmas excludes the others.
+            spaced = any(option in _SPACINGS for option in sampler.options)
+            config = {key: value for key, value in trained.items() if not (spaced and key in _SPACINGS)}
             fresh[name] = getattr(diffusers, sampler.scheduler).from_config(config, **sampler.options)
         # A copy: making some of them takes 80 ms, and everyone's next step waits for it.
         scheduler = copy.deepcopy(fresh[name])
@@ -135,14 +161,11 @@ def _pipeline(source: str, dtype: torch.dtype) -> Any:
     path = Path(place)
     if (path.is_absolute() or place.startswith(".") or path.exists()) and not (path / "model_index.json").is_file():
         raise ModelUnavailable(f"{source} holds no pipeline: there is no model_index.json in it.")
-    try:
-        options: dict[str, Any] = {}
-        if "safety_checker" in diffusers.DiffusionPipeline.load_config(place):
-            # gpu_worker.safety checks instead, as the guild wants it.
-            options = {"safety_checker": None, "requires_safety_checker": False}
-        pipe = diffusers.DiffusionPipeline.from_pretrained(place, dtype=dtype, **options)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as exc:
-        raise ModelUnavailable(f"{source} cannot be loaded: {type(exc).__name__}: {str(exc)[:300]}") from exc
+    options: dict[str, Any] = {}
+    if "safety_checker" in diffusers.DiffusionPipeline.load_config(place):
+        # gpu_worker.safety checks instead, as the guild wants it.
+        options = {"safety_checker": None, "requires_safety_checker": False}
+    pipe = diffusers.DiffusionPipeline.from_pretrained(place, dtype=dtype, **options)
     wanted = inspect.signature(pipe.__call__).parameters
     if "prompt" not in wanted or wanted.get("image") is not None:
         raise ModelUnavailable(f"{source} is a {type(pipe).__name__}, which does not make pictures from text alone.")

@@ -47,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stepped:
-    """A request finished `step` of `total` evaluations of the model."""
+    """A request finished `step` of `total` evaluations of the model. After the last its images are decoded."""
 
     id: int
     step: int
@@ -90,7 +90,7 @@ Event = Stepped | Made | Left | Failed
 
 
 class EngineBroken(Exception):
-    """The device is unusable (a CUDA error): give every job back and leave the process."""
+    """The device is unusable (a CUDA error): release every job and leave the process."""
 
 
 class ModelUnavailable(Exception):
@@ -118,7 +118,10 @@ class Engine(Protocol):
         """Have the request leave at its next step, with a Left event. Unknown ids are ignored. Thread-safe."""
 
     def advance(self, emit: Callable[[Event], None]) -> None:
-        """Do one step (or one call of the pipeline) for the requests inside. Raise EngineBroken."""
+        """Do one step (or one call of the pipeline) for the requests inside. Raise EngineBroken.
+
+        What goes wrong with one request comes as its Failed, and the others go on.
+        """
 
     def probe(self) -> None:
         """Have the device compute something small while nothing is inside. Raise EngineBroken."""

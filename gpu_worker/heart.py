@@ -18,12 +18,12 @@ from jobs.models import Worker
 
 from . import health
 from .protection import Protection
+from .watchdog import Stuck
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0  # also the longest that cancelling takes to be noticed between two steps
 REPORT_S = 5.0
-STUCK_S = 120.0  # a step takes seconds; loading a model may take a minute
 LONGEST_BACK_OFF_S = 8.0
 
 
@@ -31,11 +31,12 @@ class Beating(Protocol):
     """What the heart beats for."""
 
     jobs_done: int
-    alive_at: float
     draining: bool
 
     @property
     def holds(self) -> frozenset[int]: ...
+    def stuck(self) -> tuple[Stuck, ...]: ...
+    def abandon(self, stuck: Stuck) -> None: ...
     def cancel(self, job_id: int) -> None: ...
     def lose(self, job_id: int) -> None: ...
 
@@ -43,7 +44,8 @@ class Beating(Protocol):
 class Heart:
     """One thread. It outlives a database that is away: it backs off and resumes.
 
-    The container is healthy while it beats and the engines' thread, which touches the card, is not stuck.
+    Leases, scale-in protection and the note of health are renewed for work that moves, and for no other. Work that
+    exceeds its bound (gpu_worker.watchdog) has the process replaced.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Heart:
         protection: Protection,
         facts: Callable[[], dict[str, Any]] = dict,
         beat_s: float = BEAT_S,
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """`facts` are fields of this worker's row (model_id, device, startup)."""
+        """`facts` are fields of this worker's row (model_id, device, startup). `on_beat` is called at each beat."""
+        self._on_beat = on_beat
         self._worker_id = worker_id
         self._protection = protection
         self._facts = facts
@@ -95,11 +99,16 @@ class Heart:
             connections.close_all()
 
     def _beat(self, runner: Beating) -> None:
-        # First: a database that is away is no reason to replace the container.
-        if time.monotonic() - runner.alive_at < STUCK_S:
+        # First: a database that is away is no reason to replace the container, and a stuck engine is without it too.
+        self._on_beat()
+        stuck = runner.stuck()
+        for each in stuck:
+            runner.abandon(each)
+        if not stuck:
             self._note_health()
         runner.draining = Platform.objects.filter(draining=True).exists()
-        held = runner.holds
+        unmoved = frozenset(job_id for each in stuck for job_id in each.job_ids)
+        held = runner.holds - unmoved
         if held:
             standing = actions.renew(held, worker_id=self._worker_id, now=datetime.now(UTC))
             # Both read before: a job that ended in between is in neither.

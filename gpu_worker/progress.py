@@ -76,13 +76,20 @@ class Board:
             self._lines[job.pk] = _Line(job=job, due=self._clock() + max(0.0, OPENS_AFTER_S - age))
             self._changed.notify()
 
-    def report(self, job_id: int, *, step: int, total: int, preview: File | None = None) -> None:
+    def report(self, job_id: int, *, step: int, total: int) -> None:
         """Note a step; it is shown when the next edit is due, unless a newer one comes before."""
         with self._changed:
             line = self._lines.get(job_id)
             if line is not None:
                 line.step, line.total, line.dirty = step, total, True
-                line.preview = preview or line.preview
+                self._changed.notify()
+
+    def show_preview(self, job_id: int, preview: File) -> None:
+        """Show the unfinished image from the next edit on."""
+        with self._changed:
+            line = self._lines.get(job_id)
+            if line is not None:
+                line.preview, line.dirty = preview, True
                 self._changed.notify()
 
     def close(self, job_id: int) -> None:

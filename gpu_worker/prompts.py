@@ -78,6 +78,10 @@ class Prompts:
         zero = self._zero_empty and not negative
         return self._embed(prompt, chunks, False), self._embed(negative, chunks, zero)
 
+    def single(self, prompt: str) -> Embedding:
+        """Return the prompt's embedding where no other one stands beside it. Call under torch.inference_mode()."""
+        return self._embed(prompt, self._chunks(prompt), False)
+
     def _chunks(self, prompt: str) -> int:
         longest = max(-(-len(encoder.tokens(prompt)) // encoder.room) for encoder in self._encoders)
         return min(max(1, longest), MAX_CHUNKS)

@@ -22,7 +22,7 @@ from jobs.models import Job
 
 from . import safety
 from .provenance import Signer
-from .safety import Checker
+from .safety import Checker, CheckUnavailable
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SMALLEST_PX = 256
@@ -82,8 +82,20 @@ class Publisher:
         self._pause = pause
         self._waits = (*back_off_s, None)
 
-    def keep(self, job: Job, images: Sequence[Image.Image], *, model: str) -> Kept:
-        """Put the pictures and their grid into storage.
+    def preview(self, job: Job, image: Image.Image) -> File | None:
+        """Return a small file of an unfinished image under the rules of finished ones; None: it must not be shown."""
+        try:
+            (verdict,) = safety.judge([image], rule=job.guild.output_check, checker=self._checker)
+        except CheckUnavailable:
+            return None
+        if verdict.blocked:
+            return None
+        return preview(image, spoiler=job.spoiler or verdict.blurred)
+
+    def keep(
+        self, job: Job, images: Sequence[Image.Image], *, model: str, moved: Callable[[], None] = lambda: None
+    ) -> Kept:
+        """Put the pictures and their grid into storage. `moved` is called before each try of each of them.
 
         Raise StorageUnavailable when storage stays away, Blocked, CheckUnavailable, Leaving.
         """
@@ -99,7 +111,7 @@ class Publisher:
             shown.append(image)
             content = self._png(image, parameters(job, seed=seed, size=image.size, model=model))
             key = storage.picture_key(job.guild_id, job.pk, index)
-            self._store(key, content)
+            self._store(key, content, moved)
             kept.append(
                 MadeImage(
                     index=index,
@@ -116,13 +128,21 @@ class Publisher:
             return Kept(images=tuple(kept), grid_key=kept[0].key, grid=content)
         grid = self._png(compose(shown), parameters(job, seed=job.seed, size=images[0].size, model=model))
         grid_key = storage.grid_key(job.guild_id, job.pk)
-        self._store(grid_key, grid)
+        self._store(grid_key, grid, moved)
         return Kept(images=tuple(kept), grid_key=grid_key, grid=grid)
 
-    def post(self, job: Job, grid: bytes, *, blurred: bool, prompt_cut: int = 0) -> Delivered:
+    def post(
+        self,
+        job: Job,
+        grid: bytes,
+        *,
+        blurred: bool,
+        prompt_cut: int = 0,
+        moved: Callable[[], None] = lambda: None,
+    ) -> Delivered:
         """Deliver the completed message with the largest form of the grid that Discord takes.
 
-        `prompt_cut` as in messages.completed.
+        `prompt_cut` as in messages.completed; `moved` is called before each try.
         Outages are waited out; raise Unavailable or CircuitOpen when they last, Leaving when there is no time.
         """
         limit = job.attachment_size_limit
@@ -130,7 +150,8 @@ class Publisher:
             if encoded is not None and len(encoded.content) > limit:
                 continue
             if encoded is None:
-                return self._deliver(job, messages.completed(job, (), link=gallery_url(job), prompt_cut=prompt_cut))
+                linked = messages.completed(job, (), link=gallery_url(job), prompt_cut=prompt_cut)
+                return self._deliver(job, linked, moved)
             file = File(
                 name=f"sparkle-{job.pk}.{encoded.suffix}",
                 content=encoded.content,
@@ -139,7 +160,7 @@ class Publisher:
                 spoiler=job.spoiler or blurred,
             )
             try:
-                return self._deliver(job, messages.completed(job, (file,), prompt_cut=prompt_cut))
+                return self._deliver(job, messages.completed(job, (file,), prompt_cut=prompt_cut), moved)
             except TooLarge:
                 # The limit was another one than the interaction said.
                 limit = min(limit, len(encoded.content) - 1)
@@ -153,8 +174,9 @@ class Publisher:
         content = png(image, text)
         return content if self._signer is None else self._signer.sign(content, "image/png")
 
-    def _deliver(self, job: Job, message: Message) -> Delivered:
+    def _deliver(self, job: Job, message: Message, moved: Callable[[], None]) -> Delivered:
         for wait in self._waits:
+            moved()
             try:
                 return delivery.deliver(job, message, client=self._client, now=datetime.now(UTC))
             except DiscordError as error:
@@ -163,8 +185,9 @@ class Publisher:
                 self._wait(wait)
         raise AssertionError("unreachable")
 
-    def _store(self, key: str, content: bytes) -> None:
+    def _store(self, key: str, content: bytes, moved: Callable[[], None]) -> None:
         for wait in self._waits:
+            moved()
             try:
                 storage.store(key, content)
                 return
@@ -173,9 +196,10 @@ class Publisher:
                     raise
                 self._wait(wait)
 
-    def fetch(self, key: str) -> bytes:
+    def fetch(self, key: str, *, moved: Callable[[], None] = lambda: None) -> bytes:
         """Return what storage holds under `key`; outages are waited out. Raise StorageUnavailable, Leaving."""
         for wait in self._waits:
+            moved()
             try:
                 return storage.fetch(key)
             except storage.StorageUnavailable as error:
@@ -255,11 +279,17 @@ def ladder(grid: bytes, *, signer: Signer | None = None) -> Iterator[Encoded | N
     yield None
 
 
-def preview(image: Image.Image) -> File:
-    """Return a small file of an unfinished picture."""
+def preview(image: Image.Image, *, spoiler: bool) -> File:
+    """Return a small file of an unfinished image."""
     out = io.BytesIO()
     image.save(out, "WEBP", quality=70)
-    return File(name="preview.webp", content=out.getvalue(), content_type="image/webp", description="Half way there")
+    return File(
+        name="preview.webp",
+        content=out.getvalue(),
+        content_type="image/webp",
+        description="Half way there",
+        spoiler=spoiler,
+    )
 
 
 def _webp(image: Image.Image) -> Encoded:

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
+from PIL import Image
 
 from guilds.discord.errors import DiscordError
 from jobs import actions, traces
@@ -31,16 +33,20 @@ from . import batching, pictures
 from .batching import Waiting
 from .desk import Desk
 from .engine import Engine, EngineBroken, Event, Failed, Left, Made, ModelUnavailable, Request, Stepped
+from .errors import is_device_fault
 from .heart import Heart
 from .pictures import BadPicture
 from .profiles import Profiles
 from .progress import Board
-from .publisher import Blocked, Leaving, Publisher, preview
+from .publisher import Blocked, Leaving, Publisher
 from .safety import CheckUnavailable
+from .watchdog import Activity, Bounds, Phase, Stuck
 
 log = logging.getLogger(__name__)
 
 PROBE_S = 10.0
+# So many faults in a row that no request or engine explains are the worker's own.
+MOST_FAULTS = 10
 PROMPT_CUT = "prompt_cut"  # an event of the job: so many tokens of its text were left out
 # How much of the source is repainted where nobody said.
 STRENGTH = {Job.Kind.IMG2IMG: 0.7, Job.Kind.VARIATION: 0.6, Job.Kind.UPSCALE: 0.35}
@@ -59,7 +65,10 @@ class Outcome(enum.Enum):
 class Held:
     """A job in this worker's hands. `cancelled` and `lost` say why it must stop; `posted` how its end was told.
 
-    `returning`: a thread is giving it back, and that thread alone says what became of it.
+    `returning`: a thread is giving it back, and that thread alone says what became of it. `alone`: it shares the card
+    with no other, since it may be what breaks engines; `suspected`: it was inside when one broke. `counted`: it was in
+    the hands of what is stuck or broken, so this attempt counts. `moved_at`: when its task on the desk last moved, None
+    while there is none.
     """
 
     job: Job
@@ -74,6 +83,10 @@ class Held:
     posted: tuple[str, int | None] | None = None
     cancelled: bool = False
     lost: bool = False
+    alone: bool = False
+    suspected: bool = False
+    counted: bool = False
+    moved_at: float | None = None
 
 
 class Runner:
@@ -90,6 +103,7 @@ class Runner:
         desk: Desk,
         leaving: threading.Event,
         rings: bool = False,
+        bounds: Bounds | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`leaving` is set when the worker must go; whoever waits, waits on it.
@@ -104,6 +118,9 @@ class Runner:
         self._desk = desk
         self._rings = rings
         self._clock = clock
+        self._bounds = bounds or Bounds()
+        self._activity = Activity(bounds=self._bounds, clock=clock)
+        self._faults = 0
         self._held: dict[int, Held] = {}
         self._inbox: deque[Held] = deque()
         self._waiting: list[Held] = []
@@ -114,7 +131,6 @@ class Runner:
         self.broken = threading.Event()  # the process is to be replaced
         self.draining = False  # as the heart last read it: begin nothing
         self.jobs_done = 0
-        self.alive_at = clock()
 
     def start(self) -> None:
         self._desk.start()
@@ -145,7 +161,9 @@ class Runner:
                 self.draining = True
                 return _answered(Outcome.GIVEN_BACK)
             return _answered(Outcome.NOTHING)
-        held = Held(job=job, profile=profile_of(job), since=self._clock())
+        # The last attempt is made alone: a job that others broke shall not fail by them.
+        last = job.attempts > 1 and job.attempts >= settings.SPARKLE_MAX_ATTEMPTS
+        held = Held(job=job, profile=profile_of(job), since=self._clock(), alone=last)
         with self._changed:
             self._held[job_id] = held
         ids = {"job_id": job_id, "interaction_id": job.interaction_id}
@@ -171,6 +189,29 @@ class Runner:
             return 0
         return max(0, 1 + max(1, round(self._capacity / 4)) - making)
 
+    def stuck(self) -> tuple[Stuck, ...]:
+        """Return the work that has not moved within its bound."""
+        now = self._clock()
+        unmoved = {
+            held.job.pk: now - held.moved_at
+            for held in self._all()
+            if held.moved_at is not None and now - held.moved_at > self._bounds.publishing_s
+        }
+        engine = self._activity.stuck() if self._thread.is_alive() else None
+        publishing = (
+            Stuck(phase=Phase.PUBLISHING, job_ids=frozenset(unmoved), seconds=round(max(unmoved.values()), 1))
+            if unmoved
+            else None
+        )
+        return tuple(each for each in (engine, publishing) if each is not None)
+
+    def abandon(self, stuck: Stuck) -> None:
+        """Have the process replaced: the jobs in what is stuck come back counted, the others uncounted."""
+        if not self.broken.is_set():
+            fields = {"phase": stuck.phase.value, "job_ids": sorted(stuck.job_ids), "seconds": stuck.seconds}
+            log.error("worker_stuck", extra=fields)
+        self._break(stuck.job_ids)
+
     def cancel(self, job_id: int) -> None:
         """Have a running job stop at its next step, since its asker wants that."""
         self._let_go(job_id, lost=False)
@@ -180,12 +221,15 @@ class Runner:
         self._let_go(job_id, lost=True)
 
     def stop(self, *, within_s: float = 8.0) -> None:
-        """Give every job back, uncounted; what is being delivered may finish. Returns within `within_s`."""
+        """Give every job back; what is being delivered may finish. Returns within `within_s`.
+
+        Uncounted, but for the jobs that were in what is stuck or broken.
+        """
         deadline = self._clock() + within_s
         self._leaving.set()
         with self._changed:
             self._changed.notify_all()
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self.broken.is_set():
             # A step is short; a broken card's thread is not waited for.
             self._thread.join(max(0.0, min(within_s / 3, deadline - self._clock())))
         self._board.stop(within_s=within_s / 4)
@@ -211,7 +255,7 @@ class Runner:
             return
         self._board.open(job)
         try:
-            held.request = self._request(job)
+            held.request = self._request(job, moved=partial(self._moved, held))
         except (BadPicture, StorageUnavailable) as error:
             reason = error.reason if isinstance(error, BadPicture) else "source_unavailable"
             self._fail(held, reason=reason, detail=str(error), permanent=error.permanent)
@@ -220,7 +264,7 @@ class Runner:
             self._inbox.append(held)
             self._changed.notify_all()
 
-    def _request(self, job: Job) -> Request:
+    def _request(self, job: Job, *, moved: Callable[[], None]) -> Request:
         source, width, height = None, job.width, job.height
         if job.kind != Job.Kind.TXT2IMG:
             if job.source_url and job.source_job_id is None:
@@ -233,7 +277,7 @@ class Runner:
                     row = JobImage.objects.filter(job_id=job.source_job_id, index=job.source_index or 0).first()
                 if row is None:
                     raise BadPicture("source_unavailable", "it is not kept any more")
-                content = self._publisher.fetch(row.key)
+                content = self._publisher.fetch(row.key, moved=moved)
             source = pictures.decode(content)
             if job.kind == Job.Kind.UPSCALE:
                 width, height = 2 * source.width, 2 * source.height
@@ -259,29 +303,73 @@ class Runner:
     def _serve(self) -> None:
         try:
             while not self._leaving.is_set():
-                self._take_in()
-                busy = [engine for engine in self._profiles if engine.load]
-                for engine in busy:
-                    self._advance(engine)
-                if not busy:
-                    self._idle()
-                self.alive_at = self._clock()
-        except EngineBroken:
-            log.exception("engine_broken")
-            self._break()
-        except Exception:
-            log.exception("engine_thread_failed")
-            self._break()
+                try:
+                    self._turn()
+                    self._faults = 0
+                except Exception as error:
+                    self._blame(error)
         finally:
             if not self.broken.is_set():
                 self._profiles.close()
             connections.close_all()
 
+    def _turn(self) -> None:
+        self._activity.begin(Phase.STEP)
+        self._take_in()
+        busy = [engine for engine in self._profiles if engine.load]
+        for engine in busy:
+            self._advance(engine)
+        if not busy:
+            self._idle()
+
+    def _blame(self, error: Exception) -> None:
+        """Find what caused the error, and end that alone.
+
+        1. A device fault: the card is broken, and the process is replaced. What was inside counts this attempt.
+        2. A request that was inside by itself caused it, if it was suspected before; else it gets another attempt.
+        3. Of several each runs again, alone, on an engine that is loaded again; the attempt does not count.
+        """
+        job_ids = self._activity.job_ids
+        if isinstance(error, EngineBroken) or is_device_fault(error):
+            log.error("engine_broken", exc_info=error, extra={"job_ids": sorted(job_ids)})
+            self._break(job_ids)
+            return
+        log.error("engine_failed", exc_info=error, extra={"job_ids": sorted(job_ids)})
+        suspects = [held for held in self._all() if held.job.pk in job_ids and not held.publishing]
+        for engine in list(self._profiles):
+            profiles = self._profiles.profiles_of(engine)
+            inside = [held for held in self._all() if held.inside and not held.publishing and held.profile in profiles]
+            if not profiles or set(suspects).isdisjoint(inside):
+                continue
+            self._profiles.drop(engine)
+            for held in set(inside).difference(suspects):
+                # They were not part of what failed, and begin again.
+                held.inside = False
+                self._waiting.append(held)
+        if not suspects:
+            self._faults += 1
+            if self._faults >= MOST_FAULTS:
+                self._break(frozenset())
+            self._leaving.wait(0.1)
+        for held in suspects:
+            held.inside = False
+            if len(suspects) > 1:
+                held.alone = held.suspected = True
+                self._waiting.append(held)
+                continue
+            if held in self._waiting:
+                self._waiting.remove(held)
+            proven = held.suspected or held.job.attempts > 1
+            reason = "not_possible" if proven else "engine_failed"
+            self._later(held, reason=reason, detail=type(error).__name__, permanent=proven)
+
     def _idle(self) -> None:
         """Wait for work; while there is none, see now and then that the card still computes."""
+        self._activity.begin(Phase.IDLE)
         with self._changed:
             if self._inbox or self._leaving.is_set() or self._changed.wait(0.25 if self._waiting else PROBE_S):
                 return
+        self._activity.begin(Phase.STEP)
         for engine in self._profiles:
             engine.probe()
 
@@ -292,6 +380,10 @@ class Runner:
         for held in [held for held in self._waiting if held.cancelled or held.lost]:
             self._waiting.remove(held)
             self._gone(held)
+        for profile in {held.profile for held in self._waiting}:
+            # Not to wait for a free card only to hear the same again.
+            if (why := self._profiles.failure(profile)) is not None:
+                self._refuse(profile, why)
         admission = self._admission()
         if admission.load is not None:
             self._load(admission.load)
@@ -301,51 +393,61 @@ class Runner:
             self._waiting.remove(held)
             if held.request is not None:
                 held.inside = True
+                self._activity.begin(Phase.STEP, frozenset({held.job.pk}))
                 self._profiles[held.profile].admit(held.request)
                 if held.cancelled or held.lost:
                     self._profiles[held.profile].cancel(held.job.pk)
 
     def _admission(self) -> batching.Admission:
         line = [
-            Waiting(id=held.job.pk, profile=held.profile, weight=held.request.weight, since=held.since)
+            Waiting(
+                id=held.job.pk,
+                profile=held.profile,
+                weight=held.request.weight,
+                since=held.since,
+                alone=held.alone,
+            )
             for held in self._waiting
             if held.request is not None
         ]
-        return batching.admit(line, rooms=self._profiles.rooms(), now=self._clock())
+        closed = any(held.alone and held.inside and not held.publishing for held in self._all())
+        return batching.admit(line, rooms=self._profiles.rooms(), now=self._clock(), closed=closed)
 
     def _load(self, profile: str) -> None:
         began = self._clock()
+        self._activity.begin(Phase.LOADING, frozenset(held.job.pk for held in self._waiting if held.profile == profile))
         try:
             self._capacity = self._profiles.load(profile).room
         except ModelUnavailable as error:
             log.error("model_unavailable", extra={"model": profile, "why": str(error)})
-            for held in [held for held in self._waiting if held.profile == profile]:
-                self._waiting.remove(held)
-                self._later(held, reason="model_unavailable", detail=str(error), permanent=True)
+            self._refuse(profile, str(error))
         else:
             log.info("model_loaded", extra={"model": profile, "seconds": round(self._clock() - began, 2)})
+        self._activity.begin(Phase.STEP)
+
+    def _refuse(self, profile: str, why: str) -> None:
+        """End the requests that wait for a model that cannot be loaded."""
+        for held in [held for held in self._waiting if held.profile == profile]:
+            self._waiting.remove(held)
+            self._later(held, reason="model_unavailable", detail=why, permanent=True)
 
     def _advance(self, engine: Engine) -> None:
-        try:
-            engine.advance(self._emit)
-        except EngineBroken:
-            raise
-        except Exception:
-            # A fault of ours or of a library: these jobs get another try, on an engine loaded anew.
-            log.exception("engine_failed")
-            self._profiles.drop(engine)
-            for held in self._all():
-                if held.inside and not held.publishing:
-                    self._later(held, reason="engine_failed", permanent=False)
+        profiles = self._profiles.profiles_of(engine)
+        inside = (held for held in self._all() if held.inside and not held.publishing)
+        self._activity.begin(Phase.STEP, frozenset(held.job.pk for held in inside if held.profile in profiles))
+        engine.advance(self._emit)
 
     def _emit(self, event: Event) -> None:
+        decodes = isinstance(event, Stepped) and event.step >= event.total
+        self._activity.moved(Phase.DECODING if decodes else Phase.STEP)
         held = self._held.get(event.id)
         if held is None:
             return
         match event:
             case Stepped():
-                shown = preview(event.preview) if event.preview is not None else None
-                self._board.report(event.id, step=event.step, total=event.total, preview=shown)
+                self._board.report(event.id, step=event.step, total=event.total)
+                if (image := event.preview) is not None:
+                    self._desk.put(lambda: self._preview(held, image))
             case Made():
                 held.publishing = True
                 self._desk.put(lambda: self._guarded(held, lambda held: self._publish(held, event)))
@@ -354,10 +456,18 @@ class Runner:
             case Failed():
                 self._later(held, reason=event.reason, detail=event.detail, permanent=event.permanent)
 
-    def _break(self) -> None:
-        """The card is dead: nothing is counted against the jobs, and the process shall be replaced."""
+    def _break(self, job_ids: frozenset[int]) -> None:
+        """Have the process replaced; this attempt counts for these jobs, which may be why."""
+        for held in self._all():
+            held.counted |= held.job.pk in job_ids
         self.broken.set()
         self._leaving.set()
+
+    def _preview(self, held: Held, image: Image.Image) -> None:
+        """Show an unfinished image, as far as the guild's rules let finished ones be shown. On the desk."""
+        file = self._publisher.preview(held.job, image)
+        if file is not None:
+            self._board.show_preview(held.job.pk, file)
 
     # -- publishing and ends, on the desk
 
@@ -372,7 +482,9 @@ class Runner:
                 job=job, kind=PROMPT_CUT, detail={"tokens": made.prompt_cut}, defaults={"at": _now()}
             )
         try:
-            kept = self._publisher.keep(job, made.images, model=held.profile.partition("#")[0])
+            kept = self._publisher.keep(
+                job, made.images, model=held.profile.partition("#")[0], moved=partial(self._moved, held)
+            )
         except StorageUnavailable as error:
             self._fail(held, reason="storage_unavailable", detail=str(error), permanent=False)
             return
@@ -395,6 +507,10 @@ class Runner:
                 self._gone(held)
                 return
         self._deliver(held, grid=kept.grid)
+
+    def _moved(self, held: Held) -> None:
+        """Note that the job's task on the desk goes on."""
+        held.moved_at = self._clock()
 
     def _cancel_late(self, held: Held) -> bool:
         """Whether the asker's wish came with the last step: no later, for then the pictures are kept."""
@@ -427,12 +543,14 @@ class Runner:
         blurred = JobImage.objects.filter(job=job, blurred=True).exists()
         if grid is None:
             job.refresh_from_db(fields=["grid_key"])
-            grid = self._publisher.fetch(job.grid_key)
+            grid = self._publisher.fetch(job.grid_key, moved=partial(self._moved, held))
         # From the row: whoever delivers may not be who made them.
         cut = JobEvent.objects.filter(job=job, kind=PROMPT_CUT).order_by("pk").last()
         prompt_cut = int(cut.detail.get("tokens", 0)) if cut else 0
         try:
-            delivered = self._publisher.post(job, grid, blurred=blurred, prompt_cut=prompt_cut)
+            delivered = self._publisher.post(
+                job, grid, blurred=blurred, prompt_cut=prompt_cut, moved=partial(self._moved, held)
+            )
             held.posted = (delivered.via, delivered.message_id)
         except DiscordError as error:
             if not error.permanent and job.attempts < settings.SPARKLE_MAX_ATTEMPTS:
@@ -492,6 +610,7 @@ class Runner:
 
     def _guarded(self, held: Held, task: Callable[[Held], None]) -> None:
         """Do one task of the job; whatever goes wrong, its future ends and its row is not left running by us."""
+        held.moved_at = self._clock()
         try:
             task(held)
         except Leaving:
@@ -508,6 +627,8 @@ class Runner:
                 self._end(held, Outcome.NOTHING)
             else:
                 self._later(held, reason="failed", detail=type(error).__name__, permanent=False)
+        finally:
+            held.moved_at = None
 
     def _retry(self, held: Held, task: Callable[[Held], None]) -> None:
         """The database was away: every step of a task may be done twice, so do it again in a while."""
@@ -523,6 +644,9 @@ class Runner:
                 return
             held.returning = True
         close_old_connections()
+        if held.counted:
+            self._settle(held, self._count(held))
+            return
         try:
             given = actions.give_back(job_id, worker_id=self._worker_id, now=_now(), ring=self._rings)
         except DatabaseError as error:
@@ -531,6 +655,21 @@ class Runner:
             given = True
         log.info("job_given_back", extra={"job_id": job_id, "ours": given})
         self._settle(held, Outcome.GIVEN_BACK if given else Outcome.NOTHING)
+
+    def _count(self, held: Held) -> Outcome:
+        """Return a job to the queue that was in what is stuck or broken; its last attempt ends it."""
+        job_id = held.job.pk
+        try:
+            status = actions.fail(
+                job_id, worker_id=self._worker_id, reason="engine_failed", permanent=False, now=_now()
+            )
+        except DatabaseError as error:
+            # The lease runs out by itself, and that counts too.
+            log.warning("not_given_back", extra={"job_id": job_id, "error": type(error).__name__})
+            return Outcome.NOTHING
+        log.warning("job_failed", extra={"job_id": job_id, "reason": "engine_failed", "status": str(status)})
+        outcomes = {Status.FAILED: Outcome.ENDED, Status.QUEUED: Outcome.REQUEUED}
+        return Outcome.NOTHING if status is None else outcomes[status]
 
     def _end(self, held: Held, outcome: Outcome) -> None:
         with self._changed:

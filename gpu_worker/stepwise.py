@@ -16,15 +16,20 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from guilds.samplers import SAMPLERS
+
 from .batching import slices
 from .compiled import Call, Compiled
 from .engine import EngineBroken, Event, Failed, Left, Made, Request, Stepped
+from .errors import NotFinite, is_out_of_memory
+from .isolation import attempt, computes, failure, raise_if_broken, require_finite
 from .prompts import Prompts
 from .stepcache import EVERY, DeepCache
 
@@ -114,8 +119,9 @@ class StepwiseEngine:
         self._leaving.add(request_id)
 
     def probe(self) -> None:
-        with torch.inference_mode(), device_errors():
-            torch.ones(8, device=self._device).sum().item()
+        with torch.inference_mode():
+            if not computes(self._device):
+                raise EngineBroken("the card does not compute")
         self._begin_compiling()
 
     def close(self) -> None:
@@ -128,19 +134,25 @@ class StepwiseEngine:
             torch.cuda.empty_cache()
 
     def advance(self, emit: Callable[[Event], None]) -> None:
-        with torch.inference_mode(), device_errors():
+        with torch.inference_mode():
             self._leave(emit)
             self._arrive(emit)
             began = time.perf_counter()
             for group in _groups(self._inside):
                 self._step(group, emit)
-            self._pace()
+            try:
+                self._pace()
+            except RuntimeError as error:
+                # A kernel of an earlier step failed; whose it was cannot be told any more.
+                raise_if_broken(error, device=self._device)
+                raise
             self._share(time.perf_counter() - began)
             for run in self._inside:
                 emit(self._stepped(run))
             for run in [run for run in self._inside if run.done >= len(run.timesteps)]:
+                made = attempt(run.request, partial(self._made, run), device=self._device)
                 self._inside.remove(run)
-                emit(self._made(run))
+                emit(made)
                 self._begin_compiling()
 
     def compiled_within(self, seconds: float) -> bool:
@@ -172,24 +184,18 @@ class StepwiseEngine:
             if wrong := self._wrong(request):
                 emit(wrong)
                 continue
-            try:
-                self._inside.append(self._begin(request))
-            except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()
-                emit(Failed(id=request.id, reason="out_of_memory", permanent=False))
-            except (ValueError, TypeError, IndexError) as exc:
-                # A sampler and a number of steps that do not go together, in the scheduler's own words.
-                log.warning("request_not_possible", extra={"job_id": request.id, "error": type(exc).__name__})
-                emit(Failed(id=request.id, reason="not_possible", detail=f"{request.sampler}: {type(exc).__name__}"))
+            run = attempt(request, partial(self._begin, request), device=self._device)
+            if isinstance(run, Failed):
+                emit(run)
+            else:
+                self._inside.append(run)
 
     def _wrong(self, request: Request) -> Failed | None:
         scale = self._pipe.vae_scale_factor
         if request.width % scale or request.height % scale:
             detail = f"{request.width}x{request.height} is not in steps of {scale}"
             return Failed(id=request.id, reason="size_not_possible", detail=detail)
-        try:
-            self._scheduler_for(request.sampler)
-        except KeyError:
+        if request.sampler not in SAMPLERS:
             return Failed(id=request.id, reason="sampler_unknown", detail=request.sampler)
         return None
 
@@ -210,8 +216,13 @@ class StepwiseEngine:
 
         lcm = self._unet.config.time_cond_proj_dim is not None
         guided = request.guidance > 1 and not lcm
-        positive, negative = self._prompts.pair(request.prompt, request.negative_prompt)
-        parts = [negative, positive] if guided else [positive]
+        if guided:
+            positive, negative = self._prompts.pair(request.prompt, request.negative_prompt)
+            parts = [negative, positive]
+        else:
+            # A negative prompt that is not read must not make the prompt's embedding longer.
+            positive = self._prompts.single(request.prompt)
+            parts = [positive]
         count = request.count
         added: dict[str, torch.Tensor] = {}
         if positive.pooled is not None:
@@ -276,38 +287,70 @@ class StepwiseEngine:
     # -- one step
 
     def _step(self, group: list[Running], emit: Callable[[Event], None]) -> None:
-        dtype = self._unet.dtype
-        inputs, times = [], []
+        inputs = {}
         for run in group:
-            now = run.timesteps[run.done]
-            scaled = run.scheduler.scale_model_input(run.latents, now)
-            inputs.append(scaled.repeat(run.rows // run.request.count, 1, 1, 1))
-            times.append(now.float().repeat(run.rows))
-        rows = torch.cat(inputs).to(dtype)
-        if self._device.type == "cuda":
-            rows = rows.to(memory_format=torch.channels_last)
-        try:
-            noise, deep = self._predict(rows, torch.cat(times).to(self._device), group)
-        except torch.OutOfMemoryError:
-            # Not even one row fits: the heaviest request goes, the others get its room.
-            torch.cuda.empty_cache()
-            heaviest = max(group, key=lambda run: run.request.weight)
-            self._inside.remove(heaviest)
-            emit(Failed(id=heaviest.request.id, reason="out_of_memory", permanent=False))
+            scaled = attempt(run.request, partial(self._input, run), device=self._device)
+            if isinstance(scaled, Failed):
+                self._fail(run, scaled, emit)
+            else:
+                inputs[run] = scaled
+        group = list(inputs)
+        if not group:
             return
-        rows_of = [run.rows for run in group]
+        try:
+            rows = torch.cat(list(inputs.values())).to(self._unet.dtype)
+            if self._device.type == "cuda":
+                rows = rows.to(memory_format=torch.channels_last)
+            times = torch.cat([run.timesteps[run.done].float().repeat(run.rows) for run in group])
+            noise, deep = self._predict(rows, times.to(self._device), group)
+        except Exception as error:
+            raise_if_broken(error, device=self._device)
+            # Of memory not even one row fits: the heaviest request goes, the others get its room.
+            heaviest = max(group, key=lambda run: run.request.weight)
+            cause = heaviest if is_out_of_memory(error) else group[0] if len(group) == 1 else None
+            failed = None if cause is None else failure(cause.request, error, device=self._device)
+        else:
+            rows_of = [run.rows for run in group]
+            deeps = [None] * len(group) if deep is None else deep.split(rows_of)
+            for run, part, kept in zip(group, noise.float().split(rows_of), deeps, strict=True):
+                done = attempt(run.request, partial(self._move, run, part, kept), device=self._device)
+                if isinstance(done, Failed):
+                    self._fail(run, done, emit)
+            return
+        # Outside of the handler: the exception's frames hold the tensors that did not fit.
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        if cause is not None and failed is not None:
+            self._fail(cause, failed, emit)
+            return
+        # One of them broke the call for all: each gets a call of its own, and the culprit fails alone.
+        for run in group:
+            self._step([run], emit)
+
+    def _input(self, run: Running) -> torch.Tensor:
+        """Return the run's rows as its scheduler scales them for the UNet."""
+        scaled = run.scheduler.scale_model_input(run.latents, run.timesteps[run.done])
+        rows: torch.Tensor = scaled.repeat(run.rows // run.request.count, 1, 1, 1)
+        return rows
+
+    def _move(self, run: Running, predicted: torch.Tensor, deep: torch.Tensor | None) -> None:
+        """Take one step with the UNet's prediction for the run's rows. Raise NotFinite."""
         if deep is not None:
-            for run, kept in zip(group, deep.split(rows_of), strict=True):
-                run.deep = kept
-        for run, part in zip(group, noise.float().split(rows_of), strict=True):
-            predicted = part
-            if run.guided:
-                without, towards = part.chunk(2)
-                predicted = without + run.request.guidance * (towards - without)
-            out = run.scheduler.step(predicted, run.timesteps[run.done], run.latents, **run.extra)
-            run.latents = out.prev_sample
-            run.original = _predicted_original(run.scheduler, out)
-            run.done += 1
+            run.deep = deep
+        if run.guided:
+            without, towards = predicted.chunk(2)
+            predicted = without + run.request.guidance * (towards - without)
+        out = run.scheduler.step(predicted, run.timesteps[run.done], run.latents, **run.extra)
+        run.latents = out.prev_sample
+        run.original = _predicted_original(run.scheduler, out)
+        run.done += 1
+        # Not at every step, since it waits for the card. What is not finite stays so: it is found at the end too.
+        if run.done in (1, len(run.timesteps) // 2):
+            require_finite(run.latents, f"the latents after step {run.done}")
+
+    def _fail(self, run: Running, failed: Failed, emit: Callable[[Event], None]) -> None:
+        self._inside.remove(run)
+        emit(failed)
 
     def _predict(
         self, rows: torch.Tensor, times: torch.Tensor, group: list[Running]
@@ -385,31 +428,32 @@ class StepwiseEngine:
         total = len(run.timesteps)
         preview = None
         if run.request.preview and run.done == total // 2 and run.original is not None:
-            preview = self._decode(run.original[:1])[0]
-            preview.thumbnail((PREVIEW_PX, PREVIEW_PX))
+            decoded = attempt(run.request, partial(self._decode, run.original[:1]), device=self._device)
+            # An unfinished image that cannot be decoded says nothing about the finished one.
+            if not isinstance(decoded, Failed):
+                preview = decoded[0]
+                preview.thumbnail((PREVIEW_PX, PREVIEW_PX))
         return Stepped(id=run.request.id, step=run.done, total=total, preview=preview)
 
     def _made(self, run: Running) -> Event:
         began = time.perf_counter()
-        try:
-            images = self._decode(run.latents)
-        except torch.OutOfMemoryError:
-            return Failed(id=run.request.id, reason="out_of_memory", permanent=False)
+        require_finite(run.latents, "the finished latents")
+        images = self._decode(run.latents)
         run.gpu_s += time.perf_counter() - began
         return Made(id=run.request.id, images=tuple(images), gpu_ms=round(1000 * run.gpu_s), prompt_cut=run.prompt_cut)
 
     def _decode(self, latents: torch.Tensor) -> list[Image.Image]:
-        """Return RGB pictures for latents (n, channels, height, width)."""
+        """Return RGB images for latents (n, channels, height, width). Raise NotFinite."""
         vae = self._pipe.vae
         mean, std = _latent_stats(vae, latents)
         factor = vae.config.scaling_factor
         latents = latents * std / factor + mean if std is not None else latents / factor
-        latents = latents.to(vae.dtype)
         while True:
             try:
                 pictures: list[Image.Image] = []
                 for part in slices(len(latents), largest=self._decode_largest):
-                    pixels = vae.decode(latents[part], return_dict=False)[0]
+                    pixels = vae.decode(latents[part].to(vae.dtype), return_dict=False)[0]
+                    require_finite(pixels, "the decoded pixels")
                     pixels = (pixels.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
                     pictures += [Image.fromarray(each) for each in pixels.permute(0, 2, 3, 1).cpu().numpy()]
                 return pictures
@@ -421,6 +465,12 @@ class StepwiseEngine:
                 else:
                     raise
                 log.warning("out_of_memory", extra={"decoding": self._decode_largest})
+            except NotFinite:
+                if vae.dtype != torch.float16:
+                    raise
+                # Some decoders overflow in fp16; from here on this one decodes in fp32.
+                vae.to(torch.float32)
+                log.warning("decoder_overflowed", extra={"model": self.model})
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
@@ -458,16 +508,3 @@ def _latent_stats(vae: Any, like: torch.Tensor) -> tuple[Any, Any]:
         return None, None
     shape = (1, -1, 1, 1)
     return (torch.tensor(mean, device=like.device).view(shape), torch.tensor(std, device=like.device).view(shape))
-
-
-class device_errors:  # noqa: N801  # reads as a statement
-    """Turn what a dead card raises into EngineBroken; running out of memory is none of it."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
-            text = str(error)
-            if "CUDA" in text or "cuBLAS" in text or "cuDNN" in text or "CUBLAS" in text or "CUDNN" in text:
-                raise EngineBroken(type(error).__name__) from error

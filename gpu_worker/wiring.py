@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from guilds.discord import client as discord
 from guilds.discord.client import DiscordClient
@@ -25,6 +26,7 @@ from .progress import Board
 from .protection import Protection
 from .publisher import Publisher
 from .runner import Runner
+from .watchdog import Bounds
 
 log = logging.getLogger(__name__)
 DESKS = 4
@@ -37,7 +39,10 @@ def worker_id() -> str:
 
 
 def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
-    """Return how to load a model's engine, and how to ask for the card's free bytes (None: not rationed)."""
+    """Return how to load a model's engine, and how to ask for the card's free bytes (None: not rationed).
+
+    SPARKLE_ENGINE is diffusers, noise, or the dotted path of a function that returns the same two.
+    """
     if settings.SPARKLE_ENGINE == "noise":
         from .noise_engine import NoiseEngine
 
@@ -53,7 +58,21 @@ def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
             ),
             lambda: diffusers_engine.free_bytes() or None,
         )
+    if "." in settings.SPARKLE_ENGINE:
+        loader: Callable[[], tuple[Callable[[str], Engine], Callable[[], int | None]]]
+        loader = import_string(settings.SPARKLE_ENGINE)
+        return loader()
     raise ImproperlyConfigured(f"SPARKLE_ENGINE is {settings.SPARKLE_ENGINE!r}: write diffusers or noise.")
+
+
+def bounds() -> Bounds:
+    """Return how long this worker's work may go without moving."""
+    return Bounds(
+        loading_s=settings.SPARKLE_LOADING_BOUND_SECONDS,
+        step_s=settings.SPARKLE_STEP_BOUND_SECONDS,
+        decoding_s=settings.SPARKLE_DECODING_BOUND_SECONDS,
+        publishing_s=settings.SPARKLE_PUBLISHING_BOUND_SECONDS,
+    )
 
 
 def build(
@@ -62,8 +81,12 @@ def build(
     profiles: Profiles | None = None,
     client: DiscordClient | None = None,
     startup: Callable[[], dict[str, float]] = dict,
+    on_beat: Callable[[], None] = lambda: None,
 ) -> Runner:
-    """Return a runner, not yet started. `rings` as in Runner; `startup` tells the seconds by stage of the start."""
+    """Return a runner, not yet started. `rings` as in Runner; `startup` tells the seconds by stage of the start.
+
+    `on_beat` is called at each heartbeat.
+    """
     name = worker_id()
     if profiles is None:
         load, free = engine_loader()
@@ -83,8 +106,9 @@ def build(
             client=client, checker=safety.installed(), signer=provenance.configured(), pause=leaving.wait
         ),
         board=Board(client=client, worker_id=name),
-        heart=Heart(worker_id=name, protection=Protection(), facts=facts),
+        heart=Heart(worker_id=name, protection=Protection(), facts=facts, on_beat=on_beat),
         desk=Desk(threads=DESKS),
         leaving=leaving,
         rings=rings,
+        bounds=bounds(),
     )

@@ -26,6 +26,14 @@ resource "aws_ecs_task_definition" "worker" {
     logConfiguration     = local.task_log["worker"]
     resourceRequirements = [{ type = "GPU", value = "1" }]
     linuxParameters      = { initProcessEnabled = true }
+    # ECS does not read the image's HEALTHCHECK. Patient, since the first start may download a model for 15 minutes.
+    healthCheck = {
+      command     = ["CMD", "python", "-m", "gpu_worker.health"]
+      interval    = 60
+      timeout     = 10
+      retries     = 10
+      startPeriod = 300
+    }
     # SIGTERM: it takes nothing new, ends what it can, gives back the rest.
     stopTimeout = 110
   }])

@@ -90,6 +90,11 @@ SPARKLE_RING_LOST_SECONDS = env.int("SPARKLE_RING_LOST_SECONDS", default=300)
 # After this upkeep tells an end that the one who brought it about has not told.
 SPARKLE_ANNOUNCE_AFTER_SECONDS = env.int("SPARKLE_ANNOUNCE_AFTER_SECONDS", default=20)
 SPARKLE_MAX_ATTEMPTS = env.int("SPARKLE_MAX_ATTEMPTS", default=3)
+# Work that does not move for so long is stuck: the worker ends, and its jobs come back (gpu_worker.watchdog).
+SPARKLE_LOADING_BOUND_SECONDS = env.float("SPARKLE_LOADING_BOUND_SECONDS", default=900.0)
+SPARKLE_STEP_BOUND_SECONDS = env.float("SPARKLE_STEP_BOUND_SECONDS", default=300.0)
+SPARKLE_DECODING_BOUND_SECONDS = env.float("SPARKLE_DECODING_BOUND_SECONDS", default=300.0)
+SPARKLE_PUBLISHING_BOUND_SECONDS = env.float("SPARKLE_PUBLISHING_BOUND_SECONDS", default=300.0)
 SPARKLE_ENGINE = env.str("SPARKLE_ENGINE", default="diffusers")
 
 STORAGES: dict[str, dict[str, Any]] = {

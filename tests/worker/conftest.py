@@ -22,6 +22,7 @@ from gpu_worker.progress import Board
 from gpu_worker.protection import Protection
 from gpu_worker.publisher import Publisher
 from gpu_worker.runner import Runner
+from gpu_worker.watchdog import Bounds
 
 GUILD, CHANNEL, BOT_OWNER = 1_300_000_000_000_000_001, 1_300_000_000_000_000_002, 1_300_000_000_000_000_003
 _snowflakes = itertools.count(1_310_000_000_000_000_000)
@@ -134,6 +135,7 @@ def running(
     name: str = "worker-1",
     rings: bool = False,
     interval_s: float = 0.4,
+    bounds: Bounds | None = None,
     **publisher: Any,
 ) -> Iterator[Runner]:
     """A started worker with quick habits; it has left, with all its threads, at the end."""
@@ -150,6 +152,7 @@ def running(
         desk=Desk(threads=3),
         leaving=leaving,
         rings=rings,
+        bounds=bounds,
     )
     runner.start()
     try:

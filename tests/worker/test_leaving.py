@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from gpu_worker import health
 from gpu_worker.heart import Heart
 from gpu_worker.protection import MINUTES, RENEW_S, Protection
+from gpu_worker.watchdog import Stuck
 from jobs.models import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,8 +91,8 @@ class _IdleRunner:
     draining = False
     holds: frozenset[int] = frozenset()
 
-    def __init__(self) -> None:
-        self.alive_at = time.monotonic()
+    def stuck(self) -> tuple[Stuck, ...]:
+        return ()
 
 
 @pytest.mark.django_db

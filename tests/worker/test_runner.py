@@ -393,6 +393,37 @@ def test_an_attachment_that_is_no_picture_fails_with_its_reason(place: Place) ->
     assert "could not be read" in place.original(job).content
 
 
+class _PreviewJudge:
+    """Finds fault with unfinished images alone, which are smaller than finished ones."""
+
+    def scores(self, images: Sequence[Image.Image]) -> tuple[float, ...]:
+        return tuple(0.99 if max(image.size) < 512 else 0.01 for image in images)
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoiler", "checker", "shown"),
+    [
+        ("off", False, None, "preview.webp"),
+        ("off", True, None, "SPOILER_preview.webp"),
+        ("blur", False, _PreviewJudge(), "SPOILER_preview.webp"),
+        ("blur", False, None, "SPOILER_preview.webp"),
+        ("block", False, _PreviewJudge(), None),
+        ("block", False, None, None),
+    ],
+)
+def test_an_unfinished_image_is_shown_under_the_rules_of_finished_ones(
+    place: Place, rule: str, spoiler: bool, checker: Any, shown: str | None
+) -> None:
+    Guild.objects.update(previews=True, output_check=rule)
+    job = place.ask(steps=12)
+    Job.objects.filter(pk=job.pk).update(spoiler=spoiler)
+    with running(lambda source: NoiseEngine(source, step_s=0.3), checker=checker, interval_s=0.1) as runner:
+        runner.run([job.pk])
+    edits = SimEdit.objects.filter(message=place.original(job), content__contains="Processing")
+    names = {name for edit in edits for name in edit.attachments}
+    assert names == ({shown} if shown else set())
+
+
 class _Judge:
     """Finds fault with the pictures of some places of the grid."""
 
@@ -482,15 +513,15 @@ class _Breaks(NoiseEngine):
         super().advance(emit)
 
 
-def test_a_broken_card_gives_the_jobs_back_and_wants_to_be_replaced(place: Place) -> None:
+def test_a_broken_card_counts_what_was_inside_and_wants_to_be_replaced(place: Place) -> None:
     job = place.ask(steps=20)
     with running(lambda source: _Breaks(EngineBroken("CUDA error"))) as runner:
         future = runner.submit(job.pk)
         assert runner.broken.wait(WITHIN_S)
         runner.stop()
-        assert future.result(0) is Outcome.GIVEN_BACK
+        assert future.result(0) is Outcome.REQUEUED
     job.refresh_from_db()
-    assert (job.status, job.attempts) == (Status.QUEUED, 0)
+    assert (job.status, job.attempts) == (Status.QUEUED, 1)
 
 
 def test_a_fault_in_the_engine_costs_an_attempt_and_the_next_one_succeeds(place: Place) -> None:

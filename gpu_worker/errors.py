@@ -1,0 +1,50 @@
+"""What an exception says about its cause: the card, its memory, or the work at hand. Knows no torch, only its names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+# RuntimeErrors of a card name the library that reports them; torch.AcceleratorError is one by its class.
+_LIBRARIES = ("CUDA", "cuBLAS", "CUBLAS", "cuDNN", "CUDNN", "cuSOLVER", "CUSOLVER", "cuFFT", "CUFFT", "NVRTC", "HIP")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+# Said by a healthy card, or without one.
+_HARMLESS = ("compiled with CUDA", "NOT_SUPPORTED", "no kernel image", "invalid configuration argument")
+
+
+class NotFinite(Exception):
+    """The model's numbers became NaN or infinite; the message says where. Such an image must never be shown."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory for this work; less work may fit."""
+    return any(
+        isinstance(each, MemoryError)
+        or "OutOfMemoryError" in _class_names(each)
+        or (isinstance(each, RuntimeError) and any(words in str(each) for words in _OUT_OF_MEMORY))
+        for each in _causes(error)
+    )
+
+
+def is_device_fault(error: BaseException) -> bool:
+    """Whether the card itself failed: after that every further call on it fails, whatever it computes."""
+    if is_out_of_memory(error):
+        return False
+    return any(
+        isinstance(each, RuntimeError)
+        and ("AcceleratorError" in _class_names(each) or any(name in str(each) for name in _LIBRARIES))
+        and not any(words in str(each) for words in _HARMLESS)
+        for each in _causes(error)
+    )
+
+
+def _class_names(error: BaseException) -> set[str]:
+    return {each.__name__ for each in type(error).__mro__}
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__

@@ -1,0 +1,85 @@
+"""How long work may go without moving, by what it is doing; work that exceeds its bound is stuck."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Phase(enum.Enum):
+    IDLE = "idle"
+    LOADING = "loading"  # a model
+    STEP = "step"  # one step, or one evaluation of a pipeline that is called whole
+    DECODING = "decoding"  # finished latents to images
+    PUBLISHING = "publishing"  # one try to fetch, encode, store or deliver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """Seconds without movement after which work is stuck."""
+
+    loading_s: float = 900.0
+    step_s: float = 300.0
+    decoding_s: float = 300.0
+    publishing_s: float = 300.0
+
+    def of(self, phase: Phase) -> float:
+        return {
+            Phase.IDLE: float("inf"),
+            Phase.LOADING: self.loading_s,
+            Phase.STEP: self.step_s,
+            Phase.DECODING: self.decoding_s,
+            Phase.PUBLISHING: self.publishing_s,
+        }[phase]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """Work that has not moved within its bound, and the jobs that were in it."""
+
+    phase: Phase
+    job_ids: frozenset[int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Now:
+    phase: Phase
+    job_ids: frozenset[int]
+    moved_at: float
+
+
+class Activity:
+    """What one thread is doing. That thread writes, any thread may read."""
+
+    def __init__(self, *, bounds: Bounds, clock: Callable[[], float]) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._now = _Now(phase=Phase.IDLE, job_ids=frozenset(), moved_at=clock())
+
+    @property
+    def job_ids(self) -> frozenset[int]:
+        return self._now.job_ids
+
+    def begin(self, phase: Phase, job_ids: frozenset[int] = frozenset()) -> None:
+        """Note that the thread turns to this work, for these jobs."""
+        with self._lock:
+            self._now = _Now(phase=phase, job_ids=job_ids, moved_at=self._clock())
+
+    def moved(self, phase: Phase | None = None) -> None:
+        """Note that the work goes on, in another phase where one is given."""
+        with self._lock:
+            now = self._now
+            self._now = _Now(phase=phase or now.phase, job_ids=now.job_ids, moved_at=self._clock())
+
+    def stuck(self) -> Stuck | None:
+        """Return what is stuck, or None while the work moves."""
+        with self._lock:
+            now = self._now
+        seconds = self._clock() - now.moved_at
+        if seconds <= self._bounds.of(now.phase):
+            return None
+        return Stuck(phase=now.phase, job_ids=now.job_ids, seconds=round(seconds, 1))
