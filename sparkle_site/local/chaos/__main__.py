@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,18 @@ from sparkle_site.local.processes import interrupt_on_termination
 
 from . import plan
 from .check import check, is_open, outside_rows, platform_rows
+from .engine import Poison
 from .plan import Fault, Kind
-from .stage import PROMPT, Stage, StageBroken, over_http, say
+from .stage import BROKEN_MODEL, PROMPT, Stage, StageBroken, over_http, say
 
 SENDERS = 4
 DRAIN_S = 240.0
+POISON_TRIES = 20
+POISONS = {
+    Kind.HANG_ENGINE: (Poison.STEP_HANGS, Poison.DECODING_HANGS),
+    Kind.POISON_JOB: (Poison.STEP_RAISES, Poison.CARD_BREAKS),
+    Kind.LOADER_RAISES: (Poison.LOADER_RAISES,),
+}
 
 
 class Run:
@@ -52,15 +60,22 @@ class Run:
 
     # -- requests
 
-    def send_all(self) -> None:
+    @cached_property
+    def channels(self) -> list[Any]:
+        """The channels where the bot may post."""
         from sparkle_site.local.simulator import permissions
-        from sparkle_site.local.simulator.models import SimChannel, SimMember
+        from sparkle_site.local.simulator.models import SimChannel
 
-        channels = [
+        return [
             channel
             for channel in SimChannel.objects.filter(guild__isnull=False).select_related("guild")
             if permissions.may(channel.bot_permissions, permissions.BOT)
         ]
+
+    def send_all(self) -> None:
+        from sparkle_site.local.simulator.models import SimMember
+
+        channels = self.channels
         members = {channel.pk: list(SimMember.objects.filter(guild=channel.guild)) for channel in channels}
         began = time.monotonic()
 
@@ -90,7 +105,8 @@ class Run:
         for thread in threads:
             thread.join()
 
-    def _send(self, channel: Any, user: Any, *, count: int, steps: int, port: int) -> None:
+    def _send(self, channel: Any, user: Any, *, count: int, steps: int, port: int, poison: str = "") -> bool:
+        """Send one request; return whether it was accepted. `poison` is put into the prompt, or names the model."""
         from sparkle_site.local.simulator import interact
 
         began = time.monotonic()
@@ -98,20 +114,24 @@ class Run:
             channel=channel,
             user=user,
             name="sparkle",
-            options={"prompt": f"{PROMPT} {time.monotonic_ns()}", "count": count, "steps": steps},
+            options={"prompt": f"{PROMPT} {time.monotonic_ns()} {poison}".strip(), "count": count, "steps": steps}
+            | ({"model": BROKEN_MODEL} if poison == Poison.LOADER_RAISES else {}),
             handler=over_http(port),
         )
         with self._lock:
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
         if outcome.problem:
             self._note("no answer")
+            return False
         elif outcome.message is not None and is_open(outcome.message.components):
             with self._lock:
                 self.accepted.add(outcome.interaction_id)
             self._note("accepted")
+            return True
         else:
             said = outcome.message.content if outcome.message is not None else str(outcome.callback_type)
             self._note(f"said no: {said[:60]}")
+        return False
 
     def _note(self, what: str) -> None:
         with self._lock:
@@ -127,6 +147,7 @@ class Run:
         for fault in self.faults:
             while self.sent < min(fault.at_job, self.jobs):
                 time.sleep(0.05)
+            self.stage.revive()
             say(f"{self.sent:5d} sent  {fault.kind}  {fault.target if 'worker' in fault.kind else ''}")
             self.struck[fault.kind] += 1
             try:
@@ -184,6 +205,21 @@ class Run:
                 self._extra_messages(newest_first=fault.kind == Kind.REORDER_MESSAGES)
             case Kind.REDELIVER:
                 self._redeliver()
+            case Kind.HANG_ENGINE | Kind.POISON_JOB | Kind.LOADER_RAISES:
+                self._poison(fault)
+
+    def _poison(self, fault: Fault) -> None:
+        """Have a member ask for what no worker can make, until it is accepted: other faults may be at work."""
+        from sparkle_site.local.simulator.models import SimMember
+
+        channel = self.channels[fault.target % len(self.channels)]
+        user = SimMember.objects.filter(guild=channel.guild).select_related("user")[0].user
+        poison = POISONS[fault.kind][fault.target % len(POISONS[fault.kind])]
+        for _ in range(POISON_TRIES):
+            port = self.chance.choice(self.stage.ingress_ports)
+            if self._send(channel, user, count=1, steps=4, port=port, poison=poison):
+                return
+            time.sleep(0.5)
 
     def _for_a_while(self, fault: Fault, begin: Callable[[], None], end: Callable[[], None]) -> None:
         begin()
@@ -248,6 +284,8 @@ def main() -> int:
         jobs=options.jobs,
         faults=options.faults if options.faults is not None else max(len(Kind), options.jobs // 15),
         workers=options.workers,
+        # Workers of an earlier version run the engine that they have.
+        kinds=[kind for kind in Kind if kind not in POISONS] if options.release else list(Kind),
     )
     interrupt_on_termination()
     with tempfile.TemporaryDirectory(prefix="sparkle-chaos-", dir="/var/tmp", ignore_cleanup_errors=True) as name:

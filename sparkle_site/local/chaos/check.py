@@ -14,6 +14,10 @@ from psycopg.rows import dict_row
 
 from guilds.discord import custom_id
 
+from .engine import Poison
+
+# Why a request may fail that breaks engines, and no other may.
+POISONED = {"engine_failed", "model_unavailable", "not_possible"}
 FINAL = {"completed", "failed", "cancelled", "expired"}
 
 
@@ -98,6 +102,16 @@ def check(
                 == [job["seed"] + number for number in range(job["count"])]
             ),
         ),
+        _named(
+            "requests that no worker can make failed with a reason, unless they were cancelled",
+            [job for job in jobs if is_poisoned(job["prompt"])],
+            lambda job: job["status"] == "cancelled" or (job["status"] == "failed" and job["reason"]),
+        ),
+        _named(
+            "every other request was made, or cancelled",
+            [job for job in jobs if not is_poisoned(job["prompt"]) and job["reason"] in POISONED],
+            lambda job: False,
+        ),
         _quota(jobs, platform["usage"]),
         _named("settled once it has ended", jobs, lambda job: job["settled_at"] is not None),
         _named("no lease is left", jobs, lambda job: job["lease_expires_at"] is None),
@@ -132,6 +146,11 @@ def told_ends(jobs: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Cou
         if job_id:
             told[job_id] += 1
     return told
+
+
+def is_poisoned(prompt: str) -> bool:
+    """Whether the request was sent to break engines."""
+    return any(poison in prompt for poison in Poison)
 
 
 def _named_job(message: dict[str, Any]) -> int | None:

@@ -28,6 +28,9 @@ class Kind(StrEnum):
     REORDER_MESSAGES = "reorder_messages"
     REDELIVER = "redeliver"  # visibility to 0 while the work goes on
     SKEW_CLOCK = "skew_clock"  # a worker's clock a few seconds ahead or behind
+    HANG_ENGINE = "hang_engine"  # a request on which every engine hangs, in a step or in decoding
+    POISON_JOB = "poison_job"  # a request on which every engine raises, or the card breaks
+    LOADER_RAISES = "loader_raises"  # a request for a model that cannot be loaded
 
 
 # How often each comes, beside the others.
@@ -51,6 +54,9 @@ _WEIGHTS = {
     Kind.REORDER_MESSAGES: 2,
     Kind.REDELIVER: 2,
     Kind.SKEW_CLOCK: 1,
+    Kind.HANG_ENGINE: 1,
+    Kind.POISON_JOB: 2,
+    Kind.LOADER_RAISES: 2,
 }
 
 
@@ -64,11 +70,10 @@ class Fault:
     seconds: float
 
 
-def draw(seed: int, *, jobs: int, faults: int, workers: int) -> tuple[Fault, ...]:
-    """Draw `faults` faults over a run of `jobs` requests; every kind comes once before any comes by weight."""
+def draw(seed: int, *, jobs: int, faults: int, workers: int, kinds: Sequence[Kind] = tuple(Kind)) -> tuple[Fault, ...]:
+    """Draw `faults` faults of `kinds` over a run of `jobs` requests; every kind comes once before any by weight."""
     # Chance that must repeat, not secrets.
     chance = random.Random(seed)  # nosec B311
-    kinds: Sequence[Kind] = list(Kind)
     first = chance.sample(kinds, k=min(faults, len(kinds)))
     rest = chance.choices(kinds, weights=[_WEIGHTS[kind] for kind in kinds], k=max(0, faults - len(first)))
     drawn = [

@@ -23,6 +23,7 @@ from nacl.signing import SigningKey
 from sparkle_site.local.database import Server, create_database, free_port
 from sparkle_site.local.processes import die_with_parent
 
+from .engine import Poison
 from .proxy import Proxy
 
 # Long: on a machine where everything else runs as well, a start takes minutes.
@@ -31,6 +32,7 @@ QUEUE = "sparkle.fifo"
 VISIBILITY_S = 16
 SIGNING_KEY = "c4" * 32
 DRAIN_S = 240.0
+BROKEN_MODEL = "broken"
 # How every prompt of a run begins: no log may hold it.
 PROMPT = "a fox number"
 
@@ -145,10 +147,11 @@ class Stage:
             "AWS_DEFAULT_REGION": "us-east-1",
             "SQS_QUEUE_URL": f"http://127.0.0.1:{self.queue_proxy.port}/000000000000/{QUEUE}",
             "JOB_DISPATCHER": "jobs.dispatch.sqs.SqsDispatcher",
-            "SPARKLE_ENGINE": "noise",
-            "SPARKLE_NOISE_STEP_S": "0.004",
+            "SPARKLE_ENGINE": "sparkle_site.local.chaos.engine.loader",
             # Everything is quicker here than on AWS, so what a death costs is waited for in seconds, not minutes.
             "SPARKLE_LEASE_SECONDS": "6",
+            "SPARKLE_STEP_BOUND_SECONDS": "3",
+            "SPARKLE_DECODING_BOUND_SECONDS": "3",
             "SPARKLE_RING_LOST_SECONDS": "8",
             "SPARKLE_ANNOUNCE_AFTER_SECONDS": "4",
             "DJANGO_SECRET_KEY": "chaos-" + "x" * 40,
@@ -189,6 +192,8 @@ class Stage:
         self.upkeep = self._part("upkeep", ["-m", "sparkle_site.local.chaos.upkeep_loop"], self.environment)
         for part in (self.workers[0], self.ingresses[0], self.upkeep):
             part.code = release
+        if release is not None:
+            self.workers[0].environment = self.environment | {"SPARKLE_ENGINE": "noise"}
 
     def _part(self, name: str, arguments: list[str], environment: dict[str, str]) -> Part:
         return Part(name=name, arguments=arguments, environment=environment, log=self.logs / f"{name}.log")
@@ -253,6 +258,9 @@ class Stage:
             f"for pk, name in {guilds!r}:\n"
             "    Guild.objects.update_or_create(pk=pk, defaults=dict(name=name, concurrency=16, max_waiting=10000,"
             " max_waiting_per_member=10000))\n"
+            "from guilds.models import ModelProfile\n"
+            f"ModelProfile.objects.update_or_create(slug={BROKEN_MODEL!r}, defaults=dict(name='Broken',"
+            f" source='models/{Poison.LOADER_RAISES}'))\n"
         )
         subprocess.run(
             [sys.executable, "manage.py", "shell", "--no-imports", "-v0", "-c", code],
@@ -260,6 +268,13 @@ class Stage:
             check=True,
             capture_output=True,
         )
+
+    def revive(self) -> None:
+        """Start again what ended by itself, as ECS does."""
+        for part in self.parts:
+            if not part.alive:
+                say(f"            {part.name} had ended by itself, exit status {part.exit_status}")
+                part.start()
 
     def drain(self) -> float:
         """Mend everything and wait until nothing is open; return how many seconds that took."""
@@ -270,12 +285,10 @@ class Stage:
         faults.clear()
         for proxy in (self.platform_db.proxy, self.queue_proxy, self.discord_proxy):
             proxy.mend()
-        for part in self.parts:
-            if not part.alive:
-                say(f"            {part.name} had ended by itself, exit status {part.exit_status}")
-                part.start()
+        self.revive()
         began = time.monotonic()
         while time.monotonic() - began < DRAIN_S:
+            self.revive()
             with psycopg.connect(self.platform_db.direct, connect_timeout=5) as connection:
                 left = connection.execute(
                     "SELECT count(*) FILTER (WHERE status IN ('waiting', 'queued', 'running')), count(*) FILTER ("
