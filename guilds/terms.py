@@ -19,8 +19,8 @@ Reading = tuple[tuple[str, ...], ...]
 _ASCII_CHUNK = re.compile(r"[a-z0-9@$!]+")
 # Signs that stand for letters within a word. "!" separates words too.
 _SIGNS = "@$€!"
-_LEET = str.maketrans("013457899@$€!", "oieastbggasei")
-_LEET_L = str.maketrans("013457899@$€!", "oleastbggasel")
+_LEET = str.maketrans("0123456789@$€!", "oizeasgtbgasei")
+_LEET_L = str.maketrans("0123456789@$€!", "olzeasbtbgasel")
 _DIGITS = "0123456789"
 _NUMBER_AT_END = re.compile(r"[0-9]{2}$|^[0-9]{2}")
 # Letters of their own, not letters with an accent: without its mark the word is another one (año, schwül, край).
@@ -114,7 +114,7 @@ def is_blank(text: str) -> bool:
     )
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=16)
 def matcher(folded_terms: tuple[str, ...]) -> Matcher:
     """Return the matcher of these terms, built once for each set of them."""
     return Matcher(folded_terms)
@@ -171,7 +171,7 @@ class Matcher:
             first = self._children[0]
             begins = any(form in first for reading in _readings(chunk) for forms in reading for form in forms)
         if not begins and len(chunk) <= _MAX_CACHED:
-            if len(self._barren) > 50_000:
+            if len(self._barren) > 20_000:
                 self._barren.clear()
             self._barren.add(chunk)
         return begins
