@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from guilds import policy
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -36,8 +38,8 @@ class Request:
     preview: bool = False
 
     @property
-    def seeds(self) -> range:
-        return range(self.seed, self.seed + self.count)
+    def seeds(self) -> tuple[int, ...]:
+        return policy.seeds(self.seed, self.count)
 
     @property
     def weight(self) -> float:

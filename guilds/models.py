@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from datetime import datetime, timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from .samplers import SAMPLERS
 
 LANGUAGES = [
     ("", "Each member's own"),
@@ -30,7 +33,22 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError("%(name)s is not a time zone; write it like Europe/Berlin.", params={"name": name})
 
 
-validate_size = RegexValidator(r"^[1-9]\d{1,3}x[1-9]\d{1,3}$", "Write a size like 512x512.")
+_SIZE = re.compile(r"([1-9][0-9]{1,3})x([1-9][0-9]{1,3})", re.ASCII)
+
+
+def validate_size(size: str) -> None:
+    """Raise ValidationError unless a model can make images of `size`: 64 to 2048 pixels a side, in steps of 8."""
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise ValidationError("Write a size like 512x512.")
+    if not all(64 <= int(side) <= 2048 and int(side) % 8 == 0 for side in match.groups()):
+        raise ValidationError("Each side must be 64 to 2048 pixels and a multiple of 8, like 512x512.")
+
+
+def validate_sampler(name: str) -> None:
+    """Raise ValidationError unless `name` is a sampler."""
+    if name not in SAMPLERS:
+        raise ValidationError("Write one of: %(names)s.", params={"names": ", ".join(SAMPLERS)})
 
 
 def default_sizes() -> list[str]:
@@ -77,7 +95,7 @@ class ModelProfile(models.Model):
     default_steps = models.PositiveSmallIntegerField(default=16, validators=[MinValueValidator(1)])
     max_steps = models.PositiveSmallIntegerField(default=50, validators=[MinValueValidator(1), MaxValueValidator(150)])
     default_guidance = models.FloatField(default=7.5, validators=[MinValueValidator(0), MaxValueValidator(30)])
-    default_sampler = models.CharField(max_length=40, default="k_lms")
+    default_sampler = models.CharField(max_length=40, default="k_lms", validators=[validate_sampler])
     sizes = ArrayField(models.CharField(max_length=9, validators=[validate_size]), default=default_sizes)
     step_cache = models.CharField(
         max_length=16, blank=True, choices=[("", "None"), ("deepcache", "DeepCache (lossy)")], default=""
@@ -96,6 +114,12 @@ class ModelProfile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        sampler = SAMPLERS.get(self.default_sampler)
+        limit = min(self.max_steps or 0, sampler.max_steps if sampler else self.max_steps or 0)
+        if self.default_steps and limit and self.default_steps > limit:
+            raise ValidationError({"default_steps": f"At most {limit}, with these limits and this sampler."})
 
 
 class Guild(models.Model):
@@ -170,6 +194,34 @@ class Guild(models.Model):
     def local(self, at: datetime) -> datetime:
         """Return `at` in this guild's own time zone."""
         return at.astimezone(zoneinfo.ZoneInfo(self.time_zone))
+
+
+class RegisteredCommand(models.Model):
+    """A command that is registered in all servers, with Discord's id of it (guilds.command_ids)."""
+
+    id = models.BigIntegerField(primary_key=True)
+    name = models.CharField(max_length=32, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Channel(models.Model):
+    """A channel as Discord described it at `read_at`; requests in threads need their parent (guilds.channels)."""
+
+    id = models.BigIntegerField(primary_key=True)
+    guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE)
+    parent_id = models.BigIntegerField(null=True, help_text="A thread's channel, or a channel's category.")
+    is_thread = models.BooleanField(default=False)
+    nsfw = models.BooleanField(default=False)
+    read_at = models.DateTimeField(null=True)
+    wanted_at = models.DateTimeField(null=True, help_text="A request had to do without it; empty once it is read.")
+
+    class Meta:
+        indexes = [models.Index(fields=["wanted_at"], condition=Q(wanted_at__isnull=False), name="channel_wanted")]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class StylePreset(models.Model):

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import terms
 from .estimates import gpu_ms_of, work_of
+from .samplers import SAMPLERS
 
 # https://discord.com/developers/docs/topics/permissions
 ATTACH_FILES = 1 << 15
@@ -17,6 +18,8 @@ VIEW_CHANNEL = 1 << 10
 SEND_MESSAGES_IN_THREADS = 1 << 38
 ADMINISTRATOR = 1 << 3
 MAX_SEED = 2**32 - 1
+# The seed that stands for another one each time, as everywhere in Stable Diffusion's tools.
+RANDOM_SEED = -1
 MAX_PROMPT = 6000
 
 
@@ -79,11 +82,17 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """The member's words and options, None where nothing was said."""
+    """The member's words and options, None where nothing was said.
+
+    `channel_nsfw` is None where nobody knows, and `channel_complete` False where the channel may stand below others
+    than those named.
+    """
 
     channel_id: int
     parent_channel_id: int | None = None
-    channel_nsfw: bool
+    category_id: int | None = None
+    channel_nsfw: bool | None
+    channel_complete: bool = True
     role_ids: frozenset[int]
     app_permissions: int | None
     prompt: str
@@ -99,6 +108,8 @@ class Wish:
     model: str | None = None
     strength: float | None = None
     kind: str = "txt2img"
+    # "steps" and "count" where they come from an earlier request: lowered to what is allowed now, not refused.
+    lowerable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +143,10 @@ def admits(rules: Rules, wish: Wish) -> Refusal | None:
     if rules.ban_reason is not None:
         return Refusal(code="banned", params={"reason": rules.ban_reason})
     # A thread belongs to its channel, and a channel to its category.
-    if rules.allowed_channel_ids and not rules.allowed_channel_ids & {wish.channel_id, wish.parent_channel_id}:
+    places = {wish.channel_id, wish.parent_channel_id, wish.category_id}
+    if rules.allowed_channel_ids and not rules.allowed_channel_ids & places:
+        if not wish.channel_complete:
+            return Refusal(code="channel_unknown")
         return Refusal(code="channel_not_allowed", params={"channels": sorted(rules.allowed_channel_ids)[:5]})
     if rules.allowed_role_ids and not rules.allowed_role_ids & wish.role_ids:
         return Refusal(code="role_required", params={"roles": sorted(rules.allowed_role_ids)[:5]})
@@ -162,31 +176,39 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
         return _range("model", ", ".join(each.slug for each in rules.models) or "-")
     style = next((each for each in rules.styles if each.slug == wish.style), None) if wish.style else None
     if wish.style and style is None:
-        return _range("style", ", ".join(each.slug for each in rules.styles) or "-")
+        return _range("style", ", ".join(dict.fromkeys(each.slug for each in rules.styles)) or "-")
     sampler = wish.sampler or model.default_sampler
     if sampler not in samplers:
         return _range("sampler", ", ".join(sorted(samplers)))
-    steps_limit = min(rules.max_steps, model.max_steps)
+    steps_limit = min(rules.max_steps, model.max_steps, SAMPLERS[sampler].max_steps)
     steps = wish.steps if wish.steps is not None else min(rules.default_steps or model.default_steps, steps_limit)
+    if "steps" in wish.lowerable:
+        steps = min(steps, steps_limit)
     if not 1 <= steps <= steps_limit:
         return _range("steps", f"1-{steps_limit}")
     sizes = [size for size in model.sizes if not rules.allowed_sizes or size in rules.allowed_sizes] or model.sizes[:1]
     width, height = wish.width, wish.height
     if width is None or height is None:
         width, height = (int(side) for side in sizes[0].split("x"))
-    elif wish.kind != "upscale" and f"{width}x{height}" not in sizes:
+    elif wish.kind != "upscale" and not _size_allowed(width, height, sizes, enlarged=wish.kind == "variation"):
         return _range("size", ", ".join(sizes))
     count = wish.count if wish.count is not None else rules.max_pictures
+    if "count" in wish.lowerable:
+        count = min(count, rules.max_pictures)
     if not 1 <= count <= rules.max_pictures:
         return _range("count", f"1-{rules.max_pictures}")
     guidance = wish.guidance if wish.guidance is not None else model.default_guidance
     if not 0 <= guidance <= 30:
         return _range("guidance", "0-30")
-    if wish.seed is not None and not 0 <= wish.seed <= MAX_SEED:
+    wished_seed = None if wish.seed == RANDOM_SEED else wish.seed
+    if wished_seed is not None and not 0 <= wished_seed <= MAX_SEED:
         return _range("seed", f"0-{MAX_SEED}")
     if wish.strength is not None and not 0 < wish.strength <= 1:
         return _range("strength", "0.05-1")
     negative = wish.negative_prompt if wish.negative_prompt is not None else rules.default_negative_prompt
+    # A repeated request brings the style's words along already.
+    if style and style.negative_prompt and negative.endswith(style.negative_prompt):
+        negative = negative.removesuffix(style.negative_prompt).removesuffix(", ")
     if len(negative) > MAX_PROMPT:
         return _range("negative_prompt", f"0-{MAX_PROMPT}")
     # A negative prompt steers away from a term, so only the prompt is held to the list.
@@ -194,10 +216,11 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
     if term is not None:
         return Refusal(code="term_blocked", params={"term": rules.blocked_terms[term], "folded": term})
     adult = terms.find(prompt, rules.nsfw_terms) is not None
-    if adult and not _adult_fits(rules.nsfw_rule, channel_nsfw=wish.channel_nsfw):
+    if adult and rules.nsfw_rule == "age_restricted" and wish.channel_nsfw is None:
+        return Refusal(code="channel_unknown")
+    if adult and not _adult_fits(rules.nsfw_rule, channel_nsfw=bool(wish.channel_nsfw)):
         return Refusal(code="nsfw_not_allowed", params={"rule": rules.nsfw_rule})
-    # A repeated request brings the style's words along already.
-    if style and style.negative_prompt and not negative.endswith(style.negative_prompt):
+    if style and style.negative_prompt:
         negative = f"{negative}, {style.negative_prompt}" if negative else style.negative_prompt
     work = work_of(
         kind=wish.kind, sampler=sampler, steps=steps, strength=wish.strength, guidance=guidance, width=width,
@@ -208,7 +231,7 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
         styled_prompt=style.template.replace("{prompt}", prompt, 1) if style else prompt,
         negative_prompt=negative,
         style=style.slug if style else "",
-        seed=wish.seed if wish.seed is not None else seed,
+        seed=wished_seed if wished_seed is not None else seed,
         steps=steps,
         sampler=sampler,
         width=width,
@@ -220,6 +243,19 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
         spoiler=adult and not wish.channel_nsfw,
         ephemeral=rules.results_ephemeral,
         gpu_ms=gpu_ms_of(work, gpu_ms_per_step=model.gpu_ms_per_step),
+    )
+
+
+def seeds(first: int, count: int) -> tuple[int, ...]:
+    """Return the seeds of a request's images: the first and those after it, from 0 again after the last there is."""
+    return tuple((first + index) % (MAX_SEED + 1) for index in range(count))
+
+
+def _size_allowed(width: int, height: int, sizes: Sequence[str], *, enlarged: bool) -> bool:
+    """Return whether this is one of `sizes`, or where it may be `enlarged`, one of them doubled once or twice."""
+    return any(
+        width % factor == height % factor == 0 and f"{width // factor}x{height // factor}" in sizes
+        for factor in ((1, 2, 4) if enlarged else (1,))
     )
 
 

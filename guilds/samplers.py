@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+MAX_STEPS = 150
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampler:
-    """`scheduler` is a class of diffusers, made with `from_config(config, **options)`.
+    """`scheduler` is a class of diffusers, made with `from_config(config, **options)`; it takes up to `max_steps`.
 
     It evaluates the model `order` times in each step but the last, where once is enough, and `extra` times more.
     """
@@ -18,6 +20,7 @@ class Sampler:
     label: str
     scheduler: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    max_steps: int = MAX_STEPS
     order: int = 1
     extra: int = 0
 
@@ -44,6 +47,6 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
         "euler": Sampler(
             label="Euler, trailing", scheduler="EulerDiscreteScheduler", options={"timestep_spacing": "trailing"}
         ),
-        "lcm": Sampler(label="LCM (few steps)", scheduler="LCMScheduler"),
+        "lcm": Sampler(label="LCM (few steps)", scheduler="LCMScheduler", max_steps=50),  # original_inference_steps
     }
 )

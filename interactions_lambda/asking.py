@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import time
 from datetime import datetime
 from typing import Any
 
-from guilds import installs
+from django.conf import settings
+
+from guilds import channels, installs
 from guilds.discord import wire
+from guilds.discord.client import DiscordClient, from_settings
+from guilds.discord.errors import Unavailable
 from guilds.models import Guild
 from guilds.policy import Refusal
-from jobs import actions, messages
+from jobs import access, actions, messages
 from jobs.actions import Ask
+from jobs.models import Job
 
 from . import replies
 from .interaction import Interaction
-from .punctual import ring_after
+from .punctual import attempt, ring_after
 
 logger = logging.getLogger(__name__)
+# Seconds after the request came in by which a channel is described, or goes unknown.
+FETCH_BY_S = 1.2
 _SIZE = re.compile(r"\s*([0-9]{2,4})\s*[x×*]\s*([0-9]{2,4})\s*", re.ASCII | re.IGNORECASE)
 
 
@@ -35,14 +43,17 @@ def size(typed: str | None) -> tuple[int, int] | Refusal | None:
 
 def answer(interaction: Interaction, *, now: datetime, started: float, **wish: Any) -> dict[str, Any]:
     """Submit what the member wishes (fields of jobs.actions.Ask) and return the callback that tells of it."""
+    place = _place(interaction, now=now, started=started)
     ask = Ask(
         interaction_id=interaction.id,
         application_id=interaction.application_id,
         token=interaction.token,
         guild_id=interaction.home,
         channel_id=interaction.channel_id,
-        parent_channel_id=interaction.parent_channel_id,
-        channel_nsfw=interaction.channel_nsfw,
+        parent_channel_id=place.parent_id,
+        category_id=place.category_id,
+        channel_nsfw=place.nsfw,
+        channel_complete=place.complete,
         user_id=interaction.user_id,
         member_name=interaction.member_name,
         role_ids=interaction.role_ids,
@@ -73,15 +84,59 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
             "metrics": {"JobsSubmitted": (0 if result.repeated else 1, "Count")},
         },
     )
+    lowered = {
+        name: limit
+        for name, wished, limit in (("count", ask.count, result.job.count), ("steps", ask.steps, result.job.steps))
+        if wished is not None and wished > limit
+    }
     return wire.reply(
         messages.submitted(
             result.job,
+            lowered=lowered,
             place=result.place,
             wait_s=result.wait_s,
             gpu_starting=result.gpu_starting,
             budget_warning=result.budget_warning,
         )
     )
+
+
+def may_moderate(interaction: Interaction, job: Job) -> bool:
+    """Return whether the member may act on another member's request."""
+    place = _said_place(interaction)
+    here = {place.channel_id, *([place.parent_id] if place.is_thread and place.parent_id else [])}
+    return access.may_moderate(job, permissions=interaction.permissions, channel_ids=here)
+
+
+def _said_place(interaction: Interaction) -> channels.Place:
+    return channels.place(
+        interaction.channel, channel_id=interaction.channel_id, parent_id=interaction.parent_channel_id
+    )
+
+
+def _place(interaction: Interaction, *, now: datetime, started: float) -> channels.Place:
+    place = _said_place(interaction)
+    if (place.complete and place.nsfw is not None) or not Guild.objects.filter(pk=interaction.home).exists():
+        return place
+    fetch = functools.partial(_fetch_channel, started) if _may_fetch() else None
+    return channels.complete(place, guild_id=interaction.home, now=now, fetch=fetch)
+
+
+def _may_fetch() -> bool:
+    return bool(settings.DISCORD_BOT_TOKEN or settings.DISCORD_BOT_TOKEN_ARN)
+
+
+def _fetch_channel(started: float, channel_id: int) -> dict[str, Any]:
+    """Return Discord's channel object while there is time. Raise DiscordError."""
+    found: list[dict[str, Any]] = []
+    if not attempt(lambda: found.append(_client().channel(channel_id)), by_s=FETCH_BY_S, started=started):
+        raise Unavailable(0, 0, "the channel was not described in time")
+    return found[0]
+
+
+@functools.cache
+def _client() -> DiscordClient:
+    return from_settings(timeout_s=FETCH_BY_S)
 
 
 def language(interaction: Interaction) -> str:

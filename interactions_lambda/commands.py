@@ -18,6 +18,7 @@ from guilds.discord.wire import TextInput
 from guilds.models import Guild, QuotaRule
 from guilds.policy import Refusal
 from jobs import actions, messages, pictures, queries
+from jobs.access import may_manage
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
 
@@ -118,7 +119,7 @@ def _named_job(interaction: Interaction, guild: Guild, typed: str) -> Job | Refu
     """Return the job that the member named: an own one, or a moderator's choice of the server's."""
     match = _ID.fullmatch(typed)
     job = queries.find(guild.pk, int(match[1])) if match else None
-    if job is None or (job.user_id != interaction.user_id and not interaction.may_moderate):
+    if job is None or (job.user_id != interaction.user_id and not asking.may_moderate(interaction, job)):
         return Refusal(code="not_found", params={"id": f"#{match[1]}" if match else "?"})
     return job
 
@@ -164,7 +165,7 @@ def _cancel(interaction: Interaction, now: datetime) -> dict[str, Any]:
 def _settings(interaction: Interaction, now: datetime) -> dict[str, Any]:
     guild = _guild(interaction, now)
     locale = guild.language or interaction.locale
-    if not interaction.may_manage:
+    if not may_manage(interaction.permissions):
         return replies.say(locale, "refusal.moderators_only")
     rules = QuotaRule.objects.filter(guild=guild).order_by("subject", "metric", "window", "pk")[:10]
     return replies.settings(
@@ -183,10 +184,10 @@ def _help(interaction: Interaction, now: datetime) -> dict[str, Any]:
 
 def _remix(interaction: Interaction, now: datetime) -> dict[str, Any]:
     locale = asking.language(interaction)
-    found = cdn.pictures_of(parsing.target_message(interaction.data))
+    found = list(cdn.pictures_of(parsing.target_message(interaction.data)))
     url = next((each for each in found if isinstance(from_cdn(each), str)), None)
     if url is None:
-        return replies.say(locale, "refusal.no_image_in_message")
+        return replies.say(locale, "refusal.image_not_from_discord" if found else "refusal.no_image_in_message")
     return wire.modal(
         REMIX_MODAL,
         t(locale, "modal.remix"),

@@ -14,7 +14,7 @@ from jobs import actions, erasure, messages, moderation, pictures, queries
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
 
-from . import asking, commands, replies
+from . import asking, commands, form_text, replies
 from .interaction import Interaction
 from .punctual import attempt
 
@@ -74,6 +74,7 @@ def again(job: Job) -> dict[str, Any]:
         "source_index": job.source_index,
         "source_url": job.source_url,
         "strength": job.strength,
+        "lowerable": frozenset({"steps", "count"}),
     }
 
 
@@ -97,39 +98,49 @@ def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, s
         "height": height,
         "count": 1,
         # The picture's own seed, so that what is added suits it.
-        "seed": job.seed + index,
+        "seed": job.seeds[index],
     }
     return asking.answer(interaction, now=now, started=started, **wish)
 
 
 def _edit(interaction: Interaction, job: Job) -> dict[str, Any]:
     locale = asking.language(interaction)
-    return wire.modal(
-        pack("edit", job.pk),
-        t(locale, "modal.edit"),
-        (
-            TextInput(
-                custom_id="prompt",
-                label=t(locale, "option.prompt.description"),
-                value=job.prompt,
-                long=True,
-                required=True,
-            ),
-            TextInput(
-                custom_id="negative_prompt",
-                label=t(locale, "option.negative_prompt.description"),
-                value=job.negative_prompt,
-                long=True,
-            ),
-            TextInput(custom_id="seed", label=t(locale, "field.seed"), value=str(job.seed), max_length=12),
-            TextInput(custom_id="steps", label=t(locale, "field.steps"), value=str(job.steps), max_length=5),
-        ),
+    return wire.modal(pack("edit", job.pk), t(locale, "modal.edit"), fields(locale, job))
+
+
+def fields(locale: str, job: Job) -> tuple[TextInput, ...]:
+    """Return the fields of a request's form. A text that is too long for one field has several.
+
+    A form has five fields: those that have no place in it keep their value.
+    """
+    prompt = _long_text("prompt", t(locale, "option.prompt.description"), job.prompt, required=True)
+    negative = _long_text("negative_prompt", t(locale, "option.negative_prompt.description"), job.negative_prompt)
+    short = (
+        TextInput(custom_id="seed", label=t(locale, "field.seed"), value=str(job.seed), max_length=12),
+        TextInput(custom_id="steps", label=t(locale, "field.steps"), value=str(job.steps), max_length=5),
+    )
+    if len(prompt) + len(negative) > wire.MAX_INPUTS:
+        negative = ()
+    return (*prompt, *negative, *short)[: wire.MAX_INPUTS]
+
+
+def _long_text(name: str, label: str, text: str, *, required: bool = False) -> tuple[TextInput, ...]:
+    parts = form_text.split(text, wire.MAX_INPUT)
+    return tuple(
+        TextInput(
+            custom_id=form_text.part_name(name, number),
+            label=label if len(parts) == 1 else f"{wire.cut(label, 38)} ({number}/{len(parts)})",
+            value=part,
+            long=True,
+            required=required and number == 1,
+        )
+        for number, part in enumerate(parts, start=1)
     )
 
 
 def _cancel(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]:
     own = job.user_id == interaction.user_id
-    if not own and not interaction.may_moderate:
+    if not own and not asking.may_moderate(interaction, job):
         return replies.say(asking.language(interaction), "refusal.not_yours")
     reason = "cancelled_by_member" if own else "cancelled_by_moderator"
     if not actions.cancel(job.pk, by=interaction.user_id, reason=reason, now=now):
@@ -144,7 +155,7 @@ def _cancel(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]
 
 def _delete(interaction: Interaction, job: Job, *, now: datetime, started: float) -> dict[str, Any]:
     locale = asking.language(interaction)
-    if job.user_id != interaction.user_id and not interaction.may_moderate:
+    if job.user_id != interaction.user_id and not asking.may_moderate(interaction, job):
         return replies.say(locale, "refusal.not_yours")
     if job.status not in ENDED:
         return replies.say(locale, "refusal.other")

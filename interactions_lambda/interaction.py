@@ -19,10 +19,6 @@ MODAL = 5
 SLASH = 1
 ON_MESSAGE = 3
 
-MANAGE_GUILD = 1 << 5
-MANAGE_MESSAGES = 1 << 13
-ADMINISTRATOR = 1 << 3
-
 _MAX_SNOWFLAKE = 2**63 - 1
 _DEFAULT_SIZE_LIMIT = 10 * 1024 * 1024
 _MAX_SIZE_LIMIT = 2**31 - 1
@@ -46,8 +42,7 @@ class Interaction:
     token: str = field(repr=False)
     guild_id: int | None
     channel_id: int
-    parent_channel_id: int | None
-    channel_nsfw: bool
+    channel: Mapping[str, Any] = field(repr=False)
     user_id: int
     member_name: str = field(repr=False)
     role_ids: frozenset[int]
@@ -64,14 +59,9 @@ class Interaction:
         return self.guild_id
 
     @property
-    def may_moderate(self) -> bool:
-        """Whether the member may remove other members' messages here, or manage the server."""
-        return bool(self.permissions & (MANAGE_MESSAGES | MANAGE_GUILD | ADMINISTRATOR))
-
-    @property
-    def may_manage(self) -> bool:
-        """Whether the member may manage the server."""
-        return bool(self.permissions & (MANAGE_GUILD | ADMINISTRATOR))
+    def parent_channel_id(self) -> int | None:
+        """A thread's channel, or a channel's category, where Discord names it."""
+        return snowflake(self.channel.get("parent_id"))
 
 
 def parse(payload: Mapping[str, Any]) -> Interaction:
@@ -97,8 +87,7 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
         token=clean(token),
         guild_id=guild_id,
         channel_id=snowflake(payload.get("channel_id")) or snowflake(channel.get("id")) or 0,
-        parent_channel_id=snowflake(channel.get("parent_id")),
-        channel_nsfw=channel.get("nsfw") is True,
+        channel=channel,
         user_id=user_id,
         member_name=next((clean(name) for name in names if isinstance(name, str) and name), ""),
         role_ids=frozenset(role for each in roles if (role := snowflake(each)) is not None)

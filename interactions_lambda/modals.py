@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from guilds.discord import custom_id
+from guilds.discord import custom_id, wire
 from guilds.policy import Refusal
 from jobs import queries
 from jobs.models import Job
 
-from . import asking, commands, replies
+from . import asking, commands, form_text, replies
 from . import interaction as parsing
 from .components import again
 from .interaction import Interaction, WrongType
@@ -29,11 +29,13 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
     if job is None or not job.prompt:
         return replies.say(asking.language(interaction), "refusal.job_gone")
     wish = again(job) | {
-        "prompt": typed.get("prompt", ""),
-        "negative_prompt": typed.get("negative_prompt", ""),
-        "seed": _integer("seed", typed.get("seed", "")),
-        "steps": _integer("steps", typed.get("steps", "")),
+        "prompt": form_text.joined("prompt", {"prompt": ""} | typed, job.prompt, wire.MAX_INPUT),
+        "negative_prompt": form_text.joined("negative_prompt", typed, job.negative_prompt, wire.MAX_INPUT),
+        "seed": _integer("seed", typed.get("seed", str(job.seed))),
+        "steps": _integer("steps", typed.get("steps", str(job.steps))),
     }
+    if wish["steps"] != job.steps:
+        wish["lowerable"] = frozenset({"count"})
     return asking.answer(interaction, now=now, started=started, **wish)
 
 
@@ -57,7 +59,7 @@ def _integer(name: str, typed: str) -> int | None:
     """Return a typed integer, None for an empty field."""
     if not typed:
         return None
-    if not (typed.isascii() and typed.isdigit()):
+    if not (typed.isascii() and typed.removeprefix("-").isdigit()):
         raise WrongType(name)
     return int(typed[:15])
 

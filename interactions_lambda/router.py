@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from guilds import tracing
-from guilds.discord import custom_id, wire
+from guilds.discord import custom_id, text, wire
 from guilds.discord.commands import REMIX
 
 from . import interaction as parsing
@@ -76,7 +76,10 @@ def _callback(signed: Signed, started: float) -> dict[str, Any]:
     try:
         interaction = parsing.parse(signed.payload)
     except Malformed:
-        return replies.say("en-US", "refusal.malformed")
+        # An autocomplete may come without a user; only choices may answer it.
+        if signed.payload.get("type") == parsing.AUTOCOMPLETE:
+            return wire.choices([])
+        return replies.say(text.best(signed.payload.get("locale")), "refusal.malformed")
     completing = interaction.type == parsing.AUTOCOMPLETE
     if interaction.guild_id is None:
         return wire.choices([]) if completing else replies.say(interaction.locale, "refusal.in_server_only")
@@ -87,11 +90,18 @@ def _callback(signed: Signed, started: float) -> dict[str, Any]:
     from . import punctual
 
     try:
-        return punctual.run(lambda: act(interaction, datetime.now(UTC), started), started=started)
+        return punctual.run(lambda: _read(interaction, act, started), started=started)
     except WrongType as wrong:
         if completing:
             return wire.choices([])
         return replies.say(interaction.locale, "refusal.wrong_type", parameter=wrong.args[0])
+
+
+def _read(interaction: Interaction, act: Act, started: float) -> dict[str, Any]:
+    from guilds import command_ids
+
+    with text.reader(text.Reader(locale=interaction.locale, command_ids=command_ids.current)):
+        return act(interaction, datetime.now(UTC), started)
 
 
 def _act(interaction: Interaction) -> Act | str:
@@ -99,7 +109,9 @@ def _act(interaction: Interaction) -> Act | str:
     data = interaction.data
     # Each part is imported when it is first needed: they load the models, and so Django.
     if interaction.type == parsing.COMMAND:
-        name, kind = parsing.name(data), data.get("type", parsing.SLASH)
+        name, kind = parsing.name(data), data.get("type")
+        if kind is None:
+            kind = parsing.ON_MESSAGE if name == REMIX else parsing.SLASH
         known = name in _SLASH if kind == parsing.SLASH else kind == parsing.ON_MESSAGE and name == REMIX
         return _command if known else "refusal.unknown_command"
     if interaction.type == parsing.AUTOCOMPLETE:

@@ -26,6 +26,7 @@ def prepare() -> None:
     from django.core.files.storage import storages
     from django.db import connection, connections
 
+    from guilds import command_ids  # noqa: F401
     from jobs.dispatch import sqs
 
     from . import autocomplete, commands, components, events, failure, modals, punctual  # noqa: F401

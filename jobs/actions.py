@@ -50,7 +50,9 @@ class Ask:
     guild_id: int
     channel_id: int
     parent_channel_id: int | None = None
-    channel_nsfw: bool = False
+    category_id: int | None = None
+    channel_nsfw: bool | None = False
+    channel_complete: bool = True
     user_id: int
     member_name: str = ""
     role_ids: frozenset[int] = frozenset()
@@ -73,6 +75,7 @@ class Ask:
     source_index: int | None = None
     source_url: str = ""
     strength: float | None = None
+    lowerable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +194,9 @@ def _wish(ask: Ask) -> policy.Wish:
     return policy.Wish(
         channel_id=ask.channel_id,
         parent_channel_id=ask.parent_channel_id,
+        category_id=ask.category_id,
         channel_nsfw=ask.channel_nsfw,
+        channel_complete=ask.channel_complete,
         role_ids=ask.role_ids,
         app_permissions=ask.app_permissions,
         prompt=ask.prompt,
@@ -207,6 +212,7 @@ def _wish(ask: Ask) -> policy.Wish:
         model=ask.model,
         strength=ask.strength,
         kind=ask.kind,
+        lowerable=ask.lowerable,
     )
 
 
@@ -282,6 +288,9 @@ def _identity(ask: Ask, guild: Guild, *, now: datetime) -> dict[str, Any]:
         "application_id": ask.application_id,
         "guild_id": ask.guild_id,
         "channel_id": ask.channel_id,
+        "parent_channel_id": ask.parent_channel_id,
+        "category_id": ask.category_id,
+        "channel_nsfw": ask.channel_nsfw,
         "user_id": ask.user_id,
         "member_name": ask.member_name[:100],
         "locale": (guild.language or ask.locale)[:8],

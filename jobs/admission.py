@@ -47,7 +47,11 @@ SELECT json_build_object(
                SELECT slug, template, negative_prompt FROM guilds_stylepreset
                WHERE guild_id = %(guild)s AND slug = %(style)s AND enabled
                UNION ALL SELECT slug, template, negative_prompt FROM guilds_stylepreset
-               WHERE guild_id IS NULL AND slug = %(style)s AND enabled) AS style),
+               WHERE guild_id IS NULL AND slug = %(style)s AND enabled
+               -- Named in the refusal of a style that is not there.
+               UNION ALL (SELECT slug, template, negative_prompt FROM guilds_stylepreset
+                          WHERE %(style)s <> '' AND (guild_id = %(guild)s OR guild_id IS NULL) AND enabled
+                          ORDER BY slug LIMIT 25)) AS style),
   'quota', (SELECT json_agg(rule) FROM (
               SELECT subject, role_id, role_name, metric, "window", "limit" FROM guilds_quotarule
               WHERE guild_id = %(guild)s) AS rule),

@@ -5,6 +5,7 @@ Every function returns the whole message; an edit with it leaves nothing of the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from guilds.discord import wire
@@ -23,9 +24,18 @@ MAX_SIDE = 2048
 
 
 def submitted(
-    job: Job, *, place: int, wait_s: float | None, gpu_starting: bool, budget_warning: bool = False
+    job: Job,
+    *,
+    place: int,
+    wait_s: float | None,
+    gpu_starting: bool,
+    budget_warning: bool = False,
+    lowered: Mapping[str, int] | None = None,
 ) -> Message:
-    """The first answer: the place in line (1 is next, 0 unknown) and the wait in seconds, None if unknown."""
+    """The first answer: the place in line (1 is next, 0 unknown) and the wait in seconds, None if unknown.
+
+    `lowered` names what the request was to have more of than is allowed now: "count" or "steps", and the limit.
+    """
     locale = job.locale
     lines = [t(locale, "job.submitted")]
     told = []
@@ -36,6 +46,7 @@ def submitted(
     if wait_s is not None:
         told.append(t(locale, "job.wait", wait=duration(locale, wait_s)))
     lines.append(" ".join(told))
+    lines += [t(locale, f"job.lowered_{parameter}", limit=limit) for parameter, limit in (lowered or {}).items()]
     if budget_warning:
         lines.append(t(locale, "job.budget_warning"))
     return _open_message(job, lines)
@@ -99,7 +110,7 @@ def details(job: Job) -> dict[str, Any]:
     locale = job.locale
     sampler = SAMPLERS.get(job.sampler)
     facts: list[tuple[str, str]] = [
-        ("seed", str(job.seed) if job.count == 1 else f"{job.seed} … {job.seed + job.count - 1}"),
+        ("seed", str(job.seed) if job.count == 1 else f"{job.seed} … {job.seeds[-1]}"),
         ("steps", str(job.steps)),
         ("sampler", sampler.label if sampler else job.sampler),
         ("size", f"{job.width}x{job.height}"),

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from guilds import policy
 from guilds.models import Guild, ModelProfile
 
 from . import lifecycle
@@ -72,6 +73,9 @@ class Job(models.Model):
         Guild, verbose_name="server", on_delete=models.CASCADE, related_name="jobs", db_index=False
     )
     channel_id = models.BigIntegerField()
+    parent_channel_id = models.BigIntegerField(null=True, blank=True, help_text="A thread's channel, or the category.")
+    category_id = models.BigIntegerField(null=True, blank=True, help_text="The category above a thread's channel.")
+    channel_nsfw = models.BooleanField(null=True, blank=True, help_text="Age-restricted; empty where nobody knew.")
     user_id = models.BigIntegerField()
     member_name = models.CharField(max_length=100, blank=True)
     locale = models.CharField(max_length=8, default="en-US")
@@ -191,9 +195,9 @@ class Job(models.Model):
         return unseal(bytes(self.token_sealed)) if self.token_sealed else ""
 
     @property
-    def seeds(self) -> range:
+    def seeds(self) -> tuple[int, ...]:
         """The seeds of the grid: seed, seed+1, ..."""
-        return range(self.seed, self.seed + self.count)
+        return policy.seeds(self.seed, self.count)
 
 
 class JobImage(models.Model):

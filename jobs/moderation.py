@@ -50,6 +50,9 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
             token="",  # nosec B106  # there is no interaction to answer
             guild_id=job.guild_id,
             channel_id=job.channel_id,
+            parent_channel_id=job.parent_channel_id,
+            category_id=job.category_id,
+            channel_nsfw=job.channel_nsfw,
             user_id=job.user_id,
             member_name=job.member_name,
             role_ids=frozenset(job.guild.allowed_role_ids),
@@ -71,6 +74,7 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
             source_index=job.source_index,
             source_url=job.source_url,
             strength=job.strength,
+            lowerable=frozenset({"steps", "count"}),
         ),
         now=now,
     )

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from guilds import estimates, installs
+from guilds import channels, command_ids, estimates, installs
 from guilds.discord.client import DiscordClient, from_settings
 from guilds.discord.errors import DiscordError
-from guilds.models import GpuLedger, Guild, ModelProfile, Usage
+from guilds.models import Channel, GpuLedger, Guild, ModelProfile, Usage
 
 from . import actions, erasure, messages, tally
 from .delivery import deliver, learn_reply
@@ -69,6 +69,8 @@ def run(*, now: datetime, client: DiscordClient | None = None) -> Report:
         noted=_part(note_replies, now=now, client=client),
     )
     _part(erasure.finish_requested, now=now)
+    _part(describe_channels, now=now, client=client)
+    _part(read_commands, now=now, client=client)
     _part(learn_speed, now=now)
     _part(tally.refresh, now=now)
     logger.info("upkeep", extra=asdict(report))
@@ -148,6 +150,18 @@ def note_replies(*, now: datetime, client: DiscordClient | None = None) -> int:
         else:
             noted += 1
     return noted
+
+
+def describe_channels(*, now: datetime, client: DiscordClient | None = None) -> int:
+    """Read the channels above threads in which requests were made without knowing them."""
+    if not Channel.objects.exclude(wanted_at=None).exists():
+        return 0
+    return channels.refresh((client or from_settings()).channel, now=now)
+
+
+def read_commands(*, now: datetime, client: DiscordClient | None = None) -> int:
+    """Every quarter of an hour, read the ids of the commands that are registered everywhere."""
+    return 0 if now.minute % 15 else command_ids.save((client or from_settings()).commands())
 
 
 def reconcile_guilds(*, now: datetime, client: DiscordClient | None = None) -> int:

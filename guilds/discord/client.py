@@ -130,6 +130,13 @@ class DiscordClient:
         answer = self._send(_Route("POST", "/users/@me/channels", "POST dm"), json_body={"recipient_id": str(user_id)})
         return int(answer["id"])
 
+    def channel(self, channel_id: int) -> dict[str, Any]:
+        """Return a channel or thread that the bot can see."""
+        answer: dict[str, Any] = self._send(
+            _Route("GET", f"/channels/{channel_id:d}", f"GET channel {channel_id:d}", patient=False)
+        )
+        return answer
+
     def guilds(self) -> list[dict[str, Any]]:
         """Return every guild that the bot is in (id, name, icon, ...)."""
         found: list[dict[str, Any]] = []

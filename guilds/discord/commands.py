@@ -13,8 +13,8 @@ _SLASH = 1
 _ON_MESSAGE = 3
 _STRING, _INTEGER, _NUMBER, _ATTACHMENT = 3, 4, 10, 11
 _IN_SERVERS = {"contexts": [0], "integration_types": [0]}
-# Discord's other spellings of a language that we have.
-_ALSO = {"es-ES": ("es-419",)}
+# Discord's other spellings of a language that we have; each falls back to English otherwise.
+_ALSO = {"es-ES": ("es-419",), "zh-CN": ("zh-TW",)}
 
 REMIX = "Remix with Sparkle"
 
@@ -26,7 +26,7 @@ def all_commands() -> list[dict[str, Any]]:
             "sparkle",
             _option(_STRING, "prompt", required=True, min_length=1, max_length=6000),
             _option(_STRING, "negative_prompt", max_length=6000),
-            _option(_INTEGER, "seed", min_value=0, max_value=2**32 - 1),
+            _option(_INTEGER, "seed", min_value=-1, max_value=2**32 - 1),
             _option(_INTEGER, "steps", min_value=1, max_value=150),
             _option(
                 _STRING,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import re
 import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 DEFAULT = "en-US"
 LOCALES = ("en-US", "de", "fr", "es-ES", "ja", "pt-BR", "zh-CN")
 _WORDS = Path(__file__).parent / "words"
+_COMMAND = re.compile(r"`?/(sparkle[-\w]*)`?")
 _BY_LANGUAGE = {locale.partition("-")[0]: locale for locale in LOCALES}
 
 
@@ -41,5 +47,55 @@ def has(key: str) -> bool:
 
 def t(locale: str | None, key: str, **params: object) -> str:
     """Return the sentence for `key` with its parameters filled in. Raise KeyError for one that is in no language."""
-    sentence = words(best(locale)).get(key) or words(DEFAULT)[key]
+    nearest = best(locale)
+    sentence = _with_commands(words(nearest).get(key) or words(DEFAULT)[key], nearest)
     return sentence.format_map(params) if params else sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Who reads: in their client the commands have the names of its `locale`, whatever language a server has chosen."""
+
+    locale: str
+    command_ids: Callable[[], Mapping[str, int]]
+
+
+_reader: ContextVar[Reader | None] = ContextVar("reader", default=None)
+
+
+@contextlib.contextmanager
+def reader(found: Reader) -> Iterator[None]:
+    """Name commands for this reader while the block runs."""
+    token = _reader.set(found)
+    try:
+        yield
+    finally:
+        _reader.reset(token)
+
+
+def _with_commands(sentence: str, locale: str) -> str:
+    """Return a sentence of ours with its commands as mentions, or by the names that the reader sees.
+
+    https://discord.com/developers/docs/reference#message-formatting
+    """
+    who = _reader.get()
+    if who is None or "/sparkle" not in sentence:
+        return sentence
+    named, theirs, ids = _command_names(locale), words(best(who.locale)), who.command_ids()
+
+    def name(found: re.Match[str]) -> str:
+        command = named.get(found[1])
+        if command is None:
+            return found[0]
+        if command in ids:
+            return f"</{command}:{ids[command]}>"
+        return found[0].replace(found[1], theirs[f"command.{command}.name"])
+
+    return _COMMAND.sub(name, sentence)
+
+
+@functools.lru_cache(maxsize=len(LOCALES))
+def _command_names(locale: str) -> dict[str, str]:
+    """Return each command's registered name by its name in `locale`."""
+    keys = (re.fullmatch(r"command\.(sparkle[-\w]*)\.name", key) for key in words(locale))
+    return {words(locale)[key[0]]: key[1] for key in keys if key}

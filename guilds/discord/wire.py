@@ -20,6 +20,8 @@ MAX_CONTENT = 2000
 MAX_ALT_TEXT = 1024
 MAX_EMBEDS = 10
 MAX_CHOICES = 25
+MAX_INPUTS = 5
+MAX_INPUT = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,7 @@ class TextInput:
     value: str = ""
     long: bool = False
     required: bool = False
-    max_length: int = 4000
+    max_length: int = MAX_INPUT
 
 
 def modal(custom_id: str, title: str, inputs: tuple[TextInput, ...]) -> dict[str, Any]:

@@ -416,7 +416,7 @@ def page_of(job: Job, *, viewer: Scope) -> dict[str, Any]:
         ("Steps", job.steps),
         ("Sampler", job.sampler),
         ("Guidance", f"{job.guidance:g}"),
-        ("Seed", job.seed if job.count == 1 else f"{job.seed} … {job.seed + job.count - 1}"),
+        ("Seed", job.seed if job.count == 1 else f"{job.seed} … {job.seeds[-1]}"),
         ("Style", job.style),
         ("Strength", f"{job.strength:g}" if job.strength is not None else ""),
         ("Kind", job.get_kind_display()),

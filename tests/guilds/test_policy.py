@@ -47,7 +47,7 @@ def test_fills_in_every_default():
         ({"allowed_sizes": ["512x512"]}, {"width": 768, "height": 512}, "parameter_out_of_range"),
         ({"max_pictures": 2}, {"count": 3}, "parameter_out_of_range"),
         ({}, {"guidance": 31.0}, "parameter_out_of_range"),
-        ({}, {"seed": -1}, "parameter_out_of_range"),
+        ({}, {"seed": -2}, "parameter_out_of_range"),
         ({}, {"strength": 0.0}, "parameter_out_of_range"),
         ({}, {"model": "another"}, "parameter_out_of_range"),
         ({}, {"style": "another"}, "parameter_out_of_range"),

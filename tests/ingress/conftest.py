@@ -26,6 +26,12 @@ def _public_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISCORD_PUBLIC_KEY", KEY.verify_key.encode().hex())
 
 
+@pytest.fixture(autouse=True)
+def _discords_cdn(settings: Any) -> None:
+    settings.DISCORD_CDN_HOSTS = ["cdn.discordapp.com", "media.discordapp.net"]
+    settings.DISCORD_CDN_INSECURE = False
+
+
 @pytest.fixture
 def now() -> datetime:
     """The handler's clock is the machine's, so what was asked for before is asked for on the same day."""

@@ -89,6 +89,9 @@ def _real_cdn_hosts(settings: Any) -> None:
     settings.DISCORD_CDN_INSECURE = False
 
 
+_TEXT = "https://cdn.discordapp.com/attachments/1/2/cat.txt"
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -100,7 +103,7 @@ def _real_cdn_hosts(settings: Any) -> None:
         ({"url": "https://[::1/cat.png"}, "uploaded to Discord"),
         ({"url": 5}, "uploaded to Discord"),
         ({"content_type": "image/svg+xml"}, "PNG, JPEG or WebP"),
-        ({"content_type": None}, "PNG, JPEG or WebP"),
+        ({"content_type": None, "filename": "cat.txt", "url": _TEXT, "proxy_url": None}, "PNG, JPEG or WebP"),
         ({"size": 11 * 1024 * 1024}, "larger than 10 MiB"),
     ],
 )
@@ -150,7 +153,7 @@ def test_an_option_of_the_wrong_kind_is_named(make_guild: Callable[..., Guild], 
         ({"prompt": "x" * 6001}, "`prompt`"),
         ({"prompt": "x", "steps": 0}, "`steps`"),
         ({"prompt": "x", "steps": 10**9}, "`steps`"),
-        ({"prompt": "x", "seed": -1}, "`seed`"),
+        ({"prompt": "x", "seed": -2}, "`seed`"),
         ({"prompt": "x", "seed": 2**32}, "`seed`"),
         ({"prompt": "x", "sampler": "k_nope"}, "`sampler`"),
         ({"prompt": "x", "size": "big"}, "`size`"),
