@@ -119,7 +119,7 @@ def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker
 def test_the_asker_sees_steps_and_a_preview_and_the_end_comes_last(place: Place) -> None:
     Guild.objects.update(previews=True)
     job = place.ask(steps=16)
-    with running(lambda source: NoiseEngine(source, step_s=0.08)) as runner:
+    with running(lambda source: NoiseEngine(source, step_s=0.4)) as runner:
         runner.run([job.pk])
     edits = list(SimEdit.objects.filter(message=place.original(job)))
     steps = [edit.content for edit in edits if "Processing your Sparkle" in edit.content]
