@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from sparkle_site.local.simulator.models import SimUser
+from sparkle_site.local.simulator.models import SimGrant, SimUser
 
 CALLBACK = "http://testserver/accounts/discord/login/callback/"
 VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123456789"
@@ -172,3 +172,31 @@ def test_a_token_reads_only_what_its_scope_names(
 
 def test_an_unknown_token_reads_nothing(client: Client, world: None) -> None:
     assert read(client, "no-such-token", "/users/@me").status_code == 401
+
+
+def test_a_refresh_token_is_exchanged_once_and_a_grant_is_revoked(db: None, settings: Any) -> None:
+    settings.DISCORD_CLIENT_SECRET = "secret"
+    now = timezone.now()
+    user = SimUser.objects.create(pk=5, username="ada")
+    SimGrant.objects.create(code="c", user=user, redirect_uri="https://x.test", scope="identify", created_at=now)
+    client = {"client_id": str(settings.DISCORD_APPLICATION_ID), "client_secret": "secret"}
+
+    def post(path: str, **fields: str) -> Any:
+        return Client().post(f"/simulator/api/oauth2/{path}", client | fields)
+
+    first = post("token", grant_type="authorization_code", code="c", redirect_uri="https://x.test").json()
+    second = post("token", grant_type="refresh_token", refresh_token=first["refresh_token"]).json()
+    assert second["access_token"] != first["access_token"]
+    again = post("token", grant_type="refresh_token", refresh_token=first["refresh_token"])
+    assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
+
+    def me(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": "test"}
+        return Client().get("/simulator/api/v10/users/@me", headers=headers).status_code
+
+    assert me(first["access_token"]) == 401
+    assert me(second["access_token"]) == 200
+    assert post("token/revoke", token=second["access_token"]).status_code == 200
+    assert me(second["access_token"]) == 401
+    assert post("token", grant_type="refresh_token", refresh_token=second["refresh_token"]).status_code == 400
+    assert Client().post("/simulator/api/oauth2/token/revoke", {"token": "x"}).status_code == 401
