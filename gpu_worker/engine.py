@@ -80,12 +80,16 @@ class Left:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """This request cannot be made; the others go on. `reason` is a stable code of a job."""
+    """This request cannot be made; the others go on. `reason` is a stable code of a job.
+
+    `gpu_ms` is what it took until then, None where that was not measured.
+    """
 
     id: int
     reason: str
     detail: str = ""
     permanent: bool = True
+    gpu_ms: int | None = None
 
 
 Event = Stepped | Made | Left | Failed

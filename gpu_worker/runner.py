@@ -24,6 +24,7 @@ from django.db import close_old_connections, connections
 from PIL import Image
 
 from guilds.discord.errors import DiscordError
+from guilds.estimates import DEFAULT_STRENGTH
 from jobs import actions, traces
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
@@ -48,8 +49,6 @@ PROBE_S = 10.0
 # So many faults in a row that no request or engine explains are the worker's own.
 MOST_FAULTS = 10
 PROMPT_CUT = "prompt_cut"  # an event of the job: so many tokens of its text were left out
-# How much of the source is repainted where nobody said.
-STRENGTH = {Job.Kind.IMG2IMG: 0.7, Job.Kind.VARIATION: 0.6, Job.Kind.UPSCALE: 0.35}
 
 
 class Outcome(enum.Enum):
@@ -68,7 +67,7 @@ class Held:
     `returning`: a thread is giving it back, and that thread alone says what became of it. `alone`: it shares the card
     with no other, since it may be what breaks engines; `suspected`: it was inside when one broke. `counted`: it was in
     the hands of what is stuck or broken, so this attempt counts. `moved_at`: when its task on the desk last moved, None
-    while there is none.
+    while there is none. `gpu_ms` is what its engine measured, None until it has.
     """
 
     job: Job
@@ -87,6 +86,7 @@ class Held:
     suspected: bool = False
     counted: bool = False
     moved_at: float | None = None
+    gpu_ms: int | None = None
 
 
 class Runner:
@@ -294,7 +294,7 @@ class Runner:
             width=width,
             height=height,
             source=source,
-            strength=job.strength or STRENGTH.get(Job.Kind(job.kind), 1.0),
+            strength=job.strength or DEFAULT_STRENGTH.get(job.kind, 1.0),
             preview=job.guild.previews,
         )
 
@@ -443,6 +443,8 @@ class Runner:
         held = self._held.get(event.id)
         if held is None:
             return
+        if not isinstance(event, Stepped):
+            held.gpu_ms = event.gpu_ms
         match event:
             case Stepped():
                 self._board.report(event.id, step=event.step, total=event.total)
@@ -574,7 +576,13 @@ class Runner:
         job = held.job
         self._board.close(job.pk)
         status = actions.fail(
-            job.pk, worker_id=self._worker_id, reason=reason, detail=detail[:500], permanent=permanent, now=_now()
+            job.pk,
+            worker_id=self._worker_id,
+            reason=reason,
+            detail=detail[:500],
+            permanent=permanent,
+            gpu_ms=held.gpu_ms,
+            now=_now(),
         )
         fields = {"job_id": job.pk, "interaction_id": job.interaction_id, "reason": reason, "status": str(status)}
         counted = {"JobsFailed": (int(status == Status.FAILED), "Count")}
@@ -591,7 +599,9 @@ class Runner:
 
     def _finish_cancel(self, held: Held) -> None:
         self._board.close(held.job.pk)
-        if not held.lost and actions.finish_cancel(held.job.pk, worker_id=self._worker_id, now=_now()):
+        if not held.lost and actions.finish_cancel(
+            held.job.pk, worker_id=self._worker_id, gpu_ms=held.gpu_ms, now=_now()
+        ):
             log.info("job_cancelled", extra={"job_id": held.job.pk})
             self._tell_end(held.job)
             self._end(held, Outcome.ENDED)
@@ -648,7 +658,9 @@ class Runner:
             self._settle(held, self._count(held))
             return
         try:
-            given = actions.give_back(job_id, worker_id=self._worker_id, now=_now(), ring=self._rings)
+            given = actions.give_back(
+                job_id, worker_id=self._worker_id, gpu_ms=held.gpu_ms, now=_now(), ring=self._rings
+            )
         except DatabaseError as error:
             # The lease runs out by itself.
             log.warning("not_given_back", extra={"job_id": job_id, "error": type(error).__name__})

@@ -142,6 +142,7 @@ def test_cancelling_stops_a_running_job_tells_so_and_refunds(place: Place) -> No
     assert "cancelled" in place.original(job).content
     assert not JobImage.objects.exists()
     assert _used() == 0
+    assert job.gpu_ms > 0, "the steps that were done are charged"
 
 
 def test_a_model_that_is_not_there_fails_the_job_with_its_reason_and_a_refund(place: Place) -> None:
@@ -453,6 +454,7 @@ def test_the_output_check_blocks_what_it_finds_and_keeps_none_of_it(place: Place
     assert [image.index for image in JobImage.objects.filter(job=some)] == [0, 1, 2]
     every.refresh_from_db()
     assert (every.status, every.reason) == (Status.FAILED, "output_blocked")
+    assert every.gpu_ms > 0, "its images were made"
     assert not JobImage.objects.filter(job=every).exists()
 
 
