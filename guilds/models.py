@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import zoneinfo
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.contrib.postgres.fields import ArrayField
@@ -13,7 +13,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from . import limits
 from .samplers import SAMPLERS
+from .uploads import OwnsPreview
 
 LANGUAGES = [
     ("", "Each member's own"),
@@ -33,16 +35,17 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError("%(name)s is not a time zone; write it like Europe/Berlin.", params={"name": name})
 
 
-_SIZE = re.compile(r"([1-9][0-9]{1,3})x([1-9][0-9]{1,3})", re.ASCII)
-
-
 def validate_size(size: str) -> None:
-    """Raise ValidationError unless a model can make images of `size`: 64 to 2048 pixels a side, in steps of 8."""
-    match = _SIZE.fullmatch(size)
-    if match is None:
-        raise ValidationError("Write a size like 512x512.")
-    if not all(64 <= int(side) <= 2048 and int(side) % 8 == 0 for side in match.groups()):
-        raise ValidationError("Each side must be 64 to 2048 pixels and a multiple of 8, like 512x512.")
+    """Raise ValidationError unless a model can make images of `size`."""
+    if wrong := limits.wrong_size(size):
+        raise ValidationError(wrong)
+
+
+def _by_field(wrong: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for field, message in wrong:
+        found.setdefault(field, []).append(message)
+    return found
 
 
 def validate_sampler(name: str) -> None:
@@ -82,7 +85,7 @@ class Platform(models.Model):
         return "Platform"
 
 
-class ModelProfile(models.Model):
+class ModelProfile(OwnsPreview):
     """A pipeline that workers can load, with the settings that suit it."""
 
     slug = models.SlugField(unique=True)
@@ -95,7 +98,12 @@ class ModelProfile(models.Model):
     default_steps = models.PositiveSmallIntegerField(default=16, validators=[MinValueValidator(1)])
     max_steps = models.PositiveSmallIntegerField(default=50, validators=[MinValueValidator(1), MaxValueValidator(150)])
     default_guidance = models.FloatField(default=7.5, validators=[MinValueValidator(0), MaxValueValidator(30)])
-    default_sampler = models.CharField(max_length=40, default="k_lms", validators=[validate_sampler])
+    default_sampler = models.CharField(
+        max_length=40,
+        default="k_lms",
+        choices=[(name, sampler.label) for name, sampler in SAMPLERS.items()],
+        validators=[validate_sampler],
+    )
     sizes = ArrayField(models.CharField(max_length=9, validators=[validate_size]), default=default_sizes)
     step_cache = models.CharField(
         max_length=16, blank=True, choices=[("", "None"), ("deepcache", "DeepCache (lossy)")], default=""
@@ -104,22 +112,36 @@ class ModelProfile(models.Model):
         default=250.0, help_text="GPU milliseconds per picture and step, until enough servers' jobs were measured."
     )
     learned_gpu_ms_per_step = models.FloatField(null=True, blank=True, editable=False)
-    preview = models.ImageField(upload_to="previews/", blank=True)
 
     class Meta:
         verbose_name = "model"
         constraints = [
-            models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="one_default_model"),
+            models.UniqueConstraint(
+                fields=["is_default"],
+                condition=Q(is_default=True),
+                name="one_default_model",
+                violation_error_message="Another model is the default: take that from it first.",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
     def clean(self) -> None:
-        sampler = SAMPLERS.get(self.default_sampler)
-        limit = min(self.max_steps or 0, sampler.max_steps if sampler else self.max_steps or 0)
-        if self.default_steps and limit and self.default_steps > limit:
-            raise ValidationError({"default_steps": f"At most {limit}, with these limits and this sampler."})
+        if None in (self.default_steps, self.max_steps, self.sizes):
+            return  # Their own fields say what is wrong with them.
+        wrong = limits.wrong_in_model(
+            sampler=self.default_sampler,
+            default_steps=self.default_steps,
+            max_steps=self.max_steps,
+            sizes=self.sizes,
+        )
+        if errors := _by_field(wrong):
+            raise ValidationError(errors)
+
+    def bounds(self) -> limits.ModelLimits:
+        """Return what bounds a server that offers this model."""
+        return limits.ModelLimits(name=self.name, max_steps=self.max_steps, sizes=self.sizes)
 
 
 class Guild(models.Model):
@@ -191,6 +213,15 @@ class Guild(models.Model):
     def __str__(self) -> str:
         return self.name or str(self.id)
 
+    def clean(self) -> None:
+        if self.max_steps is None or self.allowed_sizes is None:
+            return  # Their own fields say what is wrong with them.
+        wrong = limits.wrong_in_guild(
+            default_steps=self.default_steps, max_steps=self.max_steps, allowed_sizes=self.allowed_sizes, models=()
+        )
+        if errors := _by_field(wrong):
+            raise ValidationError(errors)
+
     def local(self, at: datetime) -> datetime:
         """Return `at` in this guild's own time zone."""
         return at.astimezone(zoneinfo.ZoneInfo(self.time_zone))
@@ -224,7 +255,7 @@ class Channel(models.Model):
         return str(self.id)
 
 
-class StylePreset(models.Model):
+class StylePreset(OwnsPreview):
     """Words added around a prompt: `{prompt}` stands where the member's go."""
 
     guild = models.ForeignKey(
@@ -235,19 +266,24 @@ class StylePreset(models.Model):
     template = models.CharField(max_length=500, default="{prompt}")
     negative_prompt = models.CharField(max_length=500, blank=True)
     enabled = models.BooleanField(default=True)
-    preview = models.ImageField(upload_to="previews/", blank=True)
 
     class Meta:
         ordering = ["name"]
         verbose_name = "style"
         constraints = [
-            models.UniqueConstraint(fields=["guild", "slug"], nulls_distinct=False, name="style_slug_once_per_guild"),
+            models.UniqueConstraint(
+                fields=["guild", "slug"],
+                nulls_distinct=False,
+                name="style_slug_once_per_guild",
+                violation_error_message="This server has a style of this slug.",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
 
     def clean(self) -> None:
+        self.slug = (self.slug or "").lower()
         if self.template.count("{prompt}") != 1:
             raise ValidationError({"template": "Write {prompt} exactly once, where the member's words go."})
 
@@ -288,6 +324,8 @@ class QuotaRule(models.Model):
                 fields=["guild", "subject", "role_id", "metric", "window"],
                 nulls_distinct=False,
                 name="quota_rule_once",
+                # Two rules may change places in one save.
+                deferrable=models.Deferrable.DEFERRED,
             ),
             models.CheckConstraint(
                 condition=Q(subject="role", role_id__isnull=False) | (~Q(subject="role") & Q(role_id__isnull=True)),
@@ -399,7 +437,12 @@ class BlockedTerm(models.Model):
         ordering = ["phrase"]
         verbose_name = "blocked term"
         constraints = [
-            models.UniqueConstraint(fields=["guild", "folded"], nulls_distinct=False, name="blocked_term_once"),
+            models.UniqueConstraint(
+                fields=["guild", "folded"],
+                nulls_distinct=False,
+                name="blocked_term_once",
+                violation_error_message="This term is blocked already, perhaps in another spelling.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -408,7 +451,7 @@ class BlockedTerm(models.Model):
     def clean(self) -> None:
         from .terms import fold
 
-        folded = fold(self.phrase)
+        folded = self.folded = fold(self.phrase)
         if not folded:
             raise ValidationError({"phrase": "Write at least one letter or digit."})
         if len(folded) > _MAX_FOLDED:

@@ -23,12 +23,12 @@ def token(job_id: int) -> str:
 
 def picture_key(guild_id: int, job_id: int, index: int) -> str:
     """Return the key of one picture of a job."""
-    return f"{guild_id}/{job_id}/{token(job_id)}-{index}.png"
+    return f"jobs/{guild_id}/{job_id}/{token(job_id)}-{index}.png"
 
 
 def grid_key(guild_id: int, job_id: int, suffix: str = "png") -> str:
     """Return the key of a job's grid, as it was posted."""
-    return f"{guild_id}/{job_id}/{token(job_id)}-grid.{suffix}"
+    return f"jobs/{guild_id}/{job_id}/{token(job_id)}-grid.{suffix}"
 
 
 def store(key: str, content: bytes) -> None:

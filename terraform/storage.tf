@@ -37,11 +37,21 @@ resource "aws_s3_bucket_lifecycle_configuration" "images" {
     id     = "retention"
     status = "Enabled"
 
-    filter {}
+    # What was uploaded in the admin (guilds/uploads.py) stays as long as its row: job images alone are below here.
+    filter {
+      prefix = "jobs/"
+    }
 
     expiration {
       days = var.image_retention_days
     }
+  }
+
+  rule {
+    id     = "incomplete-uploads"
+    status = "Enabled"
+
+    filter {}
 
     abort_incomplete_multipart_upload {
       days_after_initiation = 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zoneinfo
+from functools import cache
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
@@ -20,11 +23,13 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from guilds.models import Ban, BlockedTerm, Guild, QuotaRule, StylePreset, Usage
+from guilds import limits
+from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, QuotaRule, StylePreset, Usage
 from jobs import moderation
 from jobs.models import Job
 
 from . import actors, acts, audit, icons, scope, server, shown
+from .checked import CheckedForm
 from .filters import GuildFilter, StandingFilter, SubjectFilter
 from .paging import BoundedPaginator
 from .scope import ScopedAdmin
@@ -48,10 +53,35 @@ HELP = {
 }
 
 
+class QuotaRuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """One limit. Whether two are the same is for all of them together to say (QuotaRules)."""
+
+    def validate_unique(self) -> None:
+        """Nothing: the rule that has this place now may leave it in the same save."""
+
+
+class QuotaRules(BaseInlineFormSet):  # type: ignore[type-arg]
+    """All limits of a server, so that two may change places in one save, and no two are the same after it."""
+
+    def clean(self) -> None:
+        super().clean()
+        seen = set()
+        for form in self.forms:
+            data = getattr(form, "cleaned_data", {})
+            if not data or data.get("DELETE") or form.errors:
+                continue
+            same = tuple(data.get(name) for name in ("subject", "role_id", "metric", "window"))
+            if same in seen:
+                form.add_error(None, "There is such a rule already. Change its limit instead.")
+            seen.add(same)
+
+
 class QuotaRuleInline(TabularInline):
     """The limits, on their server's page."""
 
     model = QuotaRule
+    form = QuotaRuleForm
+    formset = QuotaRules
     extra = 0
     fields = ["subject", "role_id", "role_name", "metric", "window", "limit"]
     verbose_name_plural = "Quota rules"
@@ -74,9 +104,41 @@ class QuotaRuleInline(TabularInline):
         return self._may(request, obj)
 
 
+class GuildForm(CheckedForm):
+    """A server's settings, held against the models that it offers."""
+
+    def clean_time_zone(self) -> str:
+        """The zone as IANA writes it, in whatever case it was typed."""
+        typed = str(self.cleaned_data["time_zone"]).strip()
+        return _zones().get(typed.casefold(), typed)
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        offered = list(data.get("models_offered") or ()) or list(ModelProfile.objects.filter(enabled=True))
+        max_steps = data.get("max_steps")
+        if max_steps is None:
+            return data
+        wrong = limits.wrong_in_guild(
+            default_steps=data.get("default_steps"),
+            max_steps=max_steps,
+            allowed_sizes=data.get("allowed_sizes") or (),
+            models=[model.bounds() for model in offered],
+        )
+        for field, message in wrong:
+            if field in self.fields:
+                self.add_error(field, message)
+        return data
+
+
+@cache
+def _zones() -> dict[str, str]:
+    return {name.casefold(): name for name in zoneinfo.available_timezones()}
+
+
 @admin.register(Guild)
 class GuildAdmin(ScopedAdmin):
     guild_path = "pk"
+    form = GuildForm
     moderators_may = frozenset({"view", "change"})
     operators_may = frozenset({"view", "change"})
     list_display = ["shown_name", "shown_state", "shown_month", "concurrency", "retention_days", "shown_installed"]
@@ -187,8 +249,10 @@ class GuildAdmin(ScopedAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Guild | None = None, **kwargs: Any
     ) -> HttpResponse:
         if obj is not None:
-            context |= server.page_of(obj, now=timezone.now())
-            context["title"] = str(obj)
+            # As it is saved: a form with errors has put what was typed into `obj`.
+            saved = Guild.objects.get(pk=obj.pk)
+            context |= server.page_of(saved, now=timezone.now())
+            context["title"] = str(saved)
             context["may_change"] = scope.of(request).changes
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response

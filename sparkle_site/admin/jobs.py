@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.postgres.search import SearchQuery, SearchVector
 from django.core.paginator import Paginator
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
@@ -401,7 +403,11 @@ class JobAdmin(ActsOnJobs):
     @action(description="Export as CSV", icon="download", url_path="export", permissions=["view"])
     def export_all(self, request: HttpRequest) -> HttpResponseBase:
         """All rows of the list as it is filtered, up to a hundred thousand."""
-        rows = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            rows = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            messages.error(request, "The filter was not understood, so nothing was exported.")
+            return redirect("admin:jobs_job_changelist")
         return export.answer("requests", COLUMNS, rows[: export.MOST].iterator(2000))
 
 

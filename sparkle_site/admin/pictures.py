@@ -45,6 +45,7 @@ def preview(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
     if row is None or not row.preview:
         raise Http404
     try:
+        # It was bounded when it was uploaded (guilds.uploads).
         return _headers(HttpResponse(_shrink(row.preview.name, WIDTHS[0]), content_type="image/webp"))
     except storage.StorageUnavailable as error:
         raise Http404 from error

@@ -45,8 +45,8 @@ def test_a_pictures_key_is_made_of_numbers_alone(
     job = actions.submit(make_ask(guild, prompt="../../etc/passwd", member_name="../.."), now=now).job
     for key in (storage.picture_key(guild.pk, job.pk, 0), storage.grid_key(guild.pk, job.pk)):
         parts = key.split("/")
-        assert parts[:2] == [str(guild.pk), str(job.pk)]
-        assert len(parts) == 3
+        assert parts[:3] == ["jobs", str(guild.pk), str(job.pk)]
+        assert len(parts) == 4
         assert ".." not in key
     # Nobody who knows the numbers knows the key.
     assert storage.token(job.pk) != storage.token(job.pk + 1)
@@ -63,7 +63,7 @@ def test_an_uploaded_preview_stays_where_previews_are(name: str, make_guild: Cal
     except SuspiciousFileOperation:
         return
     root = Path(settings.STORAGES["default"]["OPTIONS"]["location"]).resolve()
-    assert Path(style.preview.path).resolve().is_relative_to(root / "previews")
+    assert Path(style.preview.path).resolve().is_relative_to(root / "uploads" / str(style.guild_id))
     style.preview.delete()
 
 

@@ -1,0 +1,74 @@
+"""What a model and a server may be set to: values that no sampler can do are named here. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .samplers import SAMPLERS
+
+# Every family of diffusers' encodes eight pixels a side into one latent.
+SIZE_MULTIPLE = 8
+SMALLEST_SIDE, LARGEST_SIDE = 64, 2048
+_SIZE = re.compile(r"([1-9]\d{1,3})x([1-9]\d{1,3})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    name: str
+    max_steps: int
+    sizes: Sequence[str]
+
+
+def most_steps(sampler: str) -> int | None:
+    """Return how many steps a sampler can do at the most, None where it sets no limit."""
+    known = SAMPLERS.get(sampler)
+    return known.max_steps if known else None
+
+
+def wrong_size(size: str) -> str:
+    """Return why no model can make `size`, "" where one can."""
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        return f"{size!r} is not a size. Write it like 512x512."
+    for side in map(int, match.groups()):
+        if side % SIZE_MULTIPLE:
+            return f"{size}: both sides must be multiples of {SIZE_MULTIPLE}."
+        if not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+            return f"{size}: a side has {SMALLEST_SIDE} to {LARGEST_SIDE} pixels."
+    return ""
+
+
+def wrong_in_model(
+    *, sampler: str, default_steps: int, max_steps: int, sizes: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield (field, what is wrong) for settings of a model that contradict each other or its sampler."""
+    if sampler not in SAMPLERS:
+        yield "default_sampler", f"There is no sampler {sampler!r}. Choose one of: {', '.join(SAMPLERS)}."
+    if default_steps > max_steps:
+        yield "default_steps", f"The default is above the maximum of {max_steps} steps."
+    limit = most_steps(sampler)
+    if limit is not None and max(default_steps, max_steps) > limit:
+        field = "default_steps" if default_steps > limit else "max_steps"
+        yield field, f"The sampler {sampler} can do at most {limit} steps."
+    if not sizes:
+        yield "sizes", "Write at least one size."
+    if len(set(sizes)) < len(sizes):
+        yield "sizes", "Write each size once."
+
+
+def wrong_in_guild(
+    *, default_steps: int | None, max_steps: int, allowed_sizes: Sequence[str], models: Sequence[ModelLimits]
+) -> Iterator[tuple[str, str]]:
+    """Yield (field, what is wrong) for settings of a server that contradict each other or a model it offers."""
+    if default_steps is not None and default_steps > max_steps:
+        yield "default_steps", f"The default is above the maximum of {max_steps} steps."
+    for model in models:
+        if default_steps is not None and default_steps > model.max_steps:
+            yield "default_steps", f"The model {model.name} can do at most {model.max_steps} steps."
+        if allowed_sizes and not set(allowed_sizes) & set(model.sizes):
+            yield (
+                "allowed_sizes",
+                f"The model {model.name} can make none of these sizes, only {', '.join(model.sizes)}.",
+            )

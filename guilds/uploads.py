@@ -1,0 +1,107 @@
+"""Images that people upload: what is taken, how it is kept, and under which key. Pillow is imported when one comes."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import threading
+import warnings
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.db import models, transaction
+
+MAX_BYTES = 4 * 1024 * 1024
+# 4096 x 4096: decoded, 67 MB with transparency.
+MAX_PIXELS = 16_777_216
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+KEPT_SIDE = 768
+# One at a time: the threads of a web process share its memory.
+_decoding = threading.Lock()
+
+
+def upload_key(row: models.Model, name: str) -> str:
+    """Return a key for a file of `row` that nobody can guess, below its owner: a guild's id, or the platform."""
+    owner = getattr(row, "guild_id", None) or "platform"
+    return f"uploads/{owner}/{secrets.token_hex(16)}.webp"
+
+
+def cleaned_image(content: bytes) -> bytes:
+    """Return the uploaded image as a WebP of at most KEPT_SIDE a side, its first frame alone, without metadata.
+
+    The header is read before a pixel is, so that a small file cannot ask for gigabytes. Raises ValidationError.
+    """
+    from PIL import Image
+
+    if len(content) > MAX_BYTES:
+        raise ValidationError(f"The file is too large: at most {MAX_BYTES // 1024 // 1024} MB.")
+    try:
+        with _decoding, warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ValidationError(f"The image is too large: at most {MAX_PIXELS:,} pixels.")
+                image.draft("RGB", (KEPT_SIDE, KEPT_SIDE))
+                image.thumbnail((KEPT_SIDE, KEPT_SIDE))
+                kept = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
+            kept.info.clear()
+            made = io.BytesIO()
+            kept.save(made, "WEBP", quality=85)
+            return made.getvalue()
+    except ValidationError:
+        raise
+    except Exception as error:  # Pillow's readers raise whatever a broken file makes them raise.
+        raise ValidationError("This is no image that can be read: upload a PNG, JPEG, WebP or GIF.") from error
+
+
+class UploadedImageFormField(forms.FileField):
+    """A file field whose value is the cleaned image."""
+
+    widget = forms.ClearableFileInput
+
+    def to_python(self, data: Any) -> Any:
+        file = super().to_python(data)
+        if file is None:
+            return None
+        if file.size > MAX_BYTES:
+            raise ValidationError(f"The file is too large: at most {MAX_BYTES // 1024 // 1024} MB.")
+        return ContentFile(cleaned_image(file.read()), name="upload.webp")
+
+
+class UploadedImageField(models.FileField):
+    """An image that someone uploads in the admin."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("upload_to", upload_key)
+        super().__init__(*args, **kwargs)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"form_class": UploadedImageFormField, **kwargs})
+
+
+class OwnsPreview(models.Model):
+    """A row with a preview. A file that is replaced, or whose row is deleted, goes after the commit."""
+
+    preview = UploadedImageField(blank=True)
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        before = type(self)._default_manager.filter(pk=self.pk).values_list("preview", flat=True).first()
+        super().save(*args, **kwargs)
+        if before and before != self.preview.name:
+            self._drop(before)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        name = self.preview.name
+        found = super().delete(*args, **kwargs)
+        if name:
+            self._drop(name)
+        return found
+
+    def _drop(self, name: str) -> None:
+        storage = self._meta.get_field("preview").storage  # type: ignore[union-attr]
+        transaction.on_commit(lambda: storage.delete(name))
