@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
@@ -50,6 +50,9 @@ class SparkleAdminSite(UnfoldAdminSite):
                 response = inner(request, *args, **kwargs)
                 response._csp_update = RELAXED
                 return response
+            except FieldDoesNotExist as error:
+                # Django looks up the field that `_to_field` names, and takes it that there is one.
+                raise Http404 from error
             except PermissionDenied:
                 if scope.of(request).everything:
                     raise

@@ -31,3 +31,13 @@ def test_a_moderator_opens_their_own_server_and_no_other(moderator_a, guild_a, g
     listed = moderator_a.get(reverse("admin:guilds_guild_changelist"))
     assert guild_a.name in listed.text
     assert guild_b.name not in listed.text
+
+
+@pytest.mark.parametrize("named", ["", "no_such_field", "password", "id__exact", "9"])
+def test_a_field_that_an_address_names_wrongly_is_no_error(operator, guild_a, named):
+    for page in (
+        f"/admin/guilds/guild/{guild_a.pk}/change/",
+        "/admin/auth/user/1/change/",
+        "/admin/auth/user/1/delete/",
+    ):
+        assert operator.get(page, {"_to_field": named}).status_code in (200, 302, 400, 404)
