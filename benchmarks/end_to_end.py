@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from sparkle_site.local import scratch
 from sparkle_site.local.database import free_port
-from sparkle_site.local.emulator import await_http
+from sparkle_site.local.processes import answers, start, wait_until
 
 from . import interactions, stage
 from .outcome import Figure, Outcome, percentile
@@ -31,32 +30,33 @@ DISCORD_S = 3.0
 def run(*, full: bool = False) -> Outcome:
     """Send 100 and 200 a second for 15 s each; `full`: 100, 200 and 400 for 60 s each."""
     rates, seconds = ((100, 200, 400), 60) if full else ((100, 200), 15)
-    with stage.database() as database, stage.queue() as queue:
+    with stage.database() as database, stage.queue() as queue, scratch.run_folder("ingress") as folder:
         environment = {"DATABASE_URL": database.url, "DISCORD_PUBLIC_KEY": interactions.PUBLIC_KEY, **queue}
         stage.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
         stage.make_guilds(GUILDS)
         port = free_port()
-        ingress = subprocess.Popen(
+        ingress = start(
+            "ingress",
             [
-                *(sys.executable, "-m", "gunicorn", "sparkle_site.local.gateway:application", "--log-level=error"),
+                *("-m", "gunicorn", "sparkle_site.local.gateway:application", "--log-level=error"),
                 *(f"--bind=127.0.0.1:{port}", "--worker-class=gthread", "--workers=2", "--threads=8"),
                 # A Lambda out of concurrency refuses at once. Here too few may wait for Discord to give up on them.
                 *("--worker-connections=32", "--backlog=64"),
             ],
+            log=folder / "ingress.log",
             cwd=stage.ROOT,
-            env=os.environ | stage.KEY_SETTINGS | environment | {"DJANGO_SETTINGS_MODULE": stage.SETTINGS},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            environment=stage.KEY_SETTINGS | environment | {"DJANGO_SETTINGS_MODULE": stage.SETTINGS},
         )
         try:
-            await_http(f"http://127.0.0.1:{port}/")
+            address = f"http://127.0.0.1:{port}/"
+            wait_until(lambda: answers(address), children=[ingress], what="the ingress", timeout_s=60)
             found = {}
             for rate in rates:
                 found[str(rate)] = _load(rate, seconds, port)
                 print(f"  {rate}/s: {found[str(rate)]}", flush=True)
         finally:
-            ingress.terminate()
-            ingress.wait(20)
+            ingress.process.terminate()
+            ingress.process.wait(20)
     return _outcome(found, seconds)
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparkle_site.local import emulator
+from sparkle_site.local import emulator, scratch
 
 TICKS = os.sysconf("SC_CLK_TCK")
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,36 +57,10 @@ def database() -> Iterator[Database]:
         return
     from sparkle_site.local.database import ensure
 
-    _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/var/tmp"))
-    folder.chmod(0o755)
-    try:
-        with ensure(folder, durable=True) as url:
-            _migrate(url)
-            pid_file = next(folder.glob("postgres-*/postmaster.pid"))
-            yield Database(url=url, postmaster=int(pid_file.read_text().splitlines()[0]))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-PREFIX = "sparkle-bench-"
-
-
-def _sweep() -> None:
-    """Remove what a killed run left: a database may hold many gigabytes."""
-    from sparkle_site.local.database import Server
-
-    for folder in Path("/var/tmp").glob(f"{PREFIX}*"):
-        try:
-            with (folder / "users.lock").open() as users:
-                # Whoever uses it holds this.
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # One that has only just been made may not be locked yet.
-                if time.time() - folder.stat().st_mtime > 60:
-                    Server(folder).stop()
-                    shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue
+    with scratch.run_folder("bench") as folder, ensure(folder, durable=True) as url:
+        _migrate(url)
+        pid_file = next(folder.glob("postgres-*/postmaster.pid"))
+        yield Database(url=url, postmaster=int(pid_file.read_text().splitlines()[0]))
 
 
 def _migrate(url: str) -> None:

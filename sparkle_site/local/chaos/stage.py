@@ -21,13 +21,14 @@ from typing import Any
 from nacl.signing import SigningKey
 
 from sparkle_site.local.database import Server, create_database, free_port
-from sparkle_site.local.processes import die_with_parent
+from sparkle_site.local.processes import Child, answers, start, wait_until
 
 from .engine import Poison
 from .proxy import Proxy
 
 # Long: on a machine where everything else runs as well, a start takes minutes.
 START_S = 240.0
+ROOT = Path(__file__).resolve().parents[3]
 QUEUE = "sparkle.fifo"
 VISIBILITY_S = 16
 SIGNING_KEY = "c4" * 32
@@ -49,27 +50,24 @@ class Part:
     arguments: list[str]
     environment: dict[str, str]
     log: Path
-    process: subprocess.Popen[bytes] | None = None
+    child: Child | None = None
     starts: int = 0
     code: Path | None = None
     """The checkout that it runs, where that is not this one."""
 
     def start(self, *extra: str) -> None:
         self.starts += 1
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.arguments, *extra],
-                cwd=self.code,
-                env=os.environ
-                | {"PYTHONUNBUFFERED": "1"}
-                | ({"PYTHONPATH": str(self.code)} if self.code else {})
-                | self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # one C call
-            )
+        self.child = start(
+            self.name,
+            [*self.arguments, *extra],
+            log=self.log,
+            environment=({"PYTHONPATH": str(self.code)} if self.code else {}) | self.environment,
+            cwd=self.code,
+        )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        return self.child.process if self.child is not None else None
 
     def end(self, signum: int = signal.SIGKILL, *, wait_s: float = 12) -> None:
         """Send the signal and see it gone; what does not leave in time is killed."""
@@ -207,28 +205,32 @@ class Stage:
         for environment in (self.environment, self.discord.environment):
             done = subprocess.run(
                 [sys.executable, "manage.py", "migrate", "-v0"],
+                cwd=ROOT,
                 env=os.environ | environment,
                 capture_output=True,
                 text=True,
                 check=False,
             )
             if done.returncode:
-                raise StageBroken(f"migrate: {done.stderr.strip().splitlines()[-1]}")
+                raise StageBroken(f"migrate: {(done.stderr.strip().splitlines() or ['it gave no reason'])[-1]}")
         self.start_discord()
         self.start_queue()
         for part in (*self.ingresses, *self.workers, self.upkeep):
             part.start()
-        for port in self.ingress_ports:
-            self._wait(f"http://127.0.0.1:{port}/interactions", "ingress")
+        for port, ingress in zip(self.ingress_ports, self.ingresses, strict=True):
+            self._wait(f"http://127.0.0.1:{port}/interactions", ingress)
+        for part in self.parts:
+            if part.child is not None:
+                part.child.check()
 
     def start_discord(self) -> None:
         self.discord.start()
-        self._wait(f"http://127.0.0.1:{self.discord_port}/simulator/", "discord")
+        self._wait(f"http://127.0.0.1:{self.discord_port}/simulator/", self.discord)
 
     def start_queue(self) -> None:
         """Start the emulator with the queues of the real deployment: nothing of an earlier life is in them."""
         self.queue.start()
-        self._wait(f"http://127.0.0.1:{self.queue_port}/", "queue")
+        self._wait(f"http://127.0.0.1:{self.queue_port}/", self.queue)
         sqs = self.sqs()
         attributes = {"FifoQueue": "true", "VisibilityTimeout": str(VISIBILITY_S)}
         dead = sqs.create_queue(QueueName="sparkle-dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
@@ -264,6 +266,7 @@ class Stage:
         )
         subprocess.run(
             [sys.executable, "manage.py", "shell", "--no-imports", "-v0", "-c", code],
+            cwd=ROOT,
             env=os.environ | self.environment | {"DATABASE_URL": self.platform_db.direct},
             check=True,
             capture_output=True,
@@ -324,8 +327,10 @@ class Stage:
             database.proxy.close()
             database.server.stop()
 
-    def _wait(self, url: str, name: str) -> None:
-        wait_for(lambda: _answers(url), f"{name} does not come up; its log is in {self.logs}")
+    def _wait(self, url: str, part: Part) -> None:
+        # Errors that come again are what chaos is about: only the end of the process counts.
+        children = [part.child] if part.child is not None else []
+        wait_until(lambda: answers(url), children=children, what=part.name, timeout_s=START_S, repeated_errors=False)
 
 
 def over_http(port: int) -> Callable[[dict[str, Any], object], dict[str, Any]]:
@@ -348,22 +353,3 @@ def over_http(port: int) -> Callable[[dict[str, Any], object], dict[str, Any]]:
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def wait_for(ready: Callable[[], bool], otherwise: str, *, within_s: float = START_S) -> None:
-    """Wait until `ready`; raise StageBroken(otherwise) when that takes too long."""
-    deadline = time.monotonic() + within_s
-    while not ready():
-        if time.monotonic() > deadline:
-            raise StageBroken(otherwise)
-        time.sleep(0.1)
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=2)
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
