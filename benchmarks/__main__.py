@@ -8,11 +8,12 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from sparkle_site.local import arguments, scratch
 
 from .machine import describe
 from .outcome import Outcome
@@ -23,32 +24,41 @@ RESULTS = Path(__file__).parent / "results"
 NAMES = ("scaling", "admission", "ingress", "cold-start", "end-to-end", "worker", "admin", "demo-model")
 
 
+def read_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev bench", description=__doc__ or "")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        type=arguments.one_of(NAMES),
+        help=f"of {', '.join(NAMES)}; all of them by default",
+    )
+    parser.add_argument("--full", action="store_true", help="the long forms: minutes each")
+    parser.add_argument(
+        "--json", type=arguments.file_to_write, metavar="FILE", help="write everything that was measured to FILE"
+    )
+    parser.add_argument("--save", action="store_true", help="write numbers and plots to benchmarks/results")
+    return parser.parse_args(argv)
+
+
 def main(argv: list[str]) -> int:
     """Run the benchmarks named in `argv`, or all; return 1 where one broke or a goal was missed."""
-    parser = argparse.ArgumentParser(prog="dev bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all of them by default")
-    parser.add_argument("--full", action="store_true", help="the long forms: minutes each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured to FILE")
-    parser.add_argument("--save", action="store_true", help="write numbers and plots to benchmarks/results")
-    arguments = parser.parse_args(argv)
-    unknown = set(arguments.names) - set(NAMES)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    options = read_arguments(argv)
     # Stopped from outside, it still takes its servers along.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    chosen = arguments.names or [name for name in NAMES if _file(name).exists()]
+    chosen = options.names or [name for name in NAMES if _file(name).exists()]
     report: dict[str, Any] = {"machine": describe(), "at": f"{datetime.now(UTC):%Y-%m-%d}", "benchmarks": {}}
     broken = False
     for name in chosen:
         if len(chosen) == 1:
-            report["benchmarks"][name] = _measure(name, full=arguments.full, save=arguments.save, at=report["at"])
-        elif numbers := _alone(name, full=arguments.full, save=arguments.save):
+            report["benchmarks"][name] = _measure(name, full=options.full, save=options.save, at=report["at"])
+        elif numbers := _alone(name, full=options.full, save=options.save):
             report["benchmarks"][name] = numbers
         else:
             # One that breaks must not take the others' numbers along.
             broken = True
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
     missed = [
         f"{name}: {figure['name']}"
         for name, each in report["benchmarks"].items()
@@ -78,8 +88,8 @@ def _measure(name: str, *, full: bool, save: bool, at: str) -> dict[str, Any]:
 
 def _alone(name: str, *, full: bool, save: bool) -> dict[str, Any] | None:
     """Run one of several in a process of its own, as Django is set up once a process; None if it broke."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "numbers.json"
+    with scratch.run_folder("bench-report") as folder:
+        file = folder / "numbers.json"
         flags = [flag for flag, wanted in (("--full", full), ("--save", save)) if wanted]
         with subprocess.Popen([sys.executable, "-m", "benchmarks", name, "--json", str(file), *flags]) as process:
             try:

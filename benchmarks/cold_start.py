@@ -12,13 +12,14 @@ import platform
 import re
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from sparkle_site.local import scratch
 
 from . import interactions, stage
 from .outcome import Figure, Outcome, percentile
@@ -83,13 +84,13 @@ def run(*, full: bool = False) -> Outcome:
 @contextmanager
 def _package() -> Iterator[tuple[Path, str]]:
     """A folder as the Lambda has it: the zip built for this machine, unpacked, else the same files."""
-    with tempfile.TemporaryDirectory(prefix="sparkle-cold-") as scratch:
-        folder, built = Path(scratch) / "unpacked", Path(scratch) / "lambda.zip"
+    with scratch.run_folder("cold-start") as home:
+        folder, built = home / "unpacked", home / "lambda.zip"
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         # Built for this machine and this Python, by what builds the deployed one.
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "interactions_lambda.build", "--out", str(built), "--python", python),
+                *(sys.executable, "-m", "sparkle_site.local.package", "--out", str(built), "--python", python),
                 *("--architecture", "arm64" if platform.machine() == "aarch64" else "x86_64"),
             ],
             cwd=stage.ROOT, capture_output=True, text=True, timeout=300, check=False,

@@ -1,4 +1,4 @@
-"""Builds the Lambda's zip, byte for byte the same every time: `./dev package`.
+"""Builds the Lambda's zip, byte for byte the same every time, for `./dev package`.
 
 Dependencies come from the hash-locked requirements as wheels for the target's platform; nothing is compiled here. The
 zip holds bytecode for the target's Python where that Python is at hand, since without it Django's import takes four
@@ -7,7 +7,6 @@ times as long; unchecked by hash, so that no time stamp decides whether it is us
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -137,21 +136,3 @@ def build(target: Path, *, architecture: str, python: str) -> None:
         print("cold import: not measured, this machine cannot run that platform's libraries")
     else:
         print(f"cold import of the handler: {milliseconds:.0f} ms")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev package", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "lambda.zip")
-    parser.add_argument("--architecture", choices=sorted(PLATFORMS), default="arm64")
-    parser.add_argument("--python", default="3.13", metavar="VERSION", help="the Lambda's Python (3.13)")
-    options = parser.parse_args()
-    try:
-        build(options.out, architecture=options.architecture, python=options.python)
-    except BuildFailed as error:
-        print(f"package: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,24 +6,30 @@ import argparse
 import fcntl
 import logging
 import os
+import re
 import secrets
 import socket
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from guilds.discord.commands import all_commands
+from guilds.samplers import SAMPLERS
+
+from . import arguments
 from .database import DatabaseUnavailable, ensure
-from .once import Unusable
-from .processes import Children, interrupt_on_termination
+from .processes import ChildFailed, Children, answers, interrupt_on_termination
+from .progress_bar import ProgressBar
 
 FIRST_PORT = 8000
 THREADS = 16
 START_TIMEOUT_S = 120
 MODEL_TIMEOUT_S = 600  # A model from Hugging Face is downloaded first.
+# The simulator's servers (simulator.seed), which can only be imported when Django is set up.
+GUILDS = ("Pixel Garden", "Night Owls", "Retro Arcade")
 
 
 class CannotRun(Exception):
@@ -32,49 +38,111 @@ class CannotRun(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo and return the exit status."""
-    options = _parser().parse_args(argv)
+    options = read_arguments(argv)
     interrupt_on_termination()
     try:
         return _once(options) if options.once is not None else _serve(options.port)
-    except (CannotRun, DatabaseUnavailable, Unusable, OSError) as error:
-        print(f"demo: {error}", file=sys.stderr)
+    except (CannotRun, ChildFailed, DatabaseUnavailable, OSError) as error:
+        print(f"demo: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line and the settings; what cannot work ends the process with one line and status 2."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.once is None:
+        for name in WITH_ONCE:
+            if getattr(options, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                parser.error(f"{option} goes with --once: write --once=PROMPT {option}=...")
+    elif options.port is not None:
+        parser.error("--port goes without --once, which takes a free port itself: leave it out")
+    elif options.out is None:
+        try:
+            arguments.picture_to_write("sparkle-1.png")
+        except argparse.ArgumentTypeError as error:
+            parser.error(f"--out is needed here: {error}")
+    if problem := _problem_of_settings():
+        parser.error(problem)
+    if options.once is None:
+        options.port = options.port or FIRST_PORT
+    return options
+
+
+def _problem_of_settings() -> str:
+    """Return what is wrong with the settings of the environment, or ""."""
+    engine = os.environ.get("SPARKLE_ENGINE") or "diffusers"
+    if engine not in ("diffusers", "noise"):
+        return f"SPARKLE_ENGINE is {engine!r}: write diffusers or noise"
+    model = os.environ.get("MODEL_ID")
+    if engine == "diffusers" and model is not None:
+        if model and Path(model).is_dir():
+            if not (Path(model) / "model_index.json").is_file():
+                return f"MODEL_ID: the folder {model} holds no diffusers pipeline (it has no model_index.json)"
+        elif not HUGGING_FACE_ID.fullmatch(model):
+            return f"MODEL_ID: there is no folder {model or '(empty)'}: write one, or a Hugging Face id (owner/name)"
+    database = os.environ.get("DATABASE_URL")
+    if database and not database.startswith(("postgres://", "postgresql://")):
+        return "DATABASE_URL: write postgres://USER:PASSWORD@HOST:PORT/NAME, or unset it for an embedded PostgreSQL"
+    try:
+        arguments.folder_to_write(str(_local()))
+    except argparse.ArgumentTypeError as error:
+        return f"SPARKLE_LOCAL_DIR: {error}"
+    return ""
+
+
+def _parser() -> arguments.Parser:
+    limits = arguments.option_limits(all_commands()[0])
+    parser = arguments.Parser(
         prog="./dev demo", description="Run Sparkle on this machine, with a simulator in Discord's place."
     )
-    parser.add_argument("--port", type=_port, default=FIRST_PORT, help="the site's port (default %(default)s)")
-    parser.add_argument("--once", metavar="PROMPT", help="make pictures of PROMPT without a browser, and leave")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="with --once: where the grid of pictures goes")
+    parser.add_argument("--port", type=arguments.port, help=f"the site's port (default {FIRST_PORT})")
+    parser.add_argument(
+        "--once",
+        metavar="PROMPT",
+        type=arguments.text(limits["prompt"]["max_length"]),
+        help="make images of PROMPT without a browser, and leave",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=arguments.picture_to_write,
+        help="with --once: where the grid of images goes (default: sparkle-NUMBER.png)",
+    )
+    parser.add_argument(
+        "--guild", type=arguments.one_of(GUILDS), help="with --once: the server to ask in (default: the first)"
+    )
     wish = parser.add_argument_group("with --once, the options of /sparkle")
-    wish.add_argument("--negative-prompt")
-    wish.add_argument("--seed", type=int)
-    wish.add_argument("--steps", type=int)
-    wish.add_argument("--sampler")
-    wish.add_argument("--size")
-    wish.add_argument("--guidance", type=float)
-    wish.add_argument("--count", type=int)
-    wish.add_argument("--style")
-    parser.add_argument("--guild", help="with --once: the name of the server to ask in (default: the first)")
+    wish.add_argument("--negative-prompt", type=arguments.text(limits["negative_prompt"]["max_length"]))
+    for name in ("seed", "steps", "count"):
+        wish.add_argument(
+            f"--{name}", type=arguments.whole(limits[name]["min_value"], limits[name]["max_value"]), metavar="NUMBER"
+        )
+    guidance = limits["guidance"]
+    wish.add_argument(
+        "--guidance", type=arguments.number(guidance["min_value"], guidance["max_value"]), metavar="NUMBER"
+    )
+    wish.add_argument("--sampler", type=arguments.one_of(list(SAMPLERS)))
+    wish.add_argument("--size", metavar="WIDTHxHEIGHT", type=arguments.size)
+    wish.add_argument("--style", type=arguments.text(limits["style"]["max_length"]))
     return parser
 
 
+WITH_ONCE = ("out", "guild", "negative_prompt", "seed", "steps", "count", "guidance", "sampler", "size", "style")
+HUGGING_FACE_ID = re.compile(r"[\w-][\w.-]{0,95}(/[\w-][\w.-]{0,95})?", re.ASCII)
 DEMO_GUIDANCE, DEMO_SAMPLER = 2.0, "DDIM"
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError("a port is a number between 1 and 65535")
-    return int(text)
 
 
 def _serve(port: int) -> int:
     with ExitStack() as stack:
         stack.enter_context(_only_one())
+        if not _is_free(port):
+            spare = free_port(port + 1) or free_port()
+            print(f"./dev demo: port {port} is taken, or not yours to use: write --port={spare}", file=sys.stderr)
+            return arguments.USAGE_ERROR
         children = stack.enter_context(platform(port, say=print))
         login = administrator()
         site = os.environ["SITE_URL"]
@@ -88,31 +156,39 @@ def _serve(port: int) -> int:
         )
         while True:
             time.sleep(0.5)
-            _check(children)
+            children.check()
 
 
 def _once(options: argparse.Namespace) -> int:
     from . import once
 
-    once.check(options)
     # A folder of its own: it works beside a demo that runs.
     os.environ["SPARKLE_LOCAL_DIR"] = str(_local() / "once")
-    with _only_one(wait=True), platform(free_port(), say=_aside) as children:
-        return once.make(options, alive=lambda: _check(children))
+    with (
+        ProgressBar() as bar,
+        _only_one(waiting=lambda line: bar.show(0, line)),
+        platform(free_port(), say=lambda stage: bar.show(START_STAGES[stage], stage), tick=bar.tick) as children,
+    ):
+        status = once.make(options, bar=bar, alive=lambda: children.check(repeated_errors=True))
+        # The request has ended, and there is no other.
+        children.kill()
+        return status
 
 
-def _aside(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+POSTGRESQL = "Starting PostgreSQL ..."
+PROCESSES = "Starting the worker, the site and the clock ..."
+MODEL = "Loading the model ..."
+# The share of `--once` that is done when the stage begins, of some twenty seconds on two cores.
+START_STAGES = {POSTGRESQL: 0.02, PROCESSES: 0.1, MODEL: 0.4}
 
 
 @contextmanager
-def platform(port: int, *, say: Callable[[str], None]) -> Iterator[Children]:
+def platform(port: int, *, say: Callable[[str], None], tick: Callable[[], None] = lambda: None) -> Iterator[Children]:
     """Run database, site, worker and clock until the context ends; yields when the model is loaded.
 
-    Raises CannotRun, DatabaseUnavailable.
+    `say` is given the name of each stage, `tick` is called while one is waited for.
+    Raises CannotRun, ChildFailed, DatabaseUnavailable.
     """
-    if not _is_free(port):
-        raise CannotRun(f"port {port} is taken by another program; try ./dev demo --port {free_port(port + 1)}")
     site = f"http://127.0.0.1:{port}"
     # What may be set for a real deployment must not reach into this one.
     for name in ("DISCORD_PUBLIC_KEY", "DISCORD_APPLICATION_ID", "DISCORD_BOT_TOKEN", "JOB_DISPATCHER"):
@@ -125,28 +201,30 @@ def platform(port: int, *, say: Callable[[str], None]) -> Iterator[Children]:
         "SIMULATOR_SIGNING_KEY": secrets.token_hex(32),
     }
     with ExitStack() as stack:
-        say("Starting PostgreSQL ...")
+        say(POSTGRESQL)
         stack.enter_context(_database())
-        _prepare()
-        say("Starting the site, the worker and the clock ...")
-        start = _now()
         children = stack.enter_context(Children(_local() / "logs"))
-        _start(children, port)
-        _wait(children, lambda: _answers(f"{site}/simulator/"), what="the site", timeout_s=START_TIMEOUT_S)
-        say("Loading the model ...")
-        _wait(children, _worker_ready_since(start), what="the model", timeout_s=MODEL_TIMEOUT_S)
+        # Loading its libraries takes longest, and needs no table yet.
+        say(PROCESSES)
+        start = datetime.now(UTC)
+        worker = children.start("worker", "celery", *CELERY, "worker", "--pool", "solo", *QUIET)
+        _prepare()
+        worker.log.forget()  # What it missed while there were no tables.
+        gunicorn = ("--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", str(THREADS), "--no-control-socket")
+        logger = ("--logger-class", "sparkle_site.access_log.Logger")
+        children.start("site", "gunicorn", "sparkle_site.wsgi", *gunicorn, *logger)
+        children.wait_until(
+            lambda: answers(f"{site}/simulator/"), what="the site", timeout_s=START_TIMEOUT_S, tick=tick
+        )
+        say(MODEL)
+        children.wait_until(_worker_ready_since(start), what="the model", timeout_s=MODEL_TIMEOUT_S, tick=tick)
+        # Last: nothing waits for it.
+        children.start("clock", "celery", *CELERY, "beat")
         yield children
 
 
-def _start(children: Children, port: int) -> None:
-    gunicorn = ("--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", str(THREADS), "--no-control-socket")
-    children.start(
-        "site", "gunicorn", "sparkle_site.wsgi", *gunicorn, "--logger-class", "sparkle_site.access_log.Logger"
-    )
-    celery = ("--app", "sparkle_site.local.celery")
-    quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    children.start("worker", "celery", *celery, "worker", "--pool", "solo", *quiet)
-    children.start("clock", "celery", *celery, "beat")
+CELERY = ("--app", "sparkle_site.local.celery")
+QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 @contextmanager
@@ -206,29 +284,6 @@ def administrator() -> str:
     return password
 
 
-def _wait(children: Children, happened: Callable[[], bool], *, what: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not happened():
-        _check(children)
-        if time.monotonic() > deadline:
-            raise CannotRun(f"{what} is not ready after {timeout_s:.0f} s; logs are in {_local() / 'logs'}")
-        time.sleep(0.2)
-
-
-def _check(children: Children) -> None:
-    ended = children.ended()
-    if ended:
-        raise CannotRun(f"the {ended.name} has ended: {ended.last_words()} (its log is {ended.log})")
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
-
-
 def _worker_ready_since(start: datetime) -> Callable[[], bool]:
     from jobs.models import Worker
 
@@ -236,15 +291,9 @@ def _worker_ready_since(start: datetime) -> Callable[[], bool]:
     return lambda: ready.all().exists()
 
 
-def _now() -> datetime:
-    from django.utils import timezone
-
-    return timezone.now()
-
-
 @contextmanager
-def _only_one(*, wait: bool = False) -> Iterator[None]:
-    """Keep a second demo out of this folder while one runs: refuse it, or let it `wait` its turn."""
+def _only_one(*, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Keep a second demo out of this folder while one runs: refuse it, or let it wait, saying so to `waiting`."""
     folder = _local()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "demo.lock").open("a+") as lock:
@@ -253,9 +302,9 @@ def _only_one(*, wait: bool = False) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             other = f"it is running in this folder already (process {lock.read().strip()})"
-            if not wait:
+            if waiting is None:
                 raise CannotRun(other) from None
-            _aside(f"{other}; waiting for it ...")
+            waiting(f"{other}; waiting for it ...")
             fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -278,12 +327,12 @@ def _is_free(port: int) -> bool:
 
 
 def free_port(first: int = 0) -> int:
-    """Return a free port: any, or the first from `first` on."""
+    """Return a free port: any, or the first from `first` on, 0 where there is none."""
     if not first:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return int(probe.getsockname()[1])
-    return next(port for port in range(first, 65536) if _is_free(port))
+    return next((port for port in range(first, 65536) if _is_free(port)), 0)
 
 
 if __name__ == "__main__":

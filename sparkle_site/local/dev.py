@@ -51,37 +51,45 @@ COMMANDS = {
         help="measure, and write the numbers as JSON",
         arguments=("-m", "benchmarks"),
         needs="benchmarks/__main__.py",
-        usage="[NAME] [--json]",
+        usage="[NAME ...] [--full] [--json FILE]",
+        from_here=True,
     ),
     "package": Command(
         help="build the Lambda's zip, byte for byte the same every time",
-        arguments=("-m", "interactions_lambda.build"),
-        needs="interactions_lambda/build.py",
+        arguments=("-m", "sparkle_site.local.package"),
+        needs="sparkle_site/local/package.py",
+        usage="[--out FILE] [--architecture NAME]",
+        from_here=True,
     ),
     "chaos": Command(
         help="kill, lose and double things, and count what was lost",
         arguments=("-m", "sparkle_site.local.chaos"),
         needs="sparkle_site/local/chaos/__main__.py",
+        from_here=True,
     ),
     "soak": Command(
         help="load everything steadily for an hour, and see whether memory stays flat",
         arguments=("-m", "sparkle_site.local.soak"),
         needs="sparkle_site/local/soak/__main__.py",
+        from_here=True,
     ),
     "fuzz": Command(
         help="throw generated interactions at the handler",
         arguments=("-m", "sparkle_site.local.fuzz"),
         needs="sparkle_site/local/fuzz.py",
+        from_here=True,
     ),
     "security": Command(
         help="static analysis, known vulnerabilities, bill of materials",
         arguments=("-m", "sparkle_site.local.security"),
         needs="sparkle_site/local/security.py",
+        from_here=True,
     ),
     "screenshots": Command(
         help="take the documentation's pictures again",
         arguments=("-m", "sparkle_site.local.screenshots"),
         needs="sparkle_site/local/screenshots.py",
+        from_here=True,
     ),
     "manage": Command(help="Django's own commands", arguments=("manage.py",), usage="COMMAND ..."),
 }
@@ -141,11 +149,15 @@ def _run(argv: Sequence[str]) -> int:
     ensure_environment()
     if word == "check":
         return check(rest)
-    folder = Path.cwd() if command.from_here else ROOT
-    os.chdir(folder)
+    variables = environment()
+    if command.from_here:
+        # A folder of the caller's must not be taken for a package of ours.
+        variables["PYTHONSAFEPATH"] = "1"
+    else:
+        os.chdir(ROOT)
     sys.stdout.flush()
     # The command takes this process's place: signals and the terminal reach it directly.
-    os.execve(PYTHON, [str(PYTHON), *command.arguments, *rest], environment())
+    os.execve(PYTHON, [str(PYTHON), *command.arguments, *rest], variables)
 
 
 def available() -> dict[str, Command]:

@@ -16,12 +16,11 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 from nacl.signing import SigningKey
 
 from benchmarks.machine import describe
+from sparkle_site.local import arguments
 
 LIMIT_S = 3.0
 _ACTIONS = ("reroll", "vary", "enlarge", "edit", "delete", "report", "cancel", "history", "nothing")
@@ -336,12 +336,17 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev fuzz", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--count", type=int, default=20_000, help="interactions to send (20000)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same (1)")
-    parser.add_argument("--json", type=Path, help="write the result here")
-    options = parser.parse_args()
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev fuzz", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--count", type=arguments.whole(1), default=20_000, help="interactions to send (20000)")
+    parser.add_argument("--seed", type=arguments.whole(0), default=1, help="the same seed sends the same (1)")
+    parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read_arguments(argv)
+    from sparkle_site.local import scratch
     from sparkle_site.local.database import ensure
 
     # The Lambda's own settings, with doorbells that stay in this process.
@@ -359,23 +364,21 @@ def main() -> int:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
 
-    with tempfile.TemporaryDirectory(prefix="sparkle-fuzz-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o755)
-        with ensure(Path(folder)) as url:
-            os.environ["DATABASE_URL"] = url
-            import django
+    with scratch.run_folder("fuzz") as folder, ensure(folder) as url:
+        os.environ["DATABASE_URL"] = url
+        import django
 
-            django.setup()
-            from django.core.management import call_command
+        django.setup()
+        from django.core.management import call_command
 
-            call_command("migrate", verbosity=0)
-            machine = describe()
-            result = {"machine": machine, "at": f"{datetime.now(UTC):%Y-%m-%d}"} | fuzz(
-                count=options.count, seed=options.seed
-            )
-            from django.db import connections
+        call_command("migrate", verbosity=0)
+        machine = describe()
+        result = {"machine": machine, "at": f"{datetime.now(UTC):%Y-%m-%d}"} | fuzz(
+            count=options.count, seed=options.seed
+        )
+        from django.db import connections
 
-            connections.close_all()
+        connections.close_all()
     text = json.dumps(result, indent=2)
     if options.json:
         options.json.write_text(text + "\n")

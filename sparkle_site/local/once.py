@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from .progress_bar import ProgressBar
+
 if TYPE_CHECKING:
     from jobs.models import Job
 
@@ -20,18 +22,15 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 TIMEOUT_S = 15 * 60  # As long as Discord would take the answer.
-BAR_CELLS = 24
+# Shares of the whole way, the start of the platform included.
+SUBMITTED, MADE = 0.6, 0.95
 OPTIONS = ("negative_prompt", "seed", "steps", "sampler", "size", "guidance", "count", "style")
 
 
-class Unusable(Exception):
-    """The command line asks for something that is not there; the message is a line for a person."""
-
-
-def make(options: argparse.Namespace, *, alive: Callable[[], None]) -> int:
+def make(options: argparse.Namespace, *, bar: ProgressBar, alive: Callable[[], None]) -> int:
     """Ask for pictures, follow them, save them; print the outcome as a line of JSON.
 
-    `alive` raises when the platform has broken. Return 0 for pictures, 1 for a refusal or a failure. Raises Unusable.
+    `alive` raises when the platform has broken. Return 0 for pictures, 1 for a refusal or a failure.
     """
     from jobs.lifecycle import ENDED, Status
     from jobs.models import Job
@@ -47,19 +46,22 @@ def make(options: argparse.Namespace, *, alive: Callable[[], None]) -> int:
             channel=channel, user=member.user, name="sparkle", options={"prompt": options.once} | wish
         )
     except interact.Unusable as error:
+        bar.end()
         return _failed(str(error))
     job = Job.objects.filter(interaction_id=outcome.interaction_id).exclude(status=Status.REFUSED).first()
     if job is None:
+        bar.end()
         return _failed(outcome.problem or (outcome.message.content if outcome.message else "no answer"))
-    with Bar() as bar:
+    with bar:
         while job.status not in ENDED or job.announced_at is None:
             alive()
             if time.monotonic() - started > TIMEOUT_S:
                 return _failed("it takes too long", job)
-            bar.show(job)
+            _show(job, bar)
             time.sleep(POLL_S)
             job.refresh_from_db()
-        bar.show(job)
+        if job.status == Status.COMPLETED:
+            bar.show(1, str(job.status))
     message = _last_message(job)
     if job.status != Status.COMPLETED or message is None:
         return _failed(message.content if message else job.reason, job)
@@ -68,12 +70,15 @@ def make(options: argparse.Namespace, *, alive: Callable[[], None]) -> int:
     return 0
 
 
+def _show(job: Job, bar: ProgressBar) -> None:
+    done = 1.0 if job.made_at else job.progress_step / (job.progress_total or 1)
+    bar.show(SUBMITTED + (MADE - SUBMITTED) * done, str(job.status))
+
+
 def _member(guild: str | None) -> SimMember:
     from .simulator.models import SimGuild
 
     guilds = {each.name: each for each in SimGuild.objects.filter(installed=True)}
-    if guild is not None and guild not in guilds:
-        raise Unusable(f"there is no server {guild}; there are: {', '.join(guilds)}")
     chosen = guilds[guild] if guild is not None else next(iter(guilds.values()))
     return chosen.members.select_related("user", "guild").filter(user__bot=False)[0]
 
@@ -102,19 +107,6 @@ def _save(message: SimMessage, out: Path) -> list[Path]:
     return saved
 
 
-def check(options: argparse.Namespace) -> None:
-    """Raise Unusable for what can be known to be wrong before anything is started."""
-    if any("\ud800" <= character <= "\udfff" for character in options.once):
-        raise Unusable("--once: the prompt is not UTF-8")
-    out = options.out
-    if out is None:
-        return
-    if out.suffix.lower() not in Image.registered_extensions():
-        raise Unusable(f"--out {out}: end the name with .png or another picture's ending")
-    if not out.parent.is_dir():
-        raise Unusable(f"--out {out}: there is no folder {out.parent}")
-
-
 def _line(job: Job, *, seconds: float, images: list[Path]) -> str:
     report: dict[str, Any] = {
         "job_id": job.pk,
@@ -134,28 +126,3 @@ def _failed(reason: str, job: Job | None = None) -> int:
         seconds = ((job.ended_at or job.created_at) - job.created_at).total_seconds()
         print(_line(job, seconds=seconds, images=[]))
     return 1
-
-
-class Bar:
-    """A job's progress on the terminal; where stderr is no terminal, a line for each status."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._shown = ""
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            print(file=sys.stderr)
-
-    def show(self, job: Job) -> None:
-        text = str(job.status)
-        if self._live:
-            done = 1.0 if job.made_at else job.progress_step / (job.progress_total or 1)
-            cells = round(done * BAR_CELLS)
-            text = f"\r{'█' * cells}{'░' * (BAR_CELLS - cells)} {done:4.0%} {job.status:<10}"
-        if text != self._shown:
-            print(text, end="" if self._live else "\n", file=sys.stderr, flush=True)
-            self._shown = text

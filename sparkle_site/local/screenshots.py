@@ -10,7 +10,6 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from . import arguments, scratch
 from .database import ensure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,13 +111,29 @@ def pages() -> list[Page]:
     ]
 
 
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev screenshots", description=__doc__ or "")
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        type=arguments.text(100),
+        action="append",
+        help="only pages whose name contains this",
+    )
+    parser.add_argument(
+        "--look",
+        metavar="LOOK",
+        type=arguments.one_of(EVERY),
+        action="append",
+        help=f"only so, of {', '.join(EVERY)}; by default all",
+    )
+    parser.add_argument("--out", metavar="FOLDER", type=arguments.folder_to_write, default=FOLDER)
+    return parser.parse_args(argv)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Take the pictures; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="./dev screenshots", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", action="append", help="only pages whose name contains this")
-    parser.add_argument("--look", choices=EVERY, action="append", help="only so; by default light, dark and a phone")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=FOLDER)
-    options = parser.parse_args(argv)
+    options = read_arguments(argv)
     with ExitStack() as stack:
         site = stack.enter_context(_site())
         people = _people()
@@ -181,43 +197,38 @@ class _Quiet(WSGIRequestHandler):
 @contextmanager
 def _site() -> Iterator[str]:
     """A site of its own with the example data; yields its address."""
-    folder = Path(tempfile.mkdtemp(prefix="sparkle-screens-", dir="/var/tmp"))
-    folder.chmod(0o755)
-    try:
-        with ensure(folder / "postgres") as url:
-            os.environ |= {
-                "DATABASE_URL": url,
-                "SPARKLE_LOCAL_DIR": str(folder),
-                "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.local",
-                "LOG_LEVEL": "WARNING",
-                # Playwright runs a loop in this thread, and nothing of ours is in it.
-                "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
-            }
-            import django
+    with scratch.run_folder("screens") as folder, ensure(folder / "postgres") as url:
+        os.environ |= {
+            "DATABASE_URL": url,
+            "SPARKLE_LOCAL_DIR": str(folder),
+            "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.local",
+            "LOG_LEVEL": "WARNING",
+            # Playwright runs a loop in this thread, and nothing of ours is in it.
+            "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
+        }
+        import django
 
-            django.setup()
-            from django.core.management import call_command
-            from django.core.wsgi import get_wsgi_application
-            from django.db import connections
-            from django.urls import path
+        django.setup()
+        from django.core.management import call_command
+        from django.core.wsgi import get_wsgi_application
+        from django.db import connections
+        from django.urls import path
 
-            from sparkle_site import urls
-            from sparkle_site.pages import views
+        from sparkle_site import urls
+        from sparkle_site.pages import views
 
-            from . import example_data
+        from . import example_data
 
-            call_command("migrate", verbosity=0)
-            example_data.fill()
-            urls.urlpatterns.append(path("broken/", views.server_error))
-            server = make_server("127.0.0.1", 0, get_wsgi_application(), _Server, _Quiet)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            try:
-                yield f"http://127.0.0.1:{server.server_port}"
-            finally:
-                server.shutdown()
-                connections.close_all()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        call_command("migrate", verbosity=0)
+        example_data.fill()
+        urls.urlpatterns.append(path("broken/", views.server_error))
+        server = make_server("127.0.0.1", 0, get_wsgi_application(), _Server, _Quiet)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            connections.close_all()
 
 
 def _people() -> dict[str, str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from . import arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("guilds", "jobs", "interactions_lambda", "gpu_worker", "sparkle_site")
@@ -55,10 +58,19 @@ def materials(folder: Path) -> bool:
     return True
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev security", description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "build", help="where the bills of materials go (build/)")
-    options = parser.parse_args()
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev security", description=__doc__ or "")
+    parser.add_argument(
+        "--out",
+        type=arguments.folder_to_write,
+        default=ROOT / "build",
+        help="where the bills of materials go (build/)",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read_arguments(argv)
     return 0 if all([analyse(), audit(), materials(options.out)]) else 1
 
 

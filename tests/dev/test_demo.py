@@ -13,7 +13,25 @@ import psutil
 import pytest
 from PIL import Image
 
+from sparkle_site.local.database import ensure
+
 ROOT = Path(__file__).resolve().parents[2]
+# Python imports it at its start; the heartbeat's module is changed when the worker imports it.
+BREAK_HEARTBEAT = """
+import sys
+if "worker" in sys.argv:
+    import builtins
+    real = builtins.__import__
+    def fail(self, runner):
+        raise PermissionError(13, "not yours")
+    def patched(*args, **kwargs):
+        module = real(*args, **kwargs)
+        heart = sys.modules.get("gpu_worker.heart")
+        if heart is not None and hasattr(heart, "Heart"):
+            heart.Heart._beat = fail
+        return module
+    builtins.__import__ = patched
+"""
 
 
 @pytest.fixture(scope="module")
@@ -62,38 +80,55 @@ def test_the_same_seed_gives_the_same_pictures(folder, tmp_path):
 
 
 def test_once_refused_gives_the_reason_and_exit_status_1(folder, tmp_path):
-    done = demo(folder, "--once", "a red circle", "--steps", "9999", "--out", str(tmp_path / "none.png"))
+    done = demo(folder, "--once", "a red circle", "--size", "9999x9999", "--out", str(tmp_path / "none.png"))
     assert done.returncode == 1
-    assert "steps" in done.stderr.splitlines()[-1]
+    assert "512x512" in done.stderr.splitlines()[-1]
     report = json.loads(done.stdout.splitlines()[-1])
     assert (report["status"], report["images"]) == ("refused", [])
     assert not (tmp_path / "none.png").exists()
 
 
-def test_a_place_that_cannot_be_written_is_said_before_anything_starts(folder, tmp_path):
-    done = demo(folder, "--once", "a red circle", "--out", str(tmp_path / "no" / "folder.png"))
+def test_a_prompt_may_begin_with_a_dash(folder, tmp_path):
+    done = demo(folder, "--once=-anime", "--count=1", "--out", "picture.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "picture.png").exists()
+
+
+def test_a_model_that_cannot_be_loaded_is_named_with_the_reason_and_the_log(folder):
+    model = folder / "no-model"
+    model.mkdir(exist_ok=True)
+    (model / "model_index.json").write_text("{}")
+    done = demo(folder, "--once", "a red circle", SPARKLE_ENGINE="diffusers", MODEL_ID=str(model))
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "there is no folder" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("demo: the worker has ended (exit status 1): ")
+    assert f"The model {model} cannot be loaded" in last
+    assert f"(its log: {folder}/once/logs/worker.log)" in last
 
 
-def test_a_model_that_is_not_there_is_named(folder):
-    done = demo(folder, "--once", "a red circle", SPARKLE_ENGINE="diffusers", MODEL_ID=str(folder / "no-model"))
+def test_a_worker_that_keeps_failing_ends_the_wait_within_seconds(folder):
+    """As a health file that another user owns did: the heartbeat failed for ever, and the worker never got ready."""
+    broken = folder / "broken"
+    broken.mkdir(exist_ok=True)
+    (broken / "sitecustomize.py").write_text(BREAK_HEARTBEAT)
+    done = demo(folder, "--once", "a red circle", PYTHONPATH=f"{broken}{os.pathsep}{ROOT}")
     assert done.returncode == 1
-    assert "no-model" in done.stderr
-    assert "cannot be loaded" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("demo: the worker keeps failing: heartbeat_failed: PermissionError (its log: ")
 
 
-def test_a_taken_port_gets_one_line_with_a_free_one(folder):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = demo(folder, "--port", str(port))
+def test_a_database_that_cannot_start_ends_with_its_last_error(folder):
+    local = folder / "spoilt"
+    with ensure(local / "once" / "postgres"):
+        pass
+    data = next((local / "once" / "postgres").glob("postgres-*/PG_VERSION")).parent
+    (data / "postgresql.conf").write_text("no_such_setting = on\n")
+    done = demo(local, "--once", "a red circle")
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert f"port {port} is taken" in done.stderr
-    assert "--port" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "the embedded PostgreSQL does not start" in last
+    assert "no_such_setting" in last or "contains errors" in last
+    assert str(data / "server.log") in last
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])

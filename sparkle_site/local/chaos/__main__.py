@@ -9,20 +9,19 @@ import random
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
+from sparkle_site.local import arguments, scratch
 from sparkle_site.local.database import DatabaseUnavailable
-from sparkle_site.local.processes import interrupt_on_termination
+from sparkle_site.local.processes import ChildFailed, interrupt_on_termination
 
 from . import plan
 from .check import check, is_open, outside_rows, platform_rows
@@ -31,6 +30,7 @@ from .plan import Fault, Kind
 from .stage import BROKEN_MODEL, PROMPT, Stage, StageBroken, over_http, say
 
 SENDERS = 4
+MOST_WORKERS = 64  # Each is a process of its own.
 DRAIN_S = 240.0
 POISON_TRIES = 20
 POISONS = {
@@ -152,7 +152,7 @@ class Run:
             self.struck[fault.kind] += 1
             try:
                 self._strike(fault)
-            except StageBroken:
+            except (StageBroken, ChildFailed):
                 raise
             except Exception as error:
                 say(f"            {fault.kind} could not strike: {type(error).__name__}: {error}")
@@ -266,19 +266,29 @@ class Run:
         )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev chaos", description=(__doc__ or "").split(": ", 1)[1])
-    parser.add_argument("--jobs", type=int, default=300, help="requests to send (300)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed plans the same faults (1)")
-    parser.add_argument("--faults", type=int, help="how many faults (one for every 15 requests, at least one a kind)")
-    parser.add_argument("--rate", type=float, default=10.0, help="requests a second (10)")
-    parser.add_argument("--workers", type=int, default=2, help="GPU workers with the noise engine (2)")
-    parser.add_argument("--release", type=Path, help="a checkout of an earlier version that half of the processes run")
-    parser.add_argument("--json", type=Path, help="write the result here")
-    parser.add_argument("--logs", type=Path, help="keep every process's log in this folder")
-    options = parser.parse_args()
-    if options.jobs < 1 or options.workers < 1 or options.rate <= 0:
-        parser.error("--jobs, --workers and --rate must be more than nothing")
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev chaos", description=(__doc__ or "").split(": ", 1)[1])
+    parser.add_argument("--jobs", type=arguments.whole(1), default=300, help="requests to send (300)")
+    parser.add_argument("--seed", type=arguments.whole(0), default=1, help="the same seed plans the same faults (1)")
+    parser.add_argument(
+        "--faults", type=arguments.whole(0), help="how many faults (one for every 15 requests, at least one a kind)"
+    )
+    parser.add_argument(
+        "--rate", type=arguments.number(0, 10_000, above=True), default=10.0, help="requests a second (10)"
+    )
+    parser.add_argument(
+        "--workers", type=arguments.whole(1, MOST_WORKERS), default=2, help="GPU workers with the noise engine (2)"
+    )
+    parser.add_argument(
+        "--release", type=arguments.checkout, help="a checkout of an earlier version that half of the processes run"
+    )
+    parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
+    parser.add_argument("--logs", type=arguments.folder_to_write, help="keep every process's log in this folder")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read_arguments(argv)
     faults = plan.draw(
         options.seed,
         jobs=options.jobs,
@@ -288,14 +298,12 @@ def main() -> int:
         kinds=[kind for kind in Kind if kind not in POISONS] if options.release else list(Kind),
     )
     interrupt_on_termination()
-    with tempfile.TemporaryDirectory(prefix="sparkle-chaos-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with scratch.run_folder("chaos") as folder:
         stage: Stage | None = None
         try:
             stage = Stage(folder, workers=options.workers, ingresses=2, release=options.release)
             result = _run(stage, options, faults)
-        except (StageBroken, DatabaseUnavailable) as error:
+        except (StageBroken, ChildFailed, DatabaseUnavailable) as error:
             say(f"chaos: {error}")
             for log in sorted((folder / "logs").glob("*.log")):
                 say(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-5:]))

@@ -8,20 +8,20 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
 from benchmarks.outcome import Figure, percentile
+from sparkle_site.local import arguments, scratch
 from sparkle_site.local.chaos.check import check, outside_rows, platform_rows
 from sparkle_site.local.chaos.stage import Stage, StageBroken, say
 from sparkle_site.local.database import DatabaseUnavailable
-from sparkle_site.local.processes import interrupt_on_termination
+from sparkle_site.local.processes import ChildFailed, interrupt_on_termination
 
 from . import memory
 from .load import MIX, SENDERS, Load
@@ -30,28 +30,33 @@ LATE_S = 3.0
 # What stands in for others' machines: PostgreSQL, SQS, Discord, and the members.
 NOT_OURS = frozenset({"database", "queue", "discord", "members"})
 KEPT_POINTS = 60
+MOST_WORKERS = 64  # Each is a process of its own.
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev soak", description=(__doc__ or "").split(": ", 1)[1])
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long (60)")
-    parser.add_argument("--rate", type=float, default=20.0, help="requests a second (20)")
-    parser.add_argument("--workers", type=int, default=2, help="GPU workers with the noise engine (2)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same kinds (1)")
-    parser.add_argument("--json", type=Path, help="write the result here")
-    parser.add_argument("--logs", type=Path, help="keep every process's log in this folder")
-    options = parser.parse_args()
-    if options.minutes <= 0 or options.rate <= 0 or options.workers < 1:
-        parser.error("--minutes, --rate and --workers must be more than nothing")
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev soak", description=(__doc__ or "").split(": ", 1)[1])
+    parser.add_argument("--minutes", type=arguments.number(0, above=True), default=60.0, help="how long (60)")
+    parser.add_argument(
+        "--rate", type=arguments.number(0, 10_000, above=True), default=20.0, help="requests a second (20)"
+    )
+    parser.add_argument(
+        "--workers", type=arguments.whole(1, MOST_WORKERS), default=2, help="GPU workers with the noise engine (2)"
+    )
+    parser.add_argument("--seed", type=arguments.whole(0), default=1, help="the same seed sends the same kinds (1)")
+    parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
+    parser.add_argument("--logs", type=arguments.folder_to_write, help="keep every process's log in this folder")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read_arguments(argv)
     interrupt_on_termination()
-    with tempfile.TemporaryDirectory(prefix="sparkle-soak-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
+    with scratch.run_folder("soak") as folder:
         stage: Stage | None = None
         try:
             stage = Stage(folder, workers=options.workers, ingresses=2)
             result = _run(stage, options)
-        except (StageBroken, DatabaseUnavailable) as error:
+        except (StageBroken, ChildFailed, DatabaseUnavailable) as error:
             say(f"soak: {error}")
             return 2
         except KeyboardInterrupt:
