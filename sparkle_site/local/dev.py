@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import errno
 import fcntl
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+UV = VENV / "bin" / "uv"
 STAMP = VENV / "sparkle-requirements"
 LOCAL = ROOT / ".local"
-# In this order: what is hash-locked needs torch, whose hash differs between its CPU and CUDA builds.
-REQUIREMENTS = {"PyTorch": ("requirements/torch.txt",), "everything else": ("--require-hashes", "requirements/dev.txt")}
+LOCK = ROOT / "requirements" / "dev.txt"
+# Not in the lock: the hash differs between the CPU and CUDA builds, and pip's settings say which one is wanted here.
+TORCH = ROOT / "requirements" / "torch.txt"
+PIP_INSTALL = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
+# The lock names every package itself; without --no-deps it would ask for PyTorch.
+LOCKED = ("--no-deps", "--require-hashes", "-r", str(LOCK))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,16 +212,74 @@ def ensure_environment() -> None:
         # pyvenv.cfg is what makes it an environment: without it pip would install into the system.
         whole = (VENV / "pyvenv.cfg").exists() and PYTHON.exists()
         if not whole or _logged(log, PYTHON, "-m", "pip", "--version"):
-            _step("Making .venv", log, sys.executable, "-m", "venv", "--clear", str(VENV))
-        for name, arguments in REQUIREMENTS.items():
-            _step(
-                f"Installing {name}",
-                log,
-                *(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"),
-                *arguments[:-1],
-                *("-r", str(ROOT / arguments[-1])),
-            )
+            _step("Making .venv", log, (sys.executable, "-m", "venv", "--clear", VENV))
+        # Bytecode is written when a module is first imported: most never are.
+        uv = (UV, "pip", "install", "--no-progress", "--python", PYTHON, *LOCKED)
+        ways = ([uv] if _has_uv(log) else []) + [(PYTHON, *PIP_INSTALL, "--no-compile", *LOCKED)]
+        _step("Installing everything but PyTorch", log, *ways, more=uv_settings() if len(ways) > 1 else {})
+        _step("Installing PyTorch", log, (PYTHON, *PIP_INSTALL, "-r", TORCH))
         STAMP.write_text(wanted)
+
+
+def _has_uv(log: Path) -> bool:
+    """Install the uv that the lock names, by its hash. False where it cannot be had: pip then does its work."""
+    pinned = LOCAL / "uv.txt"
+    pinned.write_text(pin("uv", LOCK.read_text()))
+    if not pinned.stat().st_size:
+        return False
+    return _logged(log, PYTHON, *PIP_INSTALL, "--no-deps", "--require-hashes", "-r", pinned) == 0
+
+
+def pin(package: str, lock: str) -> str:
+    """Return the lines of `lock` that name the package's version and hashes, "" where it has none."""
+    found = re.search(rf"^{re.escape(package)}==.*(?:\n[ \t]+.*)*\n?", lock, re.MULTILINE)
+    return found[0] if found else ""
+
+
+def uv_settings() -> dict[str, str]:
+    """Return what pip is configured with, in uv's variables, which uv does not look up itself; the caller's own win."""
+    listed = subprocess.run(
+        [PYTHON, "-m", "pip", "config", "list"], env=environment(), capture_output=True, text=True, check=False
+    )
+    return {name: value for name, value in translate(listed.stdout).items() if name not in os.environ}
+
+
+def translate(listed: str) -> dict[str, str]:
+    """Return uv's variables for the output of `pip config list`."""
+    options: dict[str, str] = {}
+    # A variable counts more than the section of the command, and that more than the one of all commands.
+    for section in ("global", "install", ":env:"):
+        for line in listed.splitlines():
+            name, equals, value = line.partition("=")
+            if equals and name.startswith(f"{section}."):
+                with suppress(ValueError, SyntaxError):
+                    options[name.removeprefix(f"{section}.").replace("_", "-")] = str(ast.literal_eval(value))
+    variables = {
+        variable: separator.join(options[option].split())
+        for option, (variable, separator) in UV_NAMES.items()
+        if options.get(option, "").strip()
+    }
+    if options.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+        variables["UV_NO_INDEX"] = "true"
+        variables["UV_OFFLINE"] = "true"
+    if proxy := variables.pop("PROXY", ""):
+        variables |= {"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy}
+    # pip takes the best match of all indexes; with hashes no index can slip in another file.
+    return variables | {"UV_INDEX_STRATEGY": "unsafe-best-match"}
+
+
+# pip's option -> uv's variable, and what stands between several values.
+UV_NAMES = {
+    "index-url": ("UV_DEFAULT_INDEX", " "),
+    "extra-index-url": ("UV_INDEX", " "),
+    "find-links": ("UV_FIND_LINKS", ","),
+    "trusted-host": ("UV_INSECURE_HOST", " "),
+    "cert": ("SSL_CERT_FILE", " "),
+    "client-cert": ("SSL_CLIENT_CERT", " "),
+    "proxy": ("PROXY", " "),
+    "timeout": ("UV_HTTP_TIMEOUT", " "),
+    "keyring-provider": ("UV_KEYRING_PROVIDER", " "),
+}
 
 
 def _installed() -> str:
@@ -222,24 +288,24 @@ def _installed() -> str:
 
 def _requirements_hash() -> str:
     digest = hashlib.sha256()
-    for *_, file in REQUIREMENTS.values():
-        digest.update((ROOT / file).read_bytes())
+    for file in (TORCH, LOCK):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def _step(title: str, log: Path, *command: str | Path) -> None:
+def _step(title: str, log: Path, *ways: tuple[str | Path, ...], more: Mapping[str, str] | None = None) -> None:
+    """Run the first of `ways`, or the next where one fails, with `more` in its environment. Raises Stop."""
     print(f"{title} ... ", end="", flush=True)
     started = time.monotonic()
-    status = _logged(log, *command)
-    if status:
+    if all(_logged(log, *way, more=more) for way in ways):
         print("failed", flush=True)
         raise Stop(f"{_reason(log.read_text(errors='replace'))} (the whole story: {log.relative_to(ROOT)})")
     print(f"{time.monotonic() - started:.0f} s", flush=True)
 
 
-def _logged(log: Path, *command: str | Path) -> int:
+def _logged(log: Path, *command: str | Path, more: Mapping[str, str] | None = None) -> int:
     with log.open("a") as output:
-        return _call(command, output=output)
+        return _call(command, output=output, more=more)
 
 
 def _reason(log: str) -> str:
@@ -255,12 +321,12 @@ def _reason(log: str) -> str:
     return lines[-1].removeprefix("ERROR: ").strip()
 
 
-def _call(command: Sequence[str | Path], *, output: object = None) -> int:
+def _call(command: Sequence[str | Path], *, output: object = None, more: Mapping[str, str] | None = None) -> int:
     """Run `command` in the checkout and return its exit status; it does not outlive an interrupted ./dev."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment(),
+        env=environment() | dict(more or {}),
         stdin=subprocess.DEVNULL,
         stdout=output,  # type: ignore[call-overload]
         stderr=subprocess.STDOUT if output else None,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sparkle_site.local.dev import pin, translate
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -68,8 +70,8 @@ def test_the_first_command_installs_and_the_second_does_not(checkout):
     assert first.returncode == 7, first.stderr
     assert [line.split(" ... ")[0] for line in first.stdout.splitlines()[:-1]] == [
         "Making .venv",
+        "Installing everything but PyTorch",
         "Installing PyTorch",
-        "Installing everything else",
     ]
     assert first.stdout.splitlines()[-1] == f"{checkout / '.venv'} shell two words"
     second = dev(checkout, "manage", "shell", "two words")
@@ -79,7 +81,7 @@ def test_the_first_command_installs_and_the_second_does_not(checkout):
 def test_changed_requirements_are_installed_again(checkout):
     dev(checkout, "manage")
     (checkout / "requirements" / "dev.txt").write_text("# changed\n")
-    assert "Installing everything else" in dev(checkout, "manage").stdout
+    assert "Installing everything but PyTorch" in dev(checkout, "manage").stdout
 
 
 def test_a_failed_download_gets_one_line_and_the_next_run_goes_on(checkout):
@@ -141,3 +143,42 @@ def test_a_failing_check_shows_what_was_wrong_and_the_others_still_run(checkout)
         "",
     ]
     assert dev(checkout, "check", "lint", "types").returncode == 0
+
+
+def test_pips_settings_reach_uv():
+    listed = """\
+:env:.find-links='/from/the/environment'
+global.cert='/etc/company.pem'
+global.extra-index-url='\\nhttps://one.example/simple\\nhttps://two.example/simple'
+global.find-links='/opt/wheels /more'
+global.index-url='https://pypi.example/simple'
+install.index-url='https://install.example/simple'
+install.no-index='false'
+global.trusted-host='a.example b.example'
+not a setting
+"""
+    assert translate(listed) == {
+        "UV_DEFAULT_INDEX": "https://install.example/simple",
+        "UV_INDEX": "https://one.example/simple https://two.example/simple",
+        "UV_FIND_LINKS": "/from/the/environment",
+        "UV_INSECURE_HOST": "a.example b.example",
+        "SSL_CERT_FILE": "/etc/company.pem",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+    }
+    assert translate(":env:.no-index='1'")["UV_NO_INDEX"] == "true"
+
+
+def test_uv_is_installed_by_the_hashes_of_the_lock():
+    wanted = "uv==0.13.9 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
+    lock = f"urllib3==2.5.0 \\\n    --hash=sha256:00\n{wanted}vine==5\n"
+    assert pin("uv", lock) == wanted
+    assert pin("u", lock) == ""
+    assert pin("uv", (ROOT / "requirements" / "dev.txt").read_text()).count("--hash=") > 5
+
+
+def test_where_uv_cannot_be_had_pip_does_its_work(checkout):
+    (checkout / "requirements" / "dev.txt").write_text(f"uv==0.0.1 --hash=sha256:{'0' * 64}\n")
+    failed = dev(checkout, "manage")
+    assert failed.returncode == 1
+    assert failed.stderr.count("\n") == 1
+    assert "No matching distribution found for uv==0.0.1" in failed.stderr
