@@ -34,7 +34,7 @@ from . import batching, pictures
 from .batching import Waiting
 from .desk import Desk
 from .engine import Engine, EngineBroken, Event, Failed, Left, Made, ModelUnavailable, Request, Stepped
-from .errors import is_device_fault
+from .errors import is_device_fault, is_out_of_memory
 from .heart import Heart
 from .pictures import BadPicture
 from .profiles import Profiles
@@ -361,6 +361,8 @@ class Runner:
                 self._waiting.remove(held)
             proven = held.suspected or held.job.attempts > 1
             reason = "not_possible" if proven else "engine_failed"
+            if is_out_of_memory(error):
+                reason = "out_of_memory"
             self._later(held, reason=reason, detail=type(error).__name__, permanent=proven)
 
     def _idle(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import FileSystemStorage
 
 from gpu_worker.engine import Engine, EngineBroken, Event, Failed, Made, ModelUnavailable, Request, Stepped
 from gpu_worker.errors import is_device_fault, is_out_of_memory
@@ -381,3 +382,71 @@ def test_a_stuck_engines_jobs_are_counted_and_lose_their_lease_and_the_others_ar
         engine.released.set()
     rows = {job.pk: (job.status, job.attempts, job.worker_id) for job in Job.objects.all()}
     assert rows == {inside.pk: (Status.QUEUED, 1, ""), other.pk: (Status.QUEUED, 0, "")}
+
+
+class HangingStorage(FileSystemStorage):
+    """Keeps nothing until it is released."""
+
+    released = threading.Event()
+
+    def _save(self, name: str, content: Any) -> str:
+        self.released.wait(WITHIN_S)
+        return str(super()._save(name, content))
+
+
+def test_a_storage_that_hangs_ends_the_worker_and_counts_the_job_that_is_being_published(
+    place: Place, settings: Any
+) -> None:
+    default = settings.STORAGES["default"] | {"BACKEND": f"{__name__}.{HangingStorage.__name__}"}
+    settings.STORAGES = settings.STORAGES | {"default": default}
+    HangingStorage.released.clear()
+    publishing = place.ask()
+    with running(lambda source: NoiseEngine(source, step_s=0.3), bounds=Bounds(publishing_s=1.0)) as runner:
+        future = runner.submit(publishing.pk)
+        deadline = time.monotonic() + WITHIN_S
+        while not any(held.publishing for held in runner._all()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        other = place.ask(steps=50)
+        making = runner.submit(other.pk)
+        assert runner.broken.wait(WITHIN_S)
+        runner.stop(within_s=5)
+        assert (future.result(0), making.result(0)) == (Outcome.REQUEUED, Outcome.GIVEN_BACK)
+        HangingStorage.released.set()
+    rows = {job.pk: (job.status, job.attempts, job.worker_id) for job in Job.objects.all()}
+    assert rows == {publishing.pk: (Status.QUEUED, 1, ""), other.pk: (Status.QUEUED, 0, "")}
+
+
+# -- memory
+
+
+class _Reports(NoiseEngine):
+    """Finds no memory for a request, and says so."""
+
+    def advance(self, emit: Callable[[Event], None]) -> None:
+        for request_id in list(self._inside):
+            del self._inside[request_id]
+            emit(Failed(id=request_id, reason="out_of_memory", permanent=False))
+
+
+class _Raises(NoiseEngine):
+    """Finds no memory for a request, and does not expect it."""
+
+    def advance(self, emit: Callable[[Event], None]) -> None:
+        if self._inside:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+@pytest.mark.parametrize(("engine", "attempts"), [(_Reports, 3), (_Raises, 2)])
+def test_a_request_that_does_not_fit_alone_ends_with_that_reason_and_a_refund(
+    place: Place, engine: Callable[[str], Engine], attempts: int
+) -> None:
+    job = place.ask(count=1)
+    with running(engine) as runner:
+        outcomes = [runner.run([job.pk])[0] for _ in range(attempts)]
+        assert not runner.broken.is_set()
+    assert outcomes == [Outcome.REQUEUED] * (attempts - 1) + [Outcome.ENDED]
+    job.refresh_from_db()
+    assert (job.status, job.reason, job.attempts) == (Status.FAILED, "out_of_memory", attempts)
+    assert "did not fit into the GPU's memory" in place.original(job).content
+    assert sum(Usage.objects.filter(window="month", subject_id=0).values_list("pictures", flat=True)) == 0
