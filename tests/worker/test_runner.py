@@ -116,11 +116,23 @@ def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker
     assert JobEvent.objects.filter(job=job, kind="prompt_cut").count() == 1
 
 
+class _Watched(NoiseEngine):
+    """Waits at a step until the message has shown one, and half way until it has shown the preview."""
+
+    def advance(self, emit: Callable[[Event], None]) -> None:
+        for request, done in self._inside.values():
+            if done == 3:
+                _until(lambda total=request.steps: SimEdit.objects.filter(content__contains=f"of {total}").exists())
+            if done == request.steps // 2:
+                _until(lambda: SimEdit.objects.filter(attachments=["preview.webp"]).exists())
+        super().advance(emit)
+
+
 def test_the_asker_sees_steps_and_a_preview_and_the_end_comes_last(place: Place) -> None:
     Guild.objects.update(previews=True)
     job = place.ask(steps=16)
-    with running(lambda source: NoiseEngine(source, step_s=0.4)) as runner:
-        runner.run([job.pk])
+    with running(_Watched) as runner:
+        assert runner.run([job.pk]) == [Outcome.ENDED]
     edits = list(SimEdit.objects.filter(message=place.original(job)))
     steps = [edit.content for edit in edits if "Processing your Sparkle" in edit.content]
     assert any("of 16" in content for content in steps)
