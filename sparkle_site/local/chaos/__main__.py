@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -23,11 +24,12 @@ from sparkle_site.local import arguments, scratch
 from sparkle_site.local.database import DatabaseUnavailable
 from sparkle_site.local.processes import ChildFailed, interrupt_on_termination
 
-from . import plan
-from .check import check, is_open, outside_rows, platform_rows
+from . import plan, servers
+from .check import Observed, check, is_open, outside_rows, platform_rows
 from .engine import Poison
 from .plan import Fault, Kind
-from .stage import BROKEN_MODEL, PROMPT, Stage, StageBroken, over_http, say
+from .servers import PROMPT
+from .stage import BROKEN_MODEL, Stage, StageBroken, over_http, say
 
 SENDERS = 4
 MOST_WORKERS = 64  # Each is a process of its own.
@@ -38,16 +40,26 @@ POISONS = {
     Kind.POISON_JOB: (Poison.STEP_RAISES, Poison.CARD_BREAKS),
     Kind.LOADER_RAISES: (Poison.LOADER_RAISES,),
 }
+# What an earlier version may not be able to do.
+RECENT = {*POISONS, Kind.MONTH_BOUNDARY, Kind.CHANGE_TIME_ZONE, Kind.CLOSE_SERVER, Kind.DISCORD_DOWN}
+BOUNDARY_ASKS = 12
+# Of four pictures each, and of each member: more than the quota.
+QUOTA_ASKS = 4
+CLOSED_ASKS = 6
 
 
 class Run:
     """One run: senders put in requests, the breaker strikes by the plan, then everything drains."""
 
-    def __init__(self, stage: Stage, *, jobs: int, faults: tuple[Fault, ...], seed: int, rate: float) -> None:
+    def __init__(
+        self, stage: Stage, *, jobs: int, faults: tuple[Fault, ...], seed: int, rate: float, discord_down_s: float
+    ) -> None:
         self.stage = stage
         self.jobs = jobs
         self.faults = faults
         self.rate = rate
+        self.discord_down_s = discord_down_s
+        self.observed = Observed()
         # Chance that must repeat, not secrets.
         self.chance = random.Random(seed)  # nosec B311
         self.accepted: set[int] = set()
@@ -62,7 +74,7 @@ class Run:
 
     @cached_property
     def channels(self) -> list[Any]:
-        """The channels where the bot may post."""
+        """The channels where the bot may post and members ask, as Discord sent them before any fault."""
         from sparkle_site.local.simulator import permissions
         from sparkle_site.local.simulator.models import SimChannel
 
@@ -70,6 +82,7 @@ class Run:
             channel
             for channel in SimChannel.objects.filter(guild__isnull=False).select_related("guild")
             if permissions.may(channel.bot_permissions, permissions.BOT)
+            and (channel.guild_id in servers.ASKED or channel.guild_id not in {server.id for server in servers.ALL})
         ]
 
     def send_all(self) -> None:
@@ -127,6 +140,8 @@ class Run:
             with self._lock:
                 self.accepted.add(outcome.interaction_id)
             self._note("accepted")
+            if channel.guild_id == servers.CLOSED.id and self.observed.closed_at is not None:
+                servers.delete_open_replies()
             return True
         else:
             said = outcome.message.content if outcome.message is not None else str(outcome.callback_type)
@@ -205,8 +220,65 @@ class Run:
                 self._extra_messages(newest_first=fault.kind == Kind.REORDER_MESSAGES)
             case Kind.REDELIVER:
                 self._redeliver()
+            case _:
+                self._strike_outside(fault)
+
+    def _strike_outside(self, fault: Fault) -> None:
+        """Faults that come from what members ask for, what moderators change, and what Discord refuses."""
+        match fault.kind:
             case Kind.HANG_ENGINE | Kind.POISON_JOB | Kind.LOADER_RAISES:
                 self._poison(fault)
+            case Kind.MONTH_BOUNDARY:
+                self._decide_at_boundary()
+            case Kind.CHANGE_TIME_ZONE:
+                self._change_time_zone(fault)
+            case Kind.CLOSE_SERVER:
+                self._close_server()
+            case Kind.DISCORD_DOWN:
+                self._take_discord_down()
+            case _:
+                raise ValueError(f"No way to strike is known for {fault.kind}.")
+
+    def _decide_at_boundary(self) -> None:
+        decided = self.stage.decide_at_boundary(BOUNDARY_ASKS)
+        for error in decided["errors"]:
+            self._note(f"decider: {error}"[:120])
+        with self._lock:
+            self.accepted.update(decided["accepted"])
+        self.observed.most_active.append(decided["most_active"])
+
+    def _change_time_zone(self, fault: Fault) -> None:
+        """Have every member use up the quota, before the change and after it."""
+        zones = itertools.islice(itertools.cycle(servers.TIME_ZONES), fault.target * 2, fault.target * 2 + 2)
+        self._ask_often(servers.LIMITED, QUOTA_ASKS)
+        for zone in zones:
+            self.stage.change_time_zone(zone)
+            self._ask_often(servers.LIMITED, QUOTA_ASKS)
+
+    def _close_server(self) -> None:
+        if self.observed.closed_at is None:
+            servers.close()
+            self.observed.closed_at = datetime.now(UTC)
+        self._ask_often(servers.CLOSED, CLOSED_ASKS // servers.MEMBERS)
+
+    def _take_discord_down(self) -> None:
+        """Cut Discord off, and see that what is due now is erased before it is back."""
+        proxy = self.stage.discord_proxy
+        proxy.cut_for(self.discord_down_s)
+        aged = erased = False
+        while proxy.down_s and not erased:
+            aged = aged or self.stage.age_request()
+            erased = aged and self.stage.old_is_erased()
+            time.sleep(0.2)
+        self.observed.erased_in_outage.append(erased)
+
+    def _ask_often(self, server: servers.Server, times: int) -> None:
+        from sparkle_site.local.simulator.models import SimUser
+
+        channel = next(each for each in self.channels if each.pk == server.channel_id)
+        for user in SimUser.objects.filter(pk__in=server.member_ids):
+            for _ in range(times):
+                self._send(channel, user, count=4, steps=2, port=self.chance.choice(self.stage.ingress_ports))
 
     def _poison(self, fault: Fault) -> None:
         """Have a member ask for what no worker can make, until it is accepted: other faults may be at work."""
@@ -280,6 +352,13 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--workers", type=arguments.whole(1, MOST_WORKERS), default=2, help="GPU workers with the noise engine (2)"
     )
     parser.add_argument(
+        "--discord-down",
+        metavar="SECONDS",
+        type=arguments.number(0, 3600, above=True),
+        default=600.0,
+        help="how long Discord is down, once a run (600)",
+    )
+    parser.add_argument(
         "--release", type=arguments.checkout, help="a checkout of an earlier version that half of the processes run"
     )
     parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
@@ -295,7 +374,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         faults=options.faults if options.faults is not None else max(len(Kind), options.jobs // 15),
         workers=options.workers,
         # Workers of an earlier version run the engine that they have.
-        kinds=[kind for kind in Kind if kind not in POISONS] if options.release else list(Kind),
+        kinds=[kind for kind in Kind if kind not in RECENT] if options.release else list(Kind),
     )
     interrupt_on_termination()
     with scratch.run_folder("chaos") as folder:
@@ -335,8 +414,17 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
     from sparkle_site.local.simulator.models import SimGuild
 
     seed.run()
-    stage.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.all()])
-    run = Run(stage, jobs=options.jobs, faults=faults, seed=options.seed, rate=options.rate)
+    servers.make_simulated()
+    own = [server.id for server in servers.ALL]
+    stage.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.exclude(pk__in=own)])
+    run = Run(
+        stage,
+        jobs=options.jobs,
+        faults=faults,
+        seed=options.seed,
+        rate=options.rate,
+        discord_down_s=options.discord_down,
+    )
     began = time.monotonic()
     senders = threading.Thread(target=run.send_all, daemon=True)
     senders.start()
@@ -353,6 +441,7 @@ def _run(stage: Stage, options: argparse.Namespace, faults: tuple[Fault, ...]) -
         dead_letters=stage.dead_letters(),
         logs=stage.logs,
         secrets=stage.secrets(),
+        observed=run.observed,
     )
     statuses = Counter(job["status"] for job in platform_rows(stage.platform_db.direct)["jobs"])
     for invariant in invariants:

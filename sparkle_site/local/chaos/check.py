@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from psycopg.rows import dict_row
 
 from guilds.discord import custom_id
 
+from . import servers
 from .engine import Poison
 
 # Why a request may fail that breaks engines, and no other may.
@@ -32,6 +34,18 @@ class Invariant:
     @property
     def holds(self) -> bool:
         return not self.broken
+
+
+@dataclass(slots=True, kw_only=True)
+class Observed:
+    """What only can be seen while it happens; an entry for each time that its fault struck."""
+
+    most_active: list[int] = field(default_factory=list)
+    """Requests active at once at a month's boundary, in the server whose concurrency is 1."""
+    erased_in_outage: list[bool] = field(default_factory=list)
+    """Whether upkeep erased what was due before Discord was back."""
+    closed_at: datetime | None = None
+    """Since when nothing can be delivered in the closed server."""
 
 
 def platform_rows(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -61,7 +75,7 @@ def outside_rows(url: str) -> list[dict[str, Any]]:
 
 def check(
     *, accepted: set[int], platform: dict[str, list[dict[str, Any]]], messages: list[dict[str, Any]], media: Path,
-    dead_letters: list[str], logs: Path, secrets: Iterable[str],
+    dead_letters: list[str], logs: Path, secrets: Iterable[str], observed: Observed,
 ) -> list[Invariant]:  # fmt: skip
     """Return every invariant. `accepted`: the interactions that were answered with "Submitted"."""
     jobs = platform["jobs"]
@@ -81,9 +95,25 @@ def check(
         ),
         _named(
             "each asker saw exactly one final message, or the row says why none",
-            jobs,
+            [job for job in jobs if job["guild_id"] != servers.CLOSED.id],
             lambda job: told[job["id"]] == (0 if job["delivered_via"] == "gallery" else 1),
         ),
+        _named(
+            "where nothing can be delivered, pictures are kept in the gallery and other ends have a reason",
+            _closed(jobs, observed),
+            lambda job: (
+                job["announced_at"] is not None
+                and (bool(images.get(job["id"])) if job["status"] == "completed" else bool(job["reason"]))
+            ),
+        ),
+        _named(
+            "only where nothing can be delivered, an end stayed in the gallery",
+            [job for job in jobs if job["delivered_via"] == "gallery"],
+            lambda job: job["guild_id"] == servers.CLOSED.id,
+        ),
+        _within_quota(completed),
+        _named("one request at a time on both sides of a month's boundary", observed.most_active, lambda n: n <= 1),
+        _named("upkeep erased what was due while Discord was down", observed.erased_in_outage, lambda erased: erased),
         _named("no message still says that it is waiting or being made", messages, lambda m: not _unfinished(m)),
         _named(
             "as many pictures as promised, each once, all in storage",
@@ -146,6 +176,42 @@ def told_ends(jobs: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Cou
         if job_id:
             told[job_id] += 1
     return told
+
+
+def _closed(jobs: list[dict[str, Any]], observed: Observed) -> list[dict[str, Any]]:
+    closed_at = observed.closed_at
+    if closed_at is None:
+        return []
+    return [job for job in jobs if job["guild_id"] == servers.CLOSED.id and job["created_at"] >= closed_at]
+
+
+def _within_quota(completed: list[dict[str, Any]]) -> Invariant:
+    """No member has more than the month's pictures, no server more than the day's, whatever its time zone was.
+
+    Each server has had its pictures within one window, but for a run that passes midnight in UTC, where all begin.
+    """
+    made: Counter[tuple[str, int, int]] = Counter()
+    limits: dict[tuple[str, int, int], int] = {}
+    periods: dict[tuple[str, int, int], set[str]] = {}
+    for job in completed:
+        for server in (each for each in (servers.LIMITED, servers.SINGLE) if each.id == job["guild_id"]):
+            at = job["created_at"].astimezone(UTC)
+            for name, subject, limit, period in (
+                ("month", job["user_id"], server.month, f"{at:%Y-%m}"),
+                ("day", 0, server.day, f"{at:%Y-%m-%d}"),
+            ):
+                if limit is not None:
+                    key = (name, server.id, subject)
+                    made[key] += job["count"]
+                    limits[key] = limit
+                    periods.setdefault(key, set()).add(period)
+    broken = [
+        f"{name}'s quota of {limits[key]} in server {server}, subject {subject}: {made[key]} pictures"
+        for key in made
+        for name, server, subject in [key]
+        if made[key] > limits[key] * len(periods[key])
+    ]
+    return Invariant(name="no quota was exceeded across a month or a time zone", checked=len(made), broken=broken[:10])
 
 
 def is_poisoned(prompt: str) -> bool:

@@ -31,6 +31,10 @@ class Kind(StrEnum):
     HANG_ENGINE = "hang_engine"  # a request on which every engine hangs, in a step or in decoding
     POISON_JOB = "poison_job"  # a request on which every engine raises, or the card breaks
     LOADER_RAISES = "loader_raises"  # a request for a model that cannot be loaded
+    MONTH_BOUNDARY = "month_boundary"  # two processes decide at once, one in the old month and one in the new
+    CHANGE_TIME_ZONE = "change_time_zone"  # of a server whose members have used up their quota
+    CLOSE_SERVER = "close_server"  # one server's replies are deleted, its channel and its members' DMs refuse
+    DISCORD_DOWN = "discord_down"  # for minutes, while other faults go on
 
 
 # How often each comes, beside the others.
@@ -57,6 +61,11 @@ _WEIGHTS = {
     Kind.HANG_ENGINE: 1,
     Kind.POISON_JOB: 2,
     Kind.LOADER_RAISES: 2,
+    Kind.MONTH_BOUNDARY: 1,
+    Kind.CHANGE_TIME_ZONE: 2,
+    Kind.CLOSE_SERVER: 1,
+    # Once a run: it lasts longer than all others.
+    Kind.DISCORD_DOWN: 0,
 }
 
 

@@ -15,6 +15,7 @@ class Proxy:
         self.upstream = upstream
         self.delay_s = 0.0
         self._cut = False
+        self._down_until = 0.0
         self._pairs: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
@@ -25,6 +26,16 @@ class Proxy:
         """Reset every connection, and refuse new ones until `mend`."""
         self._cut = True
         self.reset()
+
+    def cut_for(self, seconds: float) -> None:
+        """Reset every connection, and refuse new ones for so long, whatever `mend` ends meanwhile."""
+        self._down_until = time.monotonic() + seconds
+        self.reset()
+
+    @property
+    def down_s(self) -> float:
+        """How many seconds are left of `cut_for`."""
+        return max(0.0, self._down_until - time.monotonic())
 
     def reset(self) -> None:
         """Reset every connection; new ones are welcome."""
@@ -47,7 +58,7 @@ class Proxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            if self._cut:
+            if self._cut or self.down_s:
                 _close(near, hard=True)
                 continue
             try:

@@ -6,6 +6,7 @@ of the platform's.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,15 +17,17 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 from nacl.signing import SigningKey
 
 from sparkle_site.local.database import Server, create_database, free_port
 from sparkle_site.local.processes import Child, answers, start, wait_until
 
+from . import servers
 from .engine import Poison
 from .proxy import Proxy
+from .servers import PROMPT
 
 # Long: on a machine where everything else runs as well, a start takes minutes.
 START_S = 240.0
@@ -34,8 +37,6 @@ VISIBILITY_S = 16
 SIGNING_KEY = "c4" * 32
 DRAIN_S = 240.0
 BROKEN_MODEL = "broken"
-# How every prompt of a run begins: no log may hold it.
-PROMPT = "a fox number"
 
 
 class StageBroken(Exception):
@@ -254,7 +255,7 @@ class Stage:
         return f"http://127.0.0.1:{self.queue_port}/000000000000/{name}"
 
     def install_guilds(self, guilds: list[tuple[int, str]]) -> None:
-        """Make the platform's side of the simulator's servers: open lines, since lines are not what is tested here."""
+        """Make the platform's side of the simulator's servers, with large queues, and of chaos's own (servers)."""
         code = (
             "from guilds.models import Guild\n"
             f"for pk, name in {guilds!r}:\n"
@@ -263,14 +264,57 @@ class Stage:
             "from guilds.models import ModelProfile\n"
             f"ModelProfile.objects.update_or_create(slug={BROKEN_MODEL!r}, defaults=dict(name='Broken',"
             f" source='models/{Poison.LOADER_RAISES}'))\n"
+            "from sparkle_site.local.chaos import servers\n"
+            "servers.make_platform()\n"
         )
-        subprocess.run(
-            [sys.executable, "manage.py", "shell", "--no-imports", "-v0", "-c", code],
+        self._on_platform("manage.py", "shell", "--no-imports", "-v0", "-c", code)
+
+    def decide_at_boundary(self, asks: int) -> dict[str, Any]:
+        """Have two deciders admit `asks` requests each (deciders); return what they print."""
+        return dict(json.loads(self._on_platform("-m", "sparkle_site.local.chaos.deciders", str(asks))))
+
+    def _on_platform(self, *arguments: str) -> str:
+        """Run Python with the platform's environment, past the proxy of its database; return its output."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
             cwd=ROOT,
             env=os.environ | self.environment | {"DATABASE_URL": self.platform_db.direct},
             check=True,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        return done.stdout
+
+    def change_time_zone(self, time_zone: str) -> None:
+        """Save another time zone for the server with a small quota."""
+        self._execute("UPDATE guilds_guild SET time_zone = %s WHERE id = %s", [time_zone, servers.LIMITED.id])
+
+    def age_request(self) -> bool:
+        """Make a request of the server for old ones older than it keeps them, its token with it. Whether there is one.
+
+        What upkeep has erased of it before is put back.
+        """
+        aged = self._execute(
+            "UPDATE jobs_job SET created_at = now() - interval '400 days', reply_deadline = now() - interval '1 day', "
+            "prompt = %s, token_sealed = '\\x01', erasure = '' WHERE guild_id = %s AND ended_at IS NOT NULL",
+            [PROMPT, servers.OLD.id],
+        )
+        return aged > 0
+
+    def old_is_erased(self) -> bool:
+        """Whether upkeep has erased what `age_request` made old: the words and the token."""
+        return not self._execute(
+            "SELECT 1 FROM jobs_job WHERE guild_id = %s AND created_at < now() - interval '300 days' "
+            "AND (prompt <> '' OR token_sealed <> '')",
+            [servers.OLD.id],
+        )
+
+    def _execute(self, query: LiteralString, values: list[Any]) -> int:
+        """Run a statement on the platform's database, past the proxy; return how many rows it found or changed."""
+        import psycopg
+
+        with psycopg.connect(self.platform_db.direct, connect_timeout=5) as connection:
+            return connection.execute(query, values).rowcount
 
     def revive(self) -> None:
         """Start again what ended by itself, as ECS does."""
@@ -280,12 +324,13 @@ class Stage:
                 part.start()
 
     def drain(self) -> float:
-        """Mend everything and wait until nothing is open; return how many seconds that took."""
+        """End every fault and wait until nothing is open; return how many seconds that took once Discord is there."""
         import psycopg
 
         from sparkle_site.local.simulator import faults
 
         faults.clear()
+        time.sleep(self.discord_proxy.down_s)
         for proxy in (self.platform_db.proxy, self.queue_proxy, self.discord_proxy):
             proxy.mend()
         self.revive()
