@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 
+from guilds import __version__
+
 from . import errors, wire
 from .wire import Message
 
@@ -65,7 +67,7 @@ class DiscordClient:
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-        user_agent: str = "DiscordBot (https://discord.com, 0.1.0)",
+        user_agent: str = f"DiscordBot (https://discord.com, {__version__})",
     ) -> None:
         self._application_id = application_id
         self._bot_token = bot_token
@@ -335,5 +337,5 @@ def from_settings(*, timeout_s: float = 10) -> DiscordClient:
         application_id=settings.DISCORD_APPLICATION_ID,
         bot_token=bot_token,
         timeout_s=timeout_s,
-        user_agent=f"DiscordBot ({settings.SITE_URL}, 0.1.0)",
+        user_agent=f"DiscordBot ({settings.SITE_URL}, {__version__})",
     )

@@ -1,0 +1,66 @@
+"""What the repository's own files promise."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+from guilds import __version__
+from sparkle_site.local.dev import CHECKS
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def test_actions_are_pinned_by_commit_with_their_version_beside_it():
+    uses = [line.strip() for file in WORKFLOWS for line in file.read_text().splitlines() if "uses:" in line]
+    assert uses
+    for line in uses:
+        assert re.fullmatch(r"- uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+
+
+def test_continuous_integration_runs_on_every_python_that_is_promised():
+    (job,) = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+
+
+def test_the_hooks_run_what_the_checks_run():
+    hooks = {
+        hook["name"]: hook
+        for hook in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    }
+    assert {*CHECKS, "Terraform"} == {*hooks}
+    for name, (program, *_) in CHECKS.items():
+        assert hooks[name]["entry"].split()[0] == f".venv/bin/{program}"
+
+
+def test_dependabot_looks_where_there_is_something():
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    holds = {
+        "pip": "*.txt",
+        "npm": "package.json",
+        "docker": "Dockerfile*",
+        "terraform": "*.tf",
+        "github-actions": "dev",
+    }
+    assert {update["package-ecosystem"] for update in updates} == set(holds)
+    for update in updates:
+        for folder in update.get("directories", [update.get("directory")]):
+            assert list((ROOT / folder.lstrip("/")).glob(holds[update["package-ecosystem"]])), folder
+
+
+def test_the_version_stands_in_one_place():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "guilds.__version__"}
+    for folder in ("guilds", "jobs", "gpu_worker", "interactions_lambda", "sparkle_site"):
+        for file in (ROOT / folder).rglob("*.py"):
+            if file != ROOT / "guilds" / "__init__.py":
+                assert f"{__version__})" not in file.read_text(), file
+
+
+def test_the_dev_container_is_json():
+    assert json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())["forwardPorts"] == [8000]
