@@ -220,7 +220,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "zero_snr_v": {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction", "timestep_spacing": "trailing"},
     "sigma_min": {"final_sigmas_type": "sigma_min"},
     "cosine": {"beta_schedule": "squaredcos_cap_v2"},
-    "unknown_betas": {"beta_schedule": "no_such_schedule"},
     "dpmsolver": {"algorithm_type": "dpmsolver", "solver_order": 3},
     "no_lower_order": {"lower_order_final": False, "predict_x0": False},
     "thresholding": {"thresholding": True},
@@ -240,8 +239,14 @@ def test_no_sampler_on_any_configuration_harms_its_neighbours(tmp_path: Path, na
     assert ends.keys() == {request.id for request in requests}
     for event in ends.values():
         assert isinstance(event, Made) or (isinstance(event, Failed) and event.reason == "not_possible"), event
-    if name not in ("sample", "flow_prediction", "unknown_betas", "few", "cosine", "zero_snr"):
+    if name not in ("sample", "flow_prediction", "few", "cosine", "zero_snr"):
         assert {type(event) for event in ends.values()} == {Made}, ends
+
+
+def test_a_scheduler_configuration_that_cannot_be_built_makes_the_model_unavailable(tmp_path: Path) -> None:
+    folder = _configured(tmp_path, beta_schedule="no_such_schedule")
+    with pytest.raises(ModelUnavailable, match="no_such_schedule is not implemented"):
+        _load(folder)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5, 20])
