@@ -308,7 +308,7 @@ class DiscordClient:
 
 
 def _back_off(attempt: int) -> float:
-    return float(min(8.0, 0.5 * 2 ** (attempt - 1)))
+    return float(0.5 * 2 ** (attempt - 1))
 
 
 def _seconds(text: str | None, default: float) -> float:

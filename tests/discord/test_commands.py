@@ -7,14 +7,13 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
-from guilds.discord import client as discord
 from guilds.discord.client import DiscordClient
 from guilds.discord.commands import all_commands, normalized
 from guilds.samplers import SAMPLERS
@@ -217,9 +216,3 @@ def test_a_refusal_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_equal_sets_compare_equal_whatever_discord_adds() -> None:
     given_back = [Registry._given_back(command) for command in all_commands()]
     assert normalized(given_back) == normalized(all_commands())
-
-
-def test_the_client_is_made_from_the_settings(settings: Any) -> None:
-    settings.DISCORD_API_BASE = "http://127.0.0.1:9/api/v10"
-    made: Callable[[], DiscordClient] = discord.from_settings
-    made().close()

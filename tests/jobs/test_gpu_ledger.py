@@ -96,11 +96,32 @@ def test_more_than_was_estimated_is_charged_too(make_guild, running, now):
     assert counters(guild, subject_id=job.user_id) == {(4, 3 * job.reserved_gpu_ms)}
 
 
-@pytest.mark.parametrize("gpu_ms", [-5, 0, 10**30])
-def test_no_measured_number_breaks_an_end(make_guild, running, now, gpu_ms):
+@pytest.mark.parametrize(
+    ("gpu_ms", "charged"),
+    [
+        (-5, 0),
+        (0, 0),
+        (1, 1),
+        (ledger.MAX_GPU_MS - 1, ledger.MAX_GPU_MS - 1),
+        (ledger.MAX_GPU_MS + 1, 86_400_000),
+        (10**30, 86_400_000),
+    ],
+)
+def test_an_attempt_is_charged_nothing_at_least_and_a_day_at_most(make_guild, running, now, gpu_ms, charged):
     guild = make_guild()
     complete(running(guild), now=now, gpu_ms=gpu_ms)
-    assert 0 <= used_ms(guild, now) <= ledger.MAX_GPU_MS
+    assert used_ms(guild, now) == charged
+    assert Job.objects.get().gpu_ms == charged
+    assert counters(guild) == {(4, charged)}
+
+
+def test_a_refund_never_makes_a_counter_negative(make_guild, running, now):
+    """A counter may have been lowered by hand since the request was admitted."""
+    guild = make_guild()
+    job = running(guild)
+    Usage.objects.filter(guild=guild).update(pictures=3, gpu_ms=1)
+    assert actions.fail(job.pk, worker_id="w", reason="x", permanent=True, gpu_ms=0, now=now) == Status.FAILED
+    assert counters(guild) == counters(guild, subject_id=job.user_id) == {(0, 0)}
 
 
 @pytest.fixture
