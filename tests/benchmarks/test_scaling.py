@@ -7,7 +7,6 @@ import pytest
 from benchmarks import scaling, traces
 from benchmarks.outcome import percentile
 from benchmarks.traces import Trace
-from jobs.scaling import Demand, Limits, short, wanted
 
 
 def trace(*arrivals: float, length_s: float = 7200) -> Trace:
@@ -74,42 +73,3 @@ def test_the_optimum_of_one_request_is_one_start():
 def test_traces_are_the_same_every_time():
     assert traces.month().arrivals == traces.month().arrivals
     assert len(traces.month().arrivals) == 1000
-
-
-def test_nothing_to_do_wants_nobody_however_busy_the_hour_was():
-    assert wanted(Demand(runnable=0, lately=0, recently=500), Limits()) == 0
-
-
-def test_the_last_worker_stays_while_requests_keep_coming():
-    limits = Limits(busy_from=15, patience=10, longest_stay_s=600)
-    assert wanted(Demand(runnable=0, recently=15, quiet_s=590), limits) == 1
-    assert wanted(Demand(runnable=0, recently=15, quiet_s=600), limits) == 0
-    assert wanted(Demand(runnable=0, recently=14, quiet_s=10), limits) == 0
-
-
-def test_silence_after_a_crowd_says_more_than_silence_in_a_trickle():
-    limits = Limits(busy_from=15, patience=10, longest_stay_s=600)
-    # 360 an hour are ten seconds apart: ten such gaps.
-    assert wanted(Demand(runnable=0, lately=5, recently=360, quiet_s=99), limits) == 1
-    assert wanted(Demand(runnable=0, lately=5, recently=360, quiet_s=100), limits) == 0
-
-
-def test_what_keeps_coming_has_one_more_worker_before_one_is_full():
-    limits = Limits(jobs_per_hour=480, full_from=0.65)
-    # 312 an hour are 0.65 of one worker; 26 in five minutes are as many.
-    assert wanted(Demand(runnable=1, lately=26, recently=400, quiet_s=5), limits) == 1
-    assert wanted(Demand(runnable=1, lately=27, recently=400, quiet_s=5), limits) == 2
-    # A few minutes' crowd that the hour knows nothing of has the line's workers only.
-    assert wanted(Demand(runnable=1, lately=100, recently=100, quiet_s=5), limits) == 1
-
-
-def test_as_many_are_wanted_at_once_as_the_line_is_long():
-    limits = Limits(jobs_per_worker=24, max_workers=8)
-    assert [wanted(Demand(runnable=runnable), limits) for runnable in (1, 24, 25, 100, 10_000)] == [1, 1, 2, 5, 8]
-
-
-def test_nobody_who_works_is_too_many():
-    limits = Limits(jobs_per_worker=24)
-    assert short(Demand(runnable=3), desired=4, limits=limits) == -1
-    assert short(Demand(runnable=0), desired=4, limits=limits) == -4
-    assert short(Demand(runnable=60), desired=1, limits=limits) == 2

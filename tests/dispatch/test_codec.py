@@ -20,6 +20,26 @@ def test_what_was_encoded_is_decoded(job_id: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not an object of v and job_id"),
+        ('{"v":2,"job_id":1}', "unknown version"),
+        ('{"v":1,"job_id":0}', "job_id is not a positive 64-bit integer"),
+    ],
+)
+def test_a_bad_message_says_what_is_wrong(body: str, reason: str) -> None:
+    with pytest.raises(BadMessage) as caught:
+        codec.decode(body)
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("job_id", [1, 2**63 - 1])
+def test_the_first_and_the_last_job_id(job_id: int) -> None:
+    assert codec.decode(f'{{"v":1,"job_id":{job_id}}}') == job_id
+
+
+@pytest.mark.parametrize(
     "body",
     [
         "",
