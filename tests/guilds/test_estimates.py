@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from guilds.estimates import MIN_GUILDS, Measured, Speed, gpu_ms_of, learned, speeds, work_of
+from guilds.estimates import MIN_GUILDS, Measured, Speed, evaluations_of, gpu_ms_of, learned, speeds, work_of
 from guilds.ledger import MAX_GPU_MS
 from guilds.samplers import SAMPLERS
 
@@ -71,6 +71,46 @@ def test_heun_is_estimated_by_its_evaluations():
 @pytest.mark.parametrize("per_step", [1e300, math.inf, math.nan, -5, 0, 1e-300])
 def test_no_number_in_a_models_row_overflows_an_estimate(per_step):
     assert 1 <= gpu_ms_of(work(count=4), gpu_ms_per_step=per_step) <= MAX_GPU_MS
+
+
+@pytest.mark.parametrize(
+    ("units", "per_step", "gpu_ms"),
+    [
+        (16, 100, 1600),
+        (16, 0.01, 1),
+        (1, 1.5, 2),
+        (1, 1, 1),
+        (0, 100, 1),
+        (1, 86_399_998.5, 86_399_999),
+        (2, 1e9, MAX_GPU_MS),
+    ],
+)
+def test_an_estimate_is_rounded_up_to_whole_milliseconds(units, per_step, gpu_ms):
+    assert gpu_ms_of(units, gpu_ms_per_step=per_step) == gpu_ms
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("txt2img", 20), ("img2img", 14), ("variation", 12), ("upscale", 7)])
+def test_without_a_strength_each_kind_has_its_own(kind, steps):
+    assert evaluations_of(kind=kind, sampler="k_lms", steps=20, strength=None) == steps
+
+
+def test_a_text_has_no_source_image_that_a_strength_could_keep():
+    assert evaluations_of(kind="txt2img", sampler="k_lms", steps=20, strength=0.5) == 20
+
+
+def test_a_kind_or_a_sampler_that_is_not_known_yet_costs_every_step():
+    assert evaluations_of(kind="outpaint", sampler="k_lms", steps=20, strength=None) == 20
+    assert evaluations_of(kind="txt2img", sampler="not yet known", steps=20, strength=None) == 20
+
+
+@pytest.mark.parametrize(("gpu_ms", "units"), [(0, 16.0), (-1, 16.0), (100, 0.0), (100, -1.0)])
+def test_what_was_not_measured_teaches_nothing(gpu_ms, units):
+    assert speeds([Measured(model_id=1, device="T4", guild_id=1, gpu_ms=gpu_ms, work=units)]) == {}
+
+
+def test_the_shortest_job_teaches_too():
+    found = speeds([Measured(model_id=1, device="T4", guild_id=1, gpu_ms=1, work=4.0)])
+    assert found == {1: Speed(gpu_ms_per_step=0.25, guilds=1)}
 
 
 def measured(guild_id, ms, *, jobs=10, device="T4", steps=16, **changes):

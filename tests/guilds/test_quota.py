@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guilds.policy import Refusal
 from guilds.quota import Rule, Used, applicable, decide, decide_budget, stand
 from guilds.quota_clock import QuotaClock, window_end, window_start
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+MIDNIGHT = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp())
 WINDOWS = QuotaClock(time_zone="UTC", held={}).windows(NOON)
 
 
@@ -40,6 +42,87 @@ def test_what_fits_exactly_is_allowed():
     assert decide(standings, pictures=5, gpu_ms=0) is not None
 
 
+ROLE = {"subject": "role", "role_id": 7}
+
+
+@pytest.mark.parametrize(
+    ("of", "used", "wanted", "params"),
+    [
+        (
+            {"limit": 8},
+            Used(pictures=6, granted_pictures=1),
+            {"pictures": 4, "gpu_ms": 0},
+            {"subject": "member", "role_id": None, "metric": "pictures", "limit": 9, "used": 6, "left": 3, "needed": 4},
+        ),
+        (
+            ROLE | {"limit": 8},
+            Used(pictures=9),
+            {"pictures": 1, "gpu_ms": 9_000},
+            {"subject": "role", "role_id": 7, "metric": "pictures", "limit": 8, "used": 9, "left": 0, "needed": 1},
+        ),
+        (
+            {"limit": 10, "metric": "gpu_seconds"},
+            Used(gpu_ms=11_260, granted_gpu_ms=2_999),
+            {"pictures": 1, "gpu_ms": 1_260},
+            {"subject": "member", "role_id": None, "metric": "gpu_seconds", "limit": 12, "used": 11.3, "left": 0.7,
+             "needed": 1.3},
+        ),
+        (
+            {"limit": 0, "metric": "gpu_seconds"},
+            Used(gpu_ms=0),
+            {"pictures": 1, "gpu_ms": 49},
+            {"subject": "member", "role_id": None, "metric": "gpu_seconds", "limit": 0, "used": 0, "left": 0,
+             "needed": 0.0},
+        ),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_is_left_and_what_was_needed(of, used, wanted, params):
+    standings = stand([rule(**of)], {(42, "day"): used}, user_id=42, windows=WINDOWS)
+    assert decide(standings, **wanted) == Refusal(
+        code="quota_exceeded", params=params | {"window": "day", "resets_at": MIDNIGHT}
+    )
+
+
+def test_what_is_left_of_an_unlimited_rule_is_unlimited():
+    (standing,) = stand([rule(limit=None)], {(42, "day"): Used(pictures=10**9)}, user_id=42, windows=WINDOWS)
+    assert (standing.limit, standing.left, standing.used) == (None, None, 10**9)
+    assert decide([standing], pictures=10**9, gpu_ms=0) is None
+
+
+def test_counters_are_added_part_by_part():
+    one = Used(pictures=1, gpu_ms=20, granted_pictures=300, granted_gpu_ms=4000)
+    two = Used(pictures=5, gpu_ms=60, granted_pictures=700, granted_gpu_ms=8000)
+    assert one + two == Used(pictures=6, gpu_ms=80, granted_pictures=1000, granted_gpu_ms=12_000)
+
+
+def test_a_rule_is_held_against_its_own_subject_and_window():
+    used = {(0, "day"): Used(pictures=1), (42, "day"): Used(pictures=2), (42, "hour"): Used(pictures=3),
+            (43, "day"): Used(pictures=4)}  # fmt: skip
+    rules = [rule("guild", limit=9), rule(limit=9), rule(limit=9, window="hour"), rule("role", limit=9, role_id=7)]
+    standings = stand(rules, used, user_id=42, windows=WINDOWS)
+    assert [each.used for each in standings] == [1, 2, 3, 2]
+    assert [each.rule for each in standings] == rules
+    assert [each.resets_at.hour for each in standings] == [0, 0, 13, 0]
+
+
+def test_each_metric_and_window_has_a_rule_of_its_own():
+    rules = [
+        rule(limit=1),
+        rule(limit=2, window="hour"),
+        rule(limit=3, metric="gpu_seconds"),
+        rule("role", limit=4, role_id=7, window="hour"),
+        rule("role", limit=5, role_id=8),
+    ]
+    assert [each.limit for each in applicable(rules, frozenset({7}))] == [1, 4, 3]
+    assert [each.limit for each in applicable(rules, frozenset())] == [1, 2, 3]
+
+
+def test_a_grant_of_pictures_gives_no_gpu_time_and_the_other_way_round():
+    granted = {(42, "day"): Used(granted_pictures=5, granted_gpu_ms=7_999)}
+    standings = stand([rule(limit=1), rule(limit=1, metric="gpu_seconds")], granted, user_id=42, windows=WINDOWS)
+    assert [each.limit for each in standings] == [1 + 5, 1 + 7]
+
+
 def test_a_grant_adds_to_the_limit():
     used = {(42, "day"): Used(pictures=8, granted_pictures=4)}
     standings = stand([rule(limit=8)], used, user_id=42, windows=WINDOWS)
@@ -64,9 +147,8 @@ def test_gpu_seconds_are_counted_in_seconds():
 def test_a_budget_stops_hard():
     assert decide_budget(100, spent_ms=99_000, gpu_ms=1_000, now=NOON) is None
     refusal = decide_budget(100, spent_ms=99_000, gpu_ms=1_001, now=NOON)
-    assert refusal is not None
-    assert refusal.code == "budget_spent"
-    assert refusal.params["resets_at"] == int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())
+    december = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())
+    assert refusal == Refusal(code="budget_spent", params={"limit": 100, "resets_at": december})
     assert decide_budget(None, spent_ms=10**12, gpu_ms=10**9, now=NOON) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +55,27 @@ def test_a_request_of_another_model_is_overtaken_for_a_bounded_time_only() -> No
     assert admit(line, rooms={"a": Room(capacity=12, load=0)}, now=MAX_OVERTAKEN_S) == Admission(load="other")
 
 
+def test_a_request_that_must_be_alone_waits_for_an_idle_card_and_then_joins_alone() -> None:
+    line = [Waiting(id=1, profile="a", weight=4, since=20, alone=True), *_waiting(4, since=20)]
+    assert admit(line, rooms={"a": Room(capacity=12, load=0)}, now=20) == Admission(join=(1,))
+    # Loaded first where its model is not.
+    assert admit(line, rooms={}, now=20) == Admission(load="a")
+    # Overtaken by the one behind it for ten seconds, however late on the clock that is.
+    busy = {"a": Room(capacity=12, load=4)}
+    assert admit(line[:1] + _waiting(4, since=20)[:1], rooms=busy, now=29.9) == Admission(join=(1,))
+    assert admit(line, rooms=busy, now=30) == Admission()
+
+
+def test_nobody_joins_a_request_that_must_stay_alone() -> None:
+    assert admit(_waiting(1), rooms={"a": Room(capacity=12, load=1)}, now=0, closed=True) == Admission()
+
+
+def test_room_is_taken_to_the_last_bit() -> None:
+    assert Room(capacity=12, load=8).takes(4)
+    assert not Room(capacity=12, load=8).takes(4.1)
+    assert Room(capacity=12, load=0).takes(64)
+
+
 _lines = st.lists(
     st.builds(
         Waiting,
@@ -103,6 +125,11 @@ def test_a_card_is_measured_up_to_where_company_no_longer_pays_and_no_further() 
     assert measured == [2, 4, 8, 16, 32]
     assert busy_at(seconds_a_row, most=12) == 8
     assert busy_at(lambda rows: 1.0, most=64) == 2
+    # As far as rows still fit, and no further.
+    assert [busy_at(lambda rows: 1 / rows, most=most) for most in (2, 3, 4, 7, 8, 16)] == [2, 2, 4, 4, 8, 16]
+    # 7 % less for each row is worth twice as many, to the letter.
+    assert busy_at(lambda rows: {2: 1.0, 4: 0.93}.get(rows, 1.0), most=64) == 4
+    assert busy_at(lambda rows: {2: 1.0, 4: 0.931}.get(rows, 0.1), most=64) == 2
     # Where the memory did not last as long as was reckoned, that is where it ends.
     assert busy_at(lambda rows: 1 / rows if rows <= 8 else float("inf"), most=64) == 8
 
@@ -112,6 +139,15 @@ def test_a_call_is_padded_to_the_nearest_compiled_shape_or_runs_uncompiled(rows:
     padded = padded_to(rows, ready=ready)
     assert padded is None or (padded in ready and rows <= padded <= (1 + MOST_PADDING) * rows)
     assert padded == rows or rows not in ready
+
+
+@pytest.mark.parametrize(
+    ("rows", "ready", "padded"),
+    [(8, {8, 16}, 8), (7, {8, 16}, 8), (8, {10}, 10), (8, {11}, None), (4, {5}, 5), (3, {4}, None), (9, {8}, None),
+     (9, set(), None), (13, {16, 24}, 16), (12, {16}, None)],
+)  # fmt: skip
+def test_at_most_a_quarter_of_the_rows_is_padding(rows: int, ready: set[int], padded: int | None) -> None:
+    assert padded_to(rows, ready=ready) == padded
 
 
 def test_what_most_requests_ask_for_is_compiled_first_and_nothing_that_does_not_fit() -> None:
