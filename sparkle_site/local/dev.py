@@ -87,6 +87,13 @@ COMMANDS = {
         needs="sparkle_site/local/fuzz.py",
         from_here=True,
     ),
+    "mutate": Command(
+        help="change the pure modules, and see whether their tests notice",
+        arguments=("-m", "sparkle_site.local.mutate"),
+        needs="sparkle_site/local/mutate.py",
+        usage="[MODULE ...]",
+        from_here=True,
+    ),
     "security": Command(
         help="static analysis, known vulnerabilities, bill of materials",
         arguments=("-m", "sparkle_site.local.security"),
