@@ -80,7 +80,7 @@ def test_a_text_is_cut_by_the_units_that_discord_counts(text: str, limit: int, s
 
 @pytest.mark.parametrize(("text", "units"), [("", 0), ("abc", 3), ("é", 1), ("😀", 2), ("a\ud83d", 2)])
 def test_length_is_counted_in_utf_16(text: str, units: int) -> None:
-    assert wire.length(text) == units
+    assert (wire.length(text), type(wire.length(text))) == (units, int)
 
 
 def test_without_files_the_body_is_json_and_with_files_a_form() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guilds.quota_clock import QuotaClock, window_end, window_start
+from guilds.quota_clock import QuotaClock, Window, window_end, window_start
 
 ZONES = [
     "UTC", "Etc/GMT+12", "Pacific/Kiritimati", "Pacific/Apia", "Asia/Tokyo", "Asia/Kolkata", "Asia/Kathmandu",
@@ -48,6 +49,60 @@ def test_a_window_is_held_until_its_end_and_the_next_start_in_the_new_zone():
         datetime(2026, 12, 1, tzinfo=UTC),
         datetime(2026, 12, 31, 15, tzinfo=UTC),
     )
+
+
+def test_the_moment_a_held_window_ends_is_in_the_next_one():
+    clock = QuotaClock(time_zone="UTC", held={}).moved("Asia/Tokyo", datetime(2026, 11, 23, 12, tzinfo=UTC))
+    end = datetime(2026, 11, 24, 15, tzinfo=UTC)
+    assert clock.window("day", end - timedelta(microseconds=1)).start == datetime(2026, 11, 23, tzinfo=UTC)
+    assert clock.window("day", end) == Window(start=end, end=end + timedelta(days=1))
+    assert clock.window("day", datetime(2026, 11, 22, 20, tzinfo=UTC)).start == datetime(2026, 11, 22, 15, tzinfo=UTC)
+
+
+def test_a_month_that_ends_as_a_day_of_the_new_zone_starts_is_held_for_that_day():
+    """Kiritimati is 24 hours ahead of Honolulu: its December starts with Honolulu's 30th of November."""
+    clock = QuotaClock(time_zone="Pacific/Kiritimati", held={})
+    clock = clock.moved("Pacific/Honolulu", datetime(2026, 11, 20, tzinfo=UTC))
+    november = clock.window("month", datetime(2026, 11, 30, 12, tzinfo=UTC))
+    assert november == Window(start=datetime(2026, 10, 31, 10, tzinfo=UTC), end=datetime(2026, 12, 1, 10, tzinfo=UTC))
+
+
+def test_a_stored_clock_is_the_same_again_and_nothing_stored_is_a_new_one():
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    clock = QuotaClock(time_zone="UTC", held={}).moved("Asia/Tokyo", now)
+    assert clock.dump() == {
+        "time_zone": "Asia/Tokyo",
+        "held": {"day": [1795392000, 1795478400], "month": [1793491200, 1796083200]},
+    }
+    assert QuotaClock.load(clock.dump(), time_zone="UTC") == clock
+    assert QuotaClock.load({}, time_zone="Asia/Tokyo") == QuotaClock(time_zone="Asia/Tokyo", held={})
+    assert QuotaClock.load({"time_zone": "UTC"}, time_zone="Asia/Tokyo") == QuotaClock(time_zone="UTC", held={})
+
+
+@pytest.mark.parametrize("now", [datetime(2026, 11, 1, 12, tzinfo=UTC), datetime(2026, 11, 1, 5, 30, tzinfo=UTC)])
+def test_a_day_with_two_midnights_starts_at_the_first(now):
+    """In Havana the clocks go from one in the morning back to midnight."""
+    midnight = datetime(2026, 11, 1, 4, tzinfo=UTC)
+    assert window_start("day", now, "America/Havana") == midnight
+    assert window_end("day", midnight - timedelta(hours=1), "America/Havana") == midnight
+    assert window_end("day", now, "America/Havana") == datetime(2026, 11, 2, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def _machine_in_kolkata(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_machine_in_kolkata")
+def test_the_machines_own_zone_changes_nothing():
+    now = datetime(2026, 11, 23, 12, 10, tzinfo=UTC)
+    for name, start in (("hour", (2026, 11, 23, 12)), ("day", (2026, 11, 23, 5)), ("month", (2026, 11, 1, 4))):
+        found = window_start(name, now, "America/New_York")
+        assert (found, found.tzinfo) == (datetime(*start, tzinfo=UTC), UTC)
 
 
 def test_trying_many_zones_holds_a_window_no_longer():
