@@ -145,6 +145,8 @@ def _prepare(folder: Path, names: Sequence[str]) -> None:
         "pytest_add_cli_args_test_selection": _several(tests),
         "pytest_add_cli_args": _several((*PYTEST, "-k", LEFT_OUT)),
         "use_git_change_detection": "false",
+        # A change is tried in a process that has run no test yet: what an earlier one left in a cache would hide it.
+        "process_isolation": "forkserver",
     }
     with (folder / "setup.cfg").open("w") as file:
         settings.write(file)

@@ -230,6 +230,11 @@ def test_half_a_size_is_none(wish):
     assert (made(**wish).width, made(**wish).height) == (512, 512)
 
 
+@pytest.mark.parametrize(("kind", "evaluations"), [("txt2img", 16), ("img2img", 11), ("variation", 9), ("upscale", 5)])
+def test_a_kind_is_charged_by_the_steps_that_it_takes(kind, evaluations):
+    assert made(kind=kind, count=1).gpu_ms == 100 * evaluations
+
+
 def test_the_first_size_is_the_first_that_the_server_allows():
     assert made({"allowed_sizes": ["768x512", "64x64"]}).width == 768
     assert made({"allowed_sizes": ["64x64"]}).width == 512
