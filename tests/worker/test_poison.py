@@ -394,9 +394,9 @@ class HangingStorage(FileSystemStorage):
 
     released = threading.Event()
 
-    def _save(self, name: str, content: Any) -> str:
+    def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
         self.released.wait(WITHIN_S)
-        return str(super()._save(name, content))
+        return super().save(name, content, max_length)
 
 
 def test_a_storage_that_hangs_ends_the_worker_and_counts_the_job_that_is_being_published(
