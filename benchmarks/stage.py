@@ -103,8 +103,8 @@ def make_guilds(count: int) -> None:
         Guild(
             id=GUILDS + number,
             name=f"Guild {number}",
-            max_waiting=1_000_000,
-            max_waiting_per_member=1_000_000,
+            max_waiting=10_000,
+            max_waiting_per_member=10_000,
             concurrency=64,
         )
         for number in range(count)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -16,6 +15,20 @@ from django.utils import timezone
 from . import limits
 from .samplers import SAMPLERS
 from .uploads import OwnsPreview
+from .fields import (
+    MAX_SNOWFLAKE,
+    BoundedArrayField,
+    BoundedBigIntegerField,
+    BoundedDateTimeField,
+    BoundedDecimalField,
+    BoundedFloatField,
+    BoundedIntegerField,
+    BoundedSmallIntegerField,
+    ChoiceField,
+    PatternField,
+    SnowflakeField,
+    bounded,
+)
 
 LANGUAGES = [
     ("", "Each member's own"),
@@ -27,6 +40,19 @@ LANGUAGES = [
     ("pt-BR", "Português do Brasil"),
     ("zh-CN", "中文"),
 ]
+
+
+MAX_SIDE = 4096
+SIZE_PATTERN = "[1-9][0-9]{1,3}x[1-9][0-9]{1,3}"
+# What any counter may hold: sums of many of them are far from the 64 bits' end.
+MAX_COUNT = 10**15
+MAX_LIMIT = 10**9
+# Discord's limits for one server.
+MAX_CHANNELS = 500
+MAX_ROLES = 250
+MAX_STEPS = 150
+FIRST_DAY = datetime(2015, 1, 1, tzinfo=UTC)
+LAST_DAY = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def validate_time_zone(name: str) -> None:
@@ -48,29 +74,31 @@ def _by_field(wrong: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     return found
 
 
-def validate_sampler(name: str) -> None:
-    """Raise ValidationError unless `name` is a sampler."""
-    if name not in SAMPLERS:
-        raise ValidationError("Write one of: %(names)s.", params={"names": ", ".join(SAMPLERS)})
-
-
 def default_sizes() -> list[str]:
     return ["512x512"]
 
 
+@bounded
 class Platform(models.Model):
     """The one row of operators' switches for the whole deployment."""
 
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    id = BoundedSmallIntegerField(primary_key=True, default=1, editable=False, low=1, high=1)
     maintenance = models.BooleanField(default=False, help_text="Refuse every new request, in all servers.")
     draining = models.BooleanField(default=False, help_text="Accept requests but let no worker start one.")
     notice = models.CharField(max_length=200, blank=True, help_text="Shown with the refusal and above the admin.")
-    price_per_gpu_hour = models.DecimalField(
-        max_digits=8, decimal_places=4, default="0.5260", help_text="US dollars; g4dn.xlarge on demand by default."
+    price_per_gpu_hour = BoundedDecimalField(
+        max_digits=8,
+        decimal_places=4,
+        default="0.5260",
+        low=0,
+        high=9999,
+        help_text="US dollars; g4dn.xlarge on demand by default.",
     )
-    monthly_budget = models.DecimalField(
+    monthly_budget = BoundedDecimalField(
         max_digits=10,
         decimal_places=2,
+        low=0,
+        high=99_999_999,
         null=True,
         blank=True,
         help_text="US dollars of GPU time a month, for the dashboard's bar. Empty: none.",
@@ -85,6 +113,7 @@ class Platform(models.Model):
         return "Platform"
 
 
+@bounded
 class ModelProfile(OwnsPreview):
     """A pipeline that workers can load, with the settings that suit it."""
 
@@ -95,23 +124,26 @@ class ModelProfile(OwnsPreview):
     )
     enabled = models.BooleanField(default=True)
     is_default = models.BooleanField(default=False)
-    default_steps = models.PositiveSmallIntegerField(default=16, validators=[MinValueValidator(1)])
-    max_steps = models.PositiveSmallIntegerField(default=50, validators=[MinValueValidator(1), MaxValueValidator(150)])
-    default_guidance = models.FloatField(default=7.5, validators=[MinValueValidator(0), MaxValueValidator(30)])
-    default_sampler = models.CharField(
+    default_steps = BoundedSmallIntegerField(default=16, low=1, high=MAX_STEPS)
+    max_steps = BoundedSmallIntegerField(default=50, low=1, high=MAX_STEPS)
+    default_guidance = BoundedFloatField(default=7.5, low=0, high=30)
+    default_sampler = ChoiceField(
         max_length=40,
         default="k_lms",
         choices=[(name, sampler.label) for name, sampler in SAMPLERS.items()],
-        validators=[validate_sampler],
     )
-    sizes = ArrayField(models.CharField(max_length=9, validators=[validate_size]), default=default_sizes)
-    step_cache = models.CharField(
+    sizes = BoundedArrayField(
+        PatternField(max_length=9, pattern=SIZE_PATTERN, validators=[validate_size]),
+        default=default_sizes,
+        max_items=50,
+    )
+    step_cache = ChoiceField(
         max_length=16, blank=True, choices=[("", "None"), ("deepcache", "DeepCache (lossy)")], default=""
     )
-    gpu_ms_per_step = models.FloatField(
-        default=250.0, help_text="GPU milliseconds per picture and step, until enough servers' jobs were measured."
+    gpu_ms_per_step = BoundedFloatField(
+        default=250.0, low=0.001, high=600_000, help_text="GPU milliseconds per picture and step, until enough servers' jobs were measured."
     )
-    learned_gpu_ms_per_step = models.FloatField(null=True, blank=True, editable=False)
+    learned_gpu_ms_per_step = BoundedFloatField(null=True, blank=True, editable=False, low=0.001, high=10_000_000)
 
     class Meta:
         verbose_name = "model"
@@ -144,6 +176,7 @@ class ModelProfile(OwnsPreview):
         return limits.ModelLimits(name=self.name, max_steps=self.max_steps, sizes=self.sizes)
 
 
+@bounded
 class Guild(models.Model):
     """A Discord server: its settings, and the row whose lock orders its line."""
 
@@ -157,53 +190,65 @@ class Guild(models.Model):
         BLUR = "blur", "Post what it finds as a spoiler"
         BLOCK = "block", "Do not post what it finds"
 
-    id = models.BigIntegerField(primary_key=True, help_text="Discord's snowflake of the server.")
+    id = SnowflakeField(primary_key=True, help_text="Discord's snowflake of the server.")
     name = models.CharField(max_length=100, blank=True)
     icon = models.CharField(max_length=64, blank=True, help_text="Discord's icon hash.")
-    owner_id = models.BigIntegerField(null=True, blank=True)
+    owner_id = SnowflakeField(null=True, blank=True)
     installed_at = models.DateTimeField(default=timezone.now)
     left_at = models.DateTimeField(null=True, blank=True)
 
     enabled = models.BooleanField(default=True, help_text="Off refuses every request of this server.")
-    allowed_channel_ids = ArrayField(
-        models.BigIntegerField(), default=list, blank=True, help_text="Empty: every channel."
+    allowed_channel_ids = BoundedArrayField(
+        SnowflakeField(), default=list, blank=True, max_items=MAX_CHANNELS, help_text="Empty: every channel."
     )
-    allowed_role_ids = ArrayField(models.BigIntegerField(), default=list, blank=True, help_text="Empty: everyone.")
-    concurrency = models.PositiveSmallIntegerField(
+    allowed_role_ids = BoundedArrayField(
+        SnowflakeField(), default=list, blank=True, max_items=MAX_ROLES, help_text="Empty: everyone."
+    )
+    concurrency = BoundedSmallIntegerField(
         default=8,
-        validators=[MinValueValidator(1), MaxValueValidator(64)],
+        low=1,
+        high=64,
         help_text="Requests of this server that may be queued or running at once.",
     )
-    max_waiting = models.PositiveIntegerField(default=200, help_text="Requests of the server that may wait.")
-    max_waiting_per_member = models.PositiveIntegerField(default=10, help_text="Requests of one member that may wait.")
-    default_steps = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Empty: the model's own.")
-    max_steps = models.PositiveSmallIntegerField(default=50, validators=[MinValueValidator(1), MaxValueValidator(150)])
-    allowed_sizes = ArrayField(
-        models.CharField(max_length=9, validators=[validate_size]),
+    max_waiting = BoundedIntegerField(
+        default=200, low=0, high=10_000, help_text="Requests of the server that may wait."
+    )
+    max_waiting_per_member = BoundedIntegerField(
+        default=10, low=0, high=10_000, help_text="Requests of one member that may wait."
+    )
+    default_steps = BoundedSmallIntegerField(
+        null=True, blank=True, low=1, high=MAX_STEPS, help_text="Empty: the model's own."
+    )
+    max_steps = BoundedSmallIntegerField(default=50, low=1, high=MAX_STEPS)
+    allowed_sizes = BoundedArrayField(
+        PatternField(max_length=9, pattern=SIZE_PATTERN, validators=[validate_size]),
+        max_items=50,
         default=list,
         blank=True,
         help_text="Empty: every size of the model.",
     )
-    max_pictures = models.PositiveSmallIntegerField(
-        default=4, validators=[MinValueValidator(1), MaxValueValidator(4)], help_text="Pictures in one request."
-    )
+    max_pictures = BoundedSmallIntegerField(default=4, low=1, high=4, help_text="Pictures in one request.")
     models_offered = models.ManyToManyField(ModelProfile, blank=True, help_text="Empty: every enabled model.")
     default_negative_prompt = models.CharField(max_length=1000, blank=True)
-    nsfw_rule = models.CharField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
-    output_check = models.CharField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
+    nsfw_rule = ChoiceField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
+    output_check = ChoiceField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
     results_ephemeral = models.BooleanField(default=False, help_text="Only the asker sees the pictures.")
     previews = models.BooleanField(default=False, help_text="Show a small preview half way.")
-    language = models.CharField(max_length=8, blank=True, choices=LANGUAGES, default="")
-    time_zone = models.CharField(max_length=64, default="UTC", validators=[validate_time_zone])
+    language = ChoiceField(max_length=8, blank=True, choices=LANGUAGES, default="")
+    time_zone = PatternField(
+        max_length=64, default="UTC", pattern="[A-Za-z][A-Za-z0-9_+/-]*", validators=[validate_time_zone]
+    )
     quota_clock = models.JSONField(default=dict, blank=True, editable=False)
-    monthly_budget_gpu_seconds = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Requests stop when the month has used this much. Empty: no budget."
+    monthly_budget_gpu_seconds = BoundedIntegerField(
+        null=True,
+        blank=True,
+        low=0,
+        high=MAX_LIMIT,
+        help_text="Requests stop when the month has used this much. Empty: no budget.",
     )
-    budget_warning_percent = models.PositiveSmallIntegerField(
-        default=80, validators=[MinValueValidator(1), MaxValueValidator(100)]
-    )
-    retention_days = models.PositiveIntegerField(
-        default=90, validators=[MinValueValidator(1)], help_text="Pictures and prompts are deleted after this."
+    budget_warning_percent = BoundedSmallIntegerField(default=80, low=1, high=100)
+    retention_days = BoundedIntegerField(
+        default=90, low=1, high=3650, help_text="Pictures and prompts are deleted after this."
     )
 
     class Meta:
@@ -223,26 +268,31 @@ class Guild(models.Model):
             raise ValidationError(errors)
 
     def local(self, at: datetime) -> datetime:
-        """Return `at` in this guild's own time zone."""
-        return at.astimezone(zoneinfo.ZoneInfo(self.time_zone))
+        """Return `at` in this guild's own time zone, or in UTC where that is none any more."""
+        try:
+            return at.astimezone(zoneinfo.ZoneInfo(self.time_zone))
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            return at.astimezone(UTC)
 
 
+@bounded
 class RegisteredCommand(models.Model):
     """A command that is registered in all servers, with Discord's id of it (guilds.command_ids)."""
 
-    id = models.BigIntegerField(primary_key=True)
+    id = SnowflakeField(primary_key=True)
     name = models.CharField(max_length=32, unique=True)
 
     def __str__(self) -> str:
         return self.name
 
 
+@bounded
 class Channel(models.Model):
     """A channel as Discord described it at `read_at`; requests in threads need their parent (guilds.channels)."""
 
-    id = models.BigIntegerField(primary_key=True)
+    id = SnowflakeField(primary_key=True)
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE)
-    parent_id = models.BigIntegerField(null=True, help_text="A thread's channel, or a channel's category.")
+    parent_id = SnowflakeField(null=True, help_text="A thread's channel, or a channel's category.")
     is_thread = models.BooleanField(default=False)
     nsfw = models.BooleanField(default=False)
     read_at = models.DateTimeField(null=True)
@@ -255,6 +305,7 @@ class Channel(models.Model):
         return str(self.id)
 
 
+@bounded
 class StylePreset(OwnsPreview):
     """Words added around a prompt: `{prompt}` stands where the member's go."""
 
@@ -292,6 +343,7 @@ class StylePreset(OwnsPreview):
         return self.template.replace("{prompt}", prompt, 1)
 
 
+@bounded
 class QuotaRule(models.Model):
     """How much a subject may use in a window. A missing limit means unlimited (for a role only)."""
 
@@ -310,12 +362,14 @@ class QuotaRule(models.Model):
         MONTH = "month", "Month"
 
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, related_name="quota_rules")
-    subject = models.CharField(max_length=8, choices=Subject.choices)
-    role_id = models.BigIntegerField(null=True, blank=True)
+    subject = ChoiceField(max_length=8, choices=Subject.choices)
+    role_id = SnowflakeField(null=True, blank=True)
     role_name = models.CharField(max_length=100, blank=True)
-    metric = models.CharField(max_length=12, choices=Metric.choices, default=Metric.PICTURES)
-    window = models.CharField(max_length=8, choices=Window.choices, default=Window.DAY)
-    limit = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited (roles only).")
+    metric = ChoiceField(max_length=12, choices=Metric.choices, default=Metric.PICTURES)
+    window = ChoiceField(max_length=8, choices=Window.choices, default=Window.DAY)
+    limit = BoundedIntegerField(
+        null=True, blank=True, low=0, high=MAX_LIMIT, help_text="Empty: unlimited (roles only)."
+    )
 
     class Meta:
         verbose_name = "quota rule"
@@ -344,25 +398,26 @@ class QuotaRule(models.Model):
         return f"{self.get_subject_display()}: {limit} {self.get_metric_display().lower()} a {self.window}"
 
 
+@bounded
 class GpuLedger(models.Model):
     """The GPU time that a guild really used in one UTC month (guilds.ledger). Only ever added to."""
 
-    guild_key = models.BigIntegerField(help_text="The guild's pseudonym.")
+    guild_key = BoundedBigIntegerField(low=-MAX_SNOWFLAKE, high=MAX_SNOWFLAKE, help_text="The guild's pseudonym.")
     month = models.DateField(help_text="Its first day, in UTC.")
-    used_ms = models.BigIntegerField(default=0)
+    used_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
 
     class Meta:
         verbose_name = "GPU ledger entry"
         verbose_name_plural = "GPU ledger"
         constraints = [
             models.UniqueConstraint(fields=["guild_key", "month"], name="gpu_ledger_once"),
-            models.CheckConstraint(condition=Q(used_ms__gte=0), name="gpu_ledger_never_negative"),
         ]
 
     def __str__(self) -> str:
         return f"{self.guild_key} {self.month:%Y-%m}"
 
 
+@bounded
 class Usage(models.Model):
     """What a subject used in one window; `subject_id` 0 is the guild itself. One row whatever the history behind it.
 
@@ -371,13 +426,15 @@ class Usage(models.Model):
     """
 
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, db_index=False)
-    subject_id = models.BigIntegerField(help_text="A member's snowflake, or 0 for the whole server.")
-    window = models.CharField(max_length=8, choices=QuotaRule.Window.choices)
+    subject_id = SnowflakeField(low=-MAX_SNOWFLAKE, help_text="A member's snowflake, or 0 for the whole server.")
+    window = ChoiceField(max_length=8, choices=QuotaRule.Window.choices)
     starts_at = models.DateTimeField()
-    pictures = models.BigIntegerField(default=0)
-    gpu_ms = models.BigIntegerField(default=0)
-    granted_pictures = models.BigIntegerField(default=0, help_text="Added to the limit by a moderator.")
-    granted_gpu_ms = models.BigIntegerField(default=0)
+    pictures = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
+    gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
+    granted_pictures = BoundedBigIntegerField(
+        default=0, low=-MAX_COUNT, high=MAX_COUNT, help_text="Added to the limit by a moderator."
+    )
+    granted_gpu_ms = BoundedBigIntegerField(default=0, low=-MAX_COUNT, high=MAX_COUNT)
 
     class Meta:
         verbose_name = "usage"
@@ -397,15 +454,18 @@ class Usage(models.Model):
         return f"{self.guild_id}/{self.subject_id} {self.window} {self.starts_at:%Y-%m-%d %H:%M}"
 
 
+@bounded
 class Ban(models.Model):
     """Keeps a member out of one guild, or out of all."""
 
     guild = models.ForeignKey(
         Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
     )
-    user_id = models.BigIntegerField()
+    user_id = SnowflakeField()
     reason = models.CharField(max_length=200, blank=True, help_text="The member is shown this.")
-    until = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is lifted.")
+    until = BoundedDateTimeField(
+        null=True, blank=True, low=FIRST_DAY, high=LAST_DAY, help_text="Empty: until it is lifted."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=100, blank=True, editable=False)
 
@@ -419,6 +479,7 @@ class Ban(models.Model):
 _MAX_FOLDED = 200
 
 
+@bounded
 class BlockedTerm(models.Model):
     """A whole word or phrase that no prompt may hold; compared folded (guilds.terms)."""
 
@@ -430,7 +491,7 @@ class BlockedTerm(models.Model):
     nsfw = models.BooleanField(
         "adult", default=False, help_text="Not forbidden, but adult: the server's NSFW rule decides where it may stand."
     )
-    hits = models.PositiveBigIntegerField(default=0, editable=False)
+    hits = BoundedBigIntegerField(default=0, editable=False, low=0, high=MAX_COUNT)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -464,6 +525,7 @@ class BlockedTerm(models.Model):
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
 
+@bounded
 class Staff(models.Model):
     """A Discord user who may manage a guild, as Discord said at `synced_at`. Rights lapse when that grows old."""
 
@@ -474,8 +536,8 @@ class Staff(models.Model):
     FRESH_FOR = timedelta(minutes=15)
 
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, related_name="staff")
-    user_id = models.BigIntegerField()
-    role = models.CharField(max_length=8, choices=Role.choices)
+    user_id = SnowflakeField()
+    role = ChoiceField(max_length=8, choices=Role.choices)
     synced_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

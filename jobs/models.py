@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector
 from django.db import models
@@ -13,10 +12,29 @@ from django.db.models import Q
 from django.utils import timezone
 
 from guilds import policy
-from guilds.models import Guild, ModelProfile
+from guilds.fields import (
+    BoundedArrayField,
+    BoundedBigIntegerField,
+    BoundedFloatField,
+    BoundedIntegerField,
+    BoundedSmallIntegerField,
+    BoundedTextField,
+    ChoiceField,
+    SnowflakeField,
+    bounded,
+)
+from guilds.models import MAX_COUNT, MAX_STEPS, Guild, ModelProfile
 
 from . import lifecycle
 from .lifecycle import Status
+
+MAX_SEED = 2**33
+MAX_PIXELS = 16_384
+MAX_INTEGER = 2**31 - 1
+MAX_SMALL_INTEGER = 2**15 - 1
+# A prompt, and what a style adds to it.
+MAX_PROMPT = 6000
+MAX_STYLED_PROMPT = 8000
 
 
 class JobManager(models.Manager["Job"]):
@@ -46,6 +64,7 @@ class JobManager(models.Manager["Job"]):
         return True
 
 
+@bounded
 class Job(models.Model):
     """One request and its fate."""
 
@@ -67,78 +86,82 @@ class Job(models.Model):
         ROW = "row", "All of it"
 
     # Who asked, where, and how to answer.
-    interaction_id = models.BigIntegerField(unique=True, help_text="Discord's; makes submitting idempotent.")
-    application_id = models.BigIntegerField()
+    interaction_id = SnowflakeField(unique=True, help_text="Discord's; makes submitting idempotent.")
+    application_id = SnowflakeField(low=0)
     guild = models.ForeignKey(
         Guild, verbose_name="server", on_delete=models.CASCADE, related_name="jobs", db_index=False
     )
-    channel_id = models.BigIntegerField()
-    parent_channel_id = models.BigIntegerField(null=True, blank=True, help_text="A thread's channel, or the category.")
-    category_id = models.BigIntegerField(null=True, blank=True, help_text="The category above a thread's channel.")
+    channel_id = SnowflakeField()
+    parent_channel_id = SnowflakeField(null=True, blank=True, help_text="A thread's channel, or the category.")
+    category_id = SnowflakeField(null=True, blank=True, help_text="The category above a thread's channel.")
     channel_nsfw = models.BooleanField(null=True, blank=True, help_text="Age-restricted; empty where nobody knew.")
-    user_id = models.BigIntegerField()
+    user_id = SnowflakeField()
     member_name = models.CharField(max_length=100, blank=True)
     locale = models.CharField(max_length=8, default="en-US")
     token_sealed = models.BinaryField(default=bytes, editable=False)
     reply_deadline = models.DateTimeField()
-    attachment_size_limit = models.PositiveIntegerField(default=10 * 1024 * 1024)
+    attachment_size_limit = BoundedIntegerField(default=10 * 1024 * 1024, low=0, high=MAX_INTEGER)
     ephemeral = models.BooleanField(default=False)
 
     # What was asked.
-    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.TXT2IMG)
+    kind = ChoiceField(max_length=10, choices=Kind.choices, default=Kind.TXT2IMG)
     source_job = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
-    source_index = models.PositiveSmallIntegerField(null=True, blank=True)
+    source_index = BoundedSmallIntegerField(null=True, blank=True, low=0, high=15)
     source_url = models.CharField(max_length=2000, blank=True)
-    prompt = models.TextField()
-    negative_prompt = models.TextField(blank=True)
+    prompt = BoundedTextField(max_length=MAX_PROMPT)
+    negative_prompt = BoundedTextField(blank=True, max_length=MAX_STYLED_PROMPT)
     style = models.CharField(max_length=40, blank=True)
-    styled_prompt = models.TextField(blank=True, help_text="What the pipeline is given: the prompt in its style.")
-    seed = models.BigIntegerField()
-    steps = models.PositiveSmallIntegerField()
+    styled_prompt = BoundedTextField(
+        blank=True, max_length=MAX_STYLED_PROMPT, help_text="What the pipeline is given: the prompt in its style."
+    )
+    seed = BoundedBigIntegerField(low=0, high=MAX_SEED)
+    steps = BoundedSmallIntegerField(low=0, high=MAX_STEPS)
     sampler = models.CharField(max_length=40)
-    width = models.PositiveSmallIntegerField()
-    height = models.PositiveSmallIntegerField()
-    guidance = models.FloatField()
-    count = models.PositiveSmallIntegerField()
-    strength = models.FloatField(null=True, blank=True)
+    width = BoundedSmallIntegerField(low=0, high=MAX_PIXELS)
+    height = BoundedSmallIntegerField(low=0, high=MAX_PIXELS)
+    guidance = BoundedFloatField(low=0, high=30)
+    count = BoundedSmallIntegerField(low=0, high=16)
+    strength = BoundedFloatField(null=True, blank=True, low=0, high=1)
     model = models.ForeignKey(ModelProfile, on_delete=models.PROTECT, related_name="+", db_index=False)
     spoiler = models.BooleanField(default=False)
 
     # What became of it.
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
+    status = ChoiceField(max_length=10, choices=Status.choices, default=Status.WAITING)
     reason = models.CharField(max_length=40, blank=True, help_text="A stable code of why it ended as it did.")
     detail = models.CharField(max_length=500, blank=True, help_text="For moderators; never a prompt or a token.")
-    attempts = models.PositiveSmallIntegerField(default=0)
-    doorbells = models.PositiveSmallIntegerField(default=0, help_text="Messages sent for it so far.")
+    attempts = BoundedSmallIntegerField(default=0, low=0, high=MAX_SMALL_INTEGER)
+    doorbells = BoundedSmallIntegerField(
+        default=0, low=0, high=MAX_SMALL_INTEGER, help_text="Messages sent for it so far."
+    )
     rung_at = models.DateTimeField(null=True, blank=True, help_text="The last message; empty if it failed to go out.")
     worker_id = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
-    progress_step = models.PositiveSmallIntegerField(default=0)
-    progress_total = models.PositiveSmallIntegerField(default=0)
+    progress_step = BoundedSmallIntegerField(default=0, low=0, high=MAX_SMALL_INTEGER)
+    progress_total = BoundedSmallIntegerField(default=0, low=0, high=MAX_SMALL_INTEGER)
     created_at = models.DateTimeField()
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     made_at = models.DateTimeField(null=True, blank=True, help_text="Its pictures are in storage.")
     ended_at = models.DateTimeField(null=True, blank=True)
-    gpu_ms = models.PositiveBigIntegerField(default=0)
+    gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
     grid_key = models.CharField(max_length=200, blank=True)
-    erasure = models.CharField(
+    erasure = ChoiceField(
         max_length=6, choices=Erasure.choices, blank=True, help_text="To be erased once no report on it is open."
     )
 
     # How the end was told.
-    delivered_via = models.CharField(max_length=8, choices=Via.choices, blank=True)
-    message_id = models.BigIntegerField(null=True, blank=True)
+    delivered_via = ChoiceField(max_length=8, choices=Via.choices, blank=True)
+    message_id = SnowflakeField(null=True, blank=True)
     announced_at = models.DateTimeField(null=True, blank=True, help_text="The asker has the final message.")
     refunded_at = models.DateTimeField(null=True, blank=True, help_text="A moderator gave back what it had used.")
 
     # What it holds of quotas until it is settled.
-    reserved_pictures = models.PositiveSmallIntegerField(default=0)
-    reserved_gpu_ms = models.PositiveBigIntegerField(default=0)
-    usage_ids = ArrayField(models.BigIntegerField(), default=list)
+    reserved_pictures = BoundedSmallIntegerField(default=0, low=0, high=16)
+    reserved_gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
+    usage_ids = BoundedArrayField(SnowflakeField(), default=list, max_items=16)
     settled_at = models.DateTimeField(null=True, blank=True)
 
     objects = JobManager()
@@ -175,9 +198,6 @@ class Job(models.Model):
                 fields=["ended_at"], condition=Q(announced_at__isnull=True, ended_at__isnull=False), name="job_untold"
             ),
         ]
-        constraints = [
-            models.CheckConstraint(condition=Q(reserved_pictures__lte=16), name="job_reserves_few_pictures"),
-        ]
 
     def __str__(self) -> str:
         return f"#{self.pk}"
@@ -200,21 +220,22 @@ class Job(models.Model):
         return policy.seeds(self.seed, self.count)
 
 
+@bounded
 class JobImage(models.Model):
     """One picture of a job, kept in storage."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="images", db_index=False)
-    index = models.PositiveSmallIntegerField()
+    index = BoundedSmallIntegerField(low=0, high=15)
     key = models.CharField(max_length=200)
-    seed = models.BigIntegerField()
-    width = models.PositiveSmallIntegerField()
-    height = models.PositiveSmallIntegerField()
-    bytes = models.PositiveIntegerField(default=0)
-    nsfw_score = models.FloatField(null=True, blank=True)
+    seed = BoundedBigIntegerField(low=0, high=MAX_SEED)
+    width = BoundedSmallIntegerField(low=0, high=MAX_PIXELS)
+    height = BoundedSmallIntegerField(low=0, high=MAX_PIXELS)
+    bytes = BoundedIntegerField(default=0, low=0, high=MAX_INTEGER)
+    nsfw_score = BoundedFloatField(null=True, blank=True, low=0, high=1)
     blurred = models.BooleanField(default=False)
     hidden_at = models.DateTimeField(null=True, blank=True)
     reported_at = models.DateTimeField(null=True, blank=True)
-    reported_by = models.BigIntegerField(null=True, blank=True)
+    reported_by = SnowflakeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -229,6 +250,7 @@ class JobImage(models.Model):
         return f"#{self.job_id} picture {self.index + 1}"
 
 
+@bounded
 class JobEvent(models.Model):
     """Append-only: every move of a status, and what else is worth knowing later."""
 
@@ -246,11 +268,12 @@ class JobEvent(models.Model):
         return f"#{self.job_id} {self.kind}"
 
 
+@bounded
 class Turn(models.Model):
     """When a member of a guild was last served: the one served longest ago goes first."""
 
     guild = models.ForeignKey(Guild, on_delete=models.CASCADE, db_index=False)
-    user_id = models.BigIntegerField()
+    user_id = SnowflakeField()
     served_at = models.DateTimeField()
 
     class Meta:
@@ -260,6 +283,7 @@ class Turn(models.Model):
         return f"{self.guild_id}/{self.user_id}"
 
 
+@bounded
 class Worker(models.Model):
     """A GPU worker as it last reported itself."""
 
@@ -272,11 +296,11 @@ class Worker(models.Model):
     id = models.CharField(primary_key=True, max_length=100)
     model_id = models.CharField(max_length=300, blank=True)
     device = models.CharField(max_length=100, blank=True)
-    state = models.CharField(max_length=8, choices=State.choices, default=State.STARTING)
+    state = ChoiceField(max_length=8, choices=State.choices, default=State.STARTING)
     started_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now)
     startup = models.JSONField(default=dict, help_text="Seconds by stage of the start.")
-    jobs_done = models.PositiveBigIntegerField(default=0)
+    jobs_done = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
 
     class Meta:
         indexes = [models.Index(fields=["seen_at"], name="worker_seen_at")]
@@ -285,16 +309,17 @@ class Worker(models.Model):
         return self.id
 
 
+@bounded
 class Tally(models.Model):
     """Ended requests counted ahead, for charts: by the hour of all servers together, by the (UTC) day of one."""
 
     guild = models.ForeignKey(Guild, null=True, on_delete=models.CASCADE, db_index=False)
     starts_at = models.DateTimeField()
-    status = models.CharField(max_length=10, choices=Status.choices)
+    status = ChoiceField(max_length=10, choices=Status.choices)
     reason = models.CharField(max_length=40, blank=True)
-    jobs = models.PositiveBigIntegerField()
-    pictures = models.PositiveBigIntegerField()
-    gpu_ms = models.PositiveBigIntegerField()
+    jobs = BoundedBigIntegerField(low=0, high=MAX_COUNT)
+    pictures = BoundedBigIntegerField(low=0, high=MAX_COUNT)
+    gpu_ms = BoundedBigIntegerField(low=0, high=10 * MAX_COUNT)
 
     class Meta:
         constraints = [
@@ -307,6 +332,7 @@ class Tally(models.Model):
         return f"{self.starts_at:%Y-%m-%d %H}h {self.status} {self.jobs}"
 
 
+@bounded
 class Latency(models.Model):
     """How many completed requests of an hour took how long (jobs.tally has the buckets' bounds)."""
 
@@ -315,9 +341,9 @@ class Latency(models.Model):
         TOTAL = "total", "Until it was there"
 
     starts_at = models.DateTimeField()
-    kind = models.CharField(max_length=5, choices=Kind.choices)
-    bucket = models.PositiveSmallIntegerField()
-    jobs = models.PositiveBigIntegerField()
+    kind = ChoiceField(max_length=5, choices=Kind.choices)
+    bucket = BoundedSmallIntegerField(low=0, high=1000)
+    jobs = BoundedBigIntegerField(low=0, high=MAX_COUNT)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["starts_at", "kind", "bucket"], name="latency_once")]
@@ -326,10 +352,11 @@ class Latency(models.Model):
         return f"{self.starts_at:%Y-%m-%d %H}h {self.kind} {self.bucket}: {self.jobs}"
 
 
+@bounded
 class TallyMark(models.Model):
     """The one row that says up to when ended requests are counted; its lock keeps two from counting at once."""
 
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    id = BoundedSmallIntegerField(primary_key=True, default=1, low=1, high=1)
     counted_to = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
