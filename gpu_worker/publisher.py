@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from guilds.discord.client import DiscordClient
-from guilds.discord.errors import DiscordError, TooLarge
+from guilds.discord.errors import BadForm, DiscordError, TooLarge
+from guilds.discord.text import t
 from guilds.discord.wire import File, Message
 from jobs import delivery, messages, storage
 from jobs.actions import MadeImage
@@ -23,6 +25,8 @@ from jobs.models import Job
 from . import safety
 from .provenance import Signer
 from .safety import Checker, CheckUnavailable
+
+log = logging.getLogger(__name__)
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SMALLEST_PX = 256
@@ -160,10 +164,19 @@ class Publisher:
                 spoiler=job.spoiler or blurred,
             )
             try:
-                return self._deliver(job, messages.completed(job, (file,), prompt_cut=prompt_cut), moved)
+                delivered = self._deliver(job, messages.completed(job, (file,), prompt_cut=prompt_cut), moved)
             except TooLarge:
                 # The limit was another one than the interaction said.
                 limit = min(limit, len(encoded.content) - 1)
+            except BadForm as error:
+                # A fault of ours must not cost the requester the images: they are in the gallery.
+                log.error("message_refused", extra={"job_id": job.pk, "status": error.status, "code": error.code})
+                return self._deliver(job, _link_alone(job), moved)
+            else:
+                if delivered.via == Job.Via.GALLERY:
+                    # The file may have been what was refused everywhere: a link can still be read.
+                    return self._deliver(job, _link_alone(job), moved)
+                return delivered
         raise AssertionError("the last rung holds no file, so it cannot be too large")
 
     def tell_end(self, job: Job) -> Delivered:
@@ -211,6 +224,11 @@ class Publisher:
     def _wait(self, seconds: float) -> None:
         if self._pause(seconds):
             raise Leaving
+
+
+def _link_alone(job: Job) -> Message:
+    """The completed message as plain text with a link to the images, which no filter and no form can refuse."""
+    return Message(content=f"{t(job.locale, 'job.completed')}\n{gallery_url(job)}", ephemeral=job.ephemeral)
 
 
 def gallery_url(job: Job) -> str:

@@ -186,7 +186,7 @@ class BoundedArrayField(ArrayField):  # type: ignore[type-arg]
     def check_sql(self) -> str:
         return (
             f"cardinality({COLUMN}) <= {self.max_items} AND array_position({COLUMN}, NULL) IS NULL"
-            f" AND {self.base_field.element_check_sql()}"
+            f" AND {self.base_field.element_check_sql()}"  # type: ignore[attr-defined]
         )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
-
+from .fields import MAX_SNOWFLAKE
 from .models import Guild
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ def install(guild: Mapping[str, Any], now: datetime) -> Guild:
     """
     known = _named(guild)
     row, _ = Guild.objects.update_or_create(
-        pk=int(guild["id"]),
+        pk=snowflake(guild["id"]),
         defaults={**known, "left_at": None},
         create_defaults={**known, "installed_at": now},
     )
@@ -37,26 +40,43 @@ def install(guild: Mapping[str, Any], now: datetime) -> Guild:
 
 def reconcile(guilds: Iterable[Mapping[str, Any]], now: datetime) -> Reconciled:
     """Bring the rows in line with the whole list of the bot's guilds: new ones, returned ones, and who has left."""
-    present = {int(guild["id"]): guild for guild in guilds}
-    with transaction.atomic():
-        known = {row.pk: row for row in Guild.objects.select_for_update(no_key=True).order_by("pk")}
-        joined = [pk for pk in present if pk not in known]
-        Guild.objects.bulk_create(
-            [Guild(pk=pk, installed_at=now, **_named(present[pk])) for pk in joined], ignore_conflicts=True
-        )
-        returned = 0
-        for pk, guild in present.items():
+    known = {row["pk"]: row for row in Guild.objects.values("pk", "name", "icon", "owner_id", "left_at")}
+    joined = returned = left = failed = 0
+    present: set[int] = set()
+    # Each server by itself: none waits for another's lock, and one that cannot be read keeps no other from its row.
+    for guild in guilds:
+        try:
+            pk = snowflake(guild["id"])
+            present.add(pk)
             row = known.get(pk)
             if row is None:
-                continue
-            fields = _named(guild)
-            if row.left_at is not None:
-                returned += 1
-            if row.left_at is not None or any(getattr(row, key) != value for key, value in fields.items()):
-                Guild.objects.filter(pk=pk).update(left_at=None, **fields)
+                fields = _named(guild)
+                _, made = Guild.objects.get_or_create(pk=pk, defaults={**fields, "installed_at": now})
+                joined += made
+            elif changes := _changes(row, guild):
+                Guild.objects.filter(pk=pk).update(**changes)
+                returned += row["left_at"] is not None
+        except Exception:
+            failed += 1
+            logger.exception("guild_not_reconciled")
+    if not failed:
         # A server that joined while the list was on its way is not in it.
-        left = Guild.objects.filter(left_at=None, installed_at__lt=now).exclude(pk__in=present).update(left_at=now)
-    return Reconciled(joined=len(joined), returned=returned, left=left)
+        gone = [pk for pk, row in known.items() if row["left_at"] is None and pk not in present]
+        left = Guild.objects.filter(pk__in=gone, left_at=None, installed_at__lt=now).update(left_at=now)
+    return Reconciled(joined=joined, returned=returned, left=left)
+
+
+def _changes(row: Mapping[str, Any], guild: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {"left_at": None, **_named(guild)}
+    return {key: value for key, value in fields.items() if row[key] != value}
+
+
+def snowflake(value: object) -> int:
+    """Return Discord's id as a number. Raise ValueError unless it is one of 63 bits."""
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_SNOWFLAKE):
+        raise ValueError("no snowflake")
+    return int(text)
 
 
 def _named(guild: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +85,6 @@ def _named(guild: Mapping[str, Any]) -> dict[str, Any]:
         fields["name"] = guild["name"].replace("\x00", "")[:100]
     if "icon" in guild:
         fields["icon"] = str(guild["icon"] or "")[:64]
-    owner = guild.get("owner_id")
-    if isinstance(owner, str) and owner.isascii() and owner.isdigit():
-        fields["owner_id"] = int(owner)
+    with suppress(ValueError):
+        fields["owner_id"] = snowflake(guild.get("owner_id"))
     return fields

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zoneinfo
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -13,8 +12,6 @@ from django.db.models import Q
 from django.utils import timezone
 
 from . import limits
-from .samplers import SAMPLERS
-from .uploads import OwnsPreview
 from .fields import (
     MAX_SNOWFLAKE,
     BoundedArrayField,
@@ -29,6 +26,8 @@ from .fields import (
     SnowflakeField,
     bounded,
 )
+from .samplers import SAMPLERS
+from .uploads import OwnsPreview
 
 LANGUAGES = [
     ("", "Each member's own"),
@@ -141,7 +140,10 @@ class ModelProfile(OwnsPreview):
         max_length=16, blank=True, choices=[("", "None"), ("deepcache", "DeepCache (lossy)")], default=""
     )
     gpu_ms_per_step = BoundedFloatField(
-        default=250.0, low=0.001, high=600_000, help_text="GPU milliseconds per picture and step, until enough servers' jobs were measured."
+        default=250.0,
+        low=0.001,
+        high=600_000,
+        help_text="GPU milliseconds per image and step, until enough jobs were measured.",
     )
     learned_gpu_ms_per_step = BoundedFloatField(null=True, blank=True, editable=False, low=0.001, high=10_000_000)
 

@@ -12,15 +12,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from guilds.discord.client import DiscordClient
-from guilds.discord.errors import BadForm, DiscordError, TokenDead, TooLarge, Unavailable
+from guilds.discord.errors import BadForm, DiscordError, Forbidden, RouteClosed, TokenDead, TooLarge, TryLater
 from guilds.discord.wire import Message
 
-from .models import Job
+from .models import ClosedRoute, Job
 
 log = logging.getLogger(__name__)
 
 # A fast worker can be here before the answer that opens the token has reached Discord.
 OPENING = timedelta(seconds=10)
+# A moderator may open a channel again at any time; a member who takes no messages rarely changes that.
+_CLOSED_FOR = {Job.Via.CHANNEL: timedelta(minutes=10), Job.Via.DM: timedelta(hours=6)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +36,11 @@ class Delivered:
 def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime) -> Delivered:
     """Post the message by the first open way.
 
-    Raises TooLarge (send smaller files), BadForm (a fault of ours), and Unavailable or CircuitOpen (try again later).
+    Raises TooLarge (send smaller files), BadForm (a fault of ours), and TryLater (try again later).
     Doing it twice shows one message: an edit replaces, Discord drops a post whose nonce it has just seen, and where the
     token died in between, the bot takes away the reply, which was noted before it was edited.
     """
-    for via, post in _ways(job, message, client=client, now=now):
+    for via, post in _ways(job, message, client=client.for_guild(job.guild_id), now=now):
         try:
             delivered = Delivered(via=via, message_id=int(post()["id"]))
             if via != Job.Via.ORIGINAL:
@@ -50,7 +52,8 @@ def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime)
             if not error.permanent:
                 raise
             if isinstance(error, TokenDead) and now - job.created_at < OPENING:
-                raise Unavailable(error.status, error.code, "not answered yet") from error
+                raise TryLater(error.status, error.code, "not answered yet") from error
+            _remember_closed(job, via, error, now=now)
             log.info("way_closed", extra={"job_id": job.pk, "via": via, "status": error.status, "code": error.code})
     return Delivered(via=Job.Via.GALLERY, message_id=None)
 
@@ -99,9 +102,26 @@ def _ways(
         ephemeral=False,
         nonce=f"sparkle-{job.pk}",
     )
-    if not job.ephemeral:
+    if not job.ephemeral and not _is_closed(ClosedRoute.Kind.CHANNEL, job.channel_id, now=now):
         yield Job.Via.CHANNEL, lambda: client.create_message(job.channel_id, post)
-    yield Job.Via.DM, lambda: client.create_message(client.open_dm(job.user_id), post)
+    if not _is_closed(ClosedRoute.Kind.USER, job.user_id, now=now):
+        yield Job.Via.DM, lambda: client.create_message(client.open_dm(job.user_id), post)
+
+
+def _is_closed(kind: ClosedRoute.Kind, target_id: int, *, now: datetime) -> bool:
+    return ClosedRoute.objects.filter(kind=kind, target_id=target_id, closed_until__gt=now).exists()
+
+
+def _remember_closed(job: Job, via: Job.Via, error: DiscordError, *, now: datetime) -> None:
+    """Leave a channel or direct messages alone for a while that did not take a message of ours."""
+    if via not in _CLOSED_FOR or not isinstance(error, Forbidden) or isinstance(error, RouteClosed):
+        return
+    kind, target = (
+        (ClosedRoute.Kind.CHANNEL, job.channel_id) if via == Job.Via.CHANNEL else (ClosedRoute.Kind.USER, job.user_id)
+    )
+    ClosedRoute.objects.update_or_create(
+        kind=kind, target_id=target, defaults={"code": error.code, "closed_until": now + _CLOSED_FOR[via]}
+    )
 
 
 def _edit_reply(job: Job, message: Message, *, client: DiscordClient) -> dict[str, str]:

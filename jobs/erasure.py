@@ -19,7 +19,6 @@ from .models import Job, JobEvent, JobImage
 Erasure = Job.Erasure
 # The more is erased the later it stands.
 _ORDER = ("", Erasure.IMAGES, Erasure.WORDS, Erasure.ROW)
-BATCH = 200
 
 
 def with_open_report(jobs: QuerySet[Job]) -> QuerySet[Job]:
@@ -100,11 +99,7 @@ def after_decision(job_ids: set[int]) -> None:
             finish(job_id)
 
 
-def finish_requested(*, now: datetime) -> int:
-    """Erase what was requested and is not erased yet, oldest first; return of how many jobs."""
-    waiting = Job.objects.exclude(erasure="")
+def ready() -> QuerySet[Job]:
+    """Return the jobs of which something is to be erased, and on which no report is open."""
     reported = Exists(JobImage.objects.filter(job=OuterRef("pk"), reported_at__isnull=False))
-    ids = list(waiting.exclude(reported).order_by("pk").values_list("pk", flat=True)[:BATCH])
-    for job_id in ids:
-        finish(job_id)
-    return len(ids)
+    return Job.objects.exclude(erasure="").exclude(reported)

@@ -156,6 +156,9 @@ class Job(models.Model):
     delivered_via = ChoiceField(max_length=8, choices=Via.choices, blank=True)
     message_id = SnowflakeField(null=True, blank=True)
     announced_at = models.DateTimeField(null=True, blank=True, help_text="The asker has the final message.")
+    notify_after = models.DateTimeField(
+        null=True, blank=True, help_text="Upkeep does not ask Discord about it before; set where that failed."
+    )
     refunded_at = models.DateTimeField(null=True, blank=True, help_text="A moderator gave back what it had used.")
 
     # What it holds of quotas until it is settled.
@@ -176,7 +179,8 @@ class Job(models.Model):
                 name="job_open_by_guild",
             ),
             models.Index(
-                fields=["status", "queued_at"],
+                # The last one for upkeep: what waits has no `queued_at`, so it is in the order of its age.
+                fields=["status", "queued_at", "created_at"],
                 condition=Q(status__in=["waiting", "queued", "running"]),
                 name="job_open",
             ),
@@ -197,15 +201,12 @@ class Job(models.Model):
             models.Index(
                 fields=["ended_at"], condition=Q(announced_at__isnull=True, ended_at__isnull=False), name="job_untold"
             ),
+            # What is to be purged one day, however long the history behind it.
+            models.Index(fields=["guild", "created_at"], condition=~Q(prompt=""), name="job_holds_words"),
         ]
 
     def __str__(self) -> str:
         return f"#{self.pk}"
-
-    @property
-    def group(self) -> str:
-        """The SQS message group: one member of one guild, whose requests keep their order."""
-        return f"{self.guild_id}-{self.user_id}"
 
     @property
     def token(self) -> str:
@@ -281,6 +282,27 @@ class Turn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.guild_id}/{self.user_id}"
+
+
+@bounded
+class ClosedRoute(models.Model):
+    """A channel or a user that refused the bot's messages; nothing is sent there until it has an end."""
+
+    class Kind(models.TextChoices):
+        CHANNEL = "channel", "Channel"
+        USER = "user", "Direct messages"
+
+    kind = ChoiceField(max_length=8, choices=Kind.choices)
+    target_id = SnowflakeField(help_text="The channel's or the user's snowflake.")
+    code = BoundedIntegerField(default=0, low=0, high=MAX_INTEGER, help_text="Discord's error code.")
+    closed_until = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "target_id"], name="closed_route_once")]
+        indexes = [models.Index(fields=["closed_until"], name="closed_route_until")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target_id}: {self.code}"
 
 
 @bounded

@@ -151,8 +151,9 @@ def _forget_counters(user_id: int, *, now: datetime) -> None:
     for guild_id in Usage.objects.filter(subject_id=user_id).values_list("guild_id", flat=True).distinct():
         with suppress(Guild.DoesNotExist), lock_guild(guild_id) as guild:
             kept = quota.forget_member(guild, user_id, now=now)
-            # A job that is still asked to stop settles with the counter that took its own one's place.
-            for job in Job.objects.filter(guild=guild, user_id=user_id, settled_at=None).only("usage_ids"):
+            # A job that ends or is refunded later does so with the counter that took its own one's place.
+            of_member = Job.objects.filter(guild=guild, user_id=user_id, usage_ids__overlap=list(kept))
+            for job in of_member.only("usage_ids") if kept else ():
                 moved = [kept.get(usage_id, usage_id) for usage_id in job.usage_ids]
                 Job.objects.filter(pk=job.pk).update(usage_ids=moved)
 

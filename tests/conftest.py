@@ -169,7 +169,7 @@ def _default_rows(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("transactional_db")
         from django.apps import apps
 
-        importlib.import_module("guilds.migrations.0002_defaults").add_defaults(apps, None)
+        importlib.import_module("guilds.migrations.0001_initial").add_defaults(apps, None)
 
 
 class _Inline(Executor):

@@ -5,6 +5,7 @@ One client may be shared by threads. No address that holds a token is ever part 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -25,14 +26,15 @@ from .wire import Message
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 4
-# 10,000 refused requests in 10 minutes bar the address, which several workers may share: stop long before.
+# 10,000 refused requests in 10 minutes bar the address, which several workers may share: stop long before. One server
+# may cause few of them, so that its closed channels end nobody else's deliveries.
 INVALID_WINDOW_S = 600.0
-MAX_INVALID = 500
+MAX_INVALID = 4000
+MAX_INVALID_OF_GUILD = 40
 MAX_RETRY_AFTER_S = 60.0
 _REMEMBERED = 2048
 # A token is unknown until Discord has our first answer; a fast worker may be here before. Later, unknown is dead.
 OPENING_S = 10.0
-_EXPIRED = 50027
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,18 @@ class DiscordClient:
         application_id: int,
         bot_token: str | Callable[[], str],
         timeout_s: float = 10,
+        attempts: int = ATTEMPTS,
+        max_wait_s: float = MAX_RETRY_AFTER_S,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         user_agent: str = f"DiscordBot (https://discord.com, {__version__})",
     ) -> None:
+        """`attempts` of each request; `max_wait_s` is the longest that a rate limit is waited for."""
         self._application_id = application_id
+        self._attempts = attempts
+        self._max_wait_s = max_wait_s
+        self._guild_id: int | None = None
         self._bot_token = bot_token
         self._sleep = sleep
         self._clock = clock
@@ -79,11 +87,18 @@ class DiscordClient:
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, str] = OrderedDict()
         self._exhausted_until: dict[str, float] = {}
-        self._invalid: deque[float] = deque()
+        # By server; None are requests for no server in particular.
+        self._invalid: dict[int | None, deque[float]] = {}
         self._unknown_since: OrderedDict[str, float] = OrderedDict()
 
     def close(self) -> None:
         self._http.close()
+
+    def for_guild(self, guild_id: int) -> DiscordClient:
+        """Return this client with its refused requests counted against one server's budget."""
+        scoped = copy.copy(self)
+        scoped._guild_id = guild_id
+        return scoped
 
     # By an interaction's token.
 
@@ -195,7 +210,7 @@ class DiscordClient:
         if not route.by_token:
             token = self._bot_token if isinstance(self._bot_token, str) else self._bot_token()
             kwargs["headers"]["Authorization"] = f"Bot {token}"
-        attempts = ATTEMPTS if route.patient else 1
+        attempts = self._attempts if route.patient else 1
         for attempt in range(1, attempts + 1):
             self._hold(route)
             last = attempt == attempts
@@ -221,7 +236,7 @@ class DiscordClient:
             error = self._error(route, answer)
             if answer.status_code == 429:
                 wait = _retry_after(answer)
-                if last or wait > MAX_RETRY_AFTER_S:
+                if last or wait > self._max_wait_s:
                     raise error
                 self._sleep(wait)
             elif answer.status_code >= 500 and route.idempotent and not last:
@@ -237,16 +252,28 @@ class DiscordClient:
             since = self._unknown_since.get(route.token_key or "")
             if since is not None and now - since >= OPENING_S:
                 raise errors.TokenDead(404, 10015, "this token was answered as dead before")
-            while self._invalid and self._invalid[0] < now - INVALID_WINDOW_S:
-                self._invalid.popleft()
-            if len(self._invalid) >= MAX_INVALID:
-                raise errors.CircuitOpen(0, 0, f"{len(self._invalid)} refused requests in 10 minutes")
+            self._check_budget(now)
             bucket = self._buckets.get(route.bucket, route.bucket)
-            wait = max(self._exhausted_until.get(bucket, 0.0), self._exhausted_until.get("global", 0.0)) - now
-        if wait > (MAX_RETRY_AFTER_S if route.patient else 0):
-            raise errors.Unavailable(429, 0, f"rate limited for {wait:.0f} s more")
+            everywhere = self._exhausted_until.get("global", 0.0) - now
+            wait = max(self._exhausted_until.get(bucket, 0.0) - now, everywhere)
+        longest = self._max_wait_s if route.patient else 0
+        if wait > longest:
+            kind = errors.Unavailable if everywhere > longest else errors.TryLater
+            raise kind(429, 0, f"rate limited for {wait:.0f} s more")
         if wait > 0:
             self._sleep(wait)
+
+    def _check_budget(self, now: float) -> None:
+        for guild_id, refused in list(self._invalid.items()):
+            while refused and refused[0] < now - INVALID_WINDOW_S:
+                refused.popleft()
+            if not refused:
+                del self._invalid[guild_id]
+        if self._guild_id is not None and len(self._invalid.get(self._guild_id, ())) >= MAX_INVALID_OF_GUILD:
+            raise errors.RouteClosed(403, 0, "too many refused requests of this server in 10 minutes")
+        total = sum(map(len, self._invalid.values()))
+        if total >= MAX_INVALID:
+            raise errors.CircuitOpen(0, 0, f"{total} refused requests in 10 minutes")
 
     def _learn(self, route: _Route, answer: httpx.Response) -> None:
         """Read the rate limit headers, and count what would bar us."""
@@ -269,10 +296,12 @@ class DiscordClient:
             else:
                 self._exhausted_until.pop(bucket, None)
             if len(self._exhausted_until) > _REMEMBERED:
-                self._exhausted_until = {key: at for key, at in self._exhausted_until.items() if at > now}
+                # In place: clients for single servers share it.
+                for key in [key for key, at in self._exhausted_until.items() if at <= now]:
+                    del self._exhausted_until[key]
             shared = headers.get("X-RateLimit-Scope") == "shared"
             if answer.status_code in (401, 403) or (answer.status_code == 429 and not shared):
-                self._invalid.append(now)
+                self._invalid.setdefault(self._guild_id, deque()).append(now)
 
     def _error(self, route: _Route, answer: httpx.Response) -> errors.DiscordError:
         try:
@@ -287,10 +316,11 @@ class DiscordClient:
             code if isinstance(code, int) else 0,
             str(body.get("message", ""))[:200],
             by_token=route.by_token,
+            global_limit=bool(answer.headers.get("X-RateLimit-Global")) or body.get("global") is True,
         )
         if route.token_key and errors.is_webhook_gone(error):
             with self._lock:
-                dead = -OPENING_S if error.code == _EXPIRED else 0.0
+                dead = -OPENING_S if error.code == errors.EXPIRED_TOKEN else 0.0
                 self._unknown_since.setdefault(route.token_key, self._clock() + dead)
                 if len(self._unknown_since) > _REMEMBERED:
                     self._unknown_since.popitem(last=False)
@@ -326,7 +356,9 @@ def _retry_after(answer: httpx.Response) -> float:
         return _seconds(answer.headers.get("X-RateLimit-Reset-After") or answer.headers.get("Retry-After"), 1.0)
 
 
-def from_settings(*, timeout_s: float = 10) -> DiscordClient:
+def from_settings(
+    *, timeout_s: float = 10, attempts: int = ATTEMPTS, max_wait_s: float = MAX_RETRY_AFTER_S
+) -> DiscordClient:
     """Return a client made from Django's settings; the bot's token is fetched when it is first needed."""
     from django.conf import settings
 
@@ -337,5 +369,7 @@ def from_settings(*, timeout_s: float = 10) -> DiscordClient:
         application_id=settings.DISCORD_APPLICATION_ID,
         bot_token=bot_token,
         timeout_s=timeout_s,
+        attempts=attempts,
+        max_wait_s=max_wait_s,
         user_agent=f"DiscordBot ({settings.SITE_URL}, {__version__})",
     )

@@ -1,15 +1,20 @@
-"""What Discord can answer instead of doing it (docs: topics/opcodes-and-status-codes)."""
+"""What Discord can answer instead of doing it, and what each answer means for the one who asked.
+
+Source: docs topics/opcodes-and-status-codes. `CODES` is the one table; what it does not name is decided by the status.
+"""
 
 from __future__ import annotations
 
 
 class DiscordError(Exception):
-    """Discord refused. `permanent`: the same request can never succeed.
+    """Discord refused. A code that is not known comes as this class: try another route.
 
-    `status` is HTTP's (0 without an answer), `code` Discord's (0 where it named none). Carries no token.
+    `permanent`: the same request can never succeed. `outage`: nobody's request can succeed now. `status` is HTTP's
+    (0 without an answer), `code` Discord's (0 where it named none). Carries no token.
     """
 
     permanent = True
+    outage = False
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(f"{status}/{code}: {message}")
@@ -23,7 +28,15 @@ class TokenDead(DiscordError):
 
 
 class Forbidden(DiscordError):
-    """The bot may not do this here."""
+    """The bot may not do this here: the channel is gone, closed or locked, or the user takes no direct messages."""
+
+
+class RouteClosed(Forbidden):
+    """Nothing was sent: requests of this server were refused too often of late."""
+
+
+class ContentRefused(DiscordError):
+    """Discord takes messages here, but not this one: a filter found something in it."""
 
 
 class TooLarge(DiscordError):
@@ -34,37 +47,101 @@ class BadForm(DiscordError):
     """The body is wrong: a fault of ours."""
 
 
-class Unavailable(DiscordError):
-    """Discord is away, slow or asks to wait longer than we may; later it may work."""
+class TryLater(DiscordError):
+    """This request may succeed later; others are not concerned."""
 
     permanent = False
 
 
-class CircuitOpen(DiscordError):
-    """Nothing was sent: too many refused requests would have Discord bar this address."""
+class Unavailable(TryLater):
+    """Discord is away, slow, or has no time for any request of ours."""
 
-    permanent = False
-
-
-_TOKEN_DEAD = frozenset({10015, 10062, 50027})
-_UNKNOWN_MESSAGE = 10008
+    outage = True
 
 
-def from_answer(status: int, code: int, message: str, *, by_token: bool) -> DiscordError:
-    """Return the error for an answer of `status` >= 400. `by_token`: it was asked with an interaction's token."""
-    if code in _TOKEN_DEAD or (by_token and status in (401, 404)):
-        return TokenDead(status, code, message)
-    if code == 40005 or status == 413:
-        return TooLarge(status, code, message)
-    if status in (401, 403) or code in (50001, 50013):
-        return Forbidden(status, code, message)
-    if status == 429 or status >= 500:
-        return Unavailable(status, code, message)
-    if status == 400 or code == 50035:
-        return BadForm(status, code, message)
-    return DiscordError(status, code, message)
+class CircuitOpen(Unavailable):
+    """Nothing was sent: Discord did not answer the last requests."""
+
+
+UNKNOWN_MESSAGE = 10008
+EXPIRED_TOKEN = 50027
+
+CODES: dict[int, type[DiscordError]] = {
+    10015: TokenDead,  # unknown webhook
+    10062: TokenDead,  # unknown interaction
+    EXPIRED_TOKEN: TokenDead,  # invalid webhook token
+    # The channel, the server or the user is gone or out of reach.
+    10003: Forbidden,  # unknown channel
+    10004: Forbidden,  # unknown guild
+    UNKNOWN_MESSAGE: Forbidden,
+    10013: Forbidden,  # unknown user
+    40001: Forbidden,  # unauthorized
+    40058: Forbidden,  # cannot message this channel until the bot joins the guild
+    40060: Forbidden,  # interaction already acknowledged
+    40094: Forbidden,  # too many follow-ups of a user-installed app
+    50001: Forbidden,  # missing access
+    50003: Forbidden,  # not in a direct message channel
+    50007: Forbidden,  # this user takes no direct messages
+    50008: Forbidden,  # no messages in this kind of channel
+    50009: Forbidden,  # the channel's verification level
+    50013: Forbidden,  # missing permissions
+    50024: Forbidden,  # not in this type of channel
+    50033: Forbidden,  # invalid recipient
+    50083: Forbidden,  # archived thread
+    50278: Forbidden,  # no server shared with this user
+    160005: Forbidden,  # locked thread
+    # Filters.
+    20009: ContentRefused,  # explicit content
+    200000: ContentRefused,  # the server's AutoMod
+    200001: ContentRefused,
+    240000: ContentRefused,  # harmful link
+    40005: TooLarge,
+    50045: TooLarge,  # over the server's limit
+    # Waits.
+    20016: TryLater,  # slow mode
+    20022: TryLater,  # announcement edit limit
+    20028: TryLater,  # the channel's write limit
+    20029: TryLater,  # the server's write limit
+    40003: TryLater,  # opening direct messages too fast
+    40004: Unavailable,  # sending is switched off for now
+    40006: Unavailable,  # a feature is switched off for now
+    40062: Unavailable,  # service resource is rate limited
+    130000: Unavailable,  # API overloaded
+    # Faults of ours.
+    50006: BadForm,  # empty message
+    50035: BadForm,  # invalid form body
+    50041: BadForm,  # invalid API version
+    50046: BadForm,  # invalid file
+    50109: BadForm,  # invalid JSON
+    50146: BadForm,  # a file that was named was not uploaded
+}
+
+
+def from_answer(status: int, code: int, message: str, *, by_token: bool, global_limit: bool = False) -> DiscordError:
+    """Return the error for an answer of `status` >= 400.
+
+    `by_token`: it was asked with an interaction's token. `global_limit`: a 429 that holds for every route.
+    """
+    return _kind(status, code, by_token=by_token, global_limit=global_limit)(status, code, message)
+
+
+def _kind(status: int, code: int, *, by_token: bool, global_limit: bool) -> type[DiscordError]:
+    if status == 429:
+        return Unavailable if global_limit else TryLater
+    if status >= 500:
+        return Unavailable
+    if by_token and (status == 401 or (status == 404 and code in (0, UNKNOWN_MESSAGE))):
+        return TokenDead
+    if code in CODES:
+        return CODES[code]
+    if status == 413:
+        return TooLarge
+    if status == 401:
+        # The bot's own token is refused: nothing will work until an operator has set the right one.
+        return Unavailable
+    return Forbidden if status == 403 else DiscordError
 
 
 def is_webhook_gone(error: DiscordError) -> bool:
     """Whether no request with this token can succeed any more (a deleted message leaves the token alive)."""
-    return isinstance(error, TokenDead) and error.code != _UNKNOWN_MESSAGE
+    return isinstance(error, TokenDead) and error.code != UNKNOWN_MESSAGE

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doorbell:
-    """One message to send. `group` keeps a member's order; `dedup_id` makes sending twice harmless."""
+    """One message to send. `dedup_id` makes sending twice harmless.
+
+    `group` is the job itself: SQS gives out one message of a group at a time, so any larger group (a member, a server)
+    would leave jobs that were promoted together to one worker, beside idle ones. Order is the promotion's to keep.
+    """
 
     job_id: int
     group: str
@@ -24,7 +28,7 @@ class Doorbell:
     @classmethod
     def of(cls, job: Job) -> Doorbell:
         """The job's current doorbell; a new number of it gets past the queue's five minutes of deduplication."""
-        return cls(job_id=job.pk, group=job.group, dedup_id=f"{job.pk}-{job.doorbells}")
+        return cls(job_id=job.pk, group=str(job.pk), dedup_id=f"{job.pk}-{job.doorbells}")
 
 
 class DispatchFailed(Exception):

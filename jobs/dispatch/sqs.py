@@ -1,4 +1,4 @@
-"""Doorbells by SQS FIFO. The group is one member of one guild; duplicates within five minutes are SQS's to drop."""
+"""Doorbells by SQS FIFO. The group is one job; duplicates within five minutes are SQS's to drop."""
 
 import functools
 import logging

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from guilds.discord import errors
-from guilds.discord.client import ATTEMPTS, MAX_INVALID, OPENING_S, DiscordClient
+from guilds.discord.client import ATTEMPTS, MAX_INVALID, MAX_INVALID_OF_GUILD, OPENING_S, DiscordClient
 from guilds.discord.wire import File, Message
 
 from .contract import check
@@ -136,11 +136,11 @@ def test_reads_the_wait_from_the_body_where_the_header_is_missing(talk: Talk) ->
 
 def test_does_not_wait_for_ever(talk: Talk) -> None:
     client, discord, clock = talk(refused(429, headers={"Retry-After": "3600"}))
-    with pytest.raises(errors.Unavailable) as caught:
+    with pytest.raises(errors.TryLater) as caught:
         client.edit_original(TOKEN, Message(content="x"))
     assert not caught.value.permanent
     assert clock.slept == []
-    with pytest.raises(errors.Unavailable):
+    with pytest.raises(errors.TryLater):
         client.edit_original(TOKEN, Message(content="x"))
     assert len(discord.requests) == 1, "what is known to be limited is not sent"
 
@@ -264,10 +264,28 @@ def test_too_many_refusals_open_the_circuit_until_the_window_has_passed(talk: Ta
         client.create_message(1, Message(content="x", nonce="1"))
 
 
+def test_a_servers_refusals_end_its_own_requests_alone(talk: Talk) -> None:
+    client, discord, clock = talk(refused(403, 50013))
+    theirs, others = client.for_guild(1), client.for_guild(2)
+    for channel in range(MAX_INVALID_OF_GUILD):
+        with pytest.raises(errors.Forbidden):
+            theirs.create_message(channel, Message(content="x", nonce="1"))
+    with pytest.raises(errors.RouteClosed):
+        theirs.create_message(1, Message(content="x", nonce="1"))
+    assert len(discord.requests) == MAX_INVALID_OF_GUILD
+    with pytest.raises(errors.Forbidden) as caught:
+        others.create_message(1, Message(content="x", nonce="1"))
+    assert not isinstance(caught.value, errors.RouteClosed)
+    clock.now += 601
+    with pytest.raises(errors.Forbidden) as caught:
+        theirs.create_message(1, Message(content="x", nonce="1"))
+    assert not isinstance(caught.value, errors.RouteClosed)
+
+
 def test_shared_limits_do_not_count_against_us(talk: Talk) -> None:
     client, _, _ = talk(refused(429, headers={"Retry-After": "0.001", "X-RateLimit-Scope": "shared"}))
     for _ in range(MAX_INVALID):
-        with pytest.raises(errors.Unavailable):
+        with pytest.raises(errors.TryLater):
             client.edit_original(TOKEN, Message(content="x"))
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -40,10 +41,10 @@ def completed(job, *, now, key="k", gpu_ms=6400):
 
 def test_rings_again_for_a_message_that_seems_lost_ever_more_rarely(make_guild, make_ask, now):
     job = submitted(make_guild, make_ask, now)
-    assert upkeep.ring_lost(now=now + timedelta(minutes=4)) == 0
-    assert upkeep.ring_lost(now=now + timedelta(minutes=6)) == 1
-    assert upkeep.ring_lost(now=now + timedelta(minutes=12)) == 0
-    assert upkeep.ring_lost(now=now + timedelta(minutes=17)) == 1
+    assert upkeep.resend_lost_messages(now=now + timedelta(minutes=4)) == 0
+    assert upkeep.resend_lost_messages(now=now + timedelta(minutes=6)) == 1
+    assert upkeep.resend_lost_messages(now=now + timedelta(minutes=12)) == 0
+    assert upkeep.resend_lost_messages(now=now + timedelta(minutes=17)) == 1
     assert [doorbell.job_id for doorbell in MemoryDispatcher.rung] == [job.pk] * 3
 
 
@@ -127,8 +128,8 @@ def test_a_part_that_fails_is_named_and_keeps_no_other_from_its_work(make_guild,
     actions.cancel(job.pk, by=1, now=now)
     # No client can be made of this, so nothing can be announced.
     settings.DISCORD_API_BASE = None
-    assert upkeep.run(now=now + timedelta(minutes=16)).wiped == 1
-    assert [record.part for record in caplog.records if record.msg == "upkeep_part_failed"] == ["announce_ended"]
+    assert upkeep.run(now=now + timedelta(minutes=16)).changed["wipe_tokens"] == 1
+    assert {record.part for record in caplog.records if record.msg == "upkeep_row_failed"} == {"announce_ended"}
 
 
 def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):
@@ -143,9 +144,9 @@ def test_purges_pictures_and_words_by_the_guilds_retention(make_guild, make_ask,
     job = actions.submit(make_ask(guild, prompt="a secret garden"), now=now).job
     key = default_storage.save(f"{guild.pk}/{job.pk}/0.png", ContentFile(b"picture"))
     completed(job, now=now, key=key)
-    assert upkeep.purge_pictures(now=now + timedelta(days=29)) == 0
-    assert upkeep.purge_pictures(now=now + timedelta(days=31)) == 1
-    assert upkeep.purge_pictures(now=now + timedelta(days=31)) == 0
+    assert upkeep.purge_images(now=now + timedelta(days=29)) == 0
+    assert upkeep.purge_images(now=now + timedelta(days=31)) == 1
+    assert upkeep.purge_images(now=now + timedelta(days=31)) == 0
     job.refresh_from_db()
     assert (job.prompt, job.images.count(), job.status) == ("", 0, Status.COMPLETED)
     assert not default_storage.exists(key)
@@ -166,12 +167,15 @@ def test_a_part_that_breaks_does_not_keep_the_others_from_their_work(
     job = submitted(make_guild, make_ask, now)
     actions.claim(job.pk, worker_id="w1", now=now)
 
-    def broken(*, now):
+    def broken(work):
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(upkeep, "ring_lost", broken)
+    parts = [replace(part, do=broken) if part.name == "resend_lost_messages" else part for part in upkeep.PARTS]
+    monkeypatch.setattr(upkeep, "PARTS", parts)
     report = upkeep.run(now=now + timedelta(days=200), client=discord)
-    assert (report.rung, report.reclaimed) == (0, 1)
+    # The last one asks Discord, which is not there.
+    assert set(report.failed) - {"read_commands"} == {"resend_lost_messages"}
+    assert report.changed["reclaim_dead"] == 1
 
 
 def test_two_at_once_do_everything_once(make_guild, make_ask, now):

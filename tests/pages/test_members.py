@@ -219,7 +219,7 @@ def test_a_reported_picture_outlives_the_erasure_of_its_member_until_a_moderator
     assert pictures.report(job, by=OTHER, now=timezone.now())
     assert member.post("/data/delete/", {"sure": "yes"}).status_code == 302
     assert [each.pk for each in Job.objects.filter(user_id=ME)] == [job.pk]
-    upkeep.purge_pictures(now=timezone.now() + timedelta(days=4000))
+    upkeep.purge_images(now=timezone.now() + timedelta(days=4000))
     upkeep.run(now=timezone.now())
     assert all(default_storage.exists(key) for key in keys)
     ids = list(JobImage.objects.filter(job=job).values_list("pk", flat=True))
@@ -251,8 +251,8 @@ def test_retention_keeps_reported_pictures_and_is_not_held_up_by_them(done):
     job, old = done(), done()
     assert pictures.report(job, by=OTHER, now=timezone.now())
     later = timezone.now() + timedelta(days=4000)
-    upkeep.purge_pictures(now=later)
-    upkeep.purge_pictures(now=later)
+    upkeep.purge_images(now=later)
+    upkeep.purge_images(now=later)
     assert JobImage.objects.filter(job=job).count() == 2
     assert not JobImage.objects.filter(job=old).exists()
     moderation.dismiss_reports(list(job.images.values_list("pk", flat=True)), by="mona", now=later)
