@@ -89,6 +89,13 @@ def test_what_is_left_of_an_unlimited_rule_is_unlimited():
     assert decide([standing], pictures=10**9, gpu_ms=0) is None
 
 
+def test_a_second_has_a_thousand_milliseconds():
+    granted = {(42, "day"): Used(granted_gpu_ms=1_000_000)}
+    (standing,) = stand([rule(limit=1, metric="gpu_seconds")], granted, user_id=42, windows=WINDOWS)
+    assert standing.limit == 1001
+    assert decide([standing], pictures=0, gpu_ms=2_000_000).params["needed"] == 2000
+
+
 def test_counters_are_added_part_by_part():
     one = Used(pictures=1, gpu_ms=20, granted_pictures=300, granted_gpu_ms=4000)
     two = Used(pictures=5, gpu_ms=60, granted_pictures=700, granted_gpu_ms=8000)

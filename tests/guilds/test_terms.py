@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from guilds.terms import Matcher, find, fold
+from guilds.terms import Matcher, find, fold, is_blank
 
 TABLE = tomllib.loads((Path(__file__).parent / "blocked_terms.toml").read_text())
 CASES = [
@@ -94,3 +94,47 @@ def test_five_hundred_terms_cost_a_request_about_as_much_as_one():
 
     assert cost(many) < 4 * cost(one) + 0.0005
     assert cost(many) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("text", "blank"),
+    [
+        ("", True),
+        (" \t\n\r", True),
+        ("\u3000\u00a0", True),
+        # Braille's empty cell, a letter of Hangul and a variation selector: drawn as nothing.
+        ("\u2800", True),
+        ("\u3164", True),
+        ("\u200b\u2060\ufe0f", True),
+        ("\0\x07", True),
+        ("\u200b a \u200b", False),
+        (".", False),
+        ("\u2801", False),
+        ("🦊", False),
+        ("\u0301", False),
+    ],
+)
+def test_a_text_is_blank_where_nothing_of_it_can_be_seen(text: str, blank: bool):
+    assert is_blank(text) == blank
+
+
+@pytest.mark.parametrize(
+    ("word", "folded"),
+    [
+        # One letter of an alphabet's own is that letter; on half of all letters it is decoration.
+        ("schön", "schön"),
+        ("pörö", "poro"),
+        ("pöröx", "pöröx"),
+        ("öäü", "oau"),
+        ("é", "e"),
+        ("crème brûlée", "creme brulee"),
+    ],
+)
+def test_marks_are_letters_until_they_are_decoration(word: str, folded: str):
+    assert fold(word) == folded
+
+
+@pytest.mark.parametrize("before", ["", "我喜欢美丽的风景和蓝色的大海" * 4])
+def test_where_words_end_is_seen_far_into_a_text_without_spaces(before: str):
+    assert find(f"{before}男性交流会", [fold("性交")]) is None
+    assert find(f"{before}裸体画", [fold("裸体")]) == fold("裸体")
