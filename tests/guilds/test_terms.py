@@ -138,3 +138,11 @@ def test_marks_are_letters_until_they_are_decoration(word: str, folded: str):
 def test_where_words_end_is_seen_far_into_a_text_without_spaces(before: str):
     assert find(f"{before}男性交流会", [fold("性交")]) is None
     assert find(f"{before}裸体画", [fold("裸体")]) == fold("裸体")
+
+
+def test_a_word_of_several_scripts_is_read_in_each_that_has_all_its_letters():
+    # A Greek word with a Latin o, and the Latin word "pop" in Cyrillic and Greek letters.
+    assert find("ο κόσμoς μας", [fold("κόσμος")]) == fold("κόσμος")
+    assert find("рοр", [fold("pop")]) == "pop"
+    # As a term it is the Latin word first.
+    assert fold("рοр") == "pop"
