@@ -38,7 +38,7 @@ SHOW = """
 import sys
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 for mutant in sys.argv[1:]:
-    print(get_diff_for_mutant(mutant))
+    print(f"# {mutant}\\n{get_diff_for_mutant(mutant)}")
 """
 # A change is noticed when a test fails, and when the tests no longer end.
 NOTICED = frozenset({"killed", "timeout", "segfault"})

@@ -146,3 +146,24 @@ def test_a_word_of_several_scripts_is_read_in_each_that_has_all_its_letters():
     assert find("рοр", [fold("pop")]) == "pop"
     # As a term it is the Latin word first.
     assert fold("рοр") == "pop"
+
+
+@pytest.mark.parametrize("term", ["dark magic", "dark arts", "dark old house"])
+def test_terms_with_the_same_beginning_are_all_found(term: str):
+    terms = ["dark magic", "dark old house", "dark arts"]
+    assert find(f"a {term}", terms) == term
+    assert find("a dark room", terms) is None
+    # The shorter one is read first.
+    assert find(f"a {term}", [*terms, "dark"]) == "dark"
+
+
+def test_a_word_of_any_length_is_read():
+    long = "x" * 70
+    assert find(f"a {long}", [fold(long)]) == long
+    assert find(long, [fold("x" * 69)]) is None
+
+
+@pytest.mark.parametrize("prompt", ["n@ked!now", "now!n@ked", "!n@ked!", "so!n@ked!!now"])
+def test_an_exclamation_mark_ends_a_word_that_has_other_signs_for_letters(prompt: str):
+    assert find(prompt, [fold("naked")]) == "naked"
+    assert fold("!n@ked!") == fold("n@ked") == fold("naked")
