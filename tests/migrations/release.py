@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Before the first tag this stands for it: the last commit before the newest migrations.
-RELEASE = "fe30c329914b74e3e0798338c1635c3dfb487e4b"
+# Before the first tag this stands for it: the commit that has the first migrations as they will be released.
+RELEASE = "90bd2f06e640a99dd09133f796952a2c38268e39"
 
 
 def last_release() -> str:

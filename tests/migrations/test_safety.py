@@ -61,7 +61,6 @@ def test_every_migration_since_the_last_release_leaves_the_old_code_working(rele
     loader = MigrationLoader(None)
     new = {key: found for key, found in loader.disk_migrations.items() if key[0] in OURS and key not in released}
     assert released
-    assert new
     found = []
     for key, migration in new.items():
         made_here = {each.name.lower() for each in migration.operations if isinstance(each, CreateModel)}
