@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from django.conf import settings
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -154,7 +153,7 @@ class Publisher:
             if encoded is not None and len(encoded.content) > limit:
                 continue
             if encoded is None:
-                linked = messages.completed(job, (), link=gallery_url(job), prompt_cut=prompt_cut)
+                linked = messages.completed(job, (), link=messages.gallery_url(job), prompt_cut=prompt_cut)
                 return self._deliver(job, linked, moved)
             file = File(
                 name=f"sparkle-{job.pk}.{encoded.suffix}",
@@ -228,12 +227,7 @@ class Publisher:
 
 def _link_alone(job: Job) -> Message:
     """The completed message as plain text with a link to the images, which no filter and no form can refuse."""
-    return Message(content=f"{t(job.locale, 'job.completed')}\n{gallery_url(job)}", ephemeral=job.ephemeral)
-
-
-def gallery_url(job: Job) -> str:
-    """Return the address of a job's page in the gallery."""
-    return f"{settings.SITE_URL}/gallery/{job.guild_id}/{job.pk}/"
+    return Message(content=f"{t(job.locale, 'job.completed')}\n{messages.gallery_url(job)}", ephemeral=job.ephemeral)
 
 
 def compose(images: Sequence[Image.Image]) -> Image.Image:

@@ -79,7 +79,7 @@ class Held:
     publishing: bool = False
     failing: bool = False
     returning: bool = False
-    posted: tuple[str, int | None] | None = None
+    posted: tuple[str | None, int | None] | None = None
     cancelled: bool = False
     lost: bool = False
     alone: bool = False
@@ -560,9 +560,10 @@ class Runner:
             if not error.permanent and job.attempts < settings.SPARKLE_MAX_ATTEMPTS:
                 self._fail(held, reason="discord_unavailable", detail=str(error), permanent=False)
                 return False
-            # The pictures are safe; that Discord would not have them must not cost them.
+            # The images are safe; that Discord would not have them must not cost them. Where it is only away, upkeep
+            # delivers them later.
             log.error("not_posted", extra={"job_id": job.pk, "status": error.status, "code": error.code})
-            held.posted = (Job.Via.GALLERY, None)
+            held.posted = (Job.Via.GALLERY if error.permanent else None, None)
         return True
 
     def _later(self, held: Held, *, reason: str, detail: str = "", permanent: bool) -> None:

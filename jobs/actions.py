@@ -489,8 +489,14 @@ def _charge(job_id: int, guild: Guild, gpu_ms: int, *, now: datetime) -> None:
         ledger.charge(guild.pk, gpu_ms, now=now)
 
 
-def complete(job_id: int, *, worker_id: str, delivered_via: str, message_id: int | None, now: datetime) -> bool:
-    """End the job as completed and delivered; settle its quota with what was really used. False when not ours."""
+def complete(job_id: int, *, worker_id: str, delivered_via: str | None, message_id: int | None, now: datetime) -> bool:
+    """End the job as completed and delivered; settle its quota with what was really used. False when not ours.
+
+    `delivered_via` None: Discord is away, and upkeep is to deliver the images; so the token is kept.
+    """
+    said: dict[str, Any] = {}
+    if delivered_via is not None:
+        said = {"message_id": message_id, "announced_at": now, "token_sealed": b""}
     return _end(
         job_id,
         (Status.RUNNING,),
@@ -498,10 +504,8 @@ def complete(job_id: int, *, worker_id: str, delivered_via: str, message_id: int
         now=now,
         where=Q(worker_id=worker_id),
         reason="",
-        delivered_via=delivered_via,
-        message_id=message_id,
-        announced_at=now,
-        token_sealed=b"",
+        delivered_via=delivered_via or "",
+        **said,
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+
 from guilds.discord import wire
 from guilds.discord.custom_id import pack
 from guilds.discord.markdown import code_block, inline
@@ -103,6 +105,25 @@ def completed(job: Job, files: tuple[File, ...], *, link: str | None = None, pro
         files=files,
         ephemeral=job.ephemeral,
     )
+
+
+def gallery_url(job: Job) -> str:
+    """Return the address of a job's page in the gallery."""
+    return f"{settings.SITE_URL}/gallery/{job.guild_id}/{job.pk}/"
+
+
+def completed_late(job: Job, *, grid: bytes, blurred: bool) -> Message:
+    """The completed message, said by upkeep since Discord was away: with the grid where its limit admits it."""
+    if not grid or len(grid) > job.attachment_size_limit:
+        return completed(job, (), link=gallery_url(job))
+    file = File(
+        name=f"sparkle-{job.pk}.png",
+        content=grid,
+        content_type="image/png",
+        description=job.prompt,
+        spoiler=job.spoiler or blurred,
+    )
+    return completed(job, (file,))
 
 
 def details(job: Job) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -11,11 +11,12 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from guilds import channels, command_ids, installs
-from guilds.discord.errors import DiscordError, is_webhook_gone
+from guilds.discord.client import DiscordClient
+from guilds.discord.errors import DiscordError, TooLarge, is_webhook_gone
 from guilds.models import Channel
-from jobs import actions, messages
-from jobs.delivery import deliver, learn_reply
-from jobs.lifecycle import ENDED, OPEN
+from jobs import actions, messages, storage
+from jobs.delivery import Delivered, deliver, learn_reply
+from jobs.lifecycle import ENDED, OPEN, Status
 from jobs.models import Job
 
 from .parts import Work, due, part
@@ -59,7 +60,7 @@ def announce_ended(work: Work) -> int:
 
     def announce(job: Job) -> bool:
         try:
-            delivered = deliver(job, messages.ended(job), client=work.client, now=work.now)
+            delivered = _deliver(job, client=work.client, now=work.now)
         except DiscordError as error:
             patience = OUTAGE_GIVE_UP_AFTER if error.outage else GIVE_UP_AFTER
             if not error.permanent and job.ended_at and job.ended_at > work.now - patience:
@@ -70,6 +71,17 @@ def announce_ended(work: Work) -> int:
         return True
 
     return work.for_each(due(unsaid, by=Coalesce("notify_after", "ended_at")), _postponed(work, announce))
+
+
+def _deliver(job: Job, *, client: DiscordClient, now: datetime) -> Delivered:
+    if job.status != Status.COMPLETED:
+        return deliver(job, messages.ended(job), client=client, now=now)
+    grid = storage.fetch(job.grid_key) if job.grid_key else b""
+    blurred = job.images.filter(blurred=True).exists()
+    try:
+        return deliver(job, messages.completed_late(job, grid=grid, blurred=blurred), client=client, now=now)
+    except TooLarge:
+        return deliver(job, messages.completed_late(job, grid=b"", blurred=blurred), client=client, now=now)
 
 
 @part(budget_s=8, needs_discord=True)

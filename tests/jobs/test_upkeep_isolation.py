@@ -159,3 +159,24 @@ def test_parts_that_need_no_discord_come_first():
     needs = [part.needs_discord for part in upkeep.PARTS]
     assert needs == sorted(needs)
     assert all(part.budget_s > 0 for part in upkeep.PARTS)
+
+
+def test_images_that_were_made_while_discord_was_away_are_delivered_later(make_guild, make_ask, now, httpserver):
+    job = actions.submit(make_ask(make_guild()), now=now).job
+    actions.claim(job.pk, worker_id="w1", now=now)
+    key = default_storage.save("jobs/late", ContentFile(b"a png"))
+    made = [MadeImage(index=0, key=key, seed=1, width=8, height=8, bytes=5)]
+    actions.record_images(job.pk, worker_id="w1", images=made, grid_key=key, gpu_ms=5, now=now)
+    assert actions.complete(job.pk, worker_id="w1", delivered_via=None, message_id=None, now=now)
+    httpserver.expect_request("/api/v10/channels/77/messages").respond_with_json({"id": "6"})
+    client = DiscordClient(
+        httpserver.url_for("/api/v10"), application_id=1, bot_token="bot", sleep=lambda seconds: None
+    )
+    assert upkeep.announce_ended(now=now + timedelta(minutes=20), client=client) == 1
+    job.refresh_from_db()
+    assert (job.delivered_via, job.message_id, bytes(job.token_sealed)) == (Job.Via.CHANNEL, 6, b"")
+    (request, _), *_ = httpserver.log
+    assert b"a png" in request.get_data()
+    assert b"Completed your Sparkle!" in request.get_data()
+    assert upkeep.announce_ended(now=now + timedelta(minutes=30), client=client) == 0
+    client.close()
