@@ -10,6 +10,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,22 @@ from typing import Any
 import pytest
 
 from sparkle_site.local import emulator
+
+from . import needs
+from .needs import (
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_runtest_setup,
+    pytest_runtest_teardown,
+)
+
+# pytest finds its hooks here by their names.
+__all__ = [
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_setup",
+    "pytest_runtest_teardown",
+]
 
 # Started in the background (a job of a script, nohup), a process ignores these, and so would all that the tests start:
 # but they are about what a person at a terminal does.
@@ -31,6 +48,9 @@ SQS = pytest.StashKey[dict[str, str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder, in which all of its temporary files are, those of its child processes as well."""
+    needs.add_marks(config)
+    # Beside other tests, threads of PyTorch's that wait for each other take many times as long as one.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if hasattr(config, "workerinput"):
         config.stash[RUN_FOLDER] = Path(config.workerinput["run_folder"])
         return
@@ -124,7 +144,9 @@ def django_db_modify_db_settings(run_folder: Path, worker_id: str) -> Iterator[N
         return
     from .database import copy_database, serving
 
-    with serving(run_folder / "database") as url:
+    with ExitStack() as stack:
+        with needs.processes_of_the_run():
+            url = stack.enter_context(serving(run_folder / "database"))
         name = f"test_{worker_id}"
         copy_database(url, name)
         _point_django_at(url, test_name=name)

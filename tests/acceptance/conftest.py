@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +14,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from gpu_worker.noise_engine import NoiseEngine
 from jobs.dispatch.memory import MemoryDispatcher
+from tests import needs
 from tests.worker.conftest import running
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A shared machine may take its time; what never comes still fails.
 PATIENCE_MS = 60_000
 
@@ -25,16 +24,12 @@ PATIENCE_MS = 60_000
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Headless Chromium. It ends with the module, since its event loop keeps Django's ORM out of this thread."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI needs Chromium for the acceptance tests.")
-        pytest.skip("No Chromium on this machine.")
+    needs.require("browser")
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     try:
         with sync_playwright() as playwright:
-            launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+            launched = playwright.chromium.launch(executable_path=needs.browser(), args=["--no-sandbox"])
             yield launched
             launched.close()
             # Inside the event loop this thread has a connection of its own, which nobody else would close.

@@ -127,6 +127,7 @@ def test_a_trace_begins_with_the_second_in_which_discord_made_the_interaction() 
     assert tracing.trace_id(175928847299117063) & (1 << 64) - 1 == 175928847299117063
 
 
+@pytest.mark.processes
 def test_nothing_of_it_is_loaded_where_no_exporter_is_named() -> None:
     code = (
         "import sys, json; from guilds import tracing; import interactions_lambda.router; assert not tracing.wanted(); "

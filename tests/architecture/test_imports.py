@@ -26,6 +26,7 @@ def loaded_by(statement: str, *, settings: str | None = None) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.processes
 def test_the_import_contracts_are_kept():
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
@@ -39,6 +40,7 @@ def test_the_import_contracts_are_kept():
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.processes
 def test_a_broken_contract_is_noticed(tmp_path):
     """The contracts can fail: an interactions_lambda that imports the worker breaks one."""
     for room in ("sparkle_site", "interactions_lambda", "gpu_worker", "jobs", "guilds"):
@@ -61,17 +63,20 @@ def test_a_broken_contract_is_noticed(tmp_path):
     assert "interactions_lambda is not allowed to import gpu_worker" in done.stdout
 
 
+@pytest.mark.processes
 def test_importing_the_handler_loads_neither_django_nor_torch_nor_celery():
     packages = loaded_by("import interactions_lambda.handler")
     assert not packages & {"django", "torch", "diffusers", "celery", "kombu", "boto3", "PIL", "psycopg", "numpy"}
 
 
+@pytest.mark.processes
 def test_the_headless_settings_load_no_web_site():
     packages = loaded_by("import django; django.setup()", settings="sparkle_site.settings.headless")
     assert "django" in packages
     assert not packages & {"unfold", "allauth", "gunicorn", "whitenoise", "celery", "torch", "diffusers"}
 
 
+@pytest.mark.processes
 def test_the_web_site_loads_no_torch_and_no_celery():
     packages = loaded_by("import sparkle_site.wsgi", settings="sparkle_site.settings.web")
     assert not packages & {"celery", "torch", "diffusers", "transformers"}
@@ -80,6 +85,7 @@ def test_the_web_site_loads_no_torch_and_no_celery():
 @pytest.mark.parametrize(
     "module", ["gpu_worker.runner", "gpu_worker.source", "gpu_worker.batching", "gpu_worker.engine"]
 )
+@pytest.mark.processes
 def test_only_the_engine_loads_torch(module):
     packages = loaded_by(f"import django; django.setup()\nimport {module}", settings="sparkle_site.settings.headless")
     assert not packages & {"torch", "diffusers", "transformers", "celery"}

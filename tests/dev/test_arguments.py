@@ -218,6 +218,7 @@ def test_the_other_commands_say_what_to_write(word, given, hint, place, capsys):
     assert hint in refused(capsys, word, *given)
 
 
+@pytest.mark.processes
 def test_what_an_ordinary_user_may_not_write_is_refused(make_folder):
     """Root may write anywhere: there, the check runs as another account."""
     place = make_folder("arguments")

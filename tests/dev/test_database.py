@@ -10,6 +10,8 @@ import pytest
 
 from sparkle_site.local.database import ensure
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 USER = """
 import sys, time

@@ -15,6 +15,8 @@ from PIL import Image
 
 from sparkle_site.local.database import ensure
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 # Python imports it at its start; the heartbeat's module is changed when the worker imports it.
 BREAK_HEARTBEAT = """

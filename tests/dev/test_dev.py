@@ -11,6 +11,8 @@ import pytest
 
 from sparkle_site.local.dev import pin, translate
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

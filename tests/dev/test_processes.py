@@ -11,6 +11,8 @@ import pytest
 
 from sparkle_site.local.processes import Child, ChildFailed, error_in, start, wait_until
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[2]
 PARENT = """
 import sys, time

@@ -12,19 +12,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).parent / "node"
-MISSING = "Node.js 18 or later is not installed (try: apt install nodejs npm)"
 
 
 def node() -> str | None:
     """Return the path of Node, or None where it or npm is missing. In CI it must be there."""
-    found = shutil.which("node") if shutil.which("npm") else None
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail(MISSING)
-    return found
+    if os.environ.get("CI") == "true":
+        needs.require("node")
+    return shutil.which("node") if shutil.which("npm") else None
 
 
 @functools.cache
@@ -78,7 +76,8 @@ def checker() -> SchemaChecker | None:
     global _checker  # noqa: PLW0603  # starting Node takes longer than all checks
     executable = node()
     if _checker is None and executable is not None:
-        _checker = SchemaChecker(executable)
+        with needs.processes_of_the_run():
+            _checker = SchemaChecker(executable)
     return _checker
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests import needs
+
 from . import node_tools
 from .contract import check
 
@@ -10,7 +12,7 @@ from .contract import check
 def checker() -> node_tools.SchemaChecker:
     found = node_tools.checker()
     if found is None:
-        pytest.skip(node_tools.MISSING)
+        needs.require("node")
     return found
 
 

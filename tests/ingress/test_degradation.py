@@ -63,16 +63,19 @@ def in_a_lambda(body: dict[str, Any], *, database_url: str, **environment: str) 
     return callback
 
 
+@pytest.mark.processes
 def test_a_database_that_is_down_is_told_with_a_reference() -> None:
     sentence = told(in_a_lambda(payload("slash"), database_url="postgres://sparkle@127.0.0.1:9/sparkle"))
     assert "try again in a minute" in sentence
     assert "Reference" in sentence
 
 
+@pytest.mark.processes
 def test_a_missing_setting_is_told_as_an_error_of_ours() -> None:
     assert "on our side" in told(in_a_lambda(payload("slash"), database_url=""))
 
 
+@pytest.mark.processes
 def test_a_direct_message_needs_no_database() -> None:
     answer = in_a_lambda(payload("slash_in_dm"), database_url="postgres://sparkle@127.0.0.1:9/sparkle")
     assert "server" in told(answer)
@@ -84,6 +87,7 @@ def _database_url() -> str:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.processes
 def test_a_guild_that_is_locked_for_too_long_is_told_and_nothing_is_reserved(
     make_guild: Callable[..., Guild], slash: Callable[..., Any], django_db_serialized_rollback: None
 ) -> None:
@@ -237,6 +241,7 @@ def test_an_error_in_time_is_the_error_itself() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.processes
 def test_a_database_behind_a_slow_line_is_told_in_time_and_nothing_is_kept(
     make_guild: Callable[..., Guild], django_db_serialized_rollback: None
 ) -> None:

@@ -177,6 +177,7 @@ print(json.dumps(answers))
 """
 
 
+@pytest.mark.processes
 def test_ping_and_a_bad_signature_are_answered_without_loading_django() -> None:
     signed = event(json.dumps(payload("ping")).encode())
     forged = json.loads(json.dumps(signed))

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from .conftest import KEY, event, payload
+
+pytestmark = pytest.mark.processes
 
 # Each line asked for is a request; each line answered is what it did.
 _FUNCTION = """

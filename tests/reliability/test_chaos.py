@@ -148,6 +148,7 @@ def test_what_was_observed_is_judged(tmp_path: Any):
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_a_short_run_of_chaos_loses_nothing(tmp_path):
     result = tmp_path / "chaos.json"
     options = ["--jobs", "40", "--rate", "4", "--seed", "3", "--discord-down", "60", "--json", str(result)]

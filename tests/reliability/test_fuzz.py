@@ -6,6 +6,7 @@ import pytest
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_hostile_interactions_find_no_fault(tmp_path):
     result = tmp_path / "fuzz.json"
     options = ["--count", "1500", "--seed", "11", "--json", str(result)]

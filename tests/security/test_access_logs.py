@@ -79,6 +79,7 @@ def test_other_text_is_left(line):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.processes
 def test_a_real_gunicorn_writes_paths_alone(tmp_path, transactional_db):
     from django.db import connection
 

@@ -23,7 +23,10 @@ from sparkle_site.local.database import free_port
 from sparkle_site.local.processes import Child, die_with_parent
 from sparkle_site.local.simulator import seed
 from sparkle_site.local.simulator.models import SimChannel
+from tests import needs
 from tests.discord import node_tools
+
+pytestmark = pytest.mark.processes
 
 TOKEN = "MTAw.local.bot-token"
 
@@ -70,11 +73,9 @@ def api(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[Api]:
 
 
 def test_discord_js(api: Api) -> None:
-    node = node_tools.node()
-    if node is None:
-        pytest.skip(node_tools.MISSING)
+    needs.require("node")
     done = subprocess.run(
-        [node, "drive.mjs", api.base, TOKEN, str(api.application), str(api.channel)],
+        [node_tools.node(), "drive.mjs", api.base, TOKEN, str(api.application), str(api.channel)],
         cwd=node_tools.folder(), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -37,12 +37,9 @@ from interactions_lambda import build
 
 from . import application_auto_scaling, tools
 from .conftest import ARCHITECTURE, PYTHON
-from .terraform import FOLDER, Terraform, missing
+from .terraform import FOLDER, Terraform
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(missing()) and not tools.wanted_always(), reason=missing() or "it is there"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.terraform]
 
 NAME = "sparkle-e2e"
 REGION = "us-east-1"

@@ -17,11 +17,10 @@ from typing import Any
 
 import pytest
 
-from . import tools
 from .reach import ROOT, SECRET, Unit, asks, everything, reached
-from .terraform import Terraform, missing
+from .terraform import Terraform
 
-pytestmark = pytest.mark.skipif(bool(missing()) and not tools.wanted_always(), reason=missing() or "it is there")
+pytestmark = pytest.mark.terraform
 
 State = dict[str, dict[str, Any]]
 LOGIN: Unit = ("sparkle_site.rds.base", "DatabaseWrapper")

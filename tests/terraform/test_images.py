@@ -84,6 +84,7 @@ def test_an_image_runs_as_nobody_in_particular_from_a_version_that_is_named(name
     assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", last["FROM"])
 
 
+@pytest.mark.processes
 def test_the_sites_image_holds_every_file_that_its_pages_name(tmp_path: Path) -> None:
     app = assembled("web", tmp_path / "app")
     shutil.rmtree(app / "sparkle_site" / "local")
@@ -99,6 +100,7 @@ def test_the_sites_image_holds_every_file_that_its_pages_name(tmp_path: Path) ->
     python(app, "web", "-c", "import sparkle_site.wsgi, sparkle_site.healthcheck, interactions_lambda.scheduled")
 
 
+@pytest.mark.processes
 def test_the_workers_image_starts_from_its_own_files(tmp_path: Path) -> None:
     app = assembled("worker", tmp_path / "app")
     code = "import django; django.setup(); import gpu_worker.__main__, gpu_worker.wiring, gpu_worker.health"

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from . import tools
-from .terraform import Terraform, missing
+from .terraform import Terraform
 
-pytestmark = pytest.mark.skipif(bool(missing()) and not tools.wanted_always(), reason=missing() or "it is there")
+pytestmark = pytest.mark.terraform
 
 REQUIRED = ("vpc_id", "discord_application_id", "discord_public_key", "discord_bot_secret", "django_secret_key")
 RIGHT = {

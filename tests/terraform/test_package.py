@@ -56,6 +56,7 @@ def test_the_zip_keeps_the_description_of_each_service_that_the_code_asks_and_of
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_the_zip_alone_makes_every_client_and_signs_what_needs_no_call(package: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(package).extractall(tmp_path)
     kept = {path.name for path in (tmp_path / "botocore" / "data").iterdir() if path.is_dir()}
@@ -89,6 +90,7 @@ def test_the_zip_alone_makes_every_client_and_signs_what_needs_no_call(package: 
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_the_same_code_makes_the_same_bytes(package: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.zip"
     build.build(again, architecture=ARCHITECTURE, python=PYTHON)
@@ -96,6 +98,7 @@ def test_the_same_code_makes_the_same_bytes(package: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_the_zip_is_far_from_lambdas_limit(package: Path) -> None:
     unpacked = sum(each.file_size for each in zipfile.ZipFile(package).infolist())
     assert unpacked < build.LIMIT / 4

@@ -127,6 +127,7 @@ def _start(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.processes
 def test_a_model_folder_that_is_not_there_stops_the_start_with_one_clear_line(tmp_path: Path) -> None:
     done = _start(tmp_path, MODEL_ID=str(tmp_path / "no-model"))
     assert done.returncode == 2
@@ -137,18 +138,21 @@ def test_a_model_folder_that_is_not_there_stops_the_start_with_one_clear_line(tm
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.processes
 def test_an_engine_that_nobody_knows_stops_the_start(tmp_path: Path) -> None:
     done = _start(tmp_path, SPARKLE_ENGINE="steam")
     assert done.returncode == 2
     assert "write diffusers or noise" in done.stderr
 
 
+@pytest.mark.processes
 def test_a_missing_secret_stops_the_start_with_one_line_that_names_it(tmp_path: Path) -> None:
     done = _start(tmp_path, DJANGO_SECRET_KEY="")
     assert done.returncode == 2
     assert done.stderr.startswith("DJANGO_SECRET_KEY is not set")
 
 
+@pytest.mark.processes
 def test_credentials_that_cannot_sign_stop_the_start_with_one_line(tmp_path: Path) -> None:
     done = _start(tmp_path, SPARKLE_ENGINE="noise", SPARKLE_C2PA_KEY="planted-secret")
     assert done.returncode == 2

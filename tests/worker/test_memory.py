@@ -36,6 +36,7 @@ def _kept_mib(take: str) -> tuple[str, int]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's /proc tells what is resident.")
+@pytest.mark.processes
 def test_pictures_memory_is_given_back_when_they_are_freed() -> None:
     taken, kept = _kept_mib("memory.give_back_pictures()")
     if taken != "True":
