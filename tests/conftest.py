@@ -26,13 +26,16 @@ from .needs import (
     pytest_runtest_setup,
     pytest_runtest_teardown,
 )
+from .parallel import pytest_cmdline_main, pytest_xdist_make_scheduler
 
 # pytest finds its hooks here by their names.
 __all__ = [
     "pytest_addoption",
+    "pytest_cmdline_main",
     "pytest_collection_modifyitems",
     "pytest_runtest_setup",
     "pytest_runtest_teardown",
+    "pytest_xdist_make_scheduler",
 ]
 
 # Started in the background (a job of a script, nohup), a process ignores these, and so would all that the tests start:
