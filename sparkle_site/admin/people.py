@@ -106,7 +106,7 @@ class PersonAdmin(ScopedAdmin, DjangoUserAdmin):
 
 
 @admin.register(Group)
-class CircleAdmin(ScopedAdmin, DjangoGroupAdmin):
+class CircleAdmin(ScopedAdmin, DjangoGroupAdmin):  # type: ignore[misc]  # two mixins name a form
     guild_path = None
     operators_may = frozenset({"view"})
 

@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.machine import describe
 from benchmarks.outcome import Figure, percentile
 from sparkle_site.local import arguments, scratch
-from sparkle_site.local.chaos.check import check, outside_rows, platform_rows
+from sparkle_site.local.chaos.check import Observed, check, outside_rows, platform_rows
 from sparkle_site.local.chaos.stage import Stage, StageBroken, say
 from sparkle_site.local.database import DatabaseUnavailable
 from sparkle_site.local.processes import ChildFailed, interrupt_on_termination
@@ -107,6 +107,7 @@ def _run(stage: Stage, options: argparse.Namespace) -> dict[str, Any]:
         dead_letters=stage.dead_letters(),
         logs=stage.logs,
         secrets=stage.secrets(),
+        observed=Observed(),
     )
     for invariant in invariants:
         say(f"{'holds ' if invariant.holds else 'BROKEN'}  {invariant.name} ({invariant.checked})")
