@@ -1,6 +1,6 @@
 """Hostile interactions in bulk, against the real handler over real PostgreSQL: `./dev fuzz --count 100000`.
 
-Values come from hypothesis strategies made of Discord's OpenAPI document (where it is present) and from lists of what
+Values come from hypothesis and from lists of what
 has broken bots before; they are put into recorded-like payloads, whose parts are dropped, doubled and swapped. What
 must hold: no exception leaves the handler, no 5xx, no answer over three seconds, no second job of one interaction, and
 nothing that could ping anyone.
