@@ -46,6 +46,7 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 RUN_FOLDER = pytest.StashKey[Path]()
+DATABASE = pytest.StashKey[bool]()
 SQS = pytest.StashKey[dict[str, str]]()
 
 
@@ -139,8 +140,9 @@ def make_folder(run_folder: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(run_folder: Path, worker_id: str) -> Iterator[None]:
+def django_db_modify_db_settings(pytestconfig: pytest.Config, run_folder: Path, worker_id: str) -> Iterator[None]:
     """Point Django at SPARKLE_TEST_DATABASE_URL where the caller has set it, else at this worker's own database."""
+    pytestconfig.stash[DATABASE] = True
     if url := os.environ.get("SPARKLE_TEST_DATABASE_URL"):
         _point_django_at(url, test_name=f"test_sparkle_{worker_id}")
         yield
@@ -185,16 +187,20 @@ def _fresh_doorbells() -> Iterator[None]:
     MemoryDispatcher.clear()
 
 
-@pytest.fixture(autouse=True)
-def _default_rows(request: pytest.FixtureRequest) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """A test with real transactions empties every table at its end: put back the rows that migrations made."""
-    marker = request.node.get_closest_marker("django_db")
-    names = {"transactional_db", "live_server"}
-    if names & set(request.fixturenames) or (marker and marker.kwargs.get("transaction")):
-        request.getfixturevalue("transactional_db")
+    result = yield
+    names = set(getattr(item, "fixturenames", ()))
+    marker = item.get_closest_marker("django_db")
+    emptied = names & {"transactional_db", "live_server"} or (marker and marker.kwargs.get("transaction"))
+    if emptied and nextitem and item.config.stash.get(DATABASE, False):
         from django.apps import apps
+        from pytest_django.plugin import blocking_manager_key
 
-        importlib.import_module("guilds.migrations.0001_initial").add_defaults(apps, None)
+        with item.config.stash[blocking_manager_key].unblock():
+            importlib.import_module("guilds.migrations.0001_initial").add_defaults(apps, None)
+    return result
 
 
 class _Inline(Executor):

@@ -94,11 +94,10 @@ def require(what: str) -> None:
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown() -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
     # What serves the run is stopped after its last test, whichever that is.
     _unmarked.clear()
-    return (yield)
 
 
 @contextmanager

@@ -57,6 +57,7 @@ def folder_of(label: str) -> Path:
     return Path(apps.get_app_config(label).path).relative_to(ROOT)
 
 
+@pytest.mark.processes
 def test_every_migration_since_the_last_release_leaves_the_old_code_working(released: set[tuple[str, str]]) -> None:
     loader = MigrationLoader(None)
     new = {key: found for key, found in loader.disk_migrations.items() if key[0] in OURS and key not in released}

@@ -167,6 +167,7 @@ def test_an_idle_worker_compiles_too_and_one_that_leaves_stops_after_the_shape_a
     not shutil.which("g++") or not Path(sysconfig.get_paths()["include"], "Python.h").is_file(),
     reason="torch.compile needs a C++ compiler and Python's headers here",
 )
+@pytest.mark.processes
 def test_the_real_compiler_draws_the_same_pictures_and_leaves_a_cache_for_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
