@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from . import second_factor, sign_in
@@ -18,8 +18,8 @@ class FreshRightsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(reverse("admin:index")) and request.user.is_authenticated:
-            if second_factor.missing(request.user):
-                return HttpResponseRedirect(reverse("mfa_activate_totp"))
+            if second_factor.missing(request):
+                return second_factor.ask(request)
             if answer := sign_in.again_if_due(request):
                 return answer
         return self.get_response(request)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from allauth.account.authentication import get_authentication_records
+from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.utils.http import urlencode
 
 
-def missing(user: User) -> bool:
-    """Whether the user is an operator or observer who must set up a second factor first.
+def missing(request: HttpRequest) -> bool:
+    """Whether the request's user is an operator or observer whose session is not authenticated with a second factor.
 
     Until then the rights of an operator count nowhere on the site (sparkle_site.admin.scope).
     """
-    if not (user.is_superuser or user.is_staff):
+    user = request.user
+    if not settings.OPERATORS_NEED_2FA or not (user.is_superuser or user.is_staff):
         return False
-    return bool(settings.OPERATORS_NEED_2FA) and not is_mfa_enabled(user)
+    # By the factor's id: a session that used a factor which was removed since must use the new one.
+    used = {record.get("id") for record in get_authentication_records(request, user) if record["method"] == "mfa"}
+    return not Authenticator.objects.filter(user=user, pk__in=used - {None}).exists()
+
+
+def ask(request: HttpRequest) -> HttpResponseRedirect:
+    """Return the redirect to where the user sets up the second factor, or authenticates with it."""
+    if not is_mfa_enabled(request.user):
+        return HttpResponseRedirect(resolve_url("mfa_activate_totp"))
+    after = request.get_full_path() if request.method == "GET" else request.path
+    return HttpResponseRedirect(f"{resolve_url('mfa_reauthenticate')}?{urlencode({'next': after})}")

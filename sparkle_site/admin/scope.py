@@ -62,15 +62,16 @@ def of(request: HttpRequest) -> Scope:
     """The scope of whoever makes the request; read once a request. Stale rows in Staff count for nothing."""
     known: Scope | None = getattr(request, "_sparkle_scope", None)
     if known is None:
-        known = _read(getattr(request, "user", AnonymousUser()))
+        known = _read(request)
         request._sparkle_scope = known  # type: ignore[attr-defined]
     return known
 
 
-def _read(user: User | AnonymousUser) -> Scope:
+def _read(request: HttpRequest) -> Scope:
+    user = getattr(request, "user", AnonymousUser())
     if not user.is_active or not user.is_authenticated:
         return NOTHING
-    if not second_factor.missing(user):
+    if not second_factor.missing(request):
         if user.is_superuser:
             return Scope(guild_ids=None, changes=True)
         if user.is_staff and user.groups.filter(name=OBSERVERS).exists():
