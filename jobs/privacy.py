@@ -13,7 +13,7 @@ from guilds import quota
 from guilds.models import Ban, Guild, Staff, StylePreset, Usage
 from guilds.pseudonyms import member_pseudonym
 
-from . import actions, erasure
+from . import actions, erasure, queries
 from .guild_lock import lock_guild
 from .lifecycle import OPEN
 from .models import Job, JobEvent, JobImage, Turn
@@ -23,8 +23,11 @@ EVENTS_AT_ONCE = 200_000
 
 
 def export_member(user_id: int) -> Iterator[dict[str, Any]]:
-    """Yield all that is kept about a member, one plain record a time; snowflakes as text, times in ISO 8601."""
-    requests = Job.objects.filter(user_id=user_id).order_by("pk").select_related("model")
+    """Yield all that is kept about a member, one plain record a time; snowflakes as text, times in ISO 8601.
+
+    A request that the member deleted and that is kept only for the decision on a report is not among them.
+    """
+    requests = queries.visible(Job.objects.filter(user_id=user_id)).order_by("pk").select_related("model")
     for job in requests.prefetch_related("images", "events").iterator(BATCH):
         yield {
             "type": "request",

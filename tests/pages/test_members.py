@@ -200,6 +200,7 @@ def test_a_reported_picture_is_gone_for_its_member_and_kept_until_a_moderator_de
     assert "a teal square" not in member.get("/").text
     assert member.get(f"/gallery/{job.guild_id}/{job.pk}/").status_code == 404
     assert member.get(address).status_code == 404
+    assert b"a teal square" not in b"".join(member.get("/data/").streaming_content)
     assert member.post(f"/requests/{job.pk}/delete/").status_code == 404, "it is gone for them"
     kept = JobImage.objects.filter(job=job)
     assert all(image.hidden_at and image.reported_at for image in kept)
