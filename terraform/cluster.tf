@@ -178,6 +178,17 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
+  # A file field saves what is uploaded in the admin, below this prefix alone (guilds/uploads.py).
+  dynamic "statement" {
+    for_each = each.key == "web" ? [1] : []
+
+    content {
+      sid       = "KeepUploads"
+      actions   = ["s3:PutObject"]
+      resources = ["${aws_s3_bucket.images.arn}/uploads/*"]
+    }
+  }
+
   # Without it a missing picture reads as "forbidden", not as "missing".
   dynamic "statement" {
     for_each = contains(["web", "worker"], each.key) ? [1] : []

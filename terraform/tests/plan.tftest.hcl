@@ -169,6 +169,13 @@ run "guards_instances_and_data" {
   }
 
   assert {
+    condition = [
+      for rule in aws_s3_bucket_lifecycle_configuration.images.rule : "${try(rule.filter[0].prefix, "")}:${rule.expiration[0].days}" if length(rule.expiration) > 0
+    ] == ["jobs/:${var.image_retention_days}"]
+    error_message = "Job images alone expire: what was uploaded stays as long as its row."
+  }
+
+  assert {
     condition     = aws_sqs_queue.jobs.fifo_throughput_limit == "perMessageGroupId" && aws_sqs_queue.jobs.deduplication_scope == "messageGroup" && aws_sqs_queue.jobs.sqs_managed_sse_enabled && aws_sqs_queue.dead.fifo_queue
     error_message = "A high-throughput FIFO queue, encrypted, with a FIFO dead-letter queue."
   }

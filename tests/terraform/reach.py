@@ -44,6 +44,9 @@ STORAGE = {
     "save": {"s3:PutObject pictures"},
     "delete": {"s3:DeleteObject pictures"},
 }
+# What Django does by itself for a model with a file field that is edited in the admin: its form saves the file, and
+# `FileField.pre_save` calls the storage.
+UPLOAD = {"s3:PutObject uploads"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,8 @@ def asks(units: Iterable[Unit]) -> set[str]:
     """Return the actions that the units need, each with what it is done to: "sqs:SendMessage jobs"."""
     needed: set[str] = set()
     for unit in units:
+        if any(_has_file(model) for model in _edited(unit)):
+            needed |= UPLOAD
         for node in _nodes(unit):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 needed |= _asked(node, node.func)
@@ -165,6 +170,56 @@ def asks(units: Iterable[Unit]) -> set[str]:
             elif isinstance(node, ast.Attribute) and node.attr.endswith("_ARN"):
                 needed.add(f"{SECRET} {node.attr.removesuffix('_ARN')}")
     return needed
+
+
+def _edited(unit: Unit) -> Iterator[Unit]:
+    """The models that an admin class is registered for, or that an inline or a form names as its own."""
+    module = modules()[unit[0]]
+    for node in module.units[unit[1]]:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("register"):
+                yield from (_meant(module, each) for each in decorator.args)
+        for each in ast.walk(node):
+            if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "model":
+                yield _meant(module, each.value)
+
+
+def _meant(module: Module, expression: ast.AST) -> Unit:
+    """What a name or an attribute of an imported module stands for."""
+    first, *rest = ast.unparse(expression).split(".")
+    if first in module.units:
+        return (module.name, first)
+    origin = _resolved(module.names.get(first, ("", first)))
+    return _resolved((origin[0], rest[0])) if rest and origin[1] == "" else (origin[0], ".".join([origin[1], *rest]))
+
+
+def _bases(unit: Unit) -> Iterator[Unit]:
+    if _is(unit):
+        module = modules()[unit[0]]
+        for node in module.units[unit[1]]:
+            if isinstance(node, ast.ClassDef):
+                yield from (_meant(module, base) for base in node.bases)
+
+
+def _is_file_field(unit: Unit) -> bool:
+    return unit[1].split(".")[-1] in ("FileField", "ImageField") or any(map(_is_file_field, _bases(unit)))
+
+
+def _has_file(model: Unit) -> bool:
+    """Whether the model or a model that it inherits from has a file field."""
+    if not _is(model):
+        return False
+    module = modules()[model[0]]
+    fields = (
+        each.value.func
+        for node in module.units[model[1]]
+        if isinstance(node, ast.ClassDef)
+        for each in node.body
+        if isinstance(each, ast.Assign | ast.AnnAssign) and isinstance(each.value, ast.Call)
+    )
+    return any(_is_file_field(_meant(module, field)) for field in fields) or any(map(_has_file, _bases(model)))
 
 
 def _literals(call: ast.Call) -> list[str]:

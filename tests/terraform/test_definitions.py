@@ -71,6 +71,7 @@ def names(state: State) -> dict[str, str]:
         state["aws_sqs_queue.dead"]["arn"]: "dead",
         bucket: "pictures",
         f"{bucket}/*": "pictures",
+        f"{bucket}/uploads/*": "uploads",
     }
 
 
