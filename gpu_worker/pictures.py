@@ -11,11 +11,11 @@ import httpx
 import numpy as np
 from PIL import Image, ImageOps
 
+from guilds.image_limits import FORMATS, SOURCE
+
 from . import metadata
 
-MAX_BYTES = 25 * 1024 * 1024
-MAX_PIXELS = 40_000_000
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+MAX_BYTES, MAX_PIXELS = SOURCE.max_bytes, SOURCE.max_pixels
 TIMEOUT_S = 10.0
 TOTAL_S = 30.0
 # https://www.cipa.jp/std/documents/download_e.html?DC-008-Translation-2023-E, 4.6.5.1.6: what each orientation undoes.

@@ -13,10 +13,9 @@ from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.db import models, transaction
 
-MAX_BYTES = 4 * 1024 * 1024
-# 4096 x 4096: decoded, 67 MB with transparency.
-MAX_PIXELS = 16_777_216
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+from .image_limits import FORMATS, UPLOAD
+
+MAX_BYTES, MAX_PIXELS = UPLOAD.max_bytes, UPLOAD.max_pixels
 KEPT_SIDE = 768
 # One at a time: the threads of a web process share its memory.
 _decoding = threading.Lock()

@@ -17,6 +17,7 @@ from PIL import Image
 
 from gpu_worker import pictures
 from gpu_worker.pictures import BadPicture
+from guilds.image_limits import FORMATS
 
 HOSTS = ["cdn.discordapp.com", "media.discordapp.net"]
 URL = "https://cdn.discordapp.com/attachments/1/2/dog.png?ex=1"
@@ -304,7 +305,7 @@ def _modes() -> list[tuple[str, str]]:
     """Each pair of a mode and a format that Pillow can write."""
     pairs = []
     for mode, kind in itertools.product(
-        ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "I;16B", "F"), pictures.FORMATS
+        ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16", "I;16B", "F"), FORMATS
     ):
         with contextlib.suppress(OSError, ValueError):
             _encoded(Image.new(mode, (8, 8)), kind)
