@@ -166,7 +166,7 @@ def _serve(asked: Connection, url: str, total: int) -> None:
         cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
         if not Job.objects.exists():
             began = time.perf_counter()
-            with _in_haste(cursor):
+            with in_haste(cursor):
                 fill(cursor, total)
             analyze(cursor)
             print(f"{total:>10,} jobs made in {time.perf_counter() - began:.0f} s", flush=True)
@@ -182,7 +182,7 @@ def _serve(asked: Connection, url: str, total: int) -> None:
 
 
 @contextmanager
-def _in_haste(cursor: Any) -> Iterator[None]:
+def in_haste(cursor: Any) -> Iterator[None]:
     """Rows come without the care for power cuts and foreign keys, and their indexes after them: hours become minutes.
 
     Only for a database that is thrown away.
