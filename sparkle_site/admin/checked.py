@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import NON_FIELD_ERRORS, FieldError, ValidationError
 from django.db import DataError, transaction
 from django.http import HttpRequest
@@ -28,6 +29,23 @@ class CheckedForm(forms.ModelForm):  # type: ignore[type-arg]
             found = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.error_list}
             for field, errors in found.items():
                 self.add_error(field if field in self.fields else None, ValidationError(errors))
+
+
+class CheckedAutocompleteWidget(AutocompleteSelect):  # type: ignore[misc]
+    """Shows nothing selected for a value that is no id: Django's own asks the database for it and fails."""
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        key = self.field.target_field
+        return super().optgroups(name, [each for each in value if _reads(key, each)], attrs)
+
+
+def _reads(field: Any, value: Any) -> bool:
+    try:
+        field.get_prep_value(field.to_python(value))
+        field.get_prep_value(value)
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        return False
+    return True
 
 
 class CheckedChangeList(ChangeList):  # type: ignore[misc]

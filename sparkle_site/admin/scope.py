@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin
 from guilds.models import Guild, Staff
 from sparkle_site.accounts import second_factor
 
-from .checked import CheckedChangeList, CheckedForm
+from .checked import CheckedAutocompleteWidget, CheckedChangeList, CheckedForm
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +179,8 @@ class ScopedAdmin(ModelAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.related_model is Guild and "queryset" not in kwargs:
             kwargs["queryset"] = guilds_of(request)
+        if db_field.name in self.get_autocomplete_fields(request) and "widget" not in kwargs:
+            kwargs["widget"] = CheckedAutocompleteWidget(db_field, self.admin_site, using=kwargs.get("using"))
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.related_model is Guild and field is not None and not of(request).everything:
             # Only operators write rows that hold for every server.

@@ -95,3 +95,12 @@ def test_two_equal_rules_are_refused_and_two_may_change_places(operator, guild_a
     day.refresh_from_db()
     assert day.window == "hour"
     assert operator.post(page, rules(fields, swapped[0], swapped[1] | {"window": "hour"}, initial=2)).status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("value", ["1.5", "x", "NaN", "9" * 30, "-1", "²"])
+def test_a_server_that_is_no_id_is_an_error_on_the_page(operator, value):
+    for model in ("ban", "blockedterm", "stylepreset"):
+        answer = operator.post(f"/admin/guilds/{model}/add/", {"guild": value})
+        assert answer.status_code == 200
+        assert answer.context["adminform"].form.errors["guild"]
