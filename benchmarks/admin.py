@@ -32,12 +32,14 @@ OPERATOR, MODERATOR = "operator", "moderator"
 _ROWS = """
 INSERT INTO guilds_guild (id, name, icon, installed_at, enabled, allowed_channel_ids, allowed_role_ids, concurrency,
   max_waiting, max_waiting_per_member, max_steps, allowed_sizes, max_pictures, default_negative_prompt,
-  nsfw_rule, output_check, results_ephemeral, previews, language, time_zone, budget_warning_percent, retention_days)
+  nsfw_rule, output_check, results_ephemeral, previews, language, time_zone, budget_warning_percent, retention_days,
+  quota_clock)
 SELECT 1100000000000000000 + g, 'Server ' || g, '', now(), true, '{}', '{}', 8, 200, 10, 50, '{}', 4, '',
-  'never', 'off', false, false, '', 'UTC', 80, 90 FROM generate_series(1, %(guilds)s) g
+  'never', 'off', false, false, '', 'UTC', 80, 90, '{}' FROM generate_series(1, %(guilds)s) g
 ON CONFLICT DO NOTHING;
 INSERT INTO guilds_quotarule (guild_id, subject, role_name, metric, "window", "limit")
-SELECT id, 'guild', '', 'pictures', 'day', 400 FROM guilds_guild ON CONFLICT DO NOTHING;
+SELECT id, 'guild', '', 'pictures', 'day', 400 FROM guilds_guild g
+WHERE NOT EXISTS (SELECT FROM guilds_quotarule r WHERE r.guild_id = g.id);
 INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, pictures, gpu_ms, granted_pictures, granted_gpu_ms)
 SELECT g.id, m, w, date_trunc(w, now(), 'UTC'), 40, 90000, 0, 0
 FROM guilds_guild g, generate_series(0, 20) m, unnest(ARRAY['hour', 'day', 'month']) w ON CONFLICT DO NOTHING

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from guilds import channels, installs
 from guilds.discord import wire
-from guilds.discord.client import DiscordClient, from_settings
+from guilds.discord.client import DiscordClient
 from guilds.discord.errors import Unavailable
 from guilds.models import Guild
 from guilds.policy import Refusal
@@ -123,7 +123,8 @@ def _place(interaction: Interaction, *, now: datetime, started: float) -> channe
 
 
 def _may_fetch() -> bool:
-    return bool(settings.DISCORD_BOT_TOKEN or settings.DISCORD_BOT_TOKEN_ARN)
+    # On AWS this function has neither the token nor a way to Discord (docs/decisions/0032-absent-fields.md).
+    return bool(settings.DISCORD_BOT_TOKEN)
 
 
 def _fetch_channel(started: float, channel_id: int) -> dict[str, Any]:
@@ -136,7 +137,12 @@ def _fetch_channel(started: float, channel_id: int) -> dict[str, Any]:
 
 @functools.cache
 def _client() -> DiscordClient:
-    return from_settings(timeout_s=FETCH_BY_S)
+    return DiscordClient(
+        settings.DISCORD_API_BASE,
+        application_id=settings.DISCORD_APPLICATION_ID,
+        bot_token=settings.DISCORD_BOT_TOKEN,
+        timeout_s=FETCH_BY_S,
+    )
 
 
 def language(interaction: Interaction) -> str:
