@@ -180,7 +180,7 @@ class Part:
 
     def run(self, work: Work) -> int:
         try:
-            with _session(work.deadline, durable=self.needs_discord):
+            with _statements_end_with(work.deadline):
                 return self.do(work)
         finally:
             work.close()
@@ -196,20 +196,15 @@ def part(*, budget_s: float, needs_discord: bool = False) -> Callable[[Callable[
 
 
 @contextmanager
-def _session(deadline: Deadline, *, durable: bool) -> Iterator[None]:
-    """No statement of the part may run past its budget, whatever the connection allows.
-
-    One that is not `durable` does not wait for the disk at each commit: what a crash of the database takes back is due
-    again in the next minute. What Discord was sent must not be sent again.
-    """
+def _statements_end_with(deadline: Deadline) -> Iterator[None]:
+    """No statement of the part may run past its budget, whatever the connection allows."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT set_config('statement_timeout', %s, false), set_config('synchronous_commit', %s, false)",
-            [f"{max(1, round(1000 * deadline.left_s))}", "on" if durable else "off"],
+            "SELECT set_config('statement_timeout', %s, false)", [f"{max(1, round(1000 * deadline.left_s))}"]
         )
     try:
         yield
     finally:
         # What the connection was opened with. One that is lost has forgotten it anyway.
         with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
-            cursor.execute("RESET statement_timeout; RESET synchronous_commit")
+            cursor.execute("RESET statement_timeout")

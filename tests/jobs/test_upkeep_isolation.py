@@ -8,14 +8,13 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection
-from django.utils import timezone
 from pytest_httpserver import HTTPServer
 
 from guilds.discord.client import DiscordClient
 from jobs import actions, erasure, upkeep
 from jobs.actions import MadeImage
 from jobs.models import ClosedRoute, Job
-from jobs.upkeep.parts import Deadline, Row, Work, in_turns, part
+from jobs.upkeep.parts import Deadline, Row, Work, in_turns
 
 pytestmark = pytest.mark.django_db
 
@@ -181,23 +180,3 @@ def test_images_that_were_made_while_discord_was_away_are_delivered_later(make_g
     assert b"Completed your Sparkle!" in request.get_data()
     assert upkeep.announce_ended(now=now + timedelta(minutes=30), client=client) == 0
     client.close()
-
-
-@pytest.mark.parametrize(("needs_discord", "setting"), [(False, "off"), (True, "on")])
-def test_only_parts_that_send_to_discord_wait_for_the_disk(needs_discord, setting):
-    def show() -> str:
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW synchronous_commit")
-            return cursor.fetchone()[0]
-
-    before, seen = show(), []
-
-    @part(budget_s=1, needs_discord=needs_discord)
-    def looks(work):
-        seen.append(show())
-        return 0
-
-    looks(now=timezone.now())
-
-    assert seen == [setting]
-    assert show() == before
