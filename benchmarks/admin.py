@@ -51,7 +51,7 @@ INSERT INTO jobs_job (interaction_id, application_id, guild_id, channel_id, user
   reply_deadline, attachment_size_limit, ephemeral, kind, source_url, prompt, negative_prompt, style, styled_prompt,
   seed, steps, sampler, width, height, guidance, count, model_id, spoiler, status, reason, detail, attempts, doorbells,
   worker_id, progress_step, progress_total, created_at, queued_at, started_at, made_at, ended_at, gpu_ms, grid_key,
-  delivered_via, announced_at, reserved_pictures, reserved_gpu_ms, usage_ids, settled_at)
+  delivered_via, announced_at, reserved_pictures, reserved_gpu_ms, usage_ids, settled_at, erasure)
 SELECT 1200000000000000000 + n, 1, 1100000000000000000 + 1 + (%(guilds)s * power(r.guild, 2))::bigint, 1,
   800000000000000000 + (20 * power(r.member, 2))::bigint, 'member', 'en-US', '', at, 1, false, 'txt2img', '',
   CASE WHEN n %% 1000 = 0 THEN 'an egret, ' ELSE '' END || CASE WHEN n %% 100 = 0 THEN 'a heron, ' ELSE '' END ||
@@ -61,7 +61,7 @@ SELECT 1200000000000000000 + n, 1, 1100000000000000000 + 1 + (%(guilds)s * power
   CASE ended.status WHEN 'failed' THEN (ARRAY['worker_lost', 'out_of_memory'])[1 + n %% 2]
     WHEN 'refused' THEN 'quota_exceeded' ELSE '' END,
   '', 1, 1, 'w', 16, 16, at, at, at + interval '2 seconds', at + interval '9 seconds', at + interval '10 seconds',
-  6500, 'g', 'original', at + interval '10 seconds', 4, 6500, '{}', at + interval '10 seconds'
+  6500, 'g', 'original', at + interval '10 seconds', 4, 6500, '{}', at + interval '10 seconds', ''
 FROM generate_series(%(first)s, %(last)s) n,
   LATERAL (SELECT now() - interval '90 days' * (1 - n::float / %(total)s) - interval '1 minute' AS at) t,
   LATERAL (SELECT random() * (1 - 1e-9) + n * 0 AS guild, random() + n * 0 AS member, random() + n * 0 AS fate) r,

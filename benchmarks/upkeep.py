@@ -23,7 +23,7 @@ from .plot import bars
 
 if TYPE_CHECKING:
     from guilds.discord.client import DiscordClient
-    from jobs.upkeep.parts import Part
+    from jobs.upkeep_parts.parts import Part
 
 GUILDS = 10_000
 FIRST_GUILD = 1100000000000000000

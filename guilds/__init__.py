@@ -1,4 +1,0 @@
-"""Who may ask, and how much; Discord's language."""
-
-# The one place of the version: the Lambda and the worker carry this package and no pyproject.toml.
-__version__ = "0.1.0"

@@ -170,8 +170,19 @@ data "aws_iam_policy_document" "function" {
 
     content {
       sid       = "ShowAndDeletePictures"
-      actions   = each.key == "upkeep" ? ["s3:DeleteObject"] : ["s3:GetObject", "s3:DeleteObject"]
+      actions   = ["s3:GetObject", "s3:DeleteObject"]
       resources = ["${aws_s3_bucket.images.arn}/*"]
+    }
+  }
+
+  # Without it S3 answers 403 in place of 404 for a picture that is gone.
+  dynamic "statement" {
+    for_each = each.key == "upkeep" ? [1] : []
+
+    content {
+      sid       = "TellGoneFromForbidden"
+      actions   = ["s3:ListBucket"]
+      resources = [aws_s3_bucket.images.arn]
     }
   }
 }

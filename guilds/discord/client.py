@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from guilds import __version__
+from guilds.version import __version__
 
 from . import errors, wire
 from .wire import Message
@@ -362,12 +362,12 @@ def from_settings(
     """Return a client made from Django's settings; the bot's token is fetched when it is first needed."""
     from django.conf import settings
 
-    from .secret import bot_token
+    from . import secret
 
     return DiscordClient(
         settings.DISCORD_API_BASE,
         application_id=settings.DISCORD_APPLICATION_ID,
-        bot_token=bot_token,
+        bot_token=secret.bot_token,
         timeout_s=timeout_s,
         attempts=attempts,
         max_wait_s=max_wait_s,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from guilds import __version__
+from guilds.version import __version__
 from sparkle_site.local.dev import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def test_dependabot_looks_where_there_is_something():
 def test_the_version_stands_in_one_place():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "guilds.__version__"}
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "guilds.version.__version__"}
     for folder in ("guilds", "jobs", "gpu_worker", "interactions_lambda", "sparkle_site"):
         for file in (ROOT / folder).rglob("*.py"):
             if file != ROOT / "guilds" / "__init__.py":

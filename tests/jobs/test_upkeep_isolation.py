@@ -14,7 +14,7 @@ from guilds.discord.client import DiscordClient
 from jobs import actions, erasure, upkeep
 from jobs.actions import MadeImage
 from jobs.models import ClosedRoute, Job
-from jobs.upkeep.parts import Deadline, Row, Work, in_turns
+from jobs.upkeep_parts.parts import Deadline, Row, Work, in_turns
 
 pytestmark = pytest.mark.django_db
 

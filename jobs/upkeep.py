@@ -15,11 +15,11 @@ from datetime import datetime
 from guilds.discord.client import DiscordClient
 from jobs import tally
 
-from .notices import announce_ended, describe_channels, note_replies, read_commands, reconcile_guilds
-from .parts import Deadline, Part, Work, part
-from .queue import expire_old, reclaim_dead, resend_lost_messages
-from .retention import erase, finish_erasures, forget_counters, purge_images, wipe_tokens
-from .speed import learn_speed
+from .upkeep_parts.notices import announce_ended, describe_channels, note_replies, read_commands, reconcile_guilds
+from .upkeep_parts.parts import Deadline, Part, Work, part
+from .upkeep_parts.queue import expire_old, reclaim_dead, resend_lost_messages
+from .upkeep_parts.retention import erase, finish_erasures, forget_counters, purge_images, wipe_tokens
+from .upkeep_parts.speed import learn_speed
 
 __all__ = [
     "PARTS",
