@@ -57,7 +57,7 @@ def demo(folder: Path, *arguments: str, cwd: Path = ROOT, **more: str) -> subpro
         env=environment(folder, **more),
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
 

@@ -25,13 +25,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from interactions_lambda import build
 
@@ -314,6 +315,10 @@ def test_from_apply_to_a_picture_to_destroy(
         assert "Interrupt received" in said
         assert "Error acquiring the state lock" in beside
         spare_the_database(terraform, state)
+        # The state may not know what was being made at the interrupt: docs/deploy.md says to delete it.
+        if "aws_launch_template.worker" not in terraform.run("state", "list", f"-state={state}"):
+            with suppress(ClientError):
+                cloud.client("ec2").delete_launch_template(LaunchTemplateName="sparkle-e2e-test-worker")
         registered.refusing = True
         assert "not yet" in refusal(terraform, "apply", "-auto-approve", *where)
         registered.refusing = False

@@ -164,7 +164,7 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
     place: Place, queue: Queue, fleet: Fleet, tmp_path: Path
 ) -> None:
     chance = random.Random(20261123)
-    Guild.objects.update(concurrency=JOBS, max_waiting=JOBS, max_waiting_per_member=50)
+    Guild.objects.update(concurrency=64, max_waiting=JOBS, max_waiting_per_member=JOBS)
     ModelProfile.objects.update(sizes=["64x64", "68x68"])
     for _ in range(WORKERS):
         fleet.hire()
