@@ -27,7 +27,7 @@ from jobs import actions, upkeep
 from jobs.dispatch import codec, sqs
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobEvent
-from sparkle_site.local.chaos.check import check, outside_rows, platform_rows
+from sparkle_site.local.chaos.check import Observed, check, outside_rows, platform_rows
 from sparkle_site.local.simulator import faults
 from sparkle_site.local.simulator.models import SimMessage
 from tests.dispatch.emulator import Queue, make_queue
@@ -270,6 +270,7 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         dead_letters=[],
         logs=tmp_path,
         secrets=secrets,
+        observed=Observed(),
     )
     broken = {each.name: each.broken for each in invariants if not each.holds}
     assert broken.keys() <= {"each asker saw exactly one final message, or the row says why none"}, broken
