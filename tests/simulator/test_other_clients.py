@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,9 +16,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from sparkle_site.local import emulator
 from sparkle_site.local.database import free_port
-from sparkle_site.local.processes import Child, die_with_parent
+from sparkle_site.local.processes import answers, start, wait_until
 from sparkle_site.local.simulator import seed
 from sparkle_site.local.simulator.models import SimChannel
 from tests import needs
@@ -45,22 +42,22 @@ def api(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[Api]:
     seed.make_servers(now=timezone.now())
     port = free_port()
     database = connection.settings_dict
-    environment = os.environ | {
+    environment = {
         "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.local",
         "DATABASE_URL": "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format_map(database),
         "DISCORD_BOT_TOKEN": TOKEN,
         "SITE_URL": f"http://127.0.0.1:{port}",
         "SPARKLE_LOCAL_DIR": str(tmp_path),
     }
-    log = tmp_path / "gunicorn.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "sparkle_site.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "8"],
-            env=environment, stdout=output, stderr=subprocess.STDOUT, preexec_fn=die_with_parent,  # noqa: PLW1509  # one C call
-        )  # fmt: skip
+    child = start(
+        "gunicorn",
+        ["-m", "gunicorn", "sparkle_site.wsgi", "--bind", f"127.0.0.1:{port}", "--threads", "8"],
+        log=tmp_path / "gunicorn.log",
+        environment=environment,
+    )
     try:
-        emulator.await_http(
-            f"http://127.0.0.1:{port}/simulator/", child=Child(name="gunicorn", log=log, process=process)
+        wait_until(
+            lambda: answers(f"http://127.0.0.1:{port}/simulator/"), children=[child], what="gunicorn", timeout_s=60
         )
         yield Api(
             base=f"http://127.0.0.1:{port}/simulator/api",
@@ -68,8 +65,8 @@ def api(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[Api]:
             channel=SimChannel.objects.get(name="sparkle").pk,
         )
     finally:
-        process.terminate()
-        process.wait(20)
+        child.process.terminate()
+        child.process.wait(20)
 
 
 def test_discord_js(api: Api) -> None:
