@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -118,6 +120,14 @@ class ScopedAdmin(ModelAdmin):
             messages.error(request, "Nothing was saved: it collides with what someone else has just saved. Try again.")
             return HttpResponseRedirect(request.get_full_path())
 
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        # Django asks the database for what stands in the form, and a row that was chosen by no id is no row.
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if not _is_key(self.model, chosen):
+                messages.error(request, "Choose the rows again: what was sent names none.")
+                return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
+
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         # One by one: a row that has a file deletes it.
         for row in queryset:
@@ -223,3 +233,10 @@ def guilds_of(request: HttpRequest) -> QuerySet[Guild]:
 def _number(text: Any) -> int:
     written = str(text)
     return int(written) if written.isascii() and written.isdigit() and len(written) < 20 else 0
+
+
+def _is_key(model: type[Any], text: str) -> bool:
+    try:
+        return bool(text) and model._meta.pk.to_python(text) is not None
+    except ValidationError:
+        return False
