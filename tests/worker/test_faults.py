@@ -43,7 +43,7 @@ UNMAKEABLE = JOBS // 50
 CANCELLED = JOBS // 12  # are cancelled at some time, if they have not ended by then
 AGAIN = JOBS // 10  # messages are delivered once more
 AWAY_S = 3.0
-WITHIN_S = 120 + JOBS
+WITHIN_S = 120 + 3 * JOBS
 LEAVES_WITHIN_S = 60
 
 
@@ -144,6 +144,8 @@ def fleet(place: Place, queue: Queue, settings: Any, tmp_path: Path) -> Iterator
             "DISCORD_APPLICATION_ID": str(settings.DISCORD_APPLICATION_ID),
             "DISCORD_BOT_TOKEN": settings.DISCORD_BOT_TOKEN,
             "SITE_URL": settings.SITE_URL,
+            # Where a job ends, its worker sends the next one's message; the tests' own dispatcher keeps it in memory.
+            "JOB_DISPATCHER": "jobs.dispatch.sqs.SqsDispatcher",
             "SPARKLE_ENGINE": "noise",
             "SPARKLE_NOISE_STEP_S": "0.05",
             "SPARKLE_LEASE_SECONDS": "3",
@@ -159,13 +161,12 @@ def fleet(place: Place, queue: Queue, settings: Any, tmp_path: Path) -> Iterator
     fleet.dismiss()
 
 
-@pytest.mark.xfail(reason="it stops moving after the first outage since upkeep has parts: the cause is not known yet")
 @pytest.mark.slow
 def test_killed_workers_lose_no_job_no_picture_and_no_quota(
     place: Place, queue: Queue, fleet: Fleet, tmp_path: Path
 ) -> None:
     chance = random.Random(20261123)
-    Guild.objects.update(concurrency=64, max_waiting=JOBS, max_waiting_per_member=JOBS)
+    Guild.objects.update(concurrency=64, max_waiting=JOBS, max_waiting_per_member=50)
     ModelProfile.objects.update(sizes=["64x64", "68x68"])
     for _ in range(WORKERS):
         fleet.hire()
