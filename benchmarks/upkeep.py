@@ -292,7 +292,7 @@ def _make_history(first: int, last: int, *, total: int, now: datetime) -> None:
     from django.db import connection
 
     began = time.perf_counter()
-    values = {"now": now, "total": total, "per_day": PER_DAY, "guilds": GUILDS, "first_guild": FIRST_GUILD}
+    values: dict[str, Any] = {"now": now, "total": total, "per_day": PER_DAY, "guilds": GUILDS, "first_guild": FIRST_GUILD}
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
         with admin.in_haste(cursor):
@@ -335,8 +335,8 @@ def _make_due(now: datetime) -> None:
                 "interaction_id": "1300000000000000000 + nextval(pg_get_serial_sequence('jobs_job', 'id'))",
                 "created_at": "at",
             } | values
-            numbers = {"first": 1, "last": count, "sample": sample, "now": now}
-            servers = {"guilds": GUILDS, "first_guild": FIRST_GUILD}
+            numbers: dict[str, Any] = {"first": 1, "last": count, "sample": sample, "now": now}
+            servers: dict[str, Any] = {"guilds": GUILDS, "first_guild": FIRST_GUILD}
             cursor.execute(_copies(changes, at="%(now)s - interval '1 hour'"), numbers | servers)
         cursor.execute(_OLD_COUNTERS, {"first_guild": FIRST_GUILD, "guilds": GUILDS, "now": now, "count": OLD_COUNTERS})
 
@@ -350,7 +350,7 @@ def _copies(changes: dict[str, str], *, at: str) -> str:
         "user_id": "800000000000000000 + n %% 997",
         "channel_id": "900000000000000000 + place",
     } | changes
-    columns = [field.column for field in Job._meta.concrete_fields]
+    columns = [str(field.column) for field in Job._meta.concrete_fields]
     chosen = ", ".join(changes.get(column, f"sample.{column}") for column in columns)
     return f"""
 INSERT INTO jobs_job ({", ".join(columns)}) SELECT {chosen}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from .discord import snowflakes
 from .discord.errors import DiscordError, Unavailable
 from .models import Channel
 
@@ -102,9 +103,8 @@ def _keep(channel_id: int, channel: Mapping[str, Any], *, guild_id: int, now: da
     """Keep what Discord says of a channel; None where it is of another server."""
     if str(channel.get("guild_id")) != str(guild_id):
         return None
-    parent = channel.get("parent_id")
     fields = {
-        "parent_id": int(parent) if isinstance(parent, str) and parent.isascii() and parent.isdigit() else None,
+        "parent_id": snowflakes.parse(channel.get("parent_id")),
         "is_thread": _is_thread(channel),
         "nsfw": channel.get("nsfw") is True,
         "read_at": now,

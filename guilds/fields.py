@@ -17,7 +17,8 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.utils.deconstruct import deconstructible
 
-MAX_SNOWFLAKE = 2**63 - 1
+from .discord.snowflakes import MAX_SNOWFLAKE
+
 # Stands for the column in a condition, as in the templates of Django's Func.
 COLUMN = "%(expressions)s"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .fields import MAX_SNOWFLAKE
+from .discord import snowflakes
 from .models import Guild
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def install(guild: Mapping[str, Any], now: datetime) -> Guild:
     """
     known = _named(guild)
     row, _ = Guild.objects.update_or_create(
-        pk=snowflake(guild["id"]),
+        pk=_id(guild["id"]),
         defaults={**known, "left_at": None},
         create_defaults={**known, "installed_at": now},
     )
@@ -46,7 +46,7 @@ def reconcile(guilds: Iterable[Mapping[str, Any]], now: datetime) -> Reconciled:
     # Each server by itself: none waits for another's lock, and one that cannot be read keeps no other from its row.
     for guild in guilds:
         try:
-            pk = snowflake(guild["id"])
+            pk = _id(guild["id"])
             present.add(pk)
             row = known.get(pk)
             if row is None:
@@ -71,12 +71,11 @@ def _changes(row: Mapping[str, Any], guild: Mapping[str, Any]) -> dict[str, Any]
     return {key: value for key, value in fields.items() if row[key] != value}
 
 
-def snowflake(value: object) -> int:
-    """Return Discord's id as a number. Raise ValueError unless it is one of 63 bits."""
-    text = str(value)
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) <= MAX_SNOWFLAKE):
+def _id(value: object) -> int:
+    found = snowflakes.parse(value)
+    if found is None:
         raise ValueError("no snowflake")
-    return int(text)
+    return found
 
 
 def _named(guild: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,5 +85,5 @@ def _named(guild: Mapping[str, Any]) -> dict[str, Any]:
     if "icon" in guild:
         fields["icon"] = str(guild["icon"] or "")[:64]
     with suppress(ValueError):
-        fields["owner_id"] = snowflake(guild.get("owner_id"))
+        fields["owner_id"] = _id(guild.get("owner_id"))
     return fields

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from guilds import installs
-
-from .interaction import snowflake
+from guilds.discord import snowflakes
 
 logger = logging.getLogger(__name__)
 _EVENT = 1
@@ -27,7 +26,7 @@ def receive(payload: Mapping[str, Any], *, now: datetime) -> None:
     guild = data.get("guild")
     if data.get("integration_type") != _GUILD_INSTALL or not isinstance(guild, dict):
         return
-    guild_id = snowflake(guild.get("id"))
+    guild_id = snowflakes.parse(guild.get("id"))
     if guild_id is None:
         return
     installs.install({**guild, "id": guild_id}, now)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guilds.discord import text
+from guilds.discord import snowflakes, text
 
 COMMAND = 2
 COMPONENT = 3
@@ -19,7 +19,6 @@ MODAL = 5
 SLASH = 1
 ON_MESSAGE = 3
 
-_MAX_SNOWFLAKE = 2**63 - 1
 _DEFAULT_SIZE_LIMIT = 10 * 1024 * 1024
 _MAX_SIZE_LIMIT = 2**31 - 1
 
@@ -61,36 +60,39 @@ class Interaction:
     @property
     def parent_channel_id(self) -> int | None:
         """A thread's channel, or a channel's category, where Discord names it."""
-        return snowflake(self.channel.get("parent_id"))
+        return snowflakes.parse(self.channel.get("parent_id"))
 
 
 def parse(payload: Mapping[str, Any]) -> Interaction:
-    """Return the payload as an Interaction. Raise Malformed where id, type, token or the user is missing."""
+    """Return the payload as an Interaction. Raise Malformed where id, type, token, channel or user is missing."""
     kind = payload.get("type")
-    interaction_id = snowflake(payload.get("id"))
+    interaction_id = snowflakes.parse(payload.get("id"))
     token = payload.get("token")
     member = _mapping(payload.get("member"))
     user = _mapping(member.get("user")) or _mapping(payload.get("user"))
-    user_id = snowflake(user.get("id"))
-    if type(kind) is not int or interaction_id is None or not isinstance(token, str) or user_id is None:
-        raise Malformed
+    user_id = snowflakes.parse(user.get("id"))
     channel = _mapping(payload.get("channel"))
+    channel_id = snowflakes.parse(payload.get("channel_id")) or snowflakes.parse(channel.get("id"))
+    if type(kind) is not int or interaction_id is None or not isinstance(token, str):
+        raise Malformed
+    if user_id is None or channel_id is None:
+        raise Malformed
     roles = member.get("roles")
     names = (member.get("nick"), user.get("global_name"), user.get("username"))
     # Only with a member is it a guild where that member's roles and permissions are known.
-    guild_id = snowflake(payload.get("guild_id")) if member else None
+    guild_id = snowflakes.parse(payload.get("guild_id")) if member else None
     size_limit = payload.get("attachment_size_limit")
     return Interaction(
         id=interaction_id,
-        application_id=snowflake(payload.get("application_id")) or 0,
+        application_id=snowflakes.parse(payload.get("application_id")) or 0,
         type=kind,
         token=clean(token),
         guild_id=guild_id,
-        channel_id=snowflake(payload.get("channel_id")) or snowflake(channel.get("id")) or 0,
+        channel_id=channel_id,
         channel=channel,
         user_id=user_id,
         member_name=next((clean(name) for name in names if isinstance(name, str) and name), ""),
-        role_ids=frozenset(role for each in roles if (role := snowflake(each)) is not None)
+        role_ids=frozenset(role for each in roles if (role := snowflakes.parse(each)) is not None)
         if isinstance(roles, list)
         else frozenset(),
         permissions=_bits(member.get("permissions")) or 0,
@@ -101,16 +103,6 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
         else _DEFAULT_SIZE_LIMIT,
         data=_mapping(payload.get("data")),
     )
-
-
-def snowflake(value: object) -> int | None:
-    """Return Discord's id as an integer, None for anything else. Never through a float, which would round it.
-
-    0 is nobody's: it stands for the whole server where counters are kept.
-    """
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
-        value = int(value)
-    return value if type(value) is int and 0 < value <= _MAX_SNOWFLAKE else None
 
 
 def clean(value: str) -> str:

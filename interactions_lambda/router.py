@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from guilds import tracing
-from guilds.discord import custom_id, text, wire
+from guilds.discord import custom_id, snowflakes, text, wire
 from guilds.discord.commands import REMIX
 
 from . import interaction as parsing
@@ -42,8 +42,8 @@ def _log(signed: Signed, callback: dict[str, Any], started: float) -> None:
     payload = signed.payload
     fields: dict[str, Any] = {
         "request_id": signed.request_id,
-        "interaction_id": parsing.snowflake(payload.get("id")),
-        "guild_id": parsing.snowflake(payload.get("guild_id")),
+        "interaction_id": snowflakes.parse(payload.get("id")),
+        "guild_id": snowflakes.parse(payload.get("guild_id")),
         "type": payload.get("type"),
         "callback": callback["type"],
         "ms": round((time.monotonic() - started) * 1000),

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, RangeDateTimeFilter, TextFilter
 
+from guilds.discord import snowflakes
 from guilds.models import ModelProfile
 from jobs.models import Job
 
@@ -52,7 +53,8 @@ class MemberFilter(TextFilter):
         value = (self.value() or "").strip()
         if not value:
             return queryset
-        return queryset.filter(**{self.column: int(value)}) if _is_id(value) else queryset.none()
+        found = snowflakes.parse(value)
+        return queryset.none() if found is None else queryset.filter(**{self.column: found})
 
 
 class SubjectFilter(MemberFilter):
@@ -79,8 +81,8 @@ class ModelFilter(DropdownFilter):
         return [(str(pk), name) for pk, name in ModelProfile.objects.order_by("name").values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        value = self.value() or ""
-        return queryset.filter(model_id=int(value)) if _is_id(value) else queryset
+        found = snowflakes.parse(self.value())
+        return queryset if found is None else queryset.filter(model_id=found)
 
 
 class AskedFilter(RangeDateTimeFilter):
@@ -148,7 +150,3 @@ def _time(day: Any, hour: Any) -> datetime | None:
         return datetime.fromisoformat(f"{day} {hour}").replace(tzinfo=UTC)
     except ValueError:
         return None
-
-
-def _is_id(value: str) -> bool:
-    return value.isascii() and value.isdigit() and int(value) < 2**63

@@ -25,6 +25,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from guilds.discord import snowflakes
 from guilds.models import Platform
 from guilds.policy import Refusal
 from jobs import moderation
@@ -206,10 +207,11 @@ class JobAdmin(ActsOnJobs):
         term = search_term.strip().lstrip("#")
         if not term:
             return queryset, False
-        if term.isascii() and term.isdigit() and int(term) < 2**63:
+        number = snowflakes.parse(term)
+        if number is not None:
             # Snowflakes are longer than any number of a request.
             column = "user_id" if len(term) >= 15 else "pk"
-            return queryset.filter(**{column: int(term)}), False
+            return queryset.filter(**{column: number}), False
         words = SearchVector("prompt", "member_name", config="simple")
         query = SearchQuery(term, config="simple", search_type="websearch")
         return queryset.alias(words=words).filter(words=query), False

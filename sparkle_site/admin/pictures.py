@@ -54,7 +54,7 @@ def preview(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
 def respond(image: JobImage, wanted: str) -> HttpResponseBase:
     """Answer with the picture, small if `wanted` is one of WIDTHS. Whether it may be seen was decided before."""
     try:
-        if wanted.isascii() and wanted.isdigit() and int(wanted) in WIDTHS:
+        if wanted in {str(width) for width in WIDTHS}:
             return _headers(HttpResponse(_small(image, int(wanted)), content_type="image/webp"))
         if isinstance(default_storage._wrapped, FileSystemStorage):  # type: ignore[attr-defined]
             return _headers(FileResponse(io.BytesIO(storage.fetch(image.key)), content_type="image/png"))

@@ -17,6 +17,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
+from guilds.discord import snowflakes
 from guilds.models import Guild, Staff
 from sparkle_site.accounts import second_factor
 
@@ -120,13 +121,13 @@ class ScopedAdmin(ModelAdmin):
             messages.error(request, "Nothing was saved: it collides with what someone else has just saved. Try again.")
             return HttpResponseRedirect(request.get_full_path())
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *location: Any) -> Any:
         # Django asks the database for what stands in the form, and a row that was chosen by no id is no row.
         for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
             if not _is_key(self.model, chosen):
                 messages.error(request, "Choose the rows again: what was sent names none.")
                 return HttpResponseRedirect(request.get_full_path())
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *location)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         # One by one: a row that has a file deletes it.
@@ -201,7 +202,7 @@ class ScopedAdmin(ModelAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         initial: dict[str, Any] = dict(super().get_changeform_initial_data(request))
         ids = of(request).guild_ids
-        if "guild" in initial and not guilds_of(request).filter(pk=_number(initial["guild"])).exists():
+        if "guild" in initial and not guilds_of(request).filter(pk=snowflakes.parse(initial["guild"]) or 0).exists():
             del initial["guild"]
         if ids and len(ids) == 1:
             initial.setdefault("guild", next(iter(ids)))
@@ -228,11 +229,6 @@ def guilds_of(request: HttpRequest) -> QuerySet[Guild]:
     """The guilds in scope."""
     ids = of(request).guild_ids
     return Guild.objects.all() if ids is None else Guild.objects.filter(pk__in=ids)
-
-
-def _number(text: Any) -> int:
-    written = str(text)
-    return int(written) if written.isascii() and written.isdigit() and len(written) < 20 else 0
 
 
 def _is_key(model: type[Any], text: str) -> bool:

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from guilds.discord import snowflakes
 from guilds.models import Platform
 from jobs import actions, moderation, upkeep
 from jobs.dispatch import codec
@@ -182,11 +183,12 @@ def _retry_failed(request: HttpRequest, now: datetime) -> None:
 def _erase(request: HttpRequest, now: datetime) -> None:
     """Erase all that is kept about one member."""
     wanted = request.POST.get("user_id", "").strip()
-    if not (wanted.isascii() and wanted.isdigit() and 15 <= len(wanted) <= 19):
+    user_id = snowflakes.parse(wanted)
+    if user_id is None or len(wanted) < 15:
         messages.error(request, "Write the member's ID: 17 to 19 digits.")
         return
-    erased = privacy.erase_member(int(wanted), now=now)
-    left = Job.objects.filter(user_id=int(wanted), status__in=OPEN).exists()
+    erased = privacy.erase_member(user_id, now=now)
+    left = Job.objects.filter(user_id=user_id, status__in=OPEN).exists()
     logger.info("member_erased", extra={"requests": erased, "by": acts.name_of(request)})
     messages.success(
         request, f"Erased {shown.counted(erased, 'request')} with all pictures, and the member's counters."

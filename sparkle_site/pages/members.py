@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from guilds.discord import snowflakes
 from jobs import moderation, queries
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobImage
@@ -42,9 +43,9 @@ def home(request: HttpRequest) -> HttpResponse:
         )
         # What was deleted left counts behind, and nothing to look at.
         rows = rows.exclude(status=Status.COMPLETED, grid_key="")
-        before = request.GET.get("before", "")
-        if before.isascii() and before.isdigit() and int(before) < 2**63:
-            rows = rows.filter(pk__lt=int(before))
+        before = snowflakes.parse(request.GET.get("before"))
+        if before is not None:
+            rows = rows.filter(pk__lt=before)
         jobs = list(rows.order_by("-pk").prefetch_related("images")[: A_PAGE + 1])
     return render(
         request,

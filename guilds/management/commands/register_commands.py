@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from guilds.discord import snowflakes
 from guilds.discord.client import DiscordClient, from_settings
 from guilds.discord.commands import all_commands, normalized
 from guilds.discord.errors import DiscordError
@@ -57,6 +58,7 @@ def _key(command: dict[str, Any]) -> tuple[int, str]:
 
 
 def _snowflake(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+    found = snowflakes.parse(text)
+    if found is None:
         raise argparse.ArgumentTypeError("the ID of a server is a number of up to 19 digits")
-    return int(text)
+    return found

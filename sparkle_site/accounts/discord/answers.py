@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from guilds.discord import snowflakes
+
 MAX_BYTES = 1 << 20
-# A snowflake is a signed 64-bit number in Discord's and in our database.
-_BEYOND_A_SNOWFLAKE = 1 << 63
 _PERMISSION_DIGITS = 40
 
 
@@ -96,12 +96,10 @@ def _object(answer: Any, what: str) -> Mapping[str, Any]:
 
 
 def _snowflake(value: Any) -> int:
-    if not isinstance(value, str) or not (value.isascii() and value.isdigit()) or len(value) > 19:
+    found = snowflakes.parse(value)
+    if found is None:
         raise NotUnderstood("id")
-    number = int(value)
-    if not 0 < number < _BEYOND_A_SNOWFLAKE:
-        raise NotUnderstood("id")
-    return number
+    return found
 
 
 def _permissions(value: Any) -> int:

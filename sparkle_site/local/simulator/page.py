@@ -17,6 +17,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 
+from guilds.discord import snowflakes
+
 from . import faults, interact, message_rules, registry, rules, seed, state
 from .interact import Outcome, Unusable
 from .models import SimCall, SimChannel, SimGuild, SimMember, SimMessage, SimRole, SimUser
@@ -231,9 +233,10 @@ def action(view: Callable[[dict[str, Any], HttpRequest], dict[str, Any]]) -> Vie
 
 def _id(text: object) -> int:
     """A snowflake, which travels as text: a browser's numbers lose its last digits. Raises Http404."""
-    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 19:
+    found = snowflakes.parse(text)
+    if found is None:
         raise Http404
-    return int(text)
+    return found
 
 
 def _place(body: dict[str, Any]) -> tuple[SimChannel, SimUser]:
