@@ -292,7 +292,8 @@ def _make_history(first: int, last: int, *, total: int, now: datetime) -> None:
     from django.db import connection
 
     began = time.perf_counter()
-    values: dict[str, Any] = {"now": now, "total": total, "per_day": PER_DAY, "guilds": GUILDS, "first_guild": FIRST_GUILD}
+    values: dict[str, Any] = {"now": now, "total": total, "per_day": PER_DAY}
+    values |= {"guilds": GUILDS, "first_guild": FIRST_GUILD}
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
         with admin.in_haste(cursor):

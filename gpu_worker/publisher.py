@@ -146,7 +146,7 @@ class Publisher:
         """Deliver the completed message with the largest form of the grid that Discord takes.
 
         `prompt_cut` as in messages.completed; `moved` is called before each try.
-        Outages are waited out; raise Unavailable or CircuitOpen when they last, Leaving when there is no time.
+        Outages are waited out; raise TryLater when they last, Leaving when there is no time.
         """
         limit = job.attachment_size_limit
         for encoded in ladder(grid, signer=self._signer):
@@ -155,12 +155,8 @@ class Publisher:
             if encoded is None:
                 linked = messages.completed(job, (), link=messages.gallery_url(job), prompt_cut=prompt_cut)
                 return self._deliver(job, linked, moved)
-            file = File(
-                name=f"sparkle-{job.pk}.{encoded.suffix}",
-                content=encoded.content,
-                content_type=encoded.content_type,
-                description=job.prompt,
-                spoiler=job.spoiler or blurred,
+            file = messages.grid_file(
+                job, encoded.content, suffix=encoded.suffix, content_type=encoded.content_type, blurred=blurred
             )
             try:
                 delivered = self._deliver(job, messages.completed(job, (file,), prompt_cut=prompt_cut), moved)

@@ -60,6 +60,10 @@ class Outcome(enum.Enum):
     GIVEN_BACK = "given_back"  # queued again as if it had not been here
 
 
+# By the status that a failed attempt left the job in.
+_OUTCOMES = {Status.FAILED: Outcome.ENDED, Status.QUEUED: Outcome.REQUEUED}
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Held:
     """A job in this worker's hands. `cancelled` and `lost` say why it must stop; `posted` how its end was told.
@@ -592,8 +596,7 @@ class Runner:
         log.warning("job_failed", extra=fields | {"metrics": counted})
         if status == Status.FAILED:
             self._tell_end(job)
-        outcomes = {Status.FAILED: Outcome.ENDED, Status.QUEUED: Outcome.REQUEUED}
-        self._end(held, Outcome.NOTHING if status is None else outcomes[status])
+        self._end(held, Outcome.NOTHING if status is None else _OUTCOMES[status])
 
     def _gone(self, held: Held) -> None:
         """A cancelled job ends here; a lost one, or one whose cancelling was lost too, is someone else's."""
@@ -683,8 +686,7 @@ class Runner:
             log.warning("not_given_back", extra={"job_id": job_id, "error": type(error).__name__})
             return Outcome.NOTHING
         log.warning("job_failed", extra={"job_id": job_id, "reason": "engine_failed", "status": str(status)})
-        outcomes = {Status.FAILED: Outcome.ENDED, Status.QUEUED: Outcome.REQUEUED}
-        return Outcome.NOTHING if status is None else outcomes[status]
+        return Outcome.NOTHING if status is None else _OUTCOMES[status]
 
     def _end(self, held: Held, outcome: Outcome) -> None:
         with self._changed:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,7 +27,7 @@ from guilds.samplers import SAMPLERS
 
 from . import admission, line
 from .dispatch.doorbell import Dispatcher, DispatchFailed, Doorbell, current
-from .guild_lock import lock_guild
+from .guild_lock import lock_guild, lock_guild_of
 from .lifecycle import ENDED, Status
 from .models import Job, JobEvent, JobImage
 from .tokens import seal
@@ -429,7 +428,7 @@ def record_images(
 
     From here on a redelivery only delivers.
     """
-    with _lock_guild_of(job_id) as guild:
+    with lock_guild_of(job_id) as guild:
         if guild is None or not Job.objects.filter(
             pk=job_id, status=Status.RUNNING, worker_id=worker_id, made_at=None
         ).update(made_at=now, grid_key=grid_key):
@@ -454,17 +453,6 @@ def record_images(
         )
         JobEvent.objects.create(job_id=job_id, at=now, kind="made", detail={"gpu_ms": gpu_ms, "count": len(images)})
     return True
-
-
-@contextmanager
-def _lock_guild_of(job_id: int) -> Iterator[Guild | None]:
-    """Hold the row of the job's guild until the block ends; yield None where there is no such job."""
-    guild_id = Job.objects.filter(pk=job_id).values_list("guild_id", flat=True).first()
-    if guild_id is None:
-        yield None
-        return
-    with lock_guild(guild_id) as guild:
-        yield guild
 
 
 def _charge_attempt(job_id: int, guild: Guild, gpu_ms: int | None, *, now: datetime) -> None:
@@ -672,7 +660,7 @@ def _end(
     if by is not None:
         # As text: a browser's numbers lose a snowflake's last digits.
         event["by"] = str(by)
-    with _lock_guild_of(job_id) as guild:
+    with lock_guild_of(job_id) as guild:
         if guild is None:
             return False
         fields |= {"ended_at": now, "lease_expires_at": None}

@@ -16,6 +16,7 @@ from psycopg.types.numeric import Int8
 from guilds.models import Guild
 
 from . import prepared
+from .models import Job
 
 
 @functools.cache
@@ -42,3 +43,14 @@ def lock_guild(guild_id: int) -> Iterator[Guild]:
         if row is None:
             raise Guild.DoesNotExist(f"no guild {guild_id}")
         yield Guild.from_db(connection.alias, [field.attname for field in Guild._meta.concrete_fields], row)
+
+
+@contextmanager
+def lock_guild_of(job_id: int) -> Iterator[Guild | None]:
+    """Hold the row of the job's guild as lock_guild does; yield None where there is no such job."""
+    guild_id = Job.objects.filter(pk=job_id).values_list("guild_id", flat=True).first()
+    if guild_id is None:
+        yield None
+        return
+    with lock_guild(guild_id) as guild:
+        yield guild

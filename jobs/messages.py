@@ -116,14 +116,18 @@ def completed_late(job: Job, *, grid: bytes, blurred: bool) -> Message:
     """The completed message, said by upkeep since Discord was away: with the grid where its limit admits it."""
     if not grid or len(grid) > job.attachment_size_limit:
         return completed(job, (), link=gallery_url(job))
-    file = File(
-        name=f"sparkle-{job.pk}.png",
-        content=grid,
-        content_type="image/png",
+    return completed(job, (grid_file(job, grid, suffix="png", content_type="image/png", blurred=blurred),))
+
+
+def grid_file(job: Job, content: bytes, *, suffix: str, content_type: str, blurred: bool) -> File:
+    """Return the pictures as the file of a message, described by the prompt."""
+    return File(
+        name=f"sparkle-{job.pk}.{suffix}",
+        content=content,
+        content_type=content_type,
         description=job.prompt,
         spoiler=job.spoiler or blurred,
     )
-    return completed(job, (file,))
 
 
 def details(job: Job) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from guilds.policy import Refusal
 
 from . import actions, admission, erasure
 from .actions import Accepted, Ask
-from .guild_lock import lock_guild
+from .guild_lock import lock_guild, lock_guild_of
 from .lifecycle import ENDED, OPEN, Status
 from .models import Job, JobEvent, JobImage
 
@@ -94,11 +94,8 @@ def refund(job_id: int, *, by: str, now: datetime) -> bool:
 
     GPU time is not given back: it was used.
     """
-    guild_id = Job.objects.filter(pk=job_id).values_list("guild_id", flat=True).first()
-    if guild_id is None:
-        return False
-    with lock_guild(guild_id):
-        if not Job.objects.filter(
+    with lock_guild_of(job_id) as guild:
+        if guild is None or not Job.objects.filter(
             pk=job_id, status=Status.COMPLETED, settled_at__isnull=False, refunded_at=None
         ).update(refunded_at=now):
             return False

@@ -18,7 +18,7 @@ from jobs import tally
 from .upkeep_parts.notices import announce_ended, describe_channels, note_replies, read_commands, reconcile_guilds
 from .upkeep_parts.parts import Deadline, Part, Work, part
 from .upkeep_parts.queue import expire_old, reclaim_dead, resend_lost_messages
-from .upkeep_parts.retention import erase, finish_erasures, forget_counters, purge_images, wipe_tokens
+from .upkeep_parts.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
 from .upkeep_parts.speed import learn_speed
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Report",
     "announce_ended",
     "describe_channels",
-    "erase",
     "expire_old",
     "finish_erasures",
     "forget_counters",

@@ -60,7 +60,7 @@ class Unavailable(TryLater):
 
 
 class CircuitOpen(Unavailable):
-    """Nothing was sent: Discord did not answer the last requests."""
+    """Nothing was sent: so many requests were refused lately that Discord would bar the bot's address."""
 
 
 UNKNOWN_MESSAGE = 10008

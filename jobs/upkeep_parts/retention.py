@@ -120,11 +120,6 @@ def finish_erasures(work: Work) -> int:
     return work.for_each(due(erasure.ready(), by="pk"), finish)
 
 
-def erase(job: Job, *, now: datetime) -> int:
-    """Delete a job's images and words, or keep them hidden while a report is open (jobs.erasure)."""
-    return int(erasure.erase(job.pk, Job.Erasure.WORDS, now=now))
-
-
 @part(budget_s=3)
 def forget_counters(work: Work) -> int:
     """Drop counters of windows long past, workers long gone, and closed routes that may be tried again."""

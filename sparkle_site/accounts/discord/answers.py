@@ -96,7 +96,7 @@ def _object(answer: Any, what: str) -> Mapping[str, Any]:
 
 
 def _snowflake(value: Any) -> int:
-    found = snowflakes.parse(value)
+    found = snowflakes.parse(value) if isinstance(value, str) else None
     if found is None:
         raise NotUnderstood("id")
     return found
