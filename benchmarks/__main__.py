@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sparkle_site.local import arguments, scratch
-
-from .machine import describe
-from .outcome import Outcome
+from devtools import run_directory
+from devtools.cli import arguments
+from devtools.hardware import describe
+from devtools.results_file import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -73,7 +73,7 @@ def _measure(name: str, *, full: bool, save: bool, at: str) -> dict[str, Any]:
     """Run one benchmark here, print its table and return its numbers."""
     print(f"\n=== {name}", flush=True)
     machine, began = describe(), time.monotonic()
-    outcome: Outcome = importlib.import_module(f"benchmarks.{_module(name)}").run(full=full)
+    outcome: Result = importlib.import_module(f"benchmarks.{_module(name)}").run(full=full)
     print(_table(outcome))
     numbers = outcome.as_json() | {"seconds": round(time.monotonic() - began, 1), "full": full}
     if save:
@@ -88,7 +88,7 @@ def _measure(name: str, *, full: bool, save: bool, at: str) -> dict[str, Any]:
 
 def _alone(name: str, *, full: bool, save: bool) -> dict[str, Any] | None:
     """Run one of several in a process of its own, as Django is set up once a process; None if it broke."""
-    with scratch.run_folder("bench-report") as folder:
+    with run_directory.run_folder("bench-report") as folder:
         file = folder / "numbers.json"
         flags = [flag for flag, wanted in (("--full", full), ("--save", save)) if wanted]
         with subprocess.Popen([sys.executable, "-m", "benchmarks", name, "--json", str(file), *flags]) as process:
@@ -110,7 +110,7 @@ def _file(name: str) -> Path:
     return Path(__file__).parent / f"{_module(name)}.py"
 
 
-def _table(outcome: Outcome) -> str:
+def _table(outcome: Result) -> str:
     rows = []
     for figure in outcome.figures:
         goal = "" if figure.goal is None else f"{'>=' if figure.at_least else '<='} {figure.goal:.3g}"

@@ -1,7 +1,7 @@
-"""How many requests a second `jobs.actions.submit` admits: from several connections, over few and many guilds,
+"""How many requests a second `jobs.transitions.submit` admits: from several connections, over few and many guilds,
 with and without a long history behind.
 
-Clients are processes, as Lambdas are; each holds one connection. The doorbell goes nowhere, since the queue is not what
+Clients are processes, as Lambdas are; each holds one connection. The message goes nowhere, since the queue is not what
 is measured. A drain in the database ends what was queued, as workers would, so that lines neither grow nor stand.
 """
 
@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-from . import stage
+from devtools.results_file import Figure, Result, percentile
+
+from . import services
 from .interactions import GUILDS, MEMBERS
-from .outcome import Figure, Outcome, percentile
-from .plot import bars
+from .svg_plots import bars
 
 INTERACTIONS = 1_200_000_000_000_000_000
 SEED = 20261123
@@ -60,15 +61,15 @@ class Measured:
         return 2000 / (self.client_cpu_ms + self.server_cpu_ms)
 
 
-def run(*, full: bool = False) -> Outcome:
+def run(*, full: bool = False) -> Result:
     """Measure. `full` takes 10 s a case instead of 4, and 10 million jobs as well."""
     seconds = 10.0 if full else 4.0
     histories = [0, 1_000_000, 10_000_000] if full else [0, 200_000]
     measured: list[Measured] = []
     turns: list[tuple[float, float]] = []
-    with stage.database() as database:
-        stage.django_here(database.url, DATABASE_STATEMENT_TIMEOUT_MS="3600000")
-        stage.make_guilds(10_000)
+    with services.database() as database:
+        services.django_here(database.url, DATABASE_STATEMENT_TIMEOUT_MS="3600000")
+        services.make_guilds(10_000)
         without = _copy(database)
         there = 0
         for history in histories:
@@ -89,7 +90,7 @@ def run(*, full: bool = False) -> Outcome:
     return _outcome(measured, turns)
 
 
-def _copy(database: stage.Database) -> stage.Database:
+def _copy(database: services.Database) -> services.Database:
     """A second database beside it, as it is now; it stays without a history."""
     import psycopg
     from django.db import connection
@@ -110,7 +111,7 @@ def _row(one: Measured) -> str:
     )
 
 
-def _outcome(measured: list[Measured], turns: list[tuple[float, float]]) -> Outcome:
+def _outcome(measured: list[Measured], turns: list[tuple[float, float]]) -> Result:
     by_case = {each.case: each for each in measured}
 
     def of(connections: int, guilds: int, history: int) -> Measured:
@@ -131,7 +132,7 @@ def _outcome(measured: list[Measured], turns: list[tuple[float, float]]) -> Outc
         ),
         Figure(name="p99, 8 connections, 100 guilds", value=round(of(8, 100, 0).p99_ms, 1), unit="ms"),
     )  # fmt: skip
-    return Outcome(
+    return Result(
         figures=figures,
         detail={
             "cases": [asdict(each) | {"per_s_of_two_cores": each.per_s_of_two_cores} for each in measured],
@@ -179,10 +180,10 @@ def _make_history(there: int, wanted: int) -> None:
             """
             WITH made AS (
               INSERT INTO jobs_job (interaction_id, application_id, guild_id, channel_id, user_id, member_name, locale,
-                token_sealed, reply_deadline, attachment_size_limit, ephemeral, kind, source_url, prompt,
+                encrypted_token, reply_deadline, attachment_size_limit, ephemeral, kind, source_url, prompt,
                 negative_prompt, style, styled_prompt, seed, steps, sampler, width, height, guidance, count, model_id,
-                spoiler, status, reason, detail, attempts, doorbells, worker_id, progress_step, progress_total,
-                created_at, queued_at, started_at, ended_at, gpu_ms, grid_key, delivered_via, announced_at,
+                spoiler, status, reason, detail, attempts, messages_sent, worker_id, progress_step, progress_total,
+                created_at, queued_at, started_at, ended_at, gpu_ms, grid_key, delivered_via, notified_at,
                 reserved_pictures, reserved_gpu_ms, usage_ids, settled_at)
               SELECT n, 1, %(guilds)s + n %% 10000, 77, %(members)s + n %% 1000000, 'Member', 'en-US',
                 '', t, 10485760, false, 'txt2img', '', 'a lighthouse of style ' || n %% 5000, '', '', '', n, 16,
@@ -206,7 +207,7 @@ def _make_history(there: int, wanted: int) -> None:
     print(f"{wanted:,} jobs behind, made in {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def _measure(case: Case, database: stage.Database, *, seconds: float) -> Measured:
+def _measure(case: Case, database: services.Database, *, seconds: float) -> Measured:
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(case.connections + 1)
     results: Any = context.Queue()
@@ -240,8 +241,8 @@ def _measure(case: Case, database: stage.Database, *, seconds: float) -> Measure
 
 
 def _client(number: int, case: Case, seconds: float, ready: Any, results: Any) -> None:
-    stage.django_here(os.environ["SPARKLE_BENCH_URL"], DATABASE_STATEMENT_TIMEOUT_MS="60000")
-    from jobs import actions
+    services.django_here(os.environ["SPARKLE_BENCH_URL"], DATABASE_STATEMENT_TIMEOUT_MS="60000")
+    from jobs import transitions
     from jobs.dispatch.memory import MemoryDispatcher
 
     chance = random.Random(f"{SEED} {number} {case}")
@@ -252,7 +253,7 @@ def _client(number: int, case: Case, seconds: float, ready: Any, results: Any) -
         nonlocal interaction
         interaction += 64 * 7
         guild = chance.randrange(case.guilds)
-        wish = actions.Ask(
+        wish = transitions.JobRequest(
             interaction_id=interaction,
             application_id=1,
             token="aW50ZXJhY3Rpb246" + "x" * 180,
@@ -262,7 +263,7 @@ def _client(number: int, case: Case, seconds: float, ready: Any, results: Any) -
             member_name="Member",
             prompt=f"a lighthouse over the sea, style {chance.randrange(5000)}",
         )
-        return isinstance(actions.submit(wish, now=datetime.now(UTC), dispatch=dispatch), actions.Accepted)
+        return isinstance(transitions.submit(wish, now=datetime.now(UTC), dispatch=dispatch), transitions.Accepted)
 
     try:
         for _ in range(10):
@@ -295,7 +296,7 @@ def _drain(stop: Any) -> None:
         while not stop.wait(0.5):
             connection.execute(
                 "UPDATE jobs_job SET status = 'completed', started_at = queued_at, ended_at = now(),"
-                " announced_at = now(), token_sealed = '' WHERE id IN"
+                " notified_at = now(), encrypted_token = '' WHERE id IN"
                 " (SELECT id FROM jobs_job WHERE status IN ('queued', 'waiting') ORDER BY id LIMIT 5000"
                 "  FOR UPDATE SKIP LOCKED)"
             )

@@ -19,13 +19,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sparkle_site.local import scratch
+from devtools import run_directory
+from devtools.results_file import Figure, Result, percentile
 
-from . import interactions, stage
-from .outcome import Figure, Outcome, percentile
-from .plot import bars
+from . import interactions, services
+from .svg_plots import bars
 
-ROOMS = ("guilds", "jobs", "interactions_lambda", "sparkle_site/settings")
+ROOMS = ("discord_api", "telemetry", "guilds", "jobs", "interactions_lambda", "sparkle_site/settings")
 # A first answer from these would mean that something is loaded which a PING does not need.
 NOT_FOR_PING = ("django", "psycopg", "boto3", "botocore", "httpx", "PIL", "asyncio")
 NOT_FOR_SPARKLE = ("httpx", "PIL", "celery", "unfold", "allauth", "gunicorn", "torch", "django.contrib.admin")
@@ -40,16 +40,16 @@ print(json.dumps({"status": answer["statusCode"], "body": answer["body"][:60], "
 """
 
 
-def run(*, full: bool = False) -> Outcome:
+def run(*, full: bool = False) -> Result:
     """Start each way 5 times, or 25 times."""
     times = 25 if full else 5
-    with stage.database() as database, stage.queue() as queue, _package() as (folder, source):
-        stage.django_here(database.url, **queue)
-        stage.make_guilds(50)
+    with services.database() as database, services.queue() as queue, _package() as (folder, source):
+        services.django_here(database.url, **queue)
+        services.make_guilds(50)
         environment = {
             **{key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG"}},
-            **stage.KEY_SETTINGS, **queue, "DATABASE_URL": database.url,
-            "DJANGO_SETTINGS_MODULE": stage.SETTINGS, "DISCORD_PUBLIC_KEY": interactions.PUBLIC_KEY,
+            **services.KEY_SETTINGS, **queue, "DATABASE_URL": database.url,
+            "DJANGO_SETTINGS_MODULE": services.SETTINGS, "DISCORD_PUBLIC_KEY": interactions.PUBLIC_KEY,
             "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1",
         }  # fmt: skip
         found = {name: _starts(name, times, environment, folder) for name in ("ping", "forged", "sparkle")}
@@ -58,7 +58,7 @@ def run(*, full: bool = False) -> Outcome:
     unused += [name for name in NOT_FOR_SPARKLE if name in found["sparkle"]["modules"]]
     for each in found.values():
         each["modules"] = len(each["modules"])
-    return Outcome(
+    return Result(
         figures=(
             Figure(name="PING, from the process's start", value=found["ping"]["p50_ms"], unit="ms", goal=150),
             Figure(name="a bad signature", value=found["forged"]["p50_ms"], unit="ms"),
@@ -84,16 +84,16 @@ def run(*, full: bool = False) -> Outcome:
 @contextmanager
 def _package() -> Iterator[tuple[Path, str]]:
     """A folder as the Lambda has it: the zip built for this machine, unpacked, else the same files."""
-    with scratch.run_folder("cold-start") as home:
+    with run_directory.run_folder("cold-start") as home:
         folder, built = home / "unpacked", home / "lambda.zip"
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         # Built for this machine and this Python, by what builds the deployed one.
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "sparkle_site.local.package", "--out", str(built), "--python", python),
+                *(sys.executable, "-m", "devtools.cli.package", "--out", str(built), "--python", python),
                 *("--architecture", "arm64" if platform.machine() == "aarch64" else "x86_64"),
             ],
-            cwd=stage.ROOT, capture_output=True, text=True, timeout=300, check=False,
+            cwd=services.ROOT, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         if built.exists():
             zipfile.ZipFile(built).extractall(folder)
@@ -101,7 +101,7 @@ def _package() -> Iterator[tuple[Path, str]]:
             return
         print(f"  not from the zip: {done.stderr.strip().splitlines()[-1:]}", flush=True)
         for room in ROOMS:
-            _copy(stage.ROOT / room, folder / room)
+            _copy(services.ROOT / room, folder / room)
         (folder / "sparkle_site" / "__init__.py").touch()
         subprocess.run(
             [sys.executable, "-m", "compileall", "-q", "-j1", "--invalidation-mode=unchecked-hash", str(folder)],

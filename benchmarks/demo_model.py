@@ -12,9 +12,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-from demo_model import build, classifier, scenes
-
-from .outcome import Figure, Outcome
+from demo_model import architecture, scene_classifier, scenes
+from devtools.results_file import Figure, Result
 
 SHEET = Path(__file__).resolve().parents[1] / "docs" / "images" / "demo-model.png"
 CAPTIONS = 200
@@ -80,7 +79,7 @@ def draw(
 
 def tally(chosen: list[scenes.Scene], pictures: list[Image.Image]) -> dict[str, float]:
     """Percentages of what is right; shapes and colours of each thing that was asked, places of each relation."""
-    verdicts = [classifier.judge(picture, scene) for scene, picture in zip(chosen, pictures, strict=True)]
+    verdicts = [scene_classifier.judge(picture, scene) for scene, picture in zip(chosen, pictures, strict=True)]
     things = sum(verdict.things for verdict in verdicts)
     placed = [verdict.placed for verdict in verdicts if verdict.placed is not None]
     return {
@@ -102,9 +101,9 @@ def sheet(pipe: StableDiffusionPipeline) -> Image.Image:
     return page
 
 
-def run(*, full: bool) -> Outcome:
+def run(*, full: bool) -> Result:
     """Measure the pipeline that ships; `full` measures each of the eight samplers on 100 captions instead of 10."""
-    pipe = StableDiffusionPipeline.from_pretrained(build.PIPELINE)
+    pipe = StableDiffusionPipeline.from_pretrained(architecture.PIPELINE)
     pipe.set_progress_bar_config(disable=True)
     # Two threads on a machine that others use wait for each other, three times as long as one alone.
     torch.set_num_threads(1)
@@ -129,8 +128,8 @@ def run(*, full: bool) -> Outcome:
     }
     SHEET.parent.mkdir(parents=True, exist_ok=True)
     sheet(pipe).save(SHEET, optimize=True)
-    weights = sum(path.stat().st_size for path in build.PIPELINE.rglob("*.safetensors"))
-    return Outcome(
+    weights = sum(path.stat().st_size for path in architecture.PIPELINE.rglob("*.safetensors"))
+    return Result(
         figures=(
             Figure(name="background right", value=round(rights["background"], 1), unit="%", goal=97, at_least=True),
             Figure(name="object's colour right", value=round(rights["color"], 1), unit="%", goal=95, at_least=True),

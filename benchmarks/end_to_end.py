@@ -1,8 +1,8 @@
 """Signed interactions over HTTP at a fixed rate, whether or not the answers keep up, and what became of each.
 
-gunicorn with API Gateway's stand-in serves the real handler over PostgreSQL and SQS's protocol; workers claim and
-complete what is rung for, by the worker's own actions but without a picture: drawing and encoding would take the two
-cores that the ingress is measured on. Times run from when a request was due, so a late one counts as late.
+gunicorn with API Gateway's stand-in serves the real handler over PostgreSQL and SQS's protocol. Workers claim and
+complete the jobs with the worker's own functions, but without an image: drawing and encoding would take the two cores
+that the ingress is measured on. Times run from when a request was due, so a late one counts as late.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from sparkle_site.local import scratch
-from sparkle_site.local.database import free_port
-from sparkle_site.local.processes import answers, start, wait_until
+from devtools import run_directory
+from devtools.embedded_postgres import free_port
+from devtools.processes import answers, start, wait_until
+from devtools.results_file import Figure, Result, percentile
 
-from . import interactions, stage
-from .outcome import Figure, Outcome, percentile
-from .plot import bars
+from . import interactions, services
+from .svg_plots import bars
 
 GUILDS = 1000
 DISCORD_S = 3.0
 
 
-def run(*, full: bool = False) -> Outcome:
+def run(*, full: bool = False) -> Result:
     """Send 100 and 200 a second for 15 s each; `full`: 100, 200 and 400 for 60 s each."""
     rates, seconds = ((100, 200, 400), 60) if full else ((100, 200), 15)
-    with stage.database() as database, stage.queue() as queue, scratch.run_folder("ingress") as folder:
+    with services.database() as database, services.queue() as queue, run_directory.run_folder("ingress") as folder:
         environment = {"DATABASE_URL": database.url, "DISCORD_PUBLIC_KEY": interactions.PUBLIC_KEY, **queue}
-        stage.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
-        stage.make_guilds(GUILDS)
+        services.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
+        services.make_guilds(GUILDS)
         port = free_port()
         ingress = start(
             "ingress",
             [
-                *("-m", "gunicorn", "sparkle_site.local.gateway:application", "--log-level=error"),
+                *("-m", "gunicorn", "devtools.api_gateway:application", "--log-level=error"),
                 *(f"--bind=127.0.0.1:{port}", "--worker-class=gthread", "--workers=2", "--threads=8"),
                 # A Lambda out of concurrency refuses at once. Here too few may wait for Discord to give up on them.
                 *("--worker-connections=32", "--backlog=64"),
             ],
             log=folder / "ingress.log",
-            cwd=stage.ROOT,
-            environment=stage.KEY_SETTINGS | environment | {"DJANGO_SETTINGS_MODULE": stage.SETTINGS},
+            cwd=services.ROOT,
+            environment=services.KEY_SETTINGS | environment | {"DJANGO_SETTINGS_MODULE": services.SETTINGS},
         )
         try:
             address = f"http://127.0.0.1:{port}/"
@@ -60,7 +60,7 @@ def run(*, full: bool = False) -> Outcome:
     return _outcome(found, seconds)
 
 
-def _outcome(found: dict[str, dict[str, Any]], seconds: int) -> Outcome:
+def _outcome(found: dict[str, dict[str, Any]], seconds: int) -> Result:
     figures: list[Figure] = []
     for rate, each in found.items():
         goal = 0 if rate == "100" else None
@@ -72,7 +72,7 @@ def _outcome(found: dict[str, dict[str, Any]], seconds: int) -> Outcome:
                    goal=goal),
             Figure(name=f"{rate}/s: accepted and lost", value=each["lost"], unit="", goal=0),
         ]  # fmt: skip
-    return Outcome(
+    return Result(
         figures=tuple(figures),
         detail={"seconds": seconds, "rates": found},
         plots={
@@ -109,8 +109,8 @@ def _load(rate: int, seconds: int, port: int) -> dict[str, Any]:
     while Job.objects.exclude(status="completed").exists() and time.monotonic() < deadline:
         time.sleep(0.5)
     unfinished = Job.objects.exclude(status="completed")
-    # What was not rung for is upkeep's to ring again; what was rung for and is still in the queue is only late.
-    unheard = unfinished.filter(rung_at=None).count()
+    # What got no message is upkeep's to resend; what got one and is still in the queue is only late.
+    unheard = unfinished.filter(message_sent_at=None).count()
     alive = sum(worker.is_alive() for worker in workers)
     stop.set()
     for worker in workers:
@@ -168,10 +168,10 @@ async def _one(number: int, due: float, port: int) -> tuple[float, str]:
 
 def _work(stop: Any, done: Any) -> None:
     """Receive, claim, complete and delete, as gpu_worker does around its engine."""
-    stage.django_here(os.environ["DATABASE_URL"], DATABASE_STATEMENT_TIMEOUT_MS="30000")
+    services.django_here(os.environ["DATABASE_URL"], DATABASE_STATEMENT_TIMEOUT_MS="30000")
     from django.conf import settings
 
-    from jobs import actions
+    from jobs import transitions
     from jobs.dispatch import codec
     from jobs.dispatch.sqs import client
 
@@ -182,9 +182,11 @@ def _work(stop: Any, done: Any) -> None:
         messages = answer.get("Messages", [])
         for message in messages:
             now = datetime.now(UTC)
-            job = actions.claim(codec.decode(message["Body"]), worker_id=name, now=now)
+            job = transitions.claim(codec.decode(message["Body"]), worker_id=name, now=now)
             if job is not None:
-                actions.complete(job.pk, worker_id=name, delivered_via="original", message_id=1, now=datetime.now(UTC))
+                transitions.complete(
+                    job.pk, worker_id=name, delivered_via="original", message_id=1, now=datetime.now(UTC)
+                )
                 with done.get_lock():
                     done.value += 1
         if messages:

@@ -11,23 +11,24 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import interactions, stage
-from .outcome import Figure, Outcome, percentile
-from .plot import bars
+from devtools.results_file import Figure, Result, percentile
+
+from . import interactions, services
+from .svg_plots import bars
 
 GUILDS = 500
 WARM_UP = GUILDS
 
 
-def run(*, full: bool = False) -> Outcome:
+def run(*, full: bool = False) -> Result:
     """Measure 300 rounds, or 2,000 of them."""
     rounds = 2000 if full else 300
-    with stage.database() as database, stage.queue() as queue:
-        stage.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
-        stage.make_guilds(GUILDS)
+    with services.database() as database, services.queue() as queue:
+        services.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
+        services.make_guilds(GUILDS)
         found = _measure(rounds, database.url, queue)
     ours, floor, sample, ping = found["sparkle"], found["floor"], found["sample's shape"], found["ping"]
-    return Outcome(
+    return Result(
         figures=(
             Figure(name="/sparkle, p50", value=ours["p50_ms"], unit="ms"),
             Figure(name="/sparkle, p99", value=ours["p99_ms"], unit="ms"),

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from devtools.results_file import Figure, Result, percentile
 from jobs import scaling
 
-from . import foresight, traces
-from .outcome import Figure, Outcome, percentile
-from .plot import lines
-from .traces import Trace
+from . import arrival_traces, lower_bound
+from .arrival_traces import Trace
+from .svg_plots import lines
 
 TICK_S = 10.0
 TOKEN_S = 15 * 60.0
@@ -120,7 +120,7 @@ def ours(
     points = max(1, round(idle_s / TICK_S))
     return Policy(
         name=name,
-        metric=lambda demand, desired: scaling.short(demand, desired=desired, limits=limits),
+        metric=lambda demand, desired: scaling.worker_deficit(demand, desired=desired, limits=limits),
         alarms=Alarms(
             up_points=1, up_cooldown_s=20, down_points=-(-points * 9 // 10), down_points_of=points, down_cooldown_s=60
         ),
@@ -277,11 +277,11 @@ def simulate(trace: Trace, policy: Policy, *, seed: int = 7) -> Run:  # noqa: PL
             note(now)
         elif what == "tick":
             runnable = len(queue) + sum(1 for each in fleet_now if each.busy is not None)
-            while recent and recent[0] <= now - scaling.RECENTLY_S:
+            while recent and recent[0] <= now - scaling.LONG_WINDOW_S:
                 recent.popleft()
-            lately = len(recent) - bisect_right(recent, now - scaling.LATELY_S)
-            quiet_s = now - recent[-1] if recent else scaling.RECENTLY_S
-            demand = scaling.Demand(runnable=runnable, lately=lately, recently=len(recent), quiet_s=quiet_s)
+            lately = len(recent) - bisect_right(recent, now - scaling.SHORT_WINDOW_S)
+            idle_s = now - recent[-1] if recent else scaling.LONG_WINDOW_S
+            demand = scaling.Demand(runnable=runnable, lately=lately, recently=len(recent), idle_s=idle_s)
             metric = policy.metric(demand, desired)
             in_line.append((now, float(len(queue))))
             ups.append(metric >= 1)
@@ -421,10 +421,10 @@ def judge(trace: Trace) -> dict[str, Any]:
     }
 
 
-def run(*, full: bool = False) -> Outcome:
+def run(*, full: bool = False) -> Result:
     """Simulate all traces; `full` also other evenings, and a sweep of the settings."""
     figures, detail, plots = [], {}, {}
-    for name, make in traces.ALL.items():
+    for name, make in arrival_traces.ALL.items():
         trace = make()
         found = judge(trace)
         runs: dict[str, Run] = found.pop("runs")
@@ -462,9 +462,9 @@ def run(*, full: bool = False) -> Outcome:
     more: dict[str, Any] = {}
     if full:
         # docs/deploy.md counts its cost from it.
-        busy = simulate(traces.month(100_000), ours()).summary()
+        busy = simulate(arrival_traces.month(100_000), ours()).summary()
         more = {"busy_month": busy, "other_evenings": other_evenings(), "sweep": sweep()}
-    return Outcome(
+    return Result(
         figures=tuple(figures),
         detail={"settings": settings, "traces": detail, **more},
         plots=plots,
@@ -474,7 +474,9 @@ def run(*, full: bool = False) -> Outcome:
 def _without_foresight(evening: Run) -> dict[str, float]:
     """The least hours of the evening for who knows its rates and not its requests, at the same p95."""
     p95 = percentile(evening.waits, 0.95)
-    least = functools.partial(foresight.least_hours, traces.evening_rate, 2 * traces.DAY, ours().fleet, p95_wait_s=p95)
+    least = functools.partial(
+        lower_bound.least_hours, arrival_traces.evening_rate, 2 * arrival_traces.DAY, ours().fleet, p95_wait_s=p95
+    )
     return {
         "least_gpu_hours_without_foresight": round(least(), 2),
         "least_gpu_hours_without_foresight_that_puts_off": round(least(longest_s=TOKEN_S), 2),
@@ -484,17 +486,17 @@ def _without_foresight(evening: Run) -> dict[str, float]:
 def sweep() -> list[dict[str, Any]]:
     """Every trace under other settings: what the defaults of jobs/scaling.py and Terraform were chosen from."""
     rows = []
-    for jobs_per_worker, full_from, longest_stay_s, idle_s in itertools.product(
+    for jobs_per_worker, full_from, keep_alive_max_s, idle_s in itertools.product(
         (8, 24, 32), (0.5, 0.65, 0.8), (0, 300, 600), (20, 300)
     ):
         settings: dict[str, Any] = {
             "jobs_per_worker": jobs_per_worker,
             "full_from": full_from,
-            "longest_stay_s": longest_stay_s,
+            "keep_alive_max_s": keep_alive_max_s,
         }
         policy = ours(limits=scaling.Limits(**settings), idle_s=idle_s)
         row: dict[str, Any] = {**settings, "idle_s": idle_s}
-        for name, make in traces.ALL.items():
+        for name, make in arrival_traces.ALL.items():
             row[name] = _goals(make(), policy)
         rows.append(row)
     return rows
@@ -502,7 +504,7 @@ def sweep() -> list[dict[str, Any]]:
 
 def other_evenings(count: int = 12) -> list[dict[str, float]]:
     """The evening again with other people: settings that were chosen by one evening may fit only that one."""
-    return [_goals(traces.evening(seed), ours()) for seed in range(100, 100 + count)]
+    return [_goals(arrival_traces.evening(seed), ours()) for seed in range(100, 100 + count)]
 
 
 def _goals(trace: Trace, policy: Policy) -> dict[str, float]:
@@ -519,10 +521,10 @@ def _goals(trace: Trace, policy: Policy) -> dict[str, float]:
 def _plot(trace: Trace, runs: dict[str, Run]) -> str:
     # Long traces are shown by their busiest day: a month in a strip is a blur.
     start, end = 0.0, trace.length_s
-    if end > 2 * traces.DAY:
-        days = [int(each // traces.DAY) for each in trace.arrivals]
-        start = max(set(days), key=days.count) * traces.DAY
-        end = start + traces.DAY
+    if end > 2 * arrival_traces.DAY:
+        days = [int(each // arrival_traces.DAY) for each in trace.arrivals]
+        start = max(set(days), key=days.count) * arrival_traces.DAY
+        end = start + arrival_traces.DAY
 
     def cut(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         inside = [(each / 3600, value) for each, value in points if start <= each <= end]

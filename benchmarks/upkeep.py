@@ -17,13 +17,14 @@ from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from . import admin, stage
-from .outcome import Figure, Outcome
-from .plot import bars
+from devtools.results_file import Figure, Result
+
+from . import admin_pages, services
+from .svg_plots import bars
 
 if TYPE_CHECKING:
-    from guilds.discord.client import DiscordClient
-    from jobs.upkeep_parts.parts import Part
+    from discord_api.client import DiscordClient
+    from jobs.upkeep_tasks.task import UpkeepTask
 
 GUILDS = 10_000
 FIRST_GUILD = 1100000000000000000
@@ -41,15 +42,21 @@ AT_ONCE = 500_000
 SAMPLE = 1
 
 # What is due in the minute that is measured, and what is open beside it and not due.
-_ENDED = {"status": "'completed'", "ended_at": "at", "announced_at": "at", "settled_at": "at", "token_sealed": "''"}
-_OPEN = {"ended_at": "NULL", "announced_at": "NULL", "settled_at": "NULL", "token_sealed": "''"}
+_ENDED = {"status": "'completed'", "ended_at": "at", "notified_at": "at", "settled_at": "at", "encrypted_token": "''"}
+_OPEN = {"ended_at": "NULL", "notified_at": "NULL", "settled_at": "NULL", "encrypted_token": "''"}
 _LATELY = "%(now)s - interval '5 minutes'"
 DUE: dict[str, tuple[int, dict[str, str]]] = {
     "to purge": (500, _ENDED | {"created_at": "%(now)s - interval '91 days'"}),
-    "tokens to wipe": (2000, _ENDED | {"token_sealed": "sample.token_sealed", "reply_deadline": _LATELY}),
-    "tokens alive": (1000, _ENDED | {"token_sealed": "sample.token_sealed"}),
-    "lost messages": (500, _OPEN | {"status": "'queued'", "queued_at": "at", "rung_at": "at", "doorbells": "1"}),
-    "queued": (1000, _OPEN | {"status": "'queued'", "queued_at": "at", "rung_at": "%(now)s", "doorbells": "1"}),
+    "tokens to wipe": (2000, _ENDED | {"encrypted_token": "sample.encrypted_token", "reply_deadline": _LATELY}),
+    "tokens alive": (1000, _ENDED | {"encrypted_token": "sample.encrypted_token"}),
+    "lost messages": (
+        500,
+        _OPEN | {"status": "'queued'", "queued_at": "at", "message_sent_at": "at", "messages_sent": "1"},
+    ),
+    "queued": (
+        1000,
+        _OPEN | {"status": "'queued'", "queued_at": "at", "message_sent_at": "%(now)s", "messages_sent": "1"},
+    ),
     "waiting": (5000, _OPEN | {"status": "'waiting'"}),
     "expired": (50, _OPEN | {"status": "'waiting'", "created_at": "%(now)s - interval '7 hours'"}),
     "dead leases": (50, _OPEN | {"status": "'running'", "attempts": "1", "lease_expires_at": _LATELY}),
@@ -57,14 +64,14 @@ DUE: dict[str, tuple[int, dict[str, str]]] = {
         100,
         _OPEN | {"status": "'running'", "attempts": "1", "lease_expires_at": "%(now)s + interval '1 day'"},
     ),
-    "unsaid ends": (200, _ENDED | {"status": "'failed'", "ended_at": _LATELY, "announced_at": "NULL"}),
+    "unsaid ends": (200, _ENDED | {"status": "'failed'", "ended_at": _LATELY, "notified_at": "NULL"}),
     "erasures": (50, _ENDED | {"erasure": "'words'"}),
     "replies to note": (
         50,
         _OPEN
         | {
             "status": "'waiting'",
-            "token_sealed": "sample.token_sealed",
+            "encrypted_token": "sample.encrypted_token",
             "message_id": "NULL",
             "reply_deadline": "%(now)s + interval '4 minutes'",
         },
@@ -79,13 +86,13 @@ _HISTORY = {
     "interaction_id": "1200000000000000000 + n",
     "status": "CASE WHEN n %% 10 = 0 THEN 'failed' ELSE 'completed' END",
     "reason": "CASE WHEN n %% 10 = 0 THEN 'out_of_memory' ELSE '' END",
-    "token_sealed": "''",
+    "encrypted_token": "''",
     "reply_deadline": "at + interval '15 minutes'",
     "created_at": "at",
     "queued_at": "at",
     "started_at": "at + interval '2 seconds'",
     "ended_at": "at + interval '10 seconds'",
-    "announced_at": "at + interval '10 seconds'",
+    "notified_at": "at + interval '10 seconds'",
     "settled_at": "at + interval '10 seconds'",
     "prompt": "CASE WHEN at < %(now)s - make_interval(days => CASE WHEN place %% 2 = 0 THEN 90 ELSE 1 END) THEN ''"
     " ELSE 'an old tree at dusk ' || n END",
@@ -107,13 +114,13 @@ FROM generate_series(1, %(count)s) n
 """
 
 
-def run(*, full: bool = False) -> Outcome:
+def run(*, full: bool = False) -> Result:
     """Measure. `full` makes ten million requests; BENCH_UPKEEP_JOBS sets another length of the long history."""
     total = FULL if full else int(os.environ.get("BENCH_UPKEEP_JOBS", LONG))
     if total <= SHORT:
         raise SystemExit(f"BENCH_UPKEEP_JOBS: more than {SHORT:,}, to be compared with that many")
-    with stage.database() as database:
-        os.environ |= stage.KEY_SETTINGS | {
+    with services.database() as database:
+        os.environ |= services.KEY_SETTINGS | {
             "DATABASE_URL": database.url,
             "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.test",
             "LOG_LEVEL": "ERROR",
@@ -135,7 +142,7 @@ def run(*, full: bool = False) -> Outcome:
             measured[SHORT] = _measure(client, now=now)
             _make_history(1, total - SHORT, total=total, now=now)
             measured[total] = _measure(client, now=now)
-    return Outcome(
+    return Result(
         figures=tuple(_figures(measured[SHORT], measured[total], total=total)),
         detail={
             "guilds": GUILDS,
@@ -200,7 +207,7 @@ def _measure(client: DiscordClient, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _explain(part: Part, client: DiscordClient, *, now: datetime) -> dict[str, Any]:
+def _explain(part: UpkeepTask, client: DiscordClient, *, now: datetime) -> dict[str, Any]:
     """Run the part in a transaction that is rolled back; return the query that reads most, and the blocks it reads.
 
     Each distinct statement is explained the first time that it comes.
@@ -246,7 +253,7 @@ def _make_servers(now: datetime) -> None:
 
     from guilds.models import Guild, ModelProfile
     from jobs.models import Job
-    from jobs.tokens import seal
+    from jobs.token_encryption import encrypt
 
     Guild.objects.bulk_create(
         Guild(id=FIRST_GUILD + place, name=f"Server {place}", retention_days=1 if place % 2 else 90)
@@ -261,7 +268,7 @@ def _make_servers(now: datetime) -> None:
         channel_id=1,
         user_id=1,
         member_name="member",
-        token_sealed=seal("token"),
+        encrypted_token=encrypt("token"),
         reply_deadline=now + timedelta(days=1),
         prompt="an old tree at dusk",
         seed=1,
@@ -279,13 +286,13 @@ def _make_servers(now: datetime) -> None:
         created_at=now,
         started_at=now,
         ended_at=now,
-        announced_at=now,
+        notified_at=now,
         message_id=1,
     )
     with connection.cursor() as cursor:
         cursor.execute(_COUNTERS, {"first_guild": FIRST_GUILD, "guilds": GUILDS, "now": now})
         # All of the history but the last minute is counted.
-        cursor.execute("INSERT INTO jobs_tallymark (id, counted_to) VALUES (1, %s)", [now - timedelta(minutes=1)])
+        cursor.execute("INSERT INTO jobs_rollupcursor (id, counted_to) VALUES (1, %s)", [now - timedelta(minutes=1)])
 
 
 def _make_history(first: int, last: int, *, total: int, now: datetime) -> None:
@@ -296,7 +303,7 @@ def _make_history(first: int, last: int, *, total: int, now: datetime) -> None:
     values |= {"guilds": GUILDS, "first_guild": FIRST_GUILD}
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-        with admin.in_haste(cursor):
+        with admin_pages.in_haste(cursor):
             for start in range(first, last + 1, AT_ONCE):
                 part = values | {"first": start, "last": min(start + AT_ONCE - 1, last), "sample": _sample(total)}
                 cursor.execute(_copies(_HISTORY, at=_AT), part)
@@ -363,7 +370,7 @@ FROM generate_series(%(first)s::bigint, %(last)s) n, LATERAL (SELECT {at} AS at,
 @contextmanager
 def _discord() -> Iterator[DiscordClient]:
     """A client of a server that accepts every request at once."""
-    from guilds.discord.client import DiscordClient
+    from discord_api.client import DiscordClient
 
     class Accepts(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -30,11 +30,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from sparkle_site.local import scratch
+from devtools import run_directory
+from devtools.hardware import describe
+from devtools.results_file import Figure, Result
 
-from .machine import describe
-from .outcome import Figure, Outcome
-from .plot import bars
+from .svg_plots import bars
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo_model" / "pipeline"
@@ -44,9 +44,9 @@ DISCORD_S = 0.06
 GOALS = {"c4/a": 5.0, "c4/b": 2.0, "denoising_share": 0.5, "sd15_peak_gb": 16.0}
 
 
-def run(*, full: bool) -> Outcome:
+def run(*, full: bool) -> Result:
     """Measure in a process of its own, for Django can be set up only once; `full` adds the larger shape and line."""
-    with scratch.run_folder("worker-report") as folder:
+    with run_directory.run_folder("worker-report") as folder:
         report = folder / "worker.json"
         short = [] if full else ["--short"]
         subprocess.run(
@@ -87,7 +87,7 @@ def run(*, full: bool) -> Outcome:
         figures += [Figure(name=f"{name}, start: {stage}", value=shape["start"][stage], unit="s") for stage in stages]
         figures.append(Figure(name=f"{name}, start to first picture", value=shape["start"]["total"], unit="s"))
     device = "cpu" if results["dtype"] == "float32" else re.sub("[^a-z0-9]+", "-", results["device"].lower())
-    return Outcome(figures=tuple(figures), detail=results, plots={"worker": _plot(results)}, on=device)
+    return Result(figures=tuple(figures), detail=results, plots={"worker": _plot(results)}, on=device)
 
 
 def _plot(results: dict[str, Any]) -> str:
@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     # The worker's own setting; (a) and (b) have it too, or the comparison would be unfair on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with scratch.run_folder("worker") as folder:
+    with run_directory.run_folder("worker") as folder:
         if asked.first_picture:
             _django(folder, "postgres://nobody@127.0.0.1:1/none")
             _first_picture(asked.first_picture, asked.side, compiled=asked.compile)
@@ -137,7 +137,7 @@ def _database(folder: Path) -> Iterator[str]:
     if os.environ.get("DATABASE_URL"):
         yield os.environ["DATABASE_URL"]
         return
-    from sparkle_site.local.database import ensure
+    from devtools.embedded_postgres import ensure
 
     with ensure(folder / "database", durable=True) as url:
         yield url
@@ -145,7 +145,7 @@ def _database(folder: Path) -> Iterator[str]:
 
 def _django(folder: Path, url: str) -> None:
     os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "sparkle_site.local.chaos.settings",
+        "DJANGO_SETTINGS_MODULE": "devtools.chaos.settings",
         "DJANGO_SECRET_KEY": "benchmark" * 6,
         "DATABASE_URL": url,
         "SPARKLE_LOCAL_DIR": str(folder),
@@ -164,7 +164,7 @@ def _measure(folder: Path, *, only: str | None, compiled: bool, short: bool) -> 
     import torch
     from django.core.management import call_command
 
-    from .shapes import SD15, SDXL, Shape
+    from .synthetic_models import SD15, SDXL, Shape
 
     call_command("migrate", verbosity=0)
     cuda = torch.cuda.is_available()
@@ -194,7 +194,7 @@ def _measure(folder: Path, *, only: str | None, compiled: bool, short: bool) -> 
 
 
 def _shape(shape: Any, folder: Path, *, compiled: bool, lines: tuple[int, ...]) -> dict[str, Any]:
-    from .shapes import save
+    from .synthetic_models import save
 
     source = save(shape, folder) if shape.make else Path(os.environ.get("MODEL_ID", DEMO))
     _free()
@@ -257,7 +257,7 @@ def _documented(source: Path) -> Any:
 
 
 def _call(pipe: Any, side: int, count: int) -> None:
-    from .shapes import PROMPT
+    from .synthetic_models import PROMPT
 
     pipe(
         PROMPT,
@@ -297,10 +297,10 @@ def _worker(
     import httpx
     from django.conf import settings
 
-    from gpu_worker import diffusers_engine, wiring
-    from gpu_worker.profiles import Profiles
-    from gpu_worker.stepwise import StepwiseEngine
-    from guilds.discord.client import DiscordClient
+    from discord_api.client import DiscordClient
+    from gpu_worker import diffusers_engine, factory
+    from gpu_worker.continuous_batching import ContinuousBatchEngine
+    from gpu_worker.engine_cache import EngineCache
     from guilds.models import Guild, ModelProfile
 
     settings.MODEL_ID = source
@@ -315,14 +315,14 @@ def _worker(
         "https://discord.invalid", application_id=1, bot_token="none", transport=httpx.MockTransport(discord)
     )
     _reset_peak()
-    profiles = Profiles(
+    profiles = EngineCache(
         lambda name: diffusers_engine.load(name, compiled=compiled), free=diffusers_engine.free_bytes, most=1
     )
     engine = profiles.load(source)
-    if isinstance(engine, StepwiseEngine):
+    if isinstance(engine, ContinuousBatchEngine):
         engine.compiled_within(1800)
     denoising = _denoising(engine, side, unet_row)
-    runner = wiring.build(rings=False, profiles=profiles, client=client)
+    runner = factory.build_worker(resend_on_release=False, profiles=profiles, client=client)
     runner.start()
     _line(runner, guild, side, 1)  # warm
     rates = {str(line): _line(runner, guild, side, line) for line in lines}
@@ -335,15 +335,15 @@ def _worker(
 
 def _line(runner: Any, guild: Any, side: int, requests: int) -> dict[str, Any]:
     """Put so many requests in line, and time them from the first claim to the last completion."""
-    from jobs.actions import Accepted, Ask, submit
     from jobs.models import Job
+    from jobs.transitions import Accepted, JobRequest, submit
 
-    from .shapes import PROMPT
+    from .synthetic_models import PROMPT
 
     ids = []
     for number in range(requests):
         accepted = submit(
-            Ask(
+            JobRequest(
                 interaction_id=next(_numbers),
                 application_id=1,
                 token="benchmark",
@@ -368,7 +368,7 @@ def _line(runner: Any, guild: Any, side: int, requests: int) -> dict[str, Any]:
     futures = []
     for job_id in ids:
         # As the source does: no more than it has appetite for.
-        while not runner.appetite:
+        while not runner.free_slots:
             time.sleep(0.002)
         futures.append(runner.submit(job_id))
     for future in futures:
@@ -392,16 +392,16 @@ _numbers = itertools.count(int(time.time() * 1000))
 
 def _denoising(engine: Any, side: int, unet_row: float) -> dict[str, Any]:
     """Fill the engine's room and time its steps alone, without decoding."""
-    from gpu_worker.engine import Request
+    from gpu_worker.engine import GenerationRequest
 
-    from .shapes import PROMPT
+    from .synthetic_models import PROMPT
 
     weight = COUNT * side * side / (512 * 512)
     requests = max(1, round(engine.room / weight))
     for _ in range(2):  # the first to warm up
         for number in range(requests):
             engine.admit(
-                Request(
+                GenerationRequest(
                     id=number,
                     prompt=PROMPT,
                     seed=number,
@@ -546,14 +546,14 @@ def _first_picture(source: str, side: int, *, compiled: bool) -> None:
         stages[name] = round(time.time() - began - sum(stages.values()), 2)
 
     from gpu_worker import diffusers_engine
-    from gpu_worker.engine import Request
-    from gpu_worker.stepwise import StepwiseEngine
+    from gpu_worker.continuous_batching import ContinuousBatchEngine
+    from gpu_worker.engine import GenerationRequest
 
     stage("imports")
     engine = diffusers_engine.load(source, compiled=compiled)
     stage("model")
     engine.admit(
-        Request(
+        GenerationRequest(
             id=1,
             prompt="a red circle",
             seed=1,
@@ -568,7 +568,7 @@ def _first_picture(source: str, side: int, *, compiled: bool) -> None:
     while engine.load:
         engine.advance(_ignore)
     stage("picture")
-    if compiled and isinstance(engine, StepwiseEngine):
+    if compiled and isinstance(engine, ContinuousBatchEngine):
         engine.compiled_within(1800)
         stage("compiled_behind")
     first = sum(seconds for name, seconds in stages.items() if name != "compiled_behind")

@@ -18,8 +18,8 @@ from PIL import Image
 from torch.nn import functional
 from tqdm import tqdm
 
-from . import build, scenes
-from .train import latents_of
+from . import architecture, scenes
+from .train_unet import latents_of
 
 SCALE = 32  # pixels to a latent
 CROP = 6  # latents to a side of a crop
@@ -33,7 +33,7 @@ def scene_pair(chance: random.Random) -> tuple[np.ndarray, np.ndarray]:
     """The same scene at 32x32 and at 512x512."""
     scene = scenes.invent(chance)
     large = scenes.draw(scene, ENLARGED, oversample=2)
-    return np.array(scenes.draw(scene, build.SMALL)), np.array(large)
+    return np.array(scenes.draw(scene, architecture.SMALL)), np.array(large)
 
 
 def weights(target: torch.Tensor) -> torch.Tensor:
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = ask.parse_args(arguments)
     asked.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(asked.threads)
-    vae = build.components(asked.seed)["vae"]
+    vae = architecture.components(asked.seed)["vae"]
     stepper = torch.optim.AdamW(vae.parameters(), lr=asked.rate, betas=(0.9, 0.98), weight_decay=0.0)
     step, saved = 0, asked.work / "decoder.pt"
     if saved.exists():

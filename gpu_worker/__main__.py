@@ -18,11 +18,11 @@ import sys  # noqa: E402
 import threading  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
-from . import memory  # noqa: E402
+from . import malloc  # noqa: E402
 
 if TYPE_CHECKING:
     from .runner import Runner
-    from .source import SqsSource
+    from .sqs_consumer import SqsSource
 
 log = logging.getLogger("gpu_worker")
 
@@ -49,10 +49,10 @@ def _behind() -> list[str]:
     """What the database lacks. Nothing where it is away: then jobs wait for it, and nothing can be claimed."""
     from django.db import Error
 
-    from jobs import schema
+    from jobs import migration_check
 
     try:
-        return schema.missing()
+        return migration_check.missing_migrations()
     except Error as error:
         log.warning("schema_not_checked", extra={"error": type(error).__name__})
         return []
@@ -76,7 +76,7 @@ def _stop(source: SqsSource, runner: Runner) -> None:
 
 def main() -> int:
     watch = Stopwatch(BEGAN)
-    memory.give_back_pictures()
+    malloc.configure_malloc()
     leave = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: leave.set())
@@ -98,17 +98,17 @@ def main() -> int:
 
     from jobs.dispatch import sqs
 
-    from . import wiring
+    from . import factory
     from .engine import EngineBroken, ModelUnavailable
-    from .profiles import Profiles
-    from .source import LONG_POLL_S, SqsSource
+    from .engine_cache import EngineCache
+    from .sqs_consumer import LONG_POLL_S, SqsSource
 
     try:
-        load, free = wiring.engine_loader()
+        load, free = factory.engine_loader()
         watch.stage("libraries")
-        bounds = wiring.bounds()
+        bounds = factory.bounds()
         _exit_after(bounds.loading_s)
-        profiles = Profiles(load, free=free, most=wiring.MODELS_AT_ONCE)
+        profiles = EngineCache(load, free=free, most=factory.MODELS_AT_ONCE)
         profiles.load(settings.MODEL_ID)
     except (ModelUnavailable, ImproperlyConfigured, EngineBroken) as error:
         # No job is touched: a deployment that cannot draw is rolled back by its circuit breaker.
@@ -120,8 +120,8 @@ def main() -> int:
     silent_s = max(bounds.step_s, bounds.decoding_s) + SILENT_S
     _exit_after(silent_s)
     try:
-        runner = wiring.build(
-            rings=False,
+        runner = factory.build_worker(
+            resend_on_release=False,
             profiles=profiles,
             startup=lambda: watch.stages,
             on_beat=lambda: None if leave.is_set() else _exit_after(silent_s),

@@ -20,12 +20,12 @@ import torch
 
 from guilds.samplers import SAMPLERS
 
-from .batching import busy_at, worth_compiling
-from .callwise import CallwiseEngine
-from .compiled import Call, Compiled
+from .batch_policy import saturation_rows, worth_compiling
+from .compilation import Call, Compiled
+from .continuous_batching import ContinuousBatchEngine
 from .engine import Engine, ModelTooLarge, ModelUnavailable
-from .isolation import raise_if_broken
-from .stepwise import StepwiseEngine
+from .error_isolation import raise_if_broken
+from .static_batching import StaticBatchEngine
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine
     """Load the pipeline `source` (a Hugging Face id or a folder).
 
     `step_cache` is a ModelProfile's; pipelines that it does not apply to run without. `compiled` has the UNet go
-    through torch.compile after the first pictures (gpu_worker.compiled).
+    through torch.compile after the first pictures (gpu_worker.compilation).
 
     Raises:
         ModelUnavailable: the model cannot be loaded, for whatever reason; in words for an operator.
@@ -73,7 +73,7 @@ def _load(source: str, *, compiled: bool, step_cache: str) -> Engine:
         raise ModelTooLarge(f"{source} does not fit into the card's memory.") from exc
     pipe.set_progress_bar_config(disable=True)
     if not _stepwise(pipe):
-        return CallwiseEngine(pipe, model=source, most=CALL_PICTURES)
+        return StaticBatchEngine(pipe, model=source, most=CALL_PICTURES)
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
@@ -100,7 +100,7 @@ def _load(source: str, *, compiled: bool, step_cache: str) -> Engine:
         forms = Compiled(
             pipe.unet, example=partial(_example, pipe), rows=worth_compiling(most=most), backend="inductor"
         )
-    return StepwiseEngine(
+    return ContinuousBatchEngine(
         pipe,
         model=source,
         scheduler_for=schedulers(pipe),
@@ -163,7 +163,7 @@ def _pipeline(source: str, dtype: torch.dtype) -> Any:
         raise ModelUnavailable(f"{source} holds no pipeline: there is no model_index.json in it.")
     options: dict[str, Any] = {}
     if "safety_checker" in diffusers.DiffusionPipeline.load_config(place):
-        # gpu_worker.safety checks instead, as the guild wants it.
+        # gpu_worker.nsfw_check checks instead, as the guild wants it.
         options = {"safety_checker": None, "requires_safety_checker": False}
     pipe = diffusers.DiffusionPipeline.from_pretrained(place, dtype=dtype, **options)
     wanted = inspect.signature(pipe.__call__).parameters
@@ -217,7 +217,7 @@ def _measured(pipe: Any) -> tuple[int, float]:
         torch.cuda.synchronize()
         return (time.perf_counter() - began) / 3 / rows
 
-    busy = busy_at(seconds_a_row, most=largest)
+    busy = saturation_rows(seconds_a_row, most=largest)
     side = pipe.unet.config.sample_size * pipe.vae_scale_factor
     room = max(4.0, busy / 2 * side * side / (512 * 512))
     log.info("card_measured", extra={"largest_rows": largest, "busy_rows": busy, "room": room})

@@ -1,7 +1,7 @@
 """What the worker knows of an engine: requests go in, one call advances all of them, events come out.
 
 The contract is small on purpose, so that a batch a call and batches that requests join and leave at every step
-(gpu_worker.stepwise) stand behind the same five names. Only `cancel` may be called from another thread.
+(gpu_worker.continuous_batching) stand behind the same five names. Only `cancel` may be called from another thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class GenerationRequest:
     """The pictures of one job: seeds `seed`, `seed + 1`, ... of one prompt.
 
     `source` is an RGB picture to start from (image to image); `strength` in (0, 1] is how much of it is repainted.
@@ -48,7 +48,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stepped:
+class StepDone:
     """A request finished `step` of `total` evaluations of the model. After the last its images are decoded."""
 
     id: int
@@ -58,20 +58,20 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Completed:
     """A request is done. `gpu_ms` is its share of the time that it was computed in company.
 
-    `prompt_cut`: so many tokens of its prompts were more than the model reads, and left out.
+    `truncated_tokens`: so many tokens of its prompts were more than the model reads, and left out.
     """
 
     id: int
     images: tuple[Image, ...]
     gpu_ms: int
-    prompt_cut: int = 0
+    truncated_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Cancelled:
     """A cancelled request left the batch; no picture of it was decoded."""
 
     id: int
@@ -92,7 +92,7 @@ class Failed:
     gpu_ms: int | None = None
 
 
-Event = Stepped | Made | Left | Failed
+Event = StepDone | Completed | Cancelled | Failed
 
 
 class EngineBroken(Exception):
@@ -117,7 +117,7 @@ class Engine(Protocol):
     def load(self) -> float:
         """The weight of the requests inside."""
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: GenerationRequest) -> None:
         """Let the request join at the next step. What is wrong with it comes as Failed from `advance`."""
 
     def cancel(self, request_id: int) -> None:

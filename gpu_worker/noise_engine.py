@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from .engine import Event, Failed, Left, Made, Request, Stepped
+from .engine import Cancelled, Completed, Event, Failed, GenerationRequest, StepDone
 
 
 class NoiseEngine:
@@ -21,14 +21,14 @@ class NoiseEngine:
         self.model = model
         self.room = room
         self._step_s = step_s
-        self._inside: dict[int, tuple[Request, int]] = {}
+        self._inside: dict[int, tuple[GenerationRequest, int]] = {}
         self._leaving: set[int] = set()
 
     @property
     def load(self) -> float:
         return sum(request.weight for request, _ in self._inside.values())
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: GenerationRequest) -> None:
         self._inside[request.id] = (request, 0)
 
     def cancel(self, request_id: int) -> None:
@@ -44,7 +44,7 @@ class NoiseEngine:
             share = round(1000 * self._step_s * step / len(self._inside))
             if request_id in leaving:
                 del self._inside[request_id]
-                emit(Left(id=request_id, gpu_ms=share))
+                emit(Cancelled(id=request_id, gpu_ms=share))
             elif request.width % 8 or request.height % 8:
                 del self._inside[request_id]
                 emit(Failed(id=request_id, reason="size_not_possible", detail=f"{request.width}x{request.height}"))
@@ -52,7 +52,7 @@ class NoiseEngine:
                 self._inside[request_id] = (request, step)
                 half = request.preview and step == request.steps // 2
                 emit(
-                    Stepped(
+                    StepDone(
                         id=request_id,
                         step=step,
                         total=request.steps,
@@ -62,7 +62,7 @@ class NoiseEngine:
                 if step >= request.steps:
                     del self._inside[request_id]
                     images = tuple(_noise(request, seed) for seed in request.seeds)
-                    emit(Made(id=request_id, images=images, gpu_ms=share))
+                    emit(Completed(id=request_id, images=images, gpu_ms=share))
 
     def probe(self) -> None:
         return None
@@ -71,7 +71,7 @@ class NoiseEngine:
         self._inside.clear()
 
 
-def _noise(request: Request, seed: int) -> Image.Image:
+def _noise(request: GenerationRequest, seed: int) -> Image.Image:
     """Return 8x8 coloured tiles that depend on the prompt and the seed alone."""
     digest = hashlib.shake_256(f"{request.prompt}\0{request.negative_prompt}\0{seed}".encode()).digest(8 * 8 * 3)
     tiles = Image.frombytes("RGB", (8, 8), digest)

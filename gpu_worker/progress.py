@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 
-from guilds.discord.client import DiscordClient
-from guilds.discord.errors import DiscordError
-from guilds.discord.wire import File
-from jobs import actions, delivery, messages
+from discord_api.client import DiscordClient
+from discord_api.errors import DiscordError
+from discord_api.payloads import File
+from jobs import delivery, messages, transitions
 from jobs.models import Job
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ THREADS = 2
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class _Line:
+class _Report:
     job: Job
     step: int = 0
     total: int = 0
@@ -39,7 +39,7 @@ class _Line:
     due: float = 0.0
 
 
-class Board:
+class ProgressReporter:
     """Shows the steps of all running jobs from threads of its own. Start it once; thread-safe."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Board:
         self._stop: Callable[[int], None] = _nobody
         self._interval_s = interval_s
         self._clock = clock
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, _Report] = {}
         self._changed = threading.Condition()
         self._closing = False
         self._under_way = 0
@@ -73,7 +73,7 @@ class Board:
         """Say that the job is being processed."""
         age = (datetime.now(UTC) - job.created_at).total_seconds()
         with self._changed:
-            self._lines[job.pk] = _Line(job=job, due=self._clock() + max(0.0, OPENS_AFTER_S - age))
+            self._lines[job.pk] = _Report(job=job, due=self._clock() + max(0.0, OPENS_AFTER_S - age))
             self._changed.notify()
 
     def report(self, job_id: int, *, step: int, total: int) -> None:
@@ -133,7 +133,7 @@ class Board:
         finally:
             connections.close_all()
 
-    def _next(self) -> _Line | None:
+    def _next(self) -> _Report | None:
         with self._changed:
             while not self._closing:
                 now = self._clock()
@@ -146,23 +146,23 @@ class Board:
                 self._changed.wait(due.due - now if due is not None else None)
             return None
 
-    def _show(self, line: _Line, step: int, total: int, preview: File | None) -> float:
+    def _show(self, line: _Report, step: int, total: int, preview: File | None) -> float:
         """Write the row and edit the message; return the seconds until the next edit."""
         job, now = line.job, datetime.now(UTC)
         close_old_connections()
         try:
-            if step and not actions.progress(job.pk, worker_id=self._worker_id, step=step, total=total, now=now):
+            if step and not transitions.progress(job.pk, worker_id=self._worker_id, step=step, total=total, now=now):
                 self._stop(job.pk)
                 return self._interval_s
         except DatabaseError as error:
             log.warning("progress_not_written", extra={"job_id": job.pk, "error": type(error).__name__})
-        if line.mute or not delivery.open_reply(job, now=now):
+        if line.mute or not delivery.mark_processing(job, now=now):
             return self._interval_s
         message = messages.processing(job, step=step, total=total, preview=preview)
         try:
             # What would have to wait is old by then.
-            shown = self._client.edit_original(job.token, message, patient=False)
-            delivery.note_reply(job, int(shown["id"]))
+            shown = self._client.edit_original(job.token, message, may_wait=False)
+            delivery.save_reply_id(job, int(shown["id"]))
         except DiscordError as error:
             # Early on the reply may only be unknown to Discord as yet.
             if error.permanent and now - job.created_at >= delivery.OPENING:

@@ -12,18 +12,18 @@ from datetime import UTC, datetime
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from guilds.discord.client import DiscordClient
-from guilds.discord.errors import BadForm, DiscordError, TooLarge
-from guilds.discord.text import t
-from guilds.discord.wire import File, Message
+from discord_api.client import DiscordClient
+from discord_api.errors import DiscordError, InvalidFormBody, TooLarge
+from discord_api.i18n import translate
+from discord_api.payloads import File, Message
 from jobs import delivery, messages, storage
-from jobs.actions import MadeImage
 from jobs.delivery import Delivered
 from jobs.models import Job
+from jobs.transitions import StoredImage
 
-from . import safety
-from .provenance import Signer
-from .safety import Checker, CheckUnavailable
+from . import nsfw_check
+from .content_credentials import Signer
+from .nsfw_check import Checker, CheckUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +43,15 @@ class Blocked(Exception):
     """The output check lets no picture of this job pass."""
 
 
-class Leaving(Exception):
+class ShuttingDown(Exception):
     """The worker must leave before this could be done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class StoredImages:
     """What is in storage now. `grid` is the PNG under `grid_key`."""
 
-    images: tuple[MadeImage, ...]
+    images: tuple[StoredImage, ...]
     grid_key: str
     grid: bytes
 
@@ -88,7 +88,7 @@ class Publisher:
     def preview(self, job: Job, image: Image.Image) -> File | None:
         """Return a small file of an unfinished image under the rules of finished ones; None: it must not be shown."""
         try:
-            (verdict,) = safety.judge([image], rule=job.guild.output_check, checker=self._checker)
+            (verdict,) = nsfw_check.check_images([image], rule=job.guild.output_check, checker=self._checker)
         except CheckUnavailable:
             return None
         if verdict.blocked:
@@ -97,15 +97,15 @@ class Publisher:
 
     def keep(
         self, job: Job, images: Sequence[Image.Image], *, model: str, moved: Callable[[], None] = lambda: None
-    ) -> Kept:
+    ) -> StoredImages:
         """Put the pictures and their grid into storage. `moved` is called before each try of each of them.
 
         Raise StorageUnavailable when storage stays away, Blocked, CheckUnavailable, Leaving.
         """
-        verdicts = safety.judge(images, rule=job.guild.output_check, checker=self._checker)
+        verdicts = nsfw_check.check_images(images, rule=job.guild.output_check, checker=self._checker)
         if all(verdict.blocked for verdict in verdicts):
             raise Blocked
-        kept: list[MadeImage] = []
+        kept: list[StoredImage] = []
         shown: list[Image.Image] = []
         for index, (image, seed, verdict) in enumerate(zip(images, job.seeds, verdicts, strict=True)):
             if verdict.blocked:
@@ -116,7 +116,7 @@ class Publisher:
             key = storage.picture_key(job.guild_id, job.pk, index)
             self._store(key, content, moved)
             kept.append(
-                MadeImage(
+                StoredImage(
                     index=index,
                     key=key,
                     seed=seed,
@@ -128,11 +128,11 @@ class Publisher:
                 )
             )
         if len(kept) == len(images) == 1:
-            return Kept(images=tuple(kept), grid_key=kept[0].key, grid=content)
-        grid = self._png(compose(shown), parameters(job, seed=job.seed, size=images[0].size, model=model))
+            return StoredImages(images=tuple(kept), grid_key=kept[0].key, grid=content)
+        grid = self._png(make_grid(shown), parameters(job, seed=job.seed, size=images[0].size, model=model))
         grid_key = storage.grid_key(job.guild_id, job.pk)
         self._store(grid_key, grid, moved)
-        return Kept(images=tuple(kept), grid_key=grid_key, grid=grid)
+        return StoredImages(images=tuple(kept), grid_key=grid_key, grid=grid)
 
     def post(
         self,
@@ -140,30 +140,32 @@ class Publisher:
         grid: bytes,
         *,
         blurred: bool,
-        prompt_cut: int = 0,
+        truncated_tokens: int = 0,
         moved: Callable[[], None] = lambda: None,
     ) -> Delivered:
         """Deliver the completed message with the largest form of the grid that Discord takes.
 
-        `prompt_cut` as in messages.completed; `moved` is called before each try.
+        `truncated_tokens` as in messages.completed; `moved` is called before each try.
         Outages are waited out; raise TryLater when they last, Leaving when there is no time.
         """
         limit = job.attachment_size_limit
-        for encoded in ladder(grid, signer=self._signer):
+        for encoded in smaller_encodings(grid, signer=self._signer):
             if encoded is not None and len(encoded.content) > limit:
                 continue
             if encoded is None:
-                linked = messages.completed(job, (), link=messages.gallery_url(job), prompt_cut=prompt_cut)
+                linked = messages.completed(job, (), link=messages.gallery_url(job), truncated_tokens=truncated_tokens)
                 return self._deliver(job, linked, moved)
             file = messages.grid_file(
                 job, encoded.content, suffix=encoded.suffix, content_type=encoded.content_type, blurred=blurred
             )
             try:
-                delivered = self._deliver(job, messages.completed(job, (file,), prompt_cut=prompt_cut), moved)
+                delivered = self._deliver(
+                    job, messages.completed(job, (file,), truncated_tokens=truncated_tokens), moved
+                )
             except TooLarge:
                 # The limit was another one than the interaction said.
                 limit = min(limit, len(encoded.content) - 1)
-            except BadForm as error:
+            except InvalidFormBody as error:
                 # A fault of ours must not cost the requester the images: they are in the gallery.
                 log.error("message_refused", extra={"job_id": job.pk, "status": error.status, "code": error.code})
                 return self._deliver(job, _link_alone(job), moved)
@@ -174,7 +176,7 @@ class Publisher:
                 return delivered
         raise AssertionError("the last rung holds no file, so it cannot be too large")
 
-    def tell_end(self, job: Job) -> Delivered:
+    def notify_end(self, job: Job) -> Delivered:
         """Deliver the message of a job that ended without pictures. One try: upkeep tells what could not be told."""
         return delivery.deliver(job, messages.ended(job), client=self._client, now=datetime.now(UTC))
 
@@ -218,15 +220,17 @@ class Publisher:
 
     def _wait(self, seconds: float) -> None:
         if self._pause(seconds):
-            raise Leaving
+            raise ShuttingDown
 
 
 def _link_alone(job: Job) -> Message:
     """The completed message as plain text with a link to the images, which no filter and no form can refuse."""
-    return Message(content=f"{t(job.locale, 'job.completed')}\n{messages.gallery_url(job)}", ephemeral=job.ephemeral)
+    return Message(
+        content=f"{translate(job.locale, 'job.completed')}\n{messages.gallery_url(job)}", ephemeral=job.ephemeral
+    )
 
 
-def compose(images: Sequence[Image.Image]) -> Image.Image:
+def make_grid(images: Sequence[Image.Image]) -> Image.Image:
     """Return one picture of all: two columns, row by row, as the sample's grid."""
     if len(images) == 1:
         return images[0]
@@ -267,7 +271,7 @@ def png(image: Image.Image, text: str) -> bytes:
     return out.getvalue()
 
 
-def ladder(grid: bytes, *, signer: Signer | None = None) -> Iterator[Encoded | None]:
+def smaller_encodings(grid: bytes, *, signer: Signer | None = None) -> Iterator[Encoded | None]:
     """Yield the PNG in ever smaller forms, made when they are asked for; last None: no file, a link must do.
 
     The PNG is signed already, where a signer is; what is made of it is signed anew.

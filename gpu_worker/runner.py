@@ -23,24 +23,34 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connections
 from PIL import Image
 
-from guilds.discord.errors import DiscordError
-from guilds.estimates import DEFAULT_STRENGTH
-from jobs import actions, traces
+from discord_api.errors import DiscordError
+from guilds.cost_estimates import DEFAULT_STRENGTH
+from jobs import job_spans, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
 from jobs.storage import StorageUnavailable
 
-from . import batching, pictures
-from .batching import Waiting
-from .desk import Desk
-from .engine import Engine, EngineBroken, Event, Failed, Left, Made, ModelUnavailable, Request, Stepped
+from . import batch_policy, source_images
+from .batch_policy import Waiting
+from .engine import (
+    Cancelled,
+    Completed,
+    Engine,
+    EngineBroken,
+    Event,
+    Failed,
+    GenerationRequest,
+    ModelUnavailable,
+    StepDone,
+)
+from .engine_cache import EngineCache
 from .errors import is_device_fault, is_out_of_memory
-from .heart import Heart
-from .pictures import BadPicture
-from .profiles import Profiles
-from .progress import Board
-from .publisher import Blocked, Leaving, Publisher
-from .safety import CheckUnavailable
+from .heartbeat import HeartbeatThread
+from .nsfw_check import CheckUnavailable
+from .progress import ProgressReporter
+from .publisher import Blocked, Publisher, ShuttingDown
+from .source_images import InvalidSourceImage
+from .task_pool import TaskPool
 from .watchdog import Activity, Bounds, Phase, Stuck
 
 log = logging.getLogger(__name__)
@@ -48,14 +58,14 @@ log = logging.getLogger(__name__)
 PROBE_S = 10.0
 # So many faults in a row that no request or engine explains are the worker's own.
 MOST_FAULTS = 10
-PROMPT_CUT = "prompt_cut"  # an event of the job: so many tokens of its text were left out
+PROMPT_TRUNCATED = "truncated_tokens"  # an event of the job: so many tokens of its text were left out
 
 
 class Outcome(enum.Enum):
     """What became of a job here. All but GIVEN_BACK let its message be deleted."""
 
     ENDED = "ended"
-    REQUEUED = "requeued"  # failed, and a new doorbell was rung for another try
+    REQUEUED = "requeued"  # failed, and a new message was sent for another try
     NOTHING = "nothing"  # another worker has it, or it had ended before
     GIVEN_BACK = "given_back"  # queued again as if it had not been here
 
@@ -65,7 +75,7 @@ _OUTCOMES = {Status.FAILED: Outcome.ENDED, Status.QUEUED: Outcome.REQUEUED}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Held:
+class ActiveJob:
     """A job in this worker's hands. `cancelled` and `lost` say why it must stop; `posted` how its end was told.
 
     `returning`: a thread is giving it back, and that thread alone says what became of it. `alone`: it shares the card
@@ -78,7 +88,7 @@ class Held:
     profile: str
     since: float
     outcome: Future[Outcome] = field(default_factory=Future)
-    request: Request | None = None
+    request: GenerationRequest | None = None
     inside: bool = False
     publishing: bool = False
     failing: bool = False
@@ -100,19 +110,19 @@ class Runner:
         self,
         *,
         worker_id: str,
-        profiles: Profiles,
+        profiles: EngineCache,
         publisher: Publisher,
-        board: Board,
-        heart: Heart,
-        desk: Desk,
+        board: ProgressReporter,
+        heart: HeartbeatThread,
+        desk: TaskPool,
         leaving: threading.Event,
-        rings: bool = False,
+        resend_on_release: bool = False,
         bounds: Bounds | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`leaving` is set when the worker must go; whoever waits, waits on it.
 
-        `rings`: a job that is given back gets a new doorbell, where there is no message to make visible again.
+        `resend_on_release`: send a new message for a released job, where no message can be made visible again.
         """
         self._worker_id = worker_id
         self._profiles = profiles
@@ -120,14 +130,14 @@ class Runner:
         self._board = board
         self._heart = heart
         self._desk = desk
-        self._rings = rings
+        self._resend_on_release = resend_on_release
         self._clock = clock
         self._bounds = bounds or Bounds()
         self._activity = Activity(bounds=self._bounds, clock=clock)
         self._faults = 0
-        self._held: dict[int, Held] = {}
-        self._inbox: deque[Held] = deque()
-        self._waiting: list[Held] = []
+        self._held: dict[int, ActiveJob] = {}
+        self._inbox: deque[ActiveJob] = deque()
+        self._waiting: list[ActiveJob] = []
         self._changed = threading.Condition()
         self._leaving = leaving
         self._capacity = max((engine.room for engine in profiles), default=4.0)
@@ -158,7 +168,7 @@ class Runner:
                 return held.outcome
             if self._leaving.is_set():
                 return _answered(Outcome.GIVEN_BACK)
-        job = actions.claim(job_id, worker_id=self._worker_id, now=_now())
+        job = transitions.claim(job_id, worker_id=self._worker_id, now=_now())
         if job is None:
             if Job.objects.filter(pk=job_id, status=Status.QUEUED).exists():
                 # The operators let no worker start one: its message waits for better times.
@@ -167,25 +177,25 @@ class Runner:
             return _answered(Outcome.NOTHING)
         # The last attempt is made alone: a job that others broke shall not fail by them.
         last = job.attempts > 1 and job.attempts >= settings.SPARKLE_MAX_ATTEMPTS
-        held = Held(job=job, profile=profile_of(job), since=self._clock(), alone=last)
+        held = ActiveJob(job=job, profile=profile_of(job), since=self._clock(), alone=last)
         with self._changed:
             self._held[job_id] = held
         ids = {"job_id": job_id, "interaction_id": job.interaction_id}
         log.info("job_claimed", extra={**ids, "attempt": job.attempts, "kind": job.kind})
         if self._leaving.is_set():
-            self._give_back(held)
+            self._release_held(held)
         else:
             self._desk.put(lambda: self._guarded(held, self._prepare))
         return held.outcome
 
     @property
-    def holds(self) -> frozenset[int]:
+    def active_ids(self) -> frozenset[int]:
         """The ids of the jobs in hand."""
         with self._changed:
             return frozenset(self._held)
 
     @property
-    def appetite(self) -> int:
+    def free_slots(self) -> int:
         """How many more jobs it should be given: what the card takes at once, and one prepared ahead."""
         with self._changed:
             making = sum(not held.publishing for held in self._held.values())
@@ -218,11 +228,11 @@ class Runner:
 
     def cancel(self, job_id: int) -> None:
         """Have a running job stop at its next step, since its asker wants that."""
-        self._let_go(job_id, lost=False)
+        self._mark_stopping(job_id, lost=False)
 
-    def lose(self, job_id: int) -> None:
+    def mark_lost(self, job_id: int) -> None:
         """Drop a job whose lease another worker or upkeep has taken."""
-        self._let_go(job_id, lost=True)
+        self._mark_stopping(job_id, lost=True)
 
     def stop(self, *, within_s: float = 8.0) -> None:
         """Give every job back; what is being delivered may finish. Returns within `within_s`.
@@ -239,11 +249,11 @@ class Runner:
         self._board.stop(within_s=within_s / 4)
         for held in self._all():
             if not held.publishing:
-                self._give_back(held)
+                self._release_held(held)
         # A third is kept for giving back what could not be delivered in time.
         self._desk.stop(timeout_s=max(0.0, (deadline - self._clock()) * 2 / 3))
         for held in self._all():
-            self._give_back(held)
+            self._release_held(held)
         # What another thread was giving back already.
         wait([held.outcome for held in self._all()], timeout=max(0.0, deadline - self._clock()))
         self._heart.stop()
@@ -251,28 +261,28 @@ class Runner:
 
     # -- preparing, on the desk
 
-    def _prepare(self, held: Held) -> None:
+    def _prepare(self, held: ActiveJob) -> None:
         job = held.job
-        if job.made_at is not None:
+        if job.images_stored_at is not None:
             held.publishing = True
             self._deliver(held, grid=None)
             return
         self._board.open(job)
         try:
             held.request = self._request(job, moved=partial(self._moved, held))
-        except (BadPicture, StorageUnavailable) as error:
-            reason = error.reason if isinstance(error, BadPicture) else "source_unavailable"
+        except (InvalidSourceImage, StorageUnavailable) as error:
+            reason = error.reason if isinstance(error, InvalidSourceImage) else "source_unavailable"
             self._fail(held, reason=reason, detail=str(error), permanent=error.permanent)
             return
         with self._changed:
             self._inbox.append(held)
             self._changed.notify_all()
 
-    def _request(self, job: Job, *, moved: Callable[[], None]) -> Request:
+    def _request(self, job: Job, *, moved: Callable[[], None]) -> GenerationRequest:
         source, width, height = None, job.width, job.height
         if job.kind != Job.Kind.TXT2IMG:
             if job.source_url and job.source_job_id is None:
-                content = pictures.fetch(
+                content = source_images.fetch(
                     job.source_url, hosts=settings.DISCORD_CDN_HOSTS, insecure=settings.DISCORD_CDN_INSECURE
                 )
             else:
@@ -280,13 +290,13 @@ class Runner:
                 if job.source_job_id is not None:
                     row = JobImage.objects.filter(job_id=job.source_job_id, index=job.source_index or 0).first()
                 if row is None:
-                    raise BadPicture("source_unavailable", "it is not kept any more")
+                    raise InvalidSourceImage("source_unavailable", "it is not kept any more")
                 content = self._publisher.fetch(row.key, moved=moved)
-            source = pictures.decode(content)
+            source = source_images.decode(content)
             if job.kind == Job.Kind.UPSCALE:
                 width, height = 2 * source.width, 2 * source.height
-            source = pictures.fitted(source, width, height)
-        return Request(
+            source = source_images.fit_to_size(source, width, height)
+        return GenerationRequest(
             id=job.pk,
             prompt=job.styled_prompt or job.prompt,
             negative_prompt=job.negative_prompt,
@@ -404,7 +414,7 @@ class Runner:
                 if held.cancelled or held.lost:
                     self._profiles[held.profile].cancel(held.job.pk)
 
-    def _admission(self) -> batching.Admission:
+    def _admission(self) -> batch_policy.Admission:
         line = [
             Waiting(
                 id=held.job.pk,
@@ -417,7 +427,7 @@ class Runner:
             if held.request is not None
         ]
         closed = any(held.alone and held.inside and not held.publishing for held in self._all())
-        return batching.admit(line, rooms=self._profiles.rooms(), now=self._clock(), closed=closed)
+        return batch_policy.admit(line, rooms=self._profiles.rooms(), now=self._clock(), closed=closed)
 
     def _load(self, profile: str) -> None:
         began = self._clock()
@@ -444,22 +454,22 @@ class Runner:
         engine.advance(self._emit)
 
     def _emit(self, event: Event) -> None:
-        decodes = isinstance(event, Stepped) and event.step >= event.total
+        decodes = isinstance(event, StepDone) and event.step >= event.total
         self._activity.moved(Phase.DECODING if decodes else Phase.STEP)
         held = self._held.get(event.id)
         if held is None:
             return
-        if not isinstance(event, Stepped):
+        if not isinstance(event, StepDone):
             held.gpu_ms = event.gpu_ms
         match event:
-            case Stepped():
+            case StepDone():
                 self._board.report(event.id, step=event.step, total=event.total)
                 if (image := event.preview) is not None:
                     self._desk.put(lambda: self._preview(held, image))
-            case Made():
+            case Completed():
                 held.publishing = True
                 self._desk.put(lambda: self._guarded(held, lambda held: self._publish(held, event)))
-            case Left():
+            case Cancelled():
                 self._gone(held)
             case Failed():
                 self._later(held, reason=event.reason, detail=event.detail, permanent=event.permanent)
@@ -471,7 +481,7 @@ class Runner:
         self.broken.set()
         self._leaving.set()
 
-    def _preview(self, held: Held, image: Image.Image) -> None:
+    def _preview(self, held: ActiveJob, image: Image.Image) -> None:
         """Show an unfinished image, as far as the guild's rules let finished ones be shown. On the desk."""
         file = self._publisher.preview(held.job, image)
         if file is not None:
@@ -479,15 +489,15 @@ class Runner:
 
     # -- publishing and ends, on the desk
 
-    def _publish(self, held: Held, made: Made) -> None:
+    def _publish(self, held: ActiveJob, made: Completed) -> None:
         job = held.job
         if held.lost or self._cancel_late(held):
             self._gone(held)
             return
-        if made.prompt_cut:
+        if made.truncated_tokens:
             # Looked for first: a task may be done twice, and so may a job.
             JobEvent.objects.get_or_create(
-                job=job, kind=PROMPT_CUT, detail={"tokens": made.prompt_cut}, defaults={"at": _now()}
+                job=job, kind=PROMPT_TRUNCATED, detail={"tokens": made.truncated_tokens}, defaults={"at": _now()}
             )
         try:
             kept = self._publisher.keep(
@@ -502,7 +512,7 @@ class Runner:
         except CheckUnavailable:
             self._fail(held, reason="output_unchecked", permanent=True)
             return
-        if not actions.record_images(
+        if not transitions.record_images(
             job.pk,
             worker_id=self._worker_id,
             images=kept.images,
@@ -510,28 +520,30 @@ class Runner:
             gpu_ms=made.gpu_ms,
             now=_now(),
         ):
-            job.refresh_from_db(fields=["worker_id", "made_at"])
-            if job.worker_id != self._worker_id or job.made_at is None:
+            job.refresh_from_db(fields=["worker_id", "images_stored_at"])
+            if job.worker_id != self._worker_id or job.images_stored_at is None:
                 self._gone(held)
                 return
         self._deliver(held, grid=kept.grid)
 
-    def _moved(self, held: Held) -> None:
+    def _moved(self, held: ActiveJob) -> None:
         """Note that the job's task on the desk goes on."""
         held.moved_at = self._clock()
 
-    def _cancel_late(self, held: Held) -> bool:
+    def _cancel_late(self, held: ActiveJob) -> bool:
         """Whether the asker's wish came with the last step: no later, for then the pictures are kept."""
         if not held.cancelled:
             held.cancelled = Job.objects.filter(pk=held.job.pk, cancel_requested_at__isnull=False).exists()
         return held.cancelled
 
-    def _deliver(self, held: Held, *, grid: bytes | None) -> None:
+    def _deliver(self, held: ActiveJob, *, grid: bytes | None) -> None:
         job = held.job
         if held.posted is None and not self._post(held, grid=grid):
             return
         via, message_id = held.posted or (Job.Via.GALLERY, None)
-        ours = actions.complete(job.pk, worker_id=self._worker_id, delivered_via=via, message_id=message_id, now=_now())
+        ours = transitions.complete(
+            job.pk, worker_id=self._worker_id, delivered_via=via, message_id=message_id, now=_now()
+        )
         self.jobs_done += ours
         fields = {"job_id": job.pk, "interaction_id": job.interaction_id, "via": via}
         fields["seconds"] = round(self._clock() - held.since, 2)
@@ -543,7 +555,7 @@ class Runner:
             log.info("job_lost", extra=fields)
         self._end(held, Outcome.ENDED if ours else Outcome.NOTHING)
 
-    def _post(self, held: Held, *, grid: bytes | None) -> bool:
+    def _post(self, held: ActiveJob, *, grid: bytes | None) -> bool:
         """Tell of the pictures, once: what comes after may be done again. False where the job goes back into line."""
         job = held.job
         # Before the final message: no edit of the processing message may come after it.
@@ -553,11 +565,11 @@ class Runner:
             job.refresh_from_db(fields=["grid_key"])
             grid = self._publisher.fetch(job.grid_key, moved=partial(self._moved, held))
         # From the row: whoever delivers may not be who made them.
-        cut = JobEvent.objects.filter(job=job, kind=PROMPT_CUT).order_by("pk").last()
-        prompt_cut = int(cut.detail.get("tokens", 0)) if cut else 0
+        cut = JobEvent.objects.filter(job=job, kind=PROMPT_TRUNCATED).order_by("pk").last()
+        truncated_tokens = int(cut.detail.get("tokens", 0)) if cut else 0
         try:
             delivered = self._publisher.post(
-                job, grid, blurred=blurred, prompt_cut=prompt_cut, moved=partial(self._moved, held)
+                job, grid, blurred=blurred, truncated_tokens=truncated_tokens, moved=partial(self._moved, held)
             )
             held.posted = (delivered.via, delivered.message_id)
         except DiscordError as error:
@@ -570,7 +582,7 @@ class Runner:
             held.posted = (Job.Via.GALLERY if error.permanent else None, None)
         return True
 
-    def _later(self, held: Held, *, reason: str, detail: str = "", permanent: bool) -> None:
+    def _later(self, held: ActiveJob, *, reason: str, detail: str = "", permanent: bool) -> None:
         """Fail on the desk: the engines' thread does not wait for Discord."""
         held.publishing = held.failing = True
         self._desk.put(
@@ -579,10 +591,10 @@ class Runner:
             )
         )
 
-    def _fail(self, held: Held, *, reason: str, detail: str = "", permanent: bool) -> None:
+    def _fail(self, held: ActiveJob, *, reason: str, detail: str = "", permanent: bool) -> None:
         job = held.job
         self._board.close(job.pk)
-        status = actions.fail(
+        status = transitions.fail(
             job.pk,
             worker_id=self._worker_id,
             reason=reason,
@@ -595,42 +607,42 @@ class Runner:
         counted = {"JobsFailed": (int(status == Status.FAILED), "Count")}
         log.warning("job_failed", extra=fields | {"metrics": counted})
         if status == Status.FAILED:
-            self._tell_end(job)
+            self._notify_end(job)
         self._end(held, Outcome.NOTHING if status is None else _OUTCOMES[status])
 
-    def _gone(self, held: Held) -> None:
+    def _gone(self, held: ActiveJob) -> None:
         """A cancelled job ends here; a lost one, or one whose cancelling was lost too, is someone else's."""
         held.publishing = True
         self._desk.put(lambda: self._guarded(held, self._finish_cancel))
 
-    def _finish_cancel(self, held: Held) -> None:
+    def _finish_cancel(self, held: ActiveJob) -> None:
         self._board.close(held.job.pk)
-        if not held.lost and actions.finish_cancel(
+        if not held.lost and transitions.finish_cancel(
             held.job.pk, worker_id=self._worker_id, gpu_ms=held.gpu_ms, now=_now()
         ):
             log.info("job_cancelled", extra={"job_id": held.job.pk})
-            self._tell_end(held.job)
+            self._notify_end(held.job)
             self._end(held, Outcome.ENDED)
         else:
             self._end(held, Outcome.NOTHING)
 
-    def _tell_end(self, job: Job) -> None:
+    def _notify_end(self, job: Job) -> None:
         job.refresh_from_db()
         try:
-            delivered = self._publisher.tell_end(job)
+            delivered = self._publisher.notify_end(job)
         except DiscordError as error:
             # Upkeep tells what was not told here.
             log.info("end_not_told", extra={"job_id": job.pk, "status": error.status, "code": error.code})
         else:
-            actions.announced(job.pk, via=delivered.via, message_id=delivered.message_id, now=_now())
+            transitions.mark_notified(job.pk, via=delivered.via, message_id=delivered.message_id, now=_now())
 
-    def _guarded(self, held: Held, task: Callable[[Held], None]) -> None:
+    def _guarded(self, held: ActiveJob, task: Callable[[ActiveJob], None]) -> None:
         """Do one task of the job; whatever goes wrong, its future ends and its row is not left running by us."""
         held.moved_at = self._clock()
         try:
             task(held)
-        except Leaving:
-            self._give_back(held)
+        except ShuttingDown:
+            self._release_held(held)
         except DatabaseError as error:
             log.warning("database_away", extra={"job_id": held.job.pk, "error": type(error).__name__})
             self._retry(held, task)
@@ -646,14 +658,14 @@ class Runner:
         finally:
             held.moved_at = None
 
-    def _retry(self, held: Held, task: Callable[[Held], None]) -> None:
+    def _retry(self, held: ActiveJob, task: Callable[[ActiveJob], None]) -> None:
         """The database was away: every step of a task may be done twice, so do it again in a while."""
         if self._leaving.wait(1.0):
-            self._give_back(held)
+            self._release_held(held)
         else:
             self._desk.put(lambda: self._guarded(held, task))
 
-    def _give_back(self, held: Held) -> None:
+    def _release_held(self, held: ActiveJob) -> None:
         job_id = held.job.pk
         with self._changed:
             if held.returning:
@@ -664,8 +676,8 @@ class Runner:
             self._settle(held, self._count(held))
             return
         try:
-            given = actions.give_back(
-                job_id, worker_id=self._worker_id, gpu_ms=held.gpu_ms, now=_now(), ring=self._rings
+            given = transitions.release(
+                job_id, worker_id=self._worker_id, gpu_ms=held.gpu_ms, now=_now(), resend=self._resend_on_release
             )
         except DatabaseError as error:
             # The lease runs out by itself.
@@ -674,11 +686,11 @@ class Runner:
         log.info("job_given_back", extra={"job_id": job_id, "ours": given})
         self._settle(held, Outcome.GIVEN_BACK if given else Outcome.NOTHING)
 
-    def _count(self, held: Held) -> Outcome:
+    def _count(self, held: ActiveJob) -> Outcome:
         """Return a job to the queue that was in what is stuck or broken; its last attempt ends it."""
         job_id = held.job.pk
         try:
-            status = actions.fail(
+            status = transitions.fail(
                 job_id, worker_id=self._worker_id, reason="engine_failed", permanent=False, now=_now()
             )
         except DatabaseError as error:
@@ -688,23 +700,23 @@ class Runner:
         log.warning("job_failed", extra={"job_id": job_id, "reason": "engine_failed", "status": str(status)})
         return Outcome.NOTHING if status is None else _OUTCOMES[status]
 
-    def _end(self, held: Held, outcome: Outcome) -> None:
+    def _end(self, held: ActiveJob, outcome: Outcome) -> None:
         with self._changed:
             # A row that is being given back looks like someone else's, and its message must not be deleted for that.
             if held.returning and outcome is Outcome.NOTHING:
                 return
         self._settle(held, outcome)
 
-    def _settle(self, held: Held, outcome: Outcome) -> None:
+    def _settle(self, held: ActiveJob, outcome: Outcome) -> None:
         with self._changed:
             if self._held.get(held.job.pk) is not held:
                 return
             del self._held[held.job.pk]
         held.outcome.set_result(outcome)
         if outcome == Outcome.ENDED:
-            self._desk.put(lambda: traces.ended(held.job.pk))
+            self._desk.put(lambda: job_spans.record_job_spans(held.job.pk))
 
-    def _let_go(self, job_id: int, *, lost: bool) -> None:
+    def _mark_stopping(self, job_id: int, *, lost: bool) -> None:
         held = self._held.get(job_id)
         if held is None or held.cancelled or held.lost:
             return
@@ -714,7 +726,7 @@ class Runner:
         with self._changed:
             self._changed.notify_all()
 
-    def _all(self) -> list[Held]:
+    def _all(self) -> list[ActiveJob]:
         with self._changed:
             return list(self._held.values())
 

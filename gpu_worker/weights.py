@@ -13,7 +13,7 @@ import diffusers
 import torch
 
 
-def bake(source: str, folder: Path) -> Path:
+def export_weights(source: str, folder: Path) -> Path:
     """Write the pipeline `source` (a Hugging Face id, or a folder) to `folder`/`source`, and return where."""
     config = diffusers.DiffusionPipeline.load_config(source)
     options = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in config else {}
@@ -31,4 +31,4 @@ def bake(source: str, folder: Path) -> Path:
 
 if __name__ == "__main__":
     for model in sys.argv[2:]:
-        bake(model, Path(sys.argv[1]))
+        export_weights(model, Path(sys.argv[1]))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .discord import snowflakes
-from .discord.errors import DiscordError, Unavailable
+from discord_api import snowflakes
+from discord_api.errors import DiscordError, Unavailable
+
 from .models import Channel
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ Fetch = Callable[[int], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class RequestChannel:
     """Where a request is made. `parent_id` is a thread's channel, or a channel's category.
 
     `nsfw` is None where nobody knows; `complete` is False where the channels above may be more than those named.
@@ -43,11 +44,11 @@ class Place:
     complete: bool = True
 
 
-def place(channel: Mapping[str, Any], *, channel_id: int, parent_id: int | None) -> Place:
+def from_interaction(channel: Mapping[str, Any], *, channel_id: int, parent_id: int | None) -> RequestChannel:
     """Return what an interaction's channel object says. `parent_id` is the object's, as an integer."""
     is_thread = _is_thread(channel)
     nsfw = channel.get("nsfw")
-    return Place(
+    return RequestChannel(
         channel_id=channel_id,
         parent_id=parent_id,
         is_thread=is_thread,
@@ -61,7 +62,7 @@ def _is_thread(channel: Mapping[str, Any]) -> bool:
     return isinstance(kind, int) and kind in THREAD_TYPES
 
 
-def complete(found: Place, *, guild_id: int, now: datetime, fetch: Fetch | None) -> Place:
+def fill_in(found: RequestChannel, *, guild_id: int, now: datetime, fetch: Fetch | None) -> RequestChannel:
     """Return the place with what it lacked, as far as it can be known now. `fetch` None asks nobody."""
     if found.complete and found.nsfw is not None:
         return found
@@ -73,9 +74,9 @@ def complete(found: Place, *, guild_id: int, now: datetime, fetch: Fetch | None)
         parent_id, is_thread = own.parent_id, own.is_thread
         if not is_thread:
             nsfw = own.nsfw if found.nsfw is None else found.nsfw
-            return Place(channel_id=found.channel_id, parent_id=parent_id, nsfw=nsfw)
+            return RequestChannel(channel_id=found.channel_id, parent_id=parent_id, nsfw=nsfw)
     above = _read(parent_id, guild_id=guild_id, now=now, fetch=fetch) if parent_id else None
-    return Place(
+    return RequestChannel(
         channel_id=found.channel_id,
         parent_id=parent_id,
         category_id=above.parent_id if above else None,

@@ -11,8 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from . import limits
-from .fields import (
+from . import generation_limits
+from .bounded_fields import (
     MAX_SNOWFLAKE,
     BoundedArrayField,
     BoundedBigIntegerField,
@@ -62,7 +62,7 @@ def validate_time_zone(name: str) -> None:
 
 def validate_size(size: str) -> None:
     """Raise ValidationError unless a model can make images of `size`."""
-    if wrong := limits.wrong_size(size):
+    if wrong := generation_limits.wrong_size(size):
         raise ValidationError(wrong)
 
 
@@ -164,7 +164,7 @@ class ModelProfile(OwnsPreview):
     def clean(self) -> None:
         if None in (self.default_steps, self.max_steps, self.sizes):
             return  # Their own fields say what is wrong with them.
-        wrong = limits.wrong_in_model(
+        wrong = generation_limits.wrong_in_model(
             sampler=self.default_sampler,
             default_steps=self.default_steps,
             max_steps=self.max_steps,
@@ -173,9 +173,9 @@ class ModelProfile(OwnsPreview):
         if errors := _by_field(wrong):
             raise ValidationError(errors)
 
-    def bounds(self) -> limits.ModelLimits:
+    def bounds(self) -> generation_limits.ModelLimits:
         """Return what bounds a server that offers this model."""
-        return limits.ModelLimits(name=self.name, max_steps=self.max_steps, sizes=self.sizes)
+        return generation_limits.ModelLimits(name=self.name, max_steps=self.max_steps, sizes=self.sizes)
 
 
 @bounded
@@ -263,7 +263,7 @@ class Guild(models.Model):
     def clean(self) -> None:
         if self.max_steps is None or self.allowed_sizes is None:
             return  # Their own fields say what is wrong with them.
-        wrong = limits.wrong_in_guild(
+        wrong = generation_limits.wrong_in_guild(
             default_steps=self.default_steps, max_steps=self.max_steps, allowed_sizes=self.allowed_sizes, models=()
         )
         if errors := _by_field(wrong):
@@ -402,7 +402,7 @@ class QuotaRule(models.Model):
 
 @bounded
 class GpuLedger(models.Model):
-    """The GPU time that a guild really used in one UTC month (guilds.ledger). Only ever added to."""
+    """The GPU time that a guild really used in one UTC month (guilds.gpu_ledger). Only ever added to."""
 
     guild_key = BoundedBigIntegerField(low=-MAX_SNOWFLAKE, high=MAX_SNOWFLAKE, help_text="The guild's pseudonym.")
     month = models.DateField(help_text="Its first day, in UTC.")
@@ -483,7 +483,7 @@ _MAX_FOLDED = 200
 
 @bounded
 class BlockedTerm(models.Model):
-    """A whole word or phrase that no prompt may hold; compared folded (guilds.terms)."""
+    """A whole word or phrase that no prompt may hold; compared folded (guilds.blocked_terms)."""
 
     guild = models.ForeignKey(
         Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
@@ -512,7 +512,7 @@ class BlockedTerm(models.Model):
         return self.phrase
 
     def clean(self) -> None:
-        from .terms import fold
+        from .blocked_terms import fold
 
         folded = self.folded = fold(self.phrase)
         if not folded:
@@ -521,7 +521,7 @@ class BlockedTerm(models.Model):
             raise ValidationError({"phrase": "This is too long. Write a shorter phrase."})
 
     def save(self, *args: object, **kwargs: object) -> None:
-        from .terms import fold
+        from .blocked_terms import fold
 
         self.folded = fold(self.phrase)
         super().save(*args, **kwargs)  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import terms
-from .estimates import gpu_ms_of, work_of
+from . import blocked_terms
+from .cost_estimates import gpu_ms_of, work_of
 from .samplers import SAMPLERS
 
 # https://discord.com/developers/docs/topics/permissions
@@ -32,7 +32,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFacts:
+class ModelOptions:
     id: int
     slug: str
     name: str
@@ -46,14 +46,14 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StyleFacts:
+class StyleOptions:
     slug: str
     template: str
     negative_prompt: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class GuildPolicy:
     """What a guild, the platform and bans say, read in one go. Pictures, steps and sizes as the settings name them.
 
     Terms are keyed as `terms.fold` writes them; the values are the moderators' own words.
@@ -76,12 +76,12 @@ class Rules:
     ban_reason: str | None = None
     blocked_terms: Mapping[str, str] = field(default_factory=dict)
     nsfw_terms: Mapping[str, str] = field(default_factory=dict)
-    models: Sequence[ModelFacts] = ()
-    styles: Sequence[StyleFacts] = ()
+    models: Sequence[ModelOptions] = ()
+    styles: Sequence[StyleOptions] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class RequestedOptions:
     """The member's words and options, None where nothing was said.
 
     `channel_nsfw` is None where nobody knows, and `channel_complete` False where the channel may stand below others
@@ -134,7 +134,7 @@ class Plan:
     gpu_ms: int
 
 
-def admits(rules: Rules, wish: Wish) -> Refusal | None:
+def check_access(rules: GuildPolicy, wish: RequestedOptions) -> Refusal | None:
     """Whether this member may ask at all in this channel; None is yes."""
     if rules.maintenance:
         return Refusal(code="maintenance", params={"notice": rules.notice})
@@ -161,13 +161,15 @@ def _may_post(permissions: int | None) -> bool:
     return permissions is None or bool(permissions & (ATTACH_FILES | ADMINISTRATOR))
 
 
-def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Plan | Refusal:
+def plan_generation(
+    rules: GuildPolicy, wish: RequestedOptions, *, seed: int, samplers: frozenset[str]
+) -> Plan | Refusal:
     """Fill in defaults and check every parameter against its range; `seed` is used where the member named none."""
-    refusal = admits(rules, wish)
+    refusal = check_access(rules, wish)
     if refusal:
         return refusal
     prompt = wish.prompt.strip()
-    if terms.is_blank(prompt):
+    if blocked_terms.is_blank(prompt):
         return Refusal(code="prompt_empty")
     if len(prompt) > MAX_PROMPT:
         return _range("prompt", f"1-{MAX_PROMPT}")
@@ -212,13 +214,13 @@ def plan(rules: Rules, wish: Wish, *, seed: int, samplers: frozenset[str]) -> Pl
     if len(negative) > MAX_PROMPT:
         return _range("negative_prompt", f"0-{MAX_PROMPT}")
     # A negative prompt steers away from a term, so only the prompt is held to the list.
-    term = terms.find(prompt, rules.blocked_terms)
+    term = blocked_terms.find(prompt, rules.blocked_terms)
     if term is not None:
         return Refusal(code="term_blocked", params={"term": rules.blocked_terms[term], "folded": term})
-    adult = terms.find(prompt, rules.nsfw_terms) is not None
+    adult = blocked_terms.find(prompt, rules.nsfw_terms) is not None
     if adult and rules.nsfw_rule == "age_restricted" and wish.channel_nsfw is None:
         return Refusal(code="channel_unknown")
-    if adult and not _adult_fits(rules.nsfw_rule, channel_nsfw=bool(wish.channel_nsfw)):
+    if adult and not _nsfw_allowed(rules.nsfw_rule, channel_nsfw=bool(wish.channel_nsfw)):
         return Refusal(code="nsfw_not_allowed", params={"rule": rules.nsfw_rule})
     if style and style.negative_prompt:
         negative = f"{negative}, {style.negative_prompt}" if negative else style.negative_prompt
@@ -259,11 +261,11 @@ def _size_allowed(width: int, height: int, sizes: Sequence[str], *, enlarged: bo
     )
 
 
-def _adult_fits(rule: str, *, channel_nsfw: bool) -> bool:
+def _nsfw_allowed(rule: str, *, channel_nsfw: bool) -> bool:
     return rule == "spoiler" or (rule == "age_restricted" and channel_nsfw)
 
 
-def _pick_model(models: Sequence[ModelFacts], slug: str | None) -> ModelFacts | None:
+def _pick_model(models: Sequence[ModelOptions], slug: str | None) -> ModelOptions | None:
     if slug:
         return next((each for each in models if each.slug == slug), None)
     return next((each for each in models if each.is_default), models[0] if models else None)

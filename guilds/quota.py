@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from . import ledger
+from . import gpu_ledger
 from .policy import Refusal
 from .pseudonyms import member_pseudonym
 from .quota_clock import QuotaClock, Window
@@ -34,7 +34,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class Counter:
     """A counter in its window. Milliseconds for GPU time."""
 
     pictures: int = 0
@@ -42,8 +42,8 @@ class Used:
     granted_pictures: int = 0
     granted_gpu_ms: int = 0
 
-    def __add__(self, other: Used) -> Used:
-        return Used(
+    def __add__(self, other: Counter) -> Counter:
+        return Counter(
             pictures=self.pictures + other.pictures,
             gpu_ms=self.gpu_ms + other.gpu_ms,
             granted_pictures=self.granted_pictures + other.granted_pictures,
@@ -52,7 +52,7 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RuleStanding:
+class QuotaStatus:
     """A rule that applies to a member, what is used of it, and when it starts anew. Pictures or GPU seconds."""
 
     rule: Rule
@@ -65,7 +65,7 @@ class RuleStanding:
         return None if self.limit is None else max(0.0, self.limit - self.used)
 
 
-def clock_of(guild: Guild, now: datetime) -> QuotaClock:
+def load_clock(guild: Guild, now: datetime) -> QuotaClock:
     """Return the clock that the guild's requests are counted by at `now`.
 
     It follows the guild's time zone here, at its first use after a change, and not where the zone is saved: so no way
@@ -92,22 +92,22 @@ def applicable(rules: Iterable[Rule], role_ids: frozenset[int]) -> list[Rule]:
     return chosen
 
 
-def stand(
+def evaluate(
     rules: Iterable[Rule],
-    used: Mapping[tuple[int, str], Used],
+    used: Mapping[tuple[int, str], Counter],
     *,
     user_id: int,
     windows: Mapping[str, Window],
-) -> list[RuleStanding]:
+) -> list[QuotaStatus]:
     """Put each applicable rule beside its counter; `used` is keyed by (subject_id, window)."""
     found = []
     for rule in rules:
         subject = GUILD_SUBJECT if rule.subject == "guild" else user_id
-        counter = used.get((subject, rule.window), Used())
+        counter = used.get((subject, rule.window), Counter())
         pictures = rule.metric == "pictures"
         granted = counter.granted_pictures if pictures else counter.granted_gpu_ms // 1000
         found.append(
-            RuleStanding(
+            QuotaStatus(
                 rule=rule,
                 limit=None if rule.limit is None else rule.limit + granted,
                 used=counter.pictures if pictures else counter.gpu_ms / 1000,
@@ -117,7 +117,7 @@ def stand(
     return found
 
 
-def decide(standings: Sequence[RuleStanding], *, pictures: int, gpu_ms: int) -> Refusal | None:
+def decide(standings: Sequence[QuotaStatus], *, pictures: int, gpu_ms: int) -> Refusal | None:
     """Refuse with the rule that would be overdrawn (the one that resets last), or None when all bear it."""
     overdrawn = [
         each
@@ -153,11 +153,11 @@ def decide_budget(budget_seconds: int | None, *, spent_ms: int, gpu_ms: int, now
         return None
     return Refusal(
         code="budget_spent",
-        params={"limit": budget_seconds, "resets_at": int(ledger.month_end(now).timestamp())},
+        params={"limit": budget_seconds, "resets_at": int(gpu_ledger.month_end(now).timestamp())},
     )
 
 
-def standing(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: datetime) -> tuple[RuleStanding, ...]:
+def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: datetime) -> tuple[QuotaStatus, ...]:
     """Read what a member may still use: each rule that applies, used and left, and its reset."""
     from .models import Guild, QuotaRule, Usage
 
@@ -173,20 +173,20 @@ def standing(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: date
         )
         for rule in QuotaRule.objects.filter(guild=guild)
     ]
-    windows = clock_of(guild, now).windows(now)
+    windows = load_clock(guild, now).windows(now)
     subjects = {GUILD_SUBJECT: GUILD_SUBJECT, user_id: user_id, member_pseudonym(user_id): user_id}
     starts = [window.start for window in windows.values()]
-    used: dict[tuple[int, str], Used] = {}
+    used: dict[tuple[int, str], Counter] = {}
     for row in Usage.objects.filter(guild=guild, subject_id__in=list(subjects), starts_at__in=starts):
         if windows[row.window].start == row.starts_at:
             key = subjects[row.subject_id], row.window
-            used[key] = used.get(key, Used()) + Used(
+            used[key] = used.get(key, Counter()) + Counter(
                 pictures=row.pictures,
                 gpu_ms=row.gpu_ms,
                 granted_pictures=row.granted_pictures,
                 granted_gpu_ms=row.granted_gpu_ms,
             )
-    return tuple(stand(applicable(rules, role_ids), used, user_id=user_id, windows=windows))
+    return tuple(evaluate(applicable(rules, role_ids), used, user_id=user_id, windows=windows))
 
 
 # A member may erase their data several times in a window: what was kept before is added to.
@@ -215,7 +215,7 @@ def forget_member(guild: Guild, user_id: int, *, now: datetime) -> dict[int, int
 
     from .models import Usage
 
-    starts = {name: window.start for name, window in clock_of(guild, now).windows(now).items()}
+    starts = {name: window.start for name, window in load_clock(guild, now).windows(now).items()}
     with connection.cursor() as cursor:
         values = {"guild": guild.pk, "user": user_id, "pseudonym": member_pseudonym(user_id)}
         cursor.execute(_KEPT, values | starts)

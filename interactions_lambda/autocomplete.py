@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from guilds.discord import wire
+from discord_api import payloads
 from guilds.models import Guild, ModelProfile, StylePreset
 from jobs import queries
 
@@ -23,7 +23,7 @@ def complete(interaction: Interaction) -> dict[str, Any]:
     guild_id = interaction.home
     if said.focused == "id":
         open_only = parsing.name(interaction.data) == "sparkle-cancel"
-        return wire.choices(
+        return payloads.choices(
             [
                 (f"#{match.job_id} {' '.join(match.prompt.split())}", str(match.job_id))
                 for match in queries.matching(guild_id, interaction.user_id, typed, open_only=open_only)
@@ -36,13 +36,13 @@ def complete(interaction: Interaction) -> dict[str, Any]:
         return _matching(typed, [(model.name, model.slug) for model in _models(guild_id)])
     if said.focused == "size":
         return _matching(typed, [(size, size) for size in _sizes(guild_id, said.values.get("model"))])
-    return wire.choices([])
+    return payloads.choices([])
 
 
 def _matching(typed: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:
     wanted = typed.strip().casefold()
     found = {value: name for name, value in pairs if wanted in name.casefold() or wanted in value.casefold()}
-    return wire.choices([(name, value) for value, name in found.items()])
+    return payloads.choices([(name, value) for value, name in found.items()])
 
 
 def _models(guild_id: int) -> list[ModelProfile]:

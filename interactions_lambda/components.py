@@ -6,17 +6,17 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from guilds.discord import custom_id, wire
-from guilds.discord.custom_id import pack
-from guilds.discord.text import t
-from guilds.discord.wire import Message, TextInput
-from jobs import actions, erasure, messages, moderation, pictures, queries
+from discord_api import custom_id, payloads
+from discord_api.custom_id import pack
+from discord_api.i18n import translate
+from discord_api.payloads import Message, TextInput
+from jobs import erasure, messages, moderation, queries, reports, transitions
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
 
-from . import asking, commands, form_text, replies
+from . import commands, modal_fields, responses, submission
+from .deadline import run_within
 from .interaction import Interaction
-from .punctual import attempt
 
 logger = logging.getLogger(__name__)
 ERASE_BY_S = 1.5
@@ -24,7 +24,7 @@ VARIATION_STRENGTH = 0.6
 ENLARGE_STRENGTH = 0.35
 
 
-def press(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
+def handle_component(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
     """Answer a pressed button whose custom id is one of ours."""
     action = custom_id.parse(interaction.data.get("custom_id"))
     assert action is not None  # noqa: S101  # the router checked it
@@ -33,12 +33,12 @@ def press(interaction: Interaction, *, now: datetime, started: float) -> dict[st
     # Only of this server: a message forwarded elsewhere has no power over it.
     job = queries.find(interaction.home, action.job_id)
     if job is None or not job.prompt:
-        return replies.say(asking.language(interaction), "refusal.job_gone")
+        return responses.ephemeral(submission.language(interaction), "refusal.job_gone")
     index = action.index or 0
     if action.name == "reroll":
-        return asking.answer(interaction, now=now, started=started, **again(job) | {"seed": None})
+        return submission.answer(interaction, now=now, started=started, **repeat_params(job) | {"seed": None})
     if action.name == "vary" and index < job.count:
-        return asking.answer(
+        return submission.answer(
             interaction, now=now, started=started, **_from_picture(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH)
         )
     if action.name == "enlarge" and index < job.count:
@@ -50,13 +50,13 @@ def press(interaction: Interaction, *, now: datetime, started: float) -> dict[st
     if action.name == "delete":
         return _delete(interaction, job, now=now, started=started)
     if action.name == "report":
-        pictures.report(job, by=interaction.user_id, now=now)
-        return replies.say(asking.language(interaction), "done.reported")
-    return replies.say(asking.language(interaction), "refusal.unknown_interaction")
+        reports.report(job, by=interaction.user_id, now=now)
+        return responses.ephemeral(submission.language(interaction), "done.reported")
+    return responses.ephemeral(submission.language(interaction), "refusal.unknown_interaction")
 
 
-def again(job: Job) -> dict[str, Any]:
-    """Return the wish (fields of jobs.actions.Ask) that would make the same pictures once more."""
+def repeat_params(job: Job) -> dict[str, Any]:
+    """Return the wish (fields of jobs.transitions.JobRequest) that would make the same pictures once more."""
     return {
         "prompt": job.prompt,
         "negative_prompt": job.negative_prompt,
@@ -79,7 +79,7 @@ def again(job: Job) -> dict[str, Any]:
 
 
 def _from_picture(job: Job, index: int, kind: str, strength: float) -> dict[str, Any]:
-    return again(job) | {
+    return repeat_params(job) | {
         "kind": kind,
         "source_job_id": job.pk,
         "source_index": index,
@@ -92,7 +92,7 @@ def _from_picture(job: Job, index: int, kind: str, strength: float) -> dict[str,
 def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, started: float) -> dict[str, Any]:
     width, height = job.width * 2, job.height * 2
     if max(width, height) > messages.MAX_SIDE:
-        return replies.say(asking.language(interaction), "refusal.largest_already", limit=messages.MAX_SIDE)
+        return responses.ephemeral(submission.language(interaction), "refusal.largest_already", limit=messages.MAX_SIDE)
     wish = _from_picture(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTH) | {
         "width": width,
         "height": height,
@@ -100,12 +100,12 @@ def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, s
         # The picture's own seed, so that what is added suits it.
         "seed": job.seeds[index],
     }
-    return asking.answer(interaction, now=now, started=started, **wish)
+    return submission.answer(interaction, now=now, started=started, **wish)
 
 
 def _edit(interaction: Interaction, job: Job) -> dict[str, Any]:
-    locale = asking.language(interaction)
-    return wire.modal(pack("edit", job.pk), t(locale, "modal.edit"), fields(locale, job))
+    locale = submission.language(interaction)
+    return payloads.modal(pack("edit", job.pk), translate(locale, "modal.edit"), fields(locale, job))
 
 
 def fields(locale: str, job: Job) -> tuple[TextInput, ...]:
@@ -113,23 +113,25 @@ def fields(locale: str, job: Job) -> tuple[TextInput, ...]:
 
     A form has five fields: those that have no place in it keep their value.
     """
-    prompt = _long_text("prompt", t(locale, "option.prompt.description"), job.prompt, required=True)
-    negative = _long_text("negative_prompt", t(locale, "option.negative_prompt.description"), job.negative_prompt)
-    short = (
-        TextInput(custom_id="seed", label=t(locale, "field.seed"), value=str(job.seed), max_length=12),
-        TextInput(custom_id="steps", label=t(locale, "field.steps"), value=str(job.steps), max_length=5),
+    prompt = _long_text("prompt", translate(locale, "option.prompt.description"), job.prompt, required=True)
+    negative = _long_text(
+        "negative_prompt", translate(locale, "option.negative_prompt.description"), job.negative_prompt
     )
-    if len(prompt) + len(negative) > wire.MAX_INPUTS:
+    short = (
+        TextInput(custom_id="seed", label=translate(locale, "field.seed"), value=str(job.seed), max_length=12),
+        TextInput(custom_id="steps", label=translate(locale, "field.steps"), value=str(job.steps), max_length=5),
+    )
+    if len(prompt) + len(negative) > payloads.MAX_INPUTS:
         negative = ()
-    return (*prompt, *negative, *short)[: wire.MAX_INPUTS]
+    return (*prompt, *negative, *short)[: payloads.MAX_INPUTS]
 
 
 def _long_text(name: str, label: str, text: str, *, required: bool = False) -> tuple[TextInput, ...]:
-    parts = form_text.split(text, wire.MAX_INPUT)
+    parts = modal_fields.split(text, payloads.MAX_INPUT)
     return tuple(
         TextInput(
-            custom_id=form_text.part_name(name, number),
-            label=label if len(parts) == 1 else f"{wire.cut(label, 38)} ({number}/{len(parts)})",
+            custom_id=modal_fields.part_name(name, number),
+            label=label if len(parts) == 1 else f"{payloads.truncate(label, 38)} ({number}/{len(parts)})",
             value=part,
             long=True,
             required=required and number == 1,
@@ -140,32 +142,32 @@ def _long_text(name: str, label: str, text: str, *, required: bool = False) -> t
 
 def _cancel(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]:
     own = job.user_id == interaction.user_id
-    if not own and not asking.may_moderate(interaction, job):
-        return replies.say(asking.language(interaction), "refusal.not_yours")
+    if not own and not submission.may_moderate(interaction, job):
+        return responses.ephemeral(submission.language(interaction), "refusal.not_yours")
     reason = "cancelled_by_member" if own else "cancelled_by_moderator"
-    if not actions.cancel(job.pk, by=interaction.user_id, reason=reason, now=now):
-        return replies.say(asking.language(interaction), "refusal.already_ended")
+    if not transitions.cancel(job.pk, by=interaction.user_id, reason=reason, now=now):
+        return responses.ephemeral(submission.language(interaction), "refusal.already_ended")
     job.refresh_from_db(fields=["status", "reason"])
     if job.status != Status.CANCELLED:
-        return wire.update(messages.stopping(job))
+        return payloads.update(messages.stopping(job))
     # The answer to this press is the final message.
-    actions.announced(job.pk, via=Job.Via.ORIGINAL, message_id=None, now=now)
-    return wire.update(messages.ended(job))
+    transitions.mark_notified(job.pk, via=Job.Via.ORIGINAL, message_id=None, now=now)
+    return payloads.update(messages.ended(job))
 
 
 def _delete(interaction: Interaction, job: Job, *, now: datetime, started: float) -> dict[str, Any]:
-    locale = asking.language(interaction)
-    if job.user_id != interaction.user_id and not asking.may_moderate(interaction, job):
-        return replies.say(locale, "refusal.not_yours")
+    locale = submission.language(interaction)
+    if job.user_id != interaction.user_id and not submission.may_moderate(interaction, job):
+        return responses.ephemeral(locale, "refusal.not_yours")
     if job.status not in ENDED:
-        return replies.say(locale, "refusal.other")
-    pictures.hide(job, by=interaction.user_id, now=now)
+        return responses.ephemeral(locale, "refusal.other")
+    reports.hide(job, by=interaction.user_id, now=now)
     if job.user_id != interaction.user_id:
         # A moderator's decision on the reports of these images.
         moderation.decide(job.pk)
     _erase(job, now=now, started=started)
     # An update without attachments takes the pictures off the message.
-    return wire.update(Message(content=t(locale, "done.deleted", mention=f"<@{interaction.user_id}>")))
+    return payloads.update(Message(content=translate(locale, "done.deleted", mention=f"<@{interaction.user_id}>")))
 
 
 def _erase(job: Job, *, now: datetime, started: float) -> None:
@@ -174,7 +176,7 @@ def _erase(job: Job, *, now: datetime, started: float) -> None:
         return
     try:
         keys = erasure.keys(job)
-        if attempt(lambda: erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
+        if run_within(lambda: erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
             erasure.forget(job.pk)
     except Exception as error:  # each storage backend has errors of its own
         logger.warning("pictures_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})
@@ -183,4 +185,4 @@ def _erase(job: Job, *, now: datetime, started: float) -> None:
 def _turn(interaction: Interaction, direction: str, job_id: int) -> dict[str, Any]:
     bound = {"before": job_id} if direction == "older" else {"after": job_id}
     page = queries.history(interaction.home, interaction.user_id, **bound)
-    return wire.update(replies.history(asking.language(interaction), page, url_of=commands.grid_url))
+    return payloads.update(responses.history(submission.language(interaction), page, url_of=commands.grid_url))

@@ -7,28 +7,30 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from . import ingress, snapshot
-from .ingress import Answer, Signed
+from . import snapstart, verification
+from .verification import Response, VerifiedRequest
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     """Answer Discord. Never raises: what nobody planned is logged under a reference that the member is shown."""
     started = time.monotonic()
-    signed: Signed | None = None
+    signed: VerifiedRequest | None = None
     try:
-        request = ingress.read(event)
-        decided = ingress.decide(request, public_key=os.environ.get("DISCORD_PUBLIC_KEY", ""), now=time.time())
-        if isinstance(decided, Answer):
-            return ingress.write(decided)
+        request = verification.read(event)
+        decided = verification.verify_request(
+            request, public_key=os.environ.get("DISCORD_PUBLIC_KEY", ""), now=time.time()
+        )
+        if isinstance(decided, Response):
+            return verification.write(decided)
         signed = decided
         from . import router
 
-        return ingress.write(router.respond(signed, started=started))
+        return verification.write(router.respond(signed, started=started))
     except Exception as error:
-        from . import failure
+        from . import error_response
 
-        return ingress.write(failure.answer(error, signed))
+        return verification.write(error_response.answer(error, signed))
 
 
-if snapshot.wanted():
-    snapshot.prepare()
+if snapstart.wanted():
+    snapstart.prepare()

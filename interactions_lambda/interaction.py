@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guilds.discord import snowflakes, text
+from discord_api import i18n, snowflakes
 
 COMMAND = 2
 COMPONENT = 3
@@ -97,7 +97,7 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
         else frozenset(),
         permissions=_bits(member.get("permissions")) or 0,
         app_permissions=_bits(payload.get("app_permissions")),
-        locale=text.best(payload.get("locale")),
+        locale=i18n.nearest_locale(payload.get("locale")),
         attachment_size_limit=size_limit
         if type(size_limit) is int and 0 < size_limit <= _MAX_SIZE_LIMIT
         else _DEFAULT_SIZE_LIMIT,

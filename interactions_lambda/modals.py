@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from guilds.discord import custom_id, wire
+from discord_api import custom_id, payloads
 from guilds.policy import Refusal
 from jobs import queries
 from jobs.models import Job
 
-from . import asking, commands, form_text, replies
+from . import commands, modal_fields, responses, submission
 from . import interaction as parsing
-from .components import again
+from .components import repeat_params
 from .interaction import Interaction, WrongType
 from .router import REMIX_MODAL
 
@@ -24,26 +24,26 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
         return _remix(interaction, typed, now=now, started=started)
     action = custom_id.parse(interaction.data.get("custom_id"))
     if action is None or action.name != "edit":
-        return replies.say(asking.language(interaction), "refusal.unknown_interaction")
+        return responses.ephemeral(submission.language(interaction), "refusal.unknown_interaction")
     job = queries.find(interaction.home, action.job_id)
     if job is None or not job.prompt:
-        return replies.say(asking.language(interaction), "refusal.job_gone")
-    wish = again(job) | {
-        "prompt": form_text.joined("prompt", {"prompt": ""} | typed, job.prompt, wire.MAX_INPUT),
-        "negative_prompt": form_text.joined("negative_prompt", typed, job.negative_prompt, wire.MAX_INPUT),
+        return responses.ephemeral(submission.language(interaction), "refusal.job_gone")
+    wish = repeat_params(job) | {
+        "prompt": modal_fields.joined("prompt", {"prompt": ""} | typed, job.prompt, payloads.MAX_INPUT),
+        "negative_prompt": modal_fields.joined("negative_prompt", typed, job.negative_prompt, payloads.MAX_INPUT),
         "seed": _integer("seed", typed.get("seed", str(job.seed))),
         "steps": _integer("steps", typed.get("steps", str(job.steps))),
     }
     if wish["steps"] != job.steps:
         wish["lowerable"] = frozenset({"count"})
-    return asking.answer(interaction, now=now, started=started, **wish)
+    return submission.answer(interaction, now=now, started=started, **wish)
 
 
 def _remix(interaction: Interaction, typed: dict[str, str], *, now: datetime, started: float) -> dict[str, Any]:
     url = commands.from_cdn(typed.get("image"))
     if isinstance(url, Refusal):
-        return replies.refuse(asking.language(interaction), url)
-    return asking.answer(
+        return responses.refusal(submission.language(interaction), url)
+    return submission.answer(
         interaction,
         now=now,
         started=started,

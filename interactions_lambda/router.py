@@ -10,34 +10,34 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from guilds import tracing
-from guilds.discord import custom_id, snowflakes, text, wire
-from guilds.discord.commands import REMIX
+from discord_api import custom_id, i18n, payloads, snowflakes
+from guilds.command_definitions import REMIX
+from telemetry import tracing
 
 from . import interaction as parsing
-from . import replies
-from .ingress import Answer, Signed
+from . import responses
 from .interaction import Interaction, Malformed, WrongType
+from .verification import Response, VerifiedRequest
 
 logger = logging.getLogger(__name__)
 
 Act = Callable[[Interaction, datetime, float], dict[str, Any]]
 
 
-def respond(signed: Signed, *, started: float) -> Answer:
+def respond(signed: VerifiedRequest, *, started: float) -> Response:
     """Act on what Discord signed and return the answer. `started` is on time.monotonic's clock."""
     if signed.kind == "event":
-        boot()
-        from . import events, punctual
+        setup_django()
+        from . import deadline, webhook_events
 
-        punctual.run(lambda: events.receive(signed.payload, now=datetime.now(UTC)), started=started)
-        return Answer(status=204)
+        deadline.run(lambda: webhook_events.receive(signed.payload, now=datetime.now(UTC)), started=started)
+        return Response(status=204)
     callback = _callback(signed, started)
     _log(signed, callback, started)
-    return Answer(status=200, body=callback)
+    return Response(status=200, body=callback)
 
 
-def _log(signed: Signed, callback: dict[str, Any], started: float) -> None:
+def _log(signed: VerifiedRequest, callback: dict[str, Any], started: float) -> None:
     """One event an interaction: with its ids it can be followed from API Gateway to the picture. No member's words."""
     payload = signed.payload
     fields: dict[str, Any] = {
@@ -54,12 +54,12 @@ def _log(signed: Signed, callback: dict[str, Any], started: float) -> None:
         name = parsing.name(data)
         fields["what"] = action.name if action else name if name in _SLASH or name == REMIX else "other"
     logger.info("answered", extra=fields | {"metrics": {"AnswerTime": (fields["ms"], "Milliseconds")}})
-    if tracing.wanted():
+    if tracing.is_enabled():
         _trace(fields, started)
 
 
 def _trace(fields: dict[str, Any], started: float) -> None:
-    from . import punctual
+    from . import deadline
 
     now = datetime.now(UTC)
     span = tracing.Span(
@@ -69,38 +69,38 @@ def _trace(fields: dict[str, Any], started: float) -> None:
         attributes={f"sparkle.{name}": str(value) for name, value in fields.items() if value is not None},
     )
     tracing.root(fields["interaction_id"] or 0, span)
-    punctual.attempt(tracing.flush, by_s=punctual.RING_BY_S, started=started)
+    deadline.run_within(tracing.flush, by_s=deadline.SEND_BY_S, started=started)
 
 
-def _callback(signed: Signed, started: float) -> dict[str, Any]:
+def _callback(signed: VerifiedRequest, started: float) -> dict[str, Any]:
     try:
         interaction = parsing.parse(signed.payload)
     except Malformed:
         # An autocomplete may come without a user; only choices may answer it.
         if signed.payload.get("type") == parsing.AUTOCOMPLETE:
-            return wire.choices([])
-        return replies.say(text.best(signed.payload.get("locale")), "refusal.malformed")
+            return payloads.choices([])
+        return responses.ephemeral(i18n.nearest_locale(signed.payload.get("locale")), "refusal.malformed")
     completing = interaction.type == parsing.AUTOCOMPLETE
     if interaction.guild_id is None:
-        return wire.choices([]) if completing else replies.say(interaction.locale, "refusal.in_server_only")
+        return payloads.choices([]) if completing else responses.ephemeral(interaction.locale, "refusal.in_server_only")
     act = _act(interaction)
     if isinstance(act, str):
-        return wire.choices([]) if completing else replies.say(interaction.locale, act)
-    boot()
-    from . import punctual
+        return payloads.choices([]) if completing else responses.ephemeral(interaction.locale, act)
+    setup_django()
+    from . import deadline
 
     try:
-        return punctual.run(lambda: _read(interaction, act, started), started=started)
+        return deadline.run(lambda: _read(interaction, act, started), started=started)
     except WrongType as wrong:
         if completing:
-            return wire.choices([])
-        return replies.say(interaction.locale, "refusal.wrong_type", parameter=wrong.args[0])
+            return payloads.choices([])
+        return responses.ephemeral(interaction.locale, "refusal.wrong_type", parameter=wrong.args[0])
 
 
 def _read(interaction: Interaction, act: Act, started: float) -> dict[str, Any]:
     from guilds import command_ids
 
-    with text.reader(text.Reader(locale=interaction.locale, command_ids=command_ids.current)):
+    with i18n.reader(i18n.ReaderLocale(locale=interaction.locale, command_ids=command_ids.current)):
         return act(interaction, datetime.now(UTC), started)
 
 
@@ -133,7 +133,7 @@ REMIX_MODAL = "s1:remix"
 def _command(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:
     from . import commands
 
-    return commands.act(interaction, now=now, started=started)
+    return commands.handle_command(interaction, now=now, started=started)
 
 
 def _complete(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _complete(interaction: Interaction, now: datetime, started: float) -> dict[s
 def _press(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:
     from . import components
 
-    return components.press(interaction, now=now, started=started)
+    return components.handle_component(interaction, now=now, started=started)
 
 
 def _modal(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _modal(interaction: Interaction, now: datetime, started: float) -> dict[str,
     return modals.submit(interaction, now=now, started=started)
 
 
-def boot() -> None:
+def setup_django() -> None:
     """Set Django up once a process."""
     from django.apps import apps
 

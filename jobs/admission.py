@@ -11,16 +11,16 @@ from typing import Any
 from django.db import connection, models
 from psycopg.types.numeric import Int8
 
-from guilds import ledger
+from guilds import gpu_ledger
 from guilds.models import Guild
-from guilds.policy import ModelFacts, Rules, StyleFacts
+from guilds.policy import GuildPolicy, ModelOptions, StyleOptions
 from guilds.pseudonyms import guild_pseudonym, member_pseudonym
-from guilds.quota import GUILD_SUBJECT, Rule, Used
+from guilds.quota import GUILD_SUBJECT, Counter, Rule
 from guilds.quota_clock import Window
 
-from . import prepared
+from . import prepared_statements
+from .fair_queue import AHEAD, Backlog, backlog_ahead_of
 from .lifecycle import Status
-from .line import AHEAD, Ahead, ahead_of
 from .models import Job
 
 # One round trip instead of nine. Every part is an index look-up; none grows with the guild's history.
@@ -68,7 +68,7 @@ SELECT json_build_object(
   'open', (SELECT json_build_object(
              'active', count(*) FILTER (WHERE status IN ('queued', 'running')),
              'waiting', count(*) FILTER (WHERE status = 'waiting'),
-             'reserved_ms', coalesce(sum(reserved_gpu_ms) FILTER (WHERE made_at IS NULL), 0),
+             'reserved_ms', coalesce(sum(reserved_gpu_ms) FILTER (WHERE images_stored_at IS NULL), 0),
              'mine', count(*) FILTER (WHERE status = 'waiting' AND user_id = %(user)s))
            FROM jobs_job WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running')),
   'ahead', {ahead}
@@ -77,7 +77,7 @@ SELECT json_build_object(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class AdmissionData:
     """`existing` is the job of the same interaction; `ahead` is of a new job.
 
     `used` is keyed by (subject_id, window). `spent_ms` is the guild's GPU time of this UTC month, with what its open
@@ -85,19 +85,19 @@ class Facts:
     """
 
     existing: int | None
-    rules: Rules
+    rules: GuildPolicy
     quota: tuple[Rule, ...]
-    used: Mapping[tuple[int, str], Used]
+    used: Mapping[tuple[int, str], Counter]
     spent_ms: int
     active: int
     waiting: int
     mine_waiting: int
-    ahead: Ahead
+    ahead: Backlog
 
 
 @functools.cache
-def _facts() -> str:
-    return prepared.short(_FACTS.format(ahead=AHEAD))
+def _query() -> str:
+    return prepared_statements.minify(_FACTS.format(ahead=AHEAD))
 
 
 def read(
@@ -108,13 +108,13 @@ def read(
     style: str | None,
     windows: Mapping[str, Window],
     now: datetime,
-) -> Facts:
+) -> AdmissionData:
     """Read all that decides about a request of a guild whose row is locked; its counters in the open `windows`."""
-    with prepared.cursor() as cursor:
+    with prepared_statements.cursor() as cursor:
         cursor.execute(
-            _facts(),
+            _query(),
             {
-                **ahead_of(guild_id=guild.pk, user_id=user_id, now=now),
+                **backlog_ahead_of(guild_id=guild.pk, user_id=user_id, now=now),
                 "interaction": Int8(interaction_id),
                 "style": style or "",
                 "now": now,
@@ -122,25 +122,25 @@ def read(
                 "starts": [window.start for window in windows.values()],
                 "erased_user": Int8(member_pseudonym(user_id)),
                 "guild_key": Int8(guild_pseudonym(guild.pk)),
-                "month": ledger.month_of(now),
+                "month": gpu_ledger.month_of(now),
             },
         )
         (found,) = cursor.fetchone()
     return _parse(guild, user_id, found)
 
 
-def _parse(guild: Guild, user_id: int, found: dict[str, Any]) -> Facts:
-    used: dict[tuple[int, str], Used] = {}
+def _parse(guild: Guild, user_id: int, found: dict[str, Any]) -> AdmissionData:
+    used: dict[tuple[int, str], Counter] = {}
     for row in found["usage"] or []:
         # What a member used before they erased their data counts as theirs.
         subject = GUILD_SUBJECT if row.pop("subject_id") == GUILD_SUBJECT else user_id
         key = subject, row.pop("window")
-        used[key] = used.get(key, Used()) + Used(**row)
+        used[key] = used.get(key, Counter()) + Counter(**row)
     platform = found["platform"] or {"maintenance": False, "notice": ""}
     terms = found["terms"] or []
-    return Facts(
+    return AdmissionData(
         existing=found["existing"],
-        rules=Rules(
+        rules=GuildPolicy(
             maintenance=platform["maintenance"],
             notice=platform["notice"],
             enabled=guild.enabled and guild.left_at is None,
@@ -158,8 +158,8 @@ def _parse(guild: Guild, user_id: int, found: dict[str, Any]) -> Facts:
             ban_reason=found["ban"][0] if found["ban"] else None,
             blocked_terms={folded: phrase for folded, phrase, nsfw in terms if not nsfw},
             nsfw_terms={folded: phrase for folded, phrase, nsfw in terms if nsfw},
-            models=[ModelFacts(**row) for row in found["models"] or []],
-            styles=[StyleFacts(**row) for row in found["styles"] or []],
+            models=[ModelOptions(**row) for row in found["models"] or []],
+            styles=[StyleOptions(**row) for row in found["styles"] or []],
         ),
         quota=tuple(Rule(**row) for row in found["quota"] or []),
         used=used,
@@ -167,7 +167,7 @@ def _parse(guild: Guild, user_id: int, found: dict[str, Any]) -> Facts:
         active=found["open"]["active"],
         waiting=found["open"]["waiting"],
         mine_waiting=found["open"]["mine"],
-        ahead=Ahead(**found["ahead"]),
+        ahead=Backlog(**found["ahead"]),
     )
 
 
@@ -194,7 +194,7 @@ WITH usage AS (
   FROM job, unnest(%(kinds)s::text[], %(old_statuses)s::text[]) WITH ORDINALITY AS e(kind, old_status, place)
   ORDER BY e.place
 ), turn AS (
-  INSERT INTO jobs_turn (guild_id, user_id, served_at)
+  INSERT INTO jobs_memberturn (guild_id, user_id, served_at)
   SELECT %(guild_id)s::bigint, %(user_id)s::bigint, %(queued_at)s::timestamptz
   WHERE %(queued_at)s::timestamptz IS NOT NULL
   ON CONFLICT (guild_id, user_id) DO UPDATE SET served_at = excluded.served_at
@@ -211,14 +211,14 @@ WHERE id = ANY(%(ids)s)
 _LATER = {
     **dict.fromkeys(("reason", "detail", "worker_id", "grid_key", "delivered_via"), "''"),
     **dict.fromkeys(("attempts", "progress_step", "progress_total", "gpu_ms"), "0"),
-    **dict.fromkeys(("lease_expires_at", "cancel_requested_at", "started_at", "made_at", "ended_at"), "NULL"),
-    **dict.fromkeys(("message_id", "announced_at", "refunded_at", "settled_at"), "NULL"),
+    **dict.fromkeys(("lease_expires_at", "cancel_requested_at", "started_at", "images_stored_at", "ended_at"), "NULL"),
+    **dict.fromkeys(("message_id", "notified_at", "refunded_at", "settled_at"), "NULL"),
     "usage_ids": "(SELECT array_agg(id) FROM usage)",
 }
 
 
 @functools.cache
-def _named() -> tuple[str, ...]:
+def _named_tuple() -> tuple[str, ...]:
     return tuple(
         field.attname for field in Job._meta.concrete_fields if not field.primary_key and field.attname not in _LATER
     )
@@ -227,9 +227,9 @@ def _named() -> tuple[str, ...]:
 @functools.cache
 def _write() -> str:
     # Every foreign key's column is named as its attribute is.
-    columns = {name: f"%({name})s" for name in _named()} | _LATER
+    columns = {name: f"%({name})s" for name in _named_tuple()} | _LATER
     names = ", ".join(f'"{name}"' for name in columns)
-    return prepared.short(_WRITE.format(columns=names, values=", ".join(columns.values())))
+    return prepared_statements.minify(_WRITE.format(columns=names, values=", ".join(columns.values())))
 
 
 def write(job: Job, windows: Mapping[str, Window]) -> None:
@@ -239,21 +239,21 @@ def write(job: Job, windows: Mapping[str, Window]) -> None:
     """
     counters = [(subject, name) for subject in (GUILD_SUBJECT, job.user_id) for name in windows]
     kinds = [Status.WAITING.value, Status.QUEUED.value] if job.queued_at else [Status.WAITING.value]
-    values = {name: _plain(getattr(job, name)) for name in _named()} | {
+    values = {name: _jsonable(getattr(job, name)) for name in _named_tuple()} | {
         "subjects": [Int8(subject) for subject, _ in counters],
         "windows": [name for _, name in counters],
         "starts": [windows[name].start for _, name in counters],
         "kinds": kinds,
         "old_statuses": ["", Status.WAITING.value][: len(kinds)],
     }
-    with prepared.cursor() as cursor:
+    with prepared_statements.cursor() as cursor:
         cursor.execute(_write(), values)
         job.pk, job.usage_ids = cursor.fetchone()
     job._state.adding = False
     job._state.db = connection.alias
 
 
-def _plain(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
     # A number's size would else be part of the statement's name: one plan, not one for each combination.
     return Int8(value) if type(value) is int else str(value) if isinstance(value, models.Choices) else value
 

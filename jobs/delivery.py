@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from guilds.discord.client import DiscordClient
-from guilds.discord.errors import BadForm, DiscordError, Forbidden, RouteClosed, TokenDead, TooLarge, TryLater
-from guilds.discord.wire import Message
+from discord_api.client import DiscordClient
+from discord_api.errors import DiscordError, Forbidden, InvalidFormBody, RouteClosed, TokenExpired, TooLarge, TryLater
+from discord_api.payloads import Message
 
 from .models import ClosedRoute, Job
 
@@ -40,25 +40,28 @@ def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime)
     Doing it twice shows one message: an edit replaces, Discord drops a post whose nonce it has just seen, and where the
     token died in between, the bot takes away the reply, which was noted before it was edited.
     """
-    for via, post in _ways(job, message, client=client.for_guild(job.guild_id), now=now):
+    for via, post in _delivery_routes(job, message, client=client.for_guild(job.guild_id), now=now):
         try:
             delivered = Delivered(via=via, message_id=int(post()["id"]))
             if via != Job.Via.ORIGINAL:
-                _take_away(job, client=client)
+                _delete_stale_reply(job, client=client)
             return delivered
-        except (TooLarge, BadForm):
+        except (TooLarge, InvalidFormBody):
             raise
         except DiscordError as error:
             if not error.permanent:
                 raise
-            if isinstance(error, TokenDead) and now - job.created_at < OPENING:
+            if isinstance(error, TokenExpired) and now - job.created_at < OPENING:
                 raise TryLater(error.status, error.code, "not answered yet") from error
             _remember_closed(job, via, error, now=now)
-            log.info("way_closed", extra={"job_id": job.pk, "via": via, "status": error.status, "code": error.code})
+            log.info(
+                "delivery_route_failed",
+                extra={"job_id": job.pk, "via": via, "status": error.status, "code": error.code},
+            )
     return Delivered(via=Job.Via.GALLERY, message_id=None)
 
 
-def _take_away(job: Job, *, client: DiscordClient) -> None:
+def _delete_stale_reply(job: Job, *, client: DiscordClient) -> None:
     """Delete the reply that can no longer be edited, so that nothing goes on saying that the job is being made.
 
     The bot is its author and may, where the channel is open to it; nobody else sees a private reply.
@@ -72,27 +75,27 @@ def _take_away(job: Job, *, client: DiscordClient) -> None:
         log.info("reply_stays", extra={"job_id": job.pk, "status": error.status, "code": error.code})
 
 
-def learn_reply(job: Job, *, client: DiscordClient) -> None:
+def fetch_reply_id(job: Job, *, client: DiscordClient) -> None:
     """Ask which message the reply is, and remember it. Raises DiscordError."""
-    note_reply(job, int(client.original(job.token)["id"]))
+    save_reply_id(job, int(client.original(job.token)["id"]))
 
 
-def note_reply(job: Job, message_id: int) -> None:
+def save_reply_id(job: Job, message_id: int) -> None:
     """Remember which message the reply is. Once its token is dead, nobody can ask any more."""
     if job.message_id is None:
-        Job.objects.filter(pk=job.pk, message_id=None, announced_at=None).update(message_id=message_id)
+        Job.objects.filter(pk=job.pk, message_id=None, notified_at=None).update(message_id=message_id)
         job.message_id = message_id
 
 
-def open_reply(job: Job, *, now: datetime) -> bool:
+def mark_processing(job: Job, *, now: datetime) -> bool:
     """Whether the reply can still be edited, as far as the row knows."""
     return now < job.reply_deadline and bool(job.token)
 
 
-def _ways(
+def _delivery_routes(
     job: Job, message: Message, *, client: DiscordClient, now: datetime
 ) -> Iterator[tuple[Job.Via, Callable[[], dict[str, str]]]]:
-    if open_reply(job, now=now):
+    if mark_processing(job, now=now):
         yield Job.Via.ORIGINAL, lambda: _edit_reply(job, message, client=client)
     mention = f"<@{job.user_id}>"
     post = replace(
@@ -127,5 +130,5 @@ def _remember_closed(job: Job, via: Job.Via, error: DiscordError, *, now: dateti
 def _edit_reply(job: Job, message: Message, *, client: DiscordClient) -> dict[str, str]:
     # First, since the answer to the edit may be lost, and we with it. A private reply is out of the bot's reach anyway.
     if job.message_id is None and not job.ephemeral:
-        learn_reply(job, client=client)
+        fetch_reply_id(job, client=client)
     return client.edit_original(job.token, message)

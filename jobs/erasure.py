@@ -86,7 +86,7 @@ def forget(job_id: int) -> None:
             job.delete()
             return
         words = dict.fromkeys(("prompt", "styled_prompt", "negative_prompt", "member_name", "source_url"), "")
-        erased = {**words, "token_sealed": b""} if job.erasure == Erasure.WORDS else {}
+        erased = {**words, "encrypted_token": b""} if job.erasure == Erasure.WORDS else {}
         Job.objects.filter(pk=job.pk).update(grid_key="", erasure="", **erased)
 
 

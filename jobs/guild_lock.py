@@ -15,7 +15,7 @@ from psycopg.types.numeric import Int8
 
 from guilds.models import Guild
 
-from . import prepared
+from . import prepared_statements
 from .models import Job
 
 
@@ -37,7 +37,7 @@ def lock_guild(guild_id: int) -> Iterator[Guild]:
     Raises Guild.DoesNotExist.
     """
     with transaction.atomic():
-        with prepared.cursor() as cursor:
+        with prepared_statements.cursor() as cursor:
             cursor.execute(_lock(), {"guild": Int8(guild_id)})
             row = cursor.fetchone()
         if row is None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from guilds.discord import wire
-from guilds.discord.custom_id import pack
-from guilds.discord.markdown import code_block, inline
-from guilds.discord.text import has, t
-from guilds.discord.wire import File, Message, button, link_button, row
+from discord_api import payloads
+from discord_api.custom_id import pack
+from discord_api.i18n import has_translation, translate
+from discord_api.markdown import code_block, inline
+from discord_api.payloads import File, Message, button, link_button, row
 from guilds.samplers import SAMPLERS
 
 if TYPE_CHECKING:
@@ -39,28 +39,30 @@ def submitted(
     `lowered` names what the request was to have more of than is allowed now: "count" or "steps", and the limit.
     """
     locale = job.locale
-    lines = [t(locale, "job.submitted")]
+    lines = [translate(locale, "job.submitted")]
     told = []
     if place:
-        told.append(t(locale, "job.next") if place == 1 else t(locale, "job.place", place=place))
+        told.append(translate(locale, "job.next") if place == 1 else translate(locale, "job.place", place=place))
     if gpu_starting:
-        told.append(t(locale, "job.gpu_starting"))
+        told.append(translate(locale, "job.gpu_starting"))
     if wait_s is not None:
-        told.append(t(locale, "job.wait", wait=duration(locale, wait_s)))
+        told.append(translate(locale, "job.wait", wait=duration(locale, wait_s)))
     lines.append(" ".join(told))
-    lines += [t(locale, f"job.lowered_{parameter}", limit=limit) for parameter, limit in (lowered or {}).items()]
+    lines += [
+        translate(locale, f"job.lowered_{parameter}", limit=limit) for parameter, limit in (lowered or {}).items()
+    ]
     if budget_warning:
-        lines.append(t(locale, "job.budget_warning"))
+        lines.append(translate(locale, "job.budget_warning"))
     return _open_message(job, lines)
 
 
 def processing(job: Job, *, step: int, total: int, preview: File | None = None) -> Message:
     """While it is made: a bar, the step of `total`, and a small preview where there is one."""
-    lines = [t(job.locale, "job.processing")]
+    lines = [translate(job.locale, "job.processing")]
     if total > 0:
         step = min(max(step, 0), total)
         filled = round(10 * step / total)
-        lines.append(f"{'▰' * filled}{'▱' * (10 - filled)} {t(job.locale, 'job.step', step=step, total=total)}")
+        lines.append(f"{'▰' * filled}{'▱' * (10 - filled)} {translate(job.locale, 'job.step', step=step, total=total)}")
     return _open_message(job, lines, files=(preview,) if preview else ())
 
 
@@ -71,33 +73,37 @@ def _open_message(job: Job, lines: list[str], files: tuple[File, ...] = ()) -> M
 
 def cancel_button(job: Job) -> tuple[dict[str, Any], ...]:
     """What a job that has not ended can be told."""
-    return (row(button(pack("cancel", job.pk), t(job.locale, "button.cancel"))),)
+    return (row(button(pack("cancel", job.pk), translate(job.locale, "button.cancel"))),)
 
 
 def stopping(job: Job) -> Message:
     """After a cancel while it runs, until the worker has let it go."""
-    lines = [t(job.locale, "job.processing"), t(job.locale, "job.stopping"), code_block(job.prompt, limit=_BLOCK)]
+    lines = [
+        translate(job.locale, "job.processing"),
+        translate(job.locale, "job.stopping"),
+        code_block(job.prompt, limit=_BLOCK),
+    ]
     return Message(content="\n".join(lines), ephemeral=job.ephemeral)
 
 
-def completed(job: Job, files: tuple[File, ...], *, link: str | None = None, prompt_cut: int = 0) -> Message:
+def completed(job: Job, files: tuple[File, ...], *, link: str | None = None, truncated_tokens: int = 0) -> Message:
     """The pictures with what made them, and the buttons. The first file is the grid.
 
-    `link` leads to the pictures where they were too large to post; `prompt_cut` tokens were more than the model reads.
+    `link` leads to images that were too large to post; `truncated_tokens` of the prompt were left out by the model.
     """
     locale = job.locale
-    lines = [t(locale, "job.completed")]
-    if prompt_cut > 0:
-        lines.append(t(locale, "job.prompt_cut", n=prompt_cut))
+    lines = [translate(locale, "job.completed")]
+    if truncated_tokens > 0:
+        lines.append(translate(locale, "job.truncated_tokens", n=truncated_tokens))
     if link and not files:
-        lines.append(t(locale, "job.files_elsewhere"))
+        lines.append(translate(locale, "job.files_elsewhere"))
     embed = details(job)
     # In an embed a spoiler would not be hidden.
     if files and not files[0].spoiler:
         embed["image"] = {"url": f"attachment://{files[0].wire_name}"}
     rows = result_buttons(job)
     if link:
-        rows = (*rows, row(link_button(link, t(locale, "button.open"))))
+        rows = (*rows, row(link_button(link, translate(locale, "button.open"))))
     return Message(
         content="\n".join(lines),
         embeds=(embed,),
@@ -145,15 +151,23 @@ def details(job: Job) -> dict[str, Any]:
         facts.append(("style", inline(job.style, limit=100)))
     if job.strength is not None:
         facts.append(("strength", f"{job.strength:g}"))
-    fields = [{"name": t(locale, f"field.{key}"), "value": value or "-", "inline": True} for key, value in facts]
+    fields = [
+        {"name": translate(locale, f"field.{key}"), "value": value or "-", "inline": True} for key, value in facts
+    ]
     shown = inline(job.negative_prompt, limit=300)
     if shown:
-        fields.append({"name": t(locale, "field.negative_prompt"), "value": wire.cut(shown, 1024), "inline": False})
+        fields.append(
+            {
+                "name": translate(locale, "field.negative_prompt"),
+                "value": payloads.truncate(shown, 1024),
+                "inline": False,
+            }
+        )
     return {
         "description": code_block(job.prompt, limit=2000),
         "color": _BLURPLE,
         "fields": fields,
-        "footer": {"text": f"{t(locale, 'field.request')} #{job.pk}"},
+        "footer": {"text": f"{translate(locale, 'field.request')} #{job.pk}"},
     }
 
 
@@ -161,18 +175,23 @@ def result_buttons(job: Job, *, delete: bool = True) -> tuple[dict[str, Any], ..
     """Vary and enlarge each picture, make it again, edit, delete, report."""
     locale, pk = job.locale, job.pk
     numbers = range(min(job.count, 4))
-    rows = [row(*(button(pack("vary", pk, n), t(locale, "button.vary", n=n + 1), emoji="🎲") for n in numbers))]
+    rows = [row(*(button(pack("vary", pk, n), translate(locale, "button.vary", n=n + 1), emoji="🎲") for n in numbers))]
     if max(job.width, job.height) * 2 <= MAX_SIDE:
         rows.append(
-            row(*(button(pack("enlarge", pk, n), t(locale, "button.enlarge", n=n + 1), emoji="🔍") for n in numbers))
+            row(
+                *(
+                    button(pack("enlarge", pk, n), translate(locale, "button.enlarge", n=n + 1), emoji="🔍")
+                    for n in numbers
+                )
+            )
         )
     last = [
-        button(pack("reroll", pk), t(locale, "button.reroll"), style=1, emoji="🔄"),
-        button(pack("edit", pk), t(locale, "button.edit"), emoji="📝"),
+        button(pack("reroll", pk), translate(locale, "button.reroll"), style=1, emoji="🔄"),
+        button(pack("edit", pk), translate(locale, "button.edit"), emoji="📝"),
     ]
     if delete:
-        last.append(button(pack("delete", pk), t(locale, "button.delete"), emoji="🗑️"))
-    rows.append(row(*last, button(pack("report", pk), t(locale, "button.report"), emoji="🚩")))
+        last.append(button(pack("delete", pk), translate(locale, "button.delete"), emoji="🗑️"))
+    rows.append(row(*last, button(pack("report", pk), translate(locale, "button.report"), emoji="🚩")))
     return tuple(rows)
 
 
@@ -181,12 +200,12 @@ def ended(job: Job) -> Message:
     locale = job.locale
     key = f"reason.{job.reason}"
     lines = [
-        t(locale, f"job.{job.status}"),
-        t(locale, key if job.reason and has(key) else f"reason.{job.status}"),
+        translate(locale, f"job.{job.status}"),
+        translate(locale, key if job.reason and has_translation(key) else f"reason.{job.status}"),
         code_block(job.prompt, limit=_BLOCK),
     ]
-    again = button(pack("reroll", job.pk), t(locale, "button.reroll"), emoji="🔄")
-    edit = button(pack("edit", job.pk), t(locale, "button.edit"), emoji="📝")
+    again = button(pack("reroll", job.pk), translate(locale, "button.reroll"), emoji="🔄")
+    edit = button(pack("edit", job.pk), translate(locale, "button.edit"), emoji="📝")
     return Message(
         content="\n".join(lines),
         components=(row(again, edit),),
@@ -197,7 +216,7 @@ def ended(job: Job) -> Message:
 def duration(locale: str, seconds: float) -> str:
     """Return `seconds` in words, no finer than one can promise."""
     if seconds < 90:
-        return t(locale, "unit.seconds", n=max(5, 5 * round(seconds / 5)))
+        return translate(locale, "unit.seconds", n=max(5, 5 * round(seconds / 5)))
     if seconds < 90 * 60:
-        return t(locale, "unit.minutes", n=round(seconds / 60))
-    return t(locale, "unit.hours", n=round(seconds / 3600))
+        return translate(locale, "unit.minutes", n=round(seconds / 60))
+    return translate(locale, "unit.hours", n=round(seconds / 3600))

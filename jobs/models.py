@@ -1,4 +1,4 @@
-"""What was asked and what became of it. The row is the truth; the queue is a doorbell."""
+"""What was asked and what became of it. The row is the truth; the queue is a message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from guilds import policy
-from guilds.fields import (
+from guilds.bounded_fields import (
     BoundedArrayField,
     BoundedBigIntegerField,
     BoundedFloatField,
@@ -98,7 +98,7 @@ class Job(models.Model):
     user_id = SnowflakeField()
     member_name = models.CharField(max_length=100, blank=True)
     locale = models.CharField(max_length=8, default="en-US")
-    token_sealed = models.BinaryField(default=bytes, editable=False)
+    encrypted_token = models.BinaryField(default=bytes, editable=False)
     reply_deadline = models.DateTimeField()
     attachment_size_limit = BoundedIntegerField(default=10 * 1024 * 1024, low=0, high=MAX_INTEGER)
     ephemeral = models.BooleanField(default=False)
@@ -132,10 +132,12 @@ class Job(models.Model):
     reason = models.CharField(max_length=40, blank=True, help_text="A stable code of why it ended as it did.")
     detail = models.CharField(max_length=500, blank=True, help_text="For moderators; never a prompt or a token.")
     attempts = BoundedSmallIntegerField(default=0, low=0, high=MAX_SMALL_INTEGER)
-    doorbells = BoundedSmallIntegerField(
+    messages_sent = BoundedSmallIntegerField(
         default=0, low=0, high=MAX_SMALL_INTEGER, help_text="Messages sent for it so far."
     )
-    rung_at = models.DateTimeField(null=True, blank=True, help_text="The last message; empty if it failed to go out.")
+    message_sent_at = models.DateTimeField(
+        null=True, blank=True, help_text="The last message; empty if it failed to go out."
+    )
     worker_id = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
@@ -144,7 +146,7 @@ class Job(models.Model):
     created_at = models.DateTimeField()
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
-    made_at = models.DateTimeField(null=True, blank=True, help_text="Its pictures are in storage.")
+    images_stored_at = models.DateTimeField(null=True, blank=True, help_text="Its pictures are in storage.")
     ended_at = models.DateTimeField(null=True, blank=True)
     gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
     grid_key = models.CharField(max_length=200, blank=True)
@@ -155,7 +157,7 @@ class Job(models.Model):
     # How the end was told.
     delivered_via = ChoiceField(max_length=8, choices=Via.choices, blank=True)
     message_id = SnowflakeField(null=True, blank=True)
-    announced_at = models.DateTimeField(null=True, blank=True, help_text="The asker has the final message.")
+    notified_at = models.DateTimeField(null=True, blank=True, help_text="The asker has the final message.")
     notify_after = models.DateTimeField(
         null=True, blank=True, help_text="Upkeep does not ask Discord about it before; set where that failed."
     )
@@ -191,7 +193,7 @@ class Job(models.Model):
             models.Index(fields=["status", "-id"], name="job_by_status"),
             models.Index(fields=["created_at"], name="job_created_at"),
             models.Index(fields=["source_job"], condition=Q(source_job__isnull=False), name="job_source"),
-            models.Index(fields=["reply_deadline"], condition=~Q(token_sealed=b""), name="job_holds_token"),
+            models.Index(fields=["reply_deadline"], condition=~Q(encrypted_token=b""), name="job_holds_token"),
             # The admin's filters and search, newest first, whatever history lies behind.
             models.Index(fields=["reason", "-id"], condition=~Q(reason=""), name="job_by_reason"),
             models.Index(fields=["model", "-id"], name="job_by_model"),
@@ -199,7 +201,7 @@ class Job(models.Model):
             models.Index(fields=["id"], condition=~Q(erasure=""), name="job_to_erase"),
             GinIndex(SearchVector("prompt", "member_name", config="simple"), name="job_words"),
             models.Index(
-                fields=["ended_at"], condition=Q(announced_at__isnull=True, ended_at__isnull=False), name="job_untold"
+                fields=["ended_at"], condition=Q(notified_at__isnull=True, ended_at__isnull=False), name="job_untold"
             ),
             # What is to be purged one day, however long the history behind it.
             models.Index(fields=["guild", "created_at"], condition=~Q(prompt=""), name="job_holds_words"),
@@ -211,9 +213,9 @@ class Job(models.Model):
     @property
     def token(self) -> str:
         """The interaction token, or "" when it has been wiped."""
-        from .tokens import unseal
+        from .token_encryption import decrypt
 
-        return unseal(bytes(self.token_sealed)) if self.token_sealed else ""
+        return decrypt(bytes(self.encrypted_token)) if self.encrypted_token else ""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -270,7 +272,7 @@ class JobEvent(models.Model):
 
 
 @bounded
-class Turn(models.Model):
+class MemberTurn(models.Model):
     """When a member of a guild was last served: the one served longest ago goes first."""
 
     guild = models.ForeignKey(Guild, on_delete=models.CASCADE, db_index=False)
@@ -332,7 +334,7 @@ class Worker(models.Model):
 
 
 @bounded
-class Tally(models.Model):
+class JobRollup(models.Model):
     """Ended requests counted ahead, for charts: by the hour of all servers together, by the (UTC) day of one."""
 
     guild = models.ForeignKey(Guild, null=True, on_delete=models.CASCADE, db_index=False)
@@ -346,7 +348,7 @@ class Tally(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["guild", "starts_at", "status", "reason"], nulls_distinct=False, name="tally_once"
+                fields=["guild", "starts_at", "status", "reason"], nulls_distinct=False, name="rollup_once"
             )
         ]
 
@@ -355,8 +357,8 @@ class Tally(models.Model):
 
 
 @bounded
-class Latency(models.Model):
-    """How many completed requests of an hour took how long (jobs.tally has the buckets' bounds)."""
+class LatencyBucket(models.Model):
+    """How many completed requests of an hour took how long (jobs.rollups has the buckets' bounds)."""
 
     class Kind(models.TextChoices):
         WAIT = "wait", "Until it started"
@@ -375,7 +377,7 @@ class Latency(models.Model):
 
 
 @bounded
-class TallyMark(models.Model):
+class RollupCursor(models.Model):
     """The one row that says up to when ended requests are counted; its lock keeps two from counting at once."""
 
     id = BoundedSmallIntegerField(primary_key=True, default=1, low=1, high=1)

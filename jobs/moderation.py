@@ -13,17 +13,18 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from guilds import quota, terms
-from guilds.discord.client import DiscordClient, from_settings
-from guilds.discord.errors import DiscordError
+from discord_api.client import DiscordClient
+from discord_api.errors import DiscordError
+from guilds import blocked_terms, quota
+from guilds.discord_client import from_settings
 from guilds.models import Ban, Guild, Usage
 from guilds.policy import Refusal
 
-from . import actions, admission, erasure
-from .actions import Accepted, Ask
+from . import admission, erasure, transitions
 from .guild_lock import lock_guild, lock_guild_of
 from .lifecycle import ENDED, OPEN, Status
 from .models import Job, JobEvent, JobImage
+from .transitions import Accepted, JobRequest
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
     if job is None:
         return None
     refused = job.status == Status.REFUSED
-    found = actions.submit(
-        Ask(
+    found = transitions.submit(
+        JobRequest(
             interaction_id=_snowflake(now),
             application_id=job.application_id,
             token="",  # nosec B106  # there is no interaction to answer
@@ -79,8 +80,8 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
         now=now,
     )
     if isinstance(found, Accepted):
-        Job.objects.filter(pk=found.job.pk).update(reply_deadline=now, token_sealed=b"")
-        _note(job_id, "retried", by=by, now=now, as_job=found.job.pk)
+        Job.objects.filter(pk=found.job.pk).update(reply_deadline=now, encrypted_token=b"")
+        _record_event(job_id, "retried", by=by, now=now, as_job=found.job.pk)
     return found
 
 
@@ -101,15 +102,15 @@ def refund(job_id: int, *, by: str, now: datetime) -> bool:
             return False
         job = Job.objects.only("usage_ids", "reserved_pictures").get(pk=job_id)
         admission.settle(job.usage_ids, pictures=-job.reserved_pictures, gpu_ms=0)
-        _note(job_id, "refunded", by=by, now=now)
+        _record_event(job_id, "refunded", by=by, now=now)
     return True
 
 
 def cancel(job_id: int, *, by: str, now: datetime) -> bool:
     """End the job, or ask its worker to stop; False when it had ended."""
-    if not actions.cancel(job_id, by=0, reason="cancelled_by_moderator", now=now):
+    if not transitions.cancel(job_id, by=0, reason="cancelled_by_moderator", now=now):
         return False
-    _note(job_id, "cancelled_by", by=by, now=now)
+    _record_event(job_id, "cancelled_by", by=by, now=now)
     return True
 
 
@@ -118,7 +119,7 @@ def hide(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
     return _mark(image_ids, "hidden", by=by, now=now, was={"hidden_at": None}, becomes={"hidden_at": now})
 
 
-def show(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
+def unhide(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
     """Undo `hide`."""
     return _mark(image_ids, "shown", by=by, now=now, was={"hidden_at__isnull": False}, becomes={"hidden_at": None})
 
@@ -202,7 +203,7 @@ def _delete(job_id: int, what: Job.Erasure, *, by: str, now: datetime, client: D
     if job is None:
         return None
     images = JobImage.objects.filter(job=job).count()
-    _note(job_id, "deleted", by=by, now=now, pictures=images)
+    _record_event(job_id, "deleted", by=by, now=now, pictures=images)
     message_gone = _delete_message(job, client=client)
     erasure.erase(job_id, what, now=now)
     return Deleted(pictures=images, message_gone=message_gone)
@@ -252,7 +253,7 @@ def grant(usage_id: int, *, pictures: int = 0, gpu_ms: int = 0, operator: bool =
     )
 
 
-def start_anew(usage_id: int, *, operator: bool = False) -> bool:
+def reset_window(usage_id: int, *, operator: bool = False) -> bool:
     """Let the subject use its whole limit again in this window; False as `grant`.
 
     What was used is granted once more: the counters themselves only follow requests, which may still settle.
@@ -279,12 +280,12 @@ class DryRun:
 
 def dry_run(phrase: str, *, guild_ids: Sequence[int] | None) -> DryRun:
     """Try a term on the newest prompts of the guilds (None: of all), as many as time allows. Changes nothing."""
-    folded = terms.fold(phrase)
+    folded = blocked_terms.fold(phrase)
     jobs = Job.objects.exclude(prompt="").order_by("-pk")
     if guild_ids is not None:
         jobs = jobs.filter(guild_id__in=guild_ids)
     looked_at, hits = 0, []
-    matcher, ends_at = terms.Matcher([folded]), time.thread_time() + DRY_RUN_S
+    matcher, ends_at = blocked_terms.Matcher([folded]), time.thread_time() + DRY_RUN_S
     for job_id, prompt in jobs.values_list("pk", "prompt")[:DRY_RUN_PROMPTS].iterator(chunk_size=100):
         if not folded or time.thread_time() > ends_at:
             break
@@ -295,5 +296,5 @@ def dry_run(phrase: str, *, guild_ids: Sequence[int] | None) -> DryRun:
     return DryRun(looked_at=looked_at, hits=len(hits), examples=tuple(examples))
 
 
-def _note(job_id: int, kind: str, *, by: str, now: datetime, **detail: object) -> None:
+def _record_event(job_id: int, kind: str, *, by: str, now: datetime, **detail: object) -> None:
     JobEvent.objects.create(job_id=job_id, at=now, kind=kind, detail={"by": by, **detail})

@@ -13,10 +13,10 @@ from guilds import quota
 from guilds.models import Ban, Guild, Staff, StylePreset, Usage
 from guilds.pseudonyms import member_pseudonym
 
-from . import actions, erasure, queries
+from . import erasure, queries, transitions
 from .guild_lock import lock_guild
 from .lifecycle import OPEN
-from .models import Job, JobEvent, JobImage, Turn
+from .models import Job, JobEvent, JobImage, MemberTurn
 
 BATCH = 500
 EVENTS_AT_ONCE = 200_000
@@ -87,7 +87,7 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
             "granted_pictures": row.granted_pictures,
             "granted_gpu_seconds": row.granted_gpu_ms / 1000,
         }
-    for turn in Turn.objects.filter(user_id=user_id):
+    for turn in MemberTurn.objects.filter(user_id=user_id):
         yield {"type": "turn", "guild_id": str(turn.guild_id), "served_at": turn.served_at.isoformat()}
     for image in JobImage.objects.filter(reported_by=user_id).order_by("pk"):
         yield {"type": "report", "request": image.job_id, "picture": image.index, "at": _at(image.reported_at)}
@@ -119,10 +119,10 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     and is erased when this is called again. A request with an open report stays, hidden, until a moderator decides.
     """
     for job_id in Job.objects.filter(user_id=user_id, status__in=OPEN).values_list("pk", flat=True):
-        actions.cancel(job_id, by=user_id, reason="erased", now=now)
+        transitions.cancel(job_id, by=user_id, reason="erased", now=now)
     erased = _delete_jobs(now=now, user_id=user_id)
     _forget_counters(user_id, now=now)
-    Turn.objects.filter(user_id=user_id).delete()
+    MemberTurn.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
     Ban.objects.filter(user_id=user_id, until__lt=now).delete()
     Ban.objects.filter(created_by__in=_names(user_id)).update(created_by="")
@@ -139,7 +139,7 @@ def erase_guild(guild_id: int, *, now: datetime) -> int:
     """
     Guild.objects.filter(pk=guild_id).update(enabled=False)
     for job_id in Job.objects.filter(guild_id=guild_id, status__in=OPEN).values_list("pk", flat=True):
-        actions.cancel(job_id, by=0, reason="erased", now=now)
+        transitions.cancel(job_id, by=0, reason="erased", now=now)
     # Only operators erase a guild: that decides on the reports in it.
     JobImage.objects.filter(job__guild_id=guild_id).update(reported_at=None, reported_by=None)
     erased = _delete_jobs(now=now, guild_id=guild_id)

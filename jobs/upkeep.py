@@ -12,32 +12,32 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from guilds.discord.client import DiscordClient
-from jobs import tally
+from discord_api.client import DiscordClient
+from jobs import rollups
 
-from .upkeep_parts.notices import announce_ended, describe_channels, note_replies, read_commands, reconcile_guilds
-from .upkeep_parts.parts import Deadline, Part, Work, part
-from .upkeep_parts.queue import expire_old, reclaim_dead, resend_lost_messages
-from .upkeep_parts.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
-from .upkeep_parts.speed import learn_speed
+from .upkeep_tasks.cost_estimates import learn_speed
+from .upkeep_tasks.notifications import notify_ended, refresh_channels, refresh_command_ids, save_reply_ids, sync_guilds
+from .upkeep_tasks.queue import expire_old, reclaim_dead, resend_lost_messages
+from .upkeep_tasks.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
+from .upkeep_tasks.task import Deadline, TaskRun, UpkeepTask, upkeep_task
 
 __all__ = [
     "PARTS",
     "RUN_BUDGET_S",
     "Report",
-    "announce_ended",
-    "describe_channels",
     "expire_old",
     "finish_erasures",
     "forget_counters",
     "learn_speed",
-    "note_replies",
+    "notify_ended",
     "purge_images",
-    "read_commands",
     "reclaim_dead",
-    "reconcile_guilds",
+    "refresh_channels",
+    "refresh_command_ids",
     "resend_lost_messages",
     "run",
+    "save_reply_ids",
+    "sync_guilds",
     "wipe_tokens",
 ]
 
@@ -47,14 +47,14 @@ logger = logging.getLogger(__name__)
 RUN_BUDGET_S = 55.0
 
 
-@part(budget_s=4)
-def count_ended(work: Work) -> int:
+@upkeep_task(budget_s=4)
+def count_ended(work: TaskRun) -> int:
     """Count ended requests ahead, for charts."""
-    tally.refresh(now=work.now)
+    rollups.refresh_rollups(now=work.now)
     return 0
 
 
-PARTS: tuple[Part, ...] = (
+PARTS: tuple[UpkeepTask, ...] = (
     resend_lost_messages,
     reclaim_dead,
     expire_old,
@@ -64,11 +64,11 @@ PARTS: tuple[Part, ...] = (
     forget_counters,
     learn_speed,
     count_ended,
-    describe_channels,
-    announce_ended,
-    note_replies,
-    read_commands,
-    reconcile_guilds,
+    refresh_channels,
+    notify_ended,
+    save_reply_ids,
+    refresh_command_ids,
+    sync_guilds,
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
 
-from guilds.logs import JsonFormatter
+from telemetry.logs import JsonFormatter
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]

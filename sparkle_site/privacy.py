@@ -19,7 +19,7 @@ from django.db.models import Model
 from guilds.models import Ban, Guild, Usage
 from jobs import privacy
 from jobs.models import Job, JobImage
-from sparkle_site.admin.pictures import WIDTHS
+from sparkle_site.admin.image_views import WIDTHS
 from sparkle_site.audit.models import AUDITED
 
 BATCH = 500

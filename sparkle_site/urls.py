@@ -4,7 +4,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
-from .pages import views
+from .pages import error_views
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("sparkle_site.pages.urls")),
@@ -12,10 +12,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
 ]
 
-if apps.is_installed("sparkle_site.local.simulator"):
-    urlpatterns.append(path("simulator/", include("sparkle_site.local.simulator.urls")))
+if apps.is_installed("devtools.simulator"):
+    urlpatterns.append(path("simulator/", include("devtools.simulator.urls")))
 
-handler400 = views.bad_request
-handler403 = views.forbidden
-handler404 = views.not_found
-handler500 = views.server_error
+handler400 = error_views.bad_request
+handler403 = error_views.forbidden
+handler404 = error_views.not_found
+handler500 = error_views.server_error

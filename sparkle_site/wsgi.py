@@ -7,6 +7,6 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.web")
 application = get_wsgi_application()
 if os.environ.get("BEHIND_GATEWAY") == "true":
-    from .gateway import behind_gateway
+    from .forwarded_headers import trust_api_gateway
 
-    application = behind_gateway(application)  # type: ignore[assignment]
+    application = trust_api_gateway(application)  # type: ignore[assignment]

@@ -37,7 +37,7 @@ locals {
   # What a person should hear of, and what to do first.
   alarms = {
     dead-letters = {
-      description = "A doorbell could not be answered ten times: see the worker's log, then redrive the dead-letter queue."
+      description = "A message could not be answered ten times: see the worker's log, then redrive the dead-letter queue."
       namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = aws_sqs_queue.dead.name }
       statistic   = "Maximum", operator = "GreaterThanThreshold", threshold = 0, period = 60, periods = 1
     }

@@ -147,7 +147,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
-  # Ending a job promotes the next one, and that rings: workers and site do it too.
+  # Ending a job promotes the next one, and that sends a message: workers and site do it too.
   dynamic "statement" {
     for_each = contains(["web", "worker"], each.key) ? [1] : []
 

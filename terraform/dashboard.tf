@@ -8,7 +8,7 @@ locals {
       ["AWS/SQS", "ApproximateNumberOfMessagesNotVisible", "QueueName", aws_sqs_queue.jobs.name],
       ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.dead.name, { label = "dead letters" }],
     ] },
-    { title = "Oldest doorbell (s)", period = 60, stat = "Maximum", metrics = [
+    { title = "Oldest message (s)", period = 60, stat = "Maximum", metrics = [
       ["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", aws_sqs_queue.jobs.name],
     ] },
     { title = "Interactions (ms; Discord waits 3,000)", period = 60, stat = "p99", metrics = [
@@ -20,7 +20,7 @@ locals {
       ["AWS/Lambda", "Errors", "FunctionName", "${local.name}-interactions"],
       ["AWS/Lambda", "Throttles", "FunctionName", "${local.name}-interactions"],
     ] },
-    # What the log lines carry (guilds/logs.py).
+    # What the log lines carry (telemetry/logs.py).
     { title = "Requests", period = 60, stat = "Sum", metrics = [
       for metric in ["JobsSubmitted", "JobsRefused", "JobsFailed", "PicturesMade"] : [local.metric_namespace, metric, "Deployment", local.name]
     ] },

@@ -24,7 +24,7 @@ locals {
       }
       scaling = {
         description = "Counts the work that can run now and decides how many workers it wants."
-        handler     = "interactions_lambda.scheduled.scaling"
+        handler     = "interactions_lambda.scheduled_functions.scaling"
         memory      = 512
         timeout     = 9
         concurrency = 2
@@ -32,8 +32,8 @@ locals {
     },
     var.upkeep_runs_in == "lambda" ? {
       upkeep = {
-        description = "Each minute: rings lost doorbells, takes back dead leases, expires, refunds, tells, deletes."
-        handler     = "interactions_lambda.scheduled.upkeep"
+        description = "Each minute: resends lost messages, reclaims expired leases, expires and refunds jobs, notifies members, deletes old data."
+        handler     = "interactions_lambda.scheduled_functions.upkeep"
         memory      = 512
         timeout     = 55
         concurrency = 1

@@ -1,4 +1,4 @@
-# The row is the truth, this is its doorbell: a version and a job's id. One group a member keeps each member's order;
+# The row is the truth, this is its message: a version and a job's id. One group a member keeps each member's order;
 # per-group throughput is what lets a FIFO queue take thousands a second.
 resource "aws_sqs_queue" "jobs" {
   name                        = "${local.name}-jobs.fifo"

@@ -54,7 +54,7 @@ resource "aws_ecs_task_definition" "web" {
       essential              = false
       readonlyRootFilesystem = true
       user                   = "10001"
-      command                = ["python", "-m", "interactions_lambda.scheduled", "upkeep", "--every", "60"]
+      command                = ["python", "-m", "interactions_lambda.scheduled_functions", "upkeep", "--every", "60"]
       environment = [
         for name, value in merge(local.web_environment, { DJANGO_SETTINGS_MODULE = "sparkle_site.settings.headless" }) : { name = name, value = tostring(value) }
       ]
@@ -91,7 +91,7 @@ resource "aws_ecs_task_definition" "prepare" {
     essential              = true
     readonlyRootFilesystem = true
     user                   = "10001"
-    command                = ["sh", "-c", "python -m sparkle_site.rds.prepare && python manage.py migrate --no-input"]
+    command                = ["sh", "-c", "python -m sparkle_site.rds.create_role && python manage.py migrate --no-input"]
     environment            = [for name, value in local.web_environment : { name = name, value = tostring(value) }]
     secrets = concat(
       local.task_secrets["prepare"],

@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
-from sparkle_site.local import emulator
+from devtools import sqs_emulator
 
-from . import needs
-from .needs import (
+from . import required_programs
+from .required_programs import (
     pytest_addoption,
     pytest_collection_modifyitems,
     pytest_runtest_setup,
     pytest_runtest_teardown,
 )
-from .parallel import pytest_cmdline_main, pytest_xdist_make_scheduler
+from .xdist_lanes import pytest_cmdline_main, pytest_xdist_make_scheduler
 
 # pytest finds its hooks here by their names.
 __all__ = [
@@ -52,7 +52,7 @@ SQS = pytest.StashKey[dict[str, str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder, in which all of its temporary files are, those of its child processes as well."""
-    needs.add_marks(config)
+    required_programs.add_marks(config)
     # Beside other tests, threads of PyTorch's that wait for each other take many times as long as one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if hasattr(config, "workerinput"):
@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if config.option.collectonly:
         return
-    from sparkle_site.local.scratch import run_folder
+    from devtools.run_directory import run_folder
 
     folder = run_folder("test")
     config.stash[RUN_FOLDER] = folder.__enter__()
@@ -90,7 +90,7 @@ def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist's which run it works for, and where the run's emulator is."""
     config = node.config
     if SQS not in config.stash:
-        started = emulator.sqs(log=config._tmp_path_factory.mktemp("sqs") / "ministack.log")
+        started = sqs_emulator.sqs(log=config._tmp_path_factory.mktemp("sqs") / "ministack.log")
         config.stash[SQS] = started.__enter__()
         config.add_cleanup(lambda: started.__exit__(None, None, None))
     node.workerinput |= {"run_folder": str(config.stash[RUN_FOLDER]), "sqs": config.stash[SQS]}
@@ -102,7 +102,7 @@ def sqs_environment(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPa
     if hasattr(pytestconfig, "workerinput"):
         yield pytestconfig.workerinput["sqs"]
         return
-    with emulator.sqs(log=tmp_path_factory.mktemp("sqs") / "ministack.log") as environment:
+    with sqs_emulator.sqs(log=tmp_path_factory.mktemp("sqs") / "ministack.log") as environment:
         yield environment
 
 
@@ -147,10 +147,10 @@ def django_db_modify_db_settings(pytestconfig: pytest.Config, run_folder: Path, 
         _point_django_at(url, test_name=f"test_sparkle_{worker_id}")
         yield
         return
-    from .database import copy_database, serving
+    from .template_databases import copy_database, serving
 
     with ExitStack() as stack:
-        with needs.processes_of_the_run():
+        with required_programs.processes_of_the_run():
             url = stack.enter_context(serving(run_folder / "database"))
         name = f"test_{worker_id}"
         copy_database(url, name)
@@ -179,7 +179,7 @@ def _point_django_at(url: str, *, test_name: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_doorbells() -> Iterator[None]:
+def _fresh_queue() -> Iterator[None]:
     from jobs.dispatch.memory import MemoryDispatcher
 
     MemoryDispatcher.clear()
@@ -226,12 +226,12 @@ def _handler_uses_the_tests_connection(request: pytest.FixtureRequest, monkeypat
         return
     from django.db import connections
 
-    from interactions_lambda import punctual
+    from interactions_lambda import deadline
 
     # It would end the test's transaction.
     monkeypatch.setattr(connections["default"], "close_if_unusable_or_obsolete", lambda: None)
-    threads, inline = punctual._threads, _Inline()
-    monkeypatch.setattr(punctual, "_threads", lambda purpose: inline if purpose == "answer" else threads(purpose))
+    threads, inline = deadline._threads, _Inline()
+    monkeypatch.setattr(deadline, "_threads", lambda purpose: inline if purpose == "answer" else threads(purpose))
 
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -266,9 +266,9 @@ def make_guild(db: None) -> Callable[..., Any]:
 @pytest.fixture
 def make_ask() -> Callable[..., Any]:
     """Make a member's request of a guild, a new interaction each time."""
-    from jobs.actions import Ask
+    from jobs.transitions import JobRequest
 
-    def make(guild: Any, **fields: Any) -> Ask:
+    def make(guild: Any, **fields: Any) -> JobRequest:
         defaults: dict[str, Any] = {
             "interaction_id": next(_snowflakes),
             "application_id": 1,
@@ -278,7 +278,7 @@ def make_ask() -> Callable[..., Any]:
             "user_id": 42,
             "prompt": "a red circle",
         }
-        return Ask(**(defaults | fields))
+        return JobRequest(**(defaults | fields))
 
     return make
 
@@ -289,18 +289,18 @@ def _second_opinion(request: pytest.FixtureRequest) -> Iterator[None]:
     if "simulator" in request.node.path.parts:
         yield
         return
-    from sparkle_site.local.simulator import rest
+    from devtools.simulator import rest_api
     from tests.discord import node_tools
-    from tests.discord.contract import as_documented
+    from tests.discord.payload_contract import as_documented
 
     seen: list[tuple[str, Any]] = []
 
     def note(schema: str, body: Any) -> None:
         seen.append((schema, body))
 
-    rest.ACCEPTED.append(note)
+    rest_api.ACCEPTED.append(note)
     yield
-    rest.ACCEPTED.remove(note)
+    rest_api.ACCEPTED.remove(note)
     if seen and (checker := node_tools.checker()):
         wrong = [(schema, checker.problems(schema, as_documented(body))) for schema, body in seen]
         assert [each for each in wrong if each[1]] == []

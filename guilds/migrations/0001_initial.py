@@ -4,7 +4,7 @@ import datetime
 import django.db.models.constraints
 import django.db.models.deletion
 import django.utils.timezone
-import guilds.fields
+import guilds.bounded_fields
 import guilds.models
 import guilds.uploads
 from django.db import migrations, models
@@ -45,14 +45,14 @@ class Migration(migrations.Migration):
             name='GpuLedger',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('guild_key', guilds.fields.BoundedBigIntegerField(help_text="The guild's pseudonym.", high=9223372036854775807, low=-9223372036854775807)),
+                ('guild_key', guilds.bounded_fields.BoundedBigIntegerField(help_text="The guild's pseudonym.", high=9223372036854775807, low=-9223372036854775807)),
                 ('month', models.DateField(help_text='Its first day, in UTC.')),
-                ('used_ms', guilds.fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
+                ('used_ms', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
             ],
             options={
                 'verbose_name': 'GPU ledger entry',
                 'verbose_name_plural': 'GPU ledger',
-                'constraints': [models.UniqueConstraint(fields=('guild_key', 'month'), name='gpu_ledger_once'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('guild_key'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -9223372036854775807 AND 9223372036854775807'), name='gpuledger_guild_key_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('used_ms'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='gpuledger_used_ms_bounds')],
+                'constraints': [models.UniqueConstraint(fields=('guild_key', 'month'), name='gpu_ledger_once'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('guild_key'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -9223372036854775807 AND 9223372036854775807'), name='gpuledger_guild_key_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('used_ms'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='gpuledger_used_ms_bounds')],
             },
         ),
         migrations.CreateModel(
@@ -65,50 +65,50 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(blank=True, help_text="Hugging Face id or folder; empty means the deployment's MODEL_ID.", max_length=300)),
                 ('enabled', models.BooleanField(default=True)),
                 ('is_default', models.BooleanField(default=False)),
-                ('default_steps', guilds.fields.BoundedSmallIntegerField(default=16, high=150, low=1)),
-                ('max_steps', guilds.fields.BoundedSmallIntegerField(default=50, high=150, low=1)),
-                ('default_guidance', guilds.fields.BoundedFloatField(default=7.5, high=30, low=0)),
-                ('default_sampler', guilds.fields.ChoiceField(choices=[('k_lms', 'LMS (k_lms)'), ('k_euler_a', 'Euler ancestral (k_euler_a)'), ('PLMS', 'PLMS'), ('DDIM', 'DDIM'), ('k_dpm_2_a', 'DPM2 ancestral (k_dpm_2_a)'), ('k_dpm_2', 'DPM2 (k_dpm_2)'), ('k_euler', 'Euler (k_euler)'), ('k_heun', 'Heun (k_heun)'), ('dpmpp_2m_karras', 'DPM++ 2M Karras'), ('unipc', 'UniPC'), ('euler', 'Euler, trailing'), ('lcm', 'LCM (few steps)')], default='k_lms', max_length=40)),
-                ('sizes', guilds.fields.BoundedArrayField(base_field=guilds.fields.PatternField(max_length=9, pattern='[1-9][0-9]{1,3}x[1-9][0-9]{1,3}', validators=[guilds.models.validate_size]), default=guilds.models.default_sizes, max_items=50, size=None)),
-                ('step_cache', guilds.fields.ChoiceField(blank=True, choices=[('', 'None'), ('deepcache', 'DeepCache (lossy)')], default='', max_length=16)),
-                ('gpu_ms_per_step', guilds.fields.BoundedFloatField(default=250.0, help_text='GPU milliseconds per image and step, until enough jobs were measured.', high=600000, low=0.001)),
-                ('learned_gpu_ms_per_step', guilds.fields.BoundedFloatField(blank=True, editable=False, high=10000000, low=0.001, null=True)),
+                ('default_steps', guilds.bounded_fields.BoundedSmallIntegerField(default=16, high=150, low=1)),
+                ('max_steps', guilds.bounded_fields.BoundedSmallIntegerField(default=50, high=150, low=1)),
+                ('default_guidance', guilds.bounded_fields.BoundedFloatField(default=7.5, high=30, low=0)),
+                ('default_sampler', guilds.bounded_fields.ChoiceField(choices=[('k_lms', 'LMS (k_lms)'), ('k_euler_a', 'Euler ancestral (k_euler_a)'), ('PLMS', 'PLMS'), ('DDIM', 'DDIM'), ('k_dpm_2_a', 'DPM2 ancestral (k_dpm_2_a)'), ('k_dpm_2', 'DPM2 (k_dpm_2)'), ('k_euler', 'Euler (k_euler)'), ('k_heun', 'Heun (k_heun)'), ('dpmpp_2m_karras', 'DPM++ 2M Karras'), ('unipc', 'UniPC'), ('euler', 'Euler, trailing'), ('lcm', 'LCM (few steps)')], default='k_lms', max_length=40)),
+                ('sizes', guilds.bounded_fields.BoundedArrayField(base_field=guilds.bounded_fields.PatternField(max_length=9, pattern='[1-9][0-9]{1,3}x[1-9][0-9]{1,3}', validators=[guilds.models.validate_size]), default=guilds.models.default_sizes, max_items=50, size=None)),
+                ('step_cache', guilds.bounded_fields.ChoiceField(blank=True, choices=[('', 'None'), ('deepcache', 'DeepCache (lossy)')], default='', max_length=16)),
+                ('gpu_ms_per_step', guilds.bounded_fields.BoundedFloatField(default=250.0, help_text='GPU milliseconds per image and step, until enough jobs were measured.', high=600000, low=0.001)),
+                ('learned_gpu_ms_per_step', guilds.bounded_fields.BoundedFloatField(blank=True, editable=False, high=10000000, low=0.001, null=True)),
             ],
             options={
                 'verbose_name': 'model',
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('is_default',), name='one_default_model', violation_error_message='Another model is the default: take that from it first.'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('default_steps'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 150'), name='modelprofile_default_steps_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('max_steps'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 150'), name='modelprofile_max_steps_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('default_guidance'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 30'), name='modelprofile_default_guidance_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('default_sampler'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'DDIM', 'PLMS', 'dpmpp_2m_karras', 'euler', 'k_dpm_2', 'k_dpm_2_a', 'k_euler', 'k_euler_a', 'k_heun', 'k_lms', 'lcm', 'unipc')"), name='modelprofile_default_sampler_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('sizes'), output_field=models.BooleanField(), template="cardinality(%(expressions)s) <= 50 AND array_position(%(expressions)s, NULL) IS NULL AND array_to_string(%(expressions)s, ' ') ~ '^(([1-9][0-9]{1,3}x[1-9][0-9]{1,3})( ([1-9][0-9]{1,3}x[1-9][0-9]{1,3}))*)?$' AND array_position(%(expressions)s, '') IS NULL AND cardinality(string_to_array(array_to_string(%(expressions)s, ' '), ' ')) = cardinality(%(expressions)s)"), name='modelprofile_sizes_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('step_cache'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'deepcache')"), name='modelprofile_step_cache_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('gpu_ms_per_step'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0.001 AND 600000'), name='modelprofile_gpu_ms_per_step_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('learned_gpu_ms_per_step'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0.001 AND 10000000'), name='modelprofile_learned_gpu_ms_per_step_bounds')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('is_default',), name='one_default_model', violation_error_message='Another model is the default: take that from it first.'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('default_steps'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 150'), name='modelprofile_default_steps_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('max_steps'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 150'), name='modelprofile_max_steps_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('default_guidance'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 30'), name='modelprofile_default_guidance_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('default_sampler'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'DDIM', 'PLMS', 'dpmpp_2m_karras', 'euler', 'k_dpm_2', 'k_dpm_2_a', 'k_euler', 'k_euler_a', 'k_heun', 'k_lms', 'lcm', 'unipc')"), name='modelprofile_default_sampler_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('sizes'), output_field=models.BooleanField(), template="cardinality(%(expressions)s) <= 50 AND array_position(%(expressions)s, NULL) IS NULL AND array_to_string(%(expressions)s, ' ') ~ '^(([1-9][0-9]{1,3}x[1-9][0-9]{1,3})( ([1-9][0-9]{1,3}x[1-9][0-9]{1,3}))*)?$' AND array_position(%(expressions)s, '') IS NULL AND cardinality(string_to_array(array_to_string(%(expressions)s, ' '), ' ')) = cardinality(%(expressions)s)"), name='modelprofile_sizes_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('step_cache'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'deepcache')"), name='modelprofile_step_cache_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('gpu_ms_per_step'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0.001 AND 600000'), name='modelprofile_gpu_ms_per_step_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('learned_gpu_ms_per_step'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0.001 AND 10000000'), name='modelprofile_learned_gpu_ms_per_step_bounds')],
             },
         ),
         migrations.CreateModel(
             name='Guild',
             fields=[
-                ('id', guilds.fields.SnowflakeField(help_text="Discord's snowflake of the server.", high=9223372036854775807, low=1, primary_key=True, serialize=False)),
+                ('id', guilds.bounded_fields.SnowflakeField(help_text="Discord's snowflake of the server.", high=9223372036854775807, low=1, primary_key=True, serialize=False)),
                 ('name', models.CharField(blank=True, max_length=100)),
                 ('icon', models.CharField(blank=True, help_text="Discord's icon hash.", max_length=64)),
-                ('owner_id', guilds.fields.SnowflakeField(blank=True, high=9223372036854775807, low=1, null=True)),
+                ('owner_id', guilds.bounded_fields.SnowflakeField(blank=True, high=9223372036854775807, low=1, null=True)),
                 ('installed_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('left_at', models.DateTimeField(blank=True, null=True)),
                 ('enabled', models.BooleanField(default=True, help_text='Off refuses every request of this server.')),
-                ('allowed_channel_ids', guilds.fields.BoundedArrayField(base_field=guilds.fields.SnowflakeField(high=9223372036854775807, low=1), blank=True, default=list, help_text='Empty: every channel.', max_items=500, size=None)),
-                ('allowed_role_ids', guilds.fields.BoundedArrayField(base_field=guilds.fields.SnowflakeField(high=9223372036854775807, low=1), blank=True, default=list, help_text='Empty: everyone.', max_items=250, size=None)),
-                ('concurrency', guilds.fields.BoundedSmallIntegerField(default=8, help_text='Requests of this server that may be queued or running at once.', high=64, low=1)),
-                ('max_waiting', guilds.fields.BoundedIntegerField(default=200, help_text='Requests of the server that may wait.', high=10000, low=0)),
-                ('max_waiting_per_member', guilds.fields.BoundedIntegerField(default=10, help_text='Requests of one member that may wait.', high=10000, low=0)),
-                ('default_steps', guilds.fields.BoundedSmallIntegerField(blank=True, help_text="Empty: the model's own.", high=150, low=1, null=True)),
-                ('max_steps', guilds.fields.BoundedSmallIntegerField(default=50, high=150, low=1)),
-                ('allowed_sizes', guilds.fields.BoundedArrayField(base_field=guilds.fields.PatternField(max_length=9, pattern='[1-9][0-9]{1,3}x[1-9][0-9]{1,3}', validators=[guilds.models.validate_size]), blank=True, default=list, help_text='Empty: every size of the model.', max_items=50, size=None)),
-                ('max_pictures', guilds.fields.BoundedSmallIntegerField(default=4, help_text='Pictures in one request.', high=4, low=1)),
+                ('allowed_channel_ids', guilds.bounded_fields.BoundedArrayField(base_field=guilds.bounded_fields.SnowflakeField(high=9223372036854775807, low=1), blank=True, default=list, help_text='Empty: every channel.', max_items=500, size=None)),
+                ('allowed_role_ids', guilds.bounded_fields.BoundedArrayField(base_field=guilds.bounded_fields.SnowflakeField(high=9223372036854775807, low=1), blank=True, default=list, help_text='Empty: everyone.', max_items=250, size=None)),
+                ('concurrency', guilds.bounded_fields.BoundedSmallIntegerField(default=8, help_text='Requests of this server that may be queued or running at once.', high=64, low=1)),
+                ('max_waiting', guilds.bounded_fields.BoundedIntegerField(default=200, help_text='Requests of the server that may wait.', high=10000, low=0)),
+                ('max_waiting_per_member', guilds.bounded_fields.BoundedIntegerField(default=10, help_text='Requests of one member that may wait.', high=10000, low=0)),
+                ('default_steps', guilds.bounded_fields.BoundedSmallIntegerField(blank=True, help_text="Empty: the model's own.", high=150, low=1, null=True)),
+                ('max_steps', guilds.bounded_fields.BoundedSmallIntegerField(default=50, high=150, low=1)),
+                ('allowed_sizes', guilds.bounded_fields.BoundedArrayField(base_field=guilds.bounded_fields.PatternField(max_length=9, pattern='[1-9][0-9]{1,3}x[1-9][0-9]{1,3}', validators=[guilds.models.validate_size]), blank=True, default=list, help_text='Empty: every size of the model.', max_items=50, size=None)),
+                ('max_pictures', guilds.bounded_fields.BoundedSmallIntegerField(default=4, help_text='Pictures in one request.', high=4, low=1)),
                 ('default_negative_prompt', models.CharField(blank=True, max_length=1000)),
-                ('nsfw_rule', guilds.fields.ChoiceField(choices=[('never', 'Never'), ('age_restricted', 'Only in age-restricted channels'), ('spoiler', 'Anywhere, as a spoiler')], default='never', max_length=16)),
-                ('output_check', guilds.fields.ChoiceField(choices=[('off', 'Off'), ('blur', 'Post what it finds as a spoiler'), ('block', 'Do not post what it finds')], default='off', max_length=8)),
+                ('nsfw_rule', guilds.bounded_fields.ChoiceField(choices=[('never', 'Never'), ('age_restricted', 'Only in age-restricted channels'), ('spoiler', 'Anywhere, as a spoiler')], default='never', max_length=16)),
+                ('output_check', guilds.bounded_fields.ChoiceField(choices=[('off', 'Off'), ('blur', 'Post what it finds as a spoiler'), ('block', 'Do not post what it finds')], default='off', max_length=8)),
                 ('results_ephemeral', models.BooleanField(default=False, help_text='Only the asker sees the pictures.')),
                 ('previews', models.BooleanField(default=False, help_text='Show a small preview half way.')),
-                ('language', guilds.fields.ChoiceField(blank=True, choices=[('', "Each member's own"), ('en-US', 'English'), ('de', 'Deutsch'), ('fr', 'Français'), ('es-ES', 'Español'), ('ja', '日本語'), ('pt-BR', 'Português do Brasil'), ('zh-CN', '中文')], default='', max_length=8)),
-                ('time_zone', guilds.fields.PatternField(default='UTC', max_length=64, pattern='[A-Za-z][A-Za-z0-9_+/-]*', validators=[guilds.models.validate_time_zone])),
+                ('language', guilds.bounded_fields.ChoiceField(blank=True, choices=[('', "Each member's own"), ('en-US', 'English'), ('de', 'Deutsch'), ('fr', 'Français'), ('es-ES', 'Español'), ('ja', '日本語'), ('pt-BR', 'Português do Brasil'), ('zh-CN', '中文')], default='', max_length=8)),
+                ('time_zone', guilds.bounded_fields.PatternField(default='UTC', max_length=64, pattern='[A-Za-z][A-Za-z0-9_+/-]*', validators=[guilds.models.validate_time_zone])),
                 ('quota_clock', models.JSONField(blank=True, default=dict, editable=False)),
-                ('monthly_budget_gpu_seconds', guilds.fields.BoundedIntegerField(blank=True, help_text='Requests stop when the month has used this much. Empty: no budget.', high=1000000000, low=0, null=True)),
-                ('budget_warning_percent', guilds.fields.BoundedSmallIntegerField(default=80, high=100, low=1)),
-                ('retention_days', guilds.fields.BoundedIntegerField(default=90, help_text='Pictures and prompts are deleted after this.', high=3650, low=1)),
+                ('monthly_budget_gpu_seconds', guilds.bounded_fields.BoundedIntegerField(blank=True, help_text='Requests stop when the month has used this much. Empty: no budget.', high=1000000000, low=0, null=True)),
+                ('budget_warning_percent', guilds.bounded_fields.BoundedSmallIntegerField(default=80, high=100, low=1)),
+                ('retention_days', guilds.bounded_fields.BoundedIntegerField(default=90, help_text='Pictures and prompts are deleted after this.', high=3650, low=1)),
                 ('models_offered', models.ManyToManyField(blank=True, help_text='Empty: every enabled model.', to='guilds.modelprofile')),
             ],
             options={
@@ -119,29 +119,29 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Platform',
             fields=[
-                ('id', guilds.fields.BoundedSmallIntegerField(default=1, editable=False, high=1, low=1, primary_key=True, serialize=False)),
+                ('id', guilds.bounded_fields.BoundedSmallIntegerField(default=1, editable=False, high=1, low=1, primary_key=True, serialize=False)),
                 ('maintenance', models.BooleanField(default=False, help_text='Refuse every new request, in all servers.')),
                 ('draining', models.BooleanField(default=False, help_text='Accept requests but let no worker start one.')),
                 ('notice', models.CharField(blank=True, help_text='Shown with the refusal and above the admin.', max_length=200)),
-                ('price_per_gpu_hour', guilds.fields.BoundedDecimalField(decimal_places=4, default='0.5260', help_text='US dollars; g4dn.xlarge on demand by default.', high=9999, low=0, max_digits=8)),
-                ('monthly_budget', guilds.fields.BoundedDecimalField(blank=True, decimal_places=2, help_text="US dollars of GPU time a month, for the dashboard's bar. Empty: none.", high=99999999, low=0, max_digits=10, null=True)),
+                ('price_per_gpu_hour', guilds.bounded_fields.BoundedDecimalField(decimal_places=4, default='0.5260', help_text='US dollars; g4dn.xlarge on demand by default.', high=9999, low=0, max_digits=8)),
+                ('monthly_budget', guilds.bounded_fields.BoundedDecimalField(blank=True, decimal_places=2, help_text="US dollars of GPU time a month, for the dashboard's bar. Empty: none.", high=99999999, low=0, max_digits=10, null=True)),
             ],
             options={
                 'verbose_name': 'platform switches',
                 'verbose_name_plural': 'platform switches',
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='platform_is_one_row'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 1'), name='platform_id_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('price_per_gpu_hour'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 9999'), name='platform_price_per_gpu_hour_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('monthly_budget'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 99999999'), name='platform_monthly_budget_bounds')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='platform_is_one_row'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 1'), name='platform_id_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('price_per_gpu_hour'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 9999'), name='platform_price_per_gpu_hour_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('monthly_budget'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 99999999'), name='platform_monthly_budget_bounds')],
             },
         ),
         migrations.CreateModel(
             name='QuotaRule',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject', guilds.fields.ChoiceField(choices=[('guild', 'The whole server'), ('member', 'Every member'), ('role', 'Members with a role')], max_length=8)),
-                ('role_id', guilds.fields.SnowflakeField(blank=True, high=9223372036854775807, low=1, null=True)),
+                ('subject', guilds.bounded_fields.ChoiceField(choices=[('guild', 'The whole server'), ('member', 'Every member'), ('role', 'Members with a role')], max_length=8)),
+                ('role_id', guilds.bounded_fields.SnowflakeField(blank=True, high=9223372036854775807, low=1, null=True)),
                 ('role_name', models.CharField(blank=True, max_length=100)),
-                ('metric', guilds.fields.ChoiceField(choices=[('pictures', 'Pictures'), ('gpu_seconds', 'GPU seconds')], default='pictures', max_length=12)),
-                ('window', guilds.fields.ChoiceField(choices=[('hour', 'Hour'), ('day', 'Day'), ('month', 'Month')], default='day', max_length=8)),
-                ('limit', guilds.fields.BoundedIntegerField(blank=True, help_text='Empty: unlimited (roles only).', high=1000000000, low=0, null=True)),
+                ('metric', guilds.bounded_fields.ChoiceField(choices=[('pictures', 'Pictures'), ('gpu_seconds', 'GPU seconds')], default='pictures', max_length=12)),
+                ('window', guilds.bounded_fields.ChoiceField(choices=[('hour', 'Hour'), ('day', 'Day'), ('month', 'Month')], default='day', max_length=8)),
+                ('limit', guilds.bounded_fields.BoundedIntegerField(blank=True, help_text='Empty: unlimited (roles only).', high=1000000000, low=0, null=True)),
                 ('guild', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='quota_rules', to='guilds.guild', verbose_name='server')),
             ],
             options={
@@ -151,19 +151,19 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='RegisteredCommand',
             fields=[
-                ('id', guilds.fields.SnowflakeField(high=9223372036854775807, low=1, primary_key=True, serialize=False)),
+                ('id', guilds.bounded_fields.SnowflakeField(high=9223372036854775807, low=1, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=32, unique=True)),
             ],
             options={
-                'constraints': [guilds.fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='registeredcommand_id_bounds')],
+                'constraints': [guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='registeredcommand_id_bounds')],
             },
         ),
         migrations.CreateModel(
             name='Staff',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('user_id', guilds.fields.SnowflakeField(high=9223372036854775807, low=1)),
-                ('role', guilds.fields.ChoiceField(choices=[('owner', 'Owner'), ('manager', 'Manager')], max_length=8)),
+                ('user_id', guilds.bounded_fields.SnowflakeField(high=9223372036854775807, low=1)),
+                ('role', guilds.bounded_fields.ChoiceField(choices=[('owner', 'Owner'), ('manager', 'Manager')], max_length=8)),
                 ('synced_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('guild', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='staff', to='guilds.guild', verbose_name='server')),
             ],
@@ -192,13 +192,13 @@ class Migration(migrations.Migration):
             name='Usage',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject_id', guilds.fields.SnowflakeField(help_text="A member's snowflake, or 0 for the whole server.", high=9223372036854775807, low=-9223372036854775807)),
-                ('window', guilds.fields.ChoiceField(choices=[('hour', 'Hour'), ('day', 'Day'), ('month', 'Month')], max_length=8)),
+                ('subject_id', guilds.bounded_fields.SnowflakeField(help_text="A member's snowflake, or 0 for the whole server.", high=9223372036854775807, low=-9223372036854775807)),
+                ('window', guilds.bounded_fields.ChoiceField(choices=[('hour', 'Hour'), ('day', 'Day'), ('month', 'Month')], max_length=8)),
                 ('starts_at', models.DateTimeField()),
-                ('pictures', guilds.fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
-                ('gpu_ms', guilds.fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
-                ('granted_pictures', guilds.fields.BoundedBigIntegerField(default=0, help_text='Added to the limit by a moderator.', high=1000000000000000, low=-1000000000000000)),
-                ('granted_gpu_ms', guilds.fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=-1000000000000000)),
+                ('pictures', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
+                ('gpu_ms', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
+                ('granted_pictures', guilds.bounded_fields.BoundedBigIntegerField(default=0, help_text='Added to the limit by a moderator.', high=1000000000000000, low=-1000000000000000)),
+                ('granted_gpu_ms', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=-1000000000000000)),
                 ('guild', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='guilds.guild', verbose_name='server')),
             ],
             options={
@@ -209,8 +209,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Channel',
             fields=[
-                ('id', guilds.fields.SnowflakeField(high=9223372036854775807, low=1, primary_key=True, serialize=False)),
-                ('parent_id', guilds.fields.SnowflakeField(help_text="A thread's channel, or a channel's category.", high=9223372036854775807, low=1, null=True)),
+                ('id', guilds.bounded_fields.SnowflakeField(high=9223372036854775807, low=1, primary_key=True, serialize=False)),
+                ('parent_id', guilds.bounded_fields.SnowflakeField(help_text="A thread's channel, or a channel's category.", high=9223372036854775807, low=1, null=True)),
                 ('is_thread', models.BooleanField(default=False)),
                 ('nsfw', models.BooleanField(default=False)),
                 ('read_at', models.DateTimeField(null=True)),
@@ -219,7 +219,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(condition=models.Q(('wanted_at__isnull', False)), fields=['wanted_at'], name='channel_wanted')],
-                'constraints': [guilds.fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='channel_id_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('parent_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='channel_parent_id_bounds')],
+                'constraints': [guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='channel_id_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('parent_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='channel_parent_id_bounds')],
             },
         ),
         migrations.CreateModel(
@@ -229,103 +229,103 @@ class Migration(migrations.Migration):
                 ('phrase', models.CharField(max_length=100)),
                 ('folded', models.CharField(editable=False, max_length=200)),
                 ('nsfw', models.BooleanField(default=False, help_text="Not forbidden, but adult: the server's NSFW rule decides where it may stand.", verbose_name='adult')),
-                ('hits', guilds.fields.BoundedBigIntegerField(default=0, editable=False, high=1000000000000000, low=0)),
+                ('hits', guilds.bounded_fields.BoundedBigIntegerField(default=0, editable=False, high=1000000000000000, low=0)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('guild', models.ForeignKey(blank=True, help_text='Empty: every server.', null=True, on_delete=django.db.models.deletion.CASCADE, to='guilds.guild', verbose_name='server')),
             ],
             options={
                 'verbose_name': 'blocked term',
                 'ordering': ['phrase'],
-                'constraints': [models.UniqueConstraint(fields=('guild', 'folded'), name='blocked_term_once', nulls_distinct=False, violation_error_message='This term is blocked already, perhaps in another spelling.'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('hits'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='blockedterm_hits_bounds')],
+                'constraints': [models.UniqueConstraint(fields=('guild', 'folded'), name='blocked_term_once', nulls_distinct=False, violation_error_message='This term is blocked already, perhaps in another spelling.'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('hits'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='blockedterm_hits_bounds')],
             },
         ),
         migrations.CreateModel(
             name='Ban',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('user_id', guilds.fields.SnowflakeField(high=9223372036854775807, low=1)),
+                ('user_id', guilds.bounded_fields.SnowflakeField(high=9223372036854775807, low=1)),
                 ('reason', models.CharField(blank=True, help_text='The member is shown this.', max_length=200)),
-                ('until', guilds.fields.BoundedDateTimeField(blank=True, help_text='Empty: until it is lifted.', high=datetime.datetime(2100, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), low=datetime.datetime(2015, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), null=True)),
+                ('until', guilds.bounded_fields.BoundedDateTimeField(blank=True, help_text='Empty: until it is lifted.', high=datetime.datetime(2100, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), low=datetime.datetime(2015, 1, 1, 0, 0, tzinfo=datetime.timezone.utc), null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('created_by', models.CharField(blank=True, editable=False, max_length=100)),
                 ('guild', models.ForeignKey(blank=True, help_text='Empty: every server.', null=True, on_delete=django.db.models.deletion.CASCADE, to='guilds.guild', verbose_name='server')),
             ],
             options={
                 'indexes': [models.Index(fields=['user_id'], name='ban_user')],
-                'constraints': [guilds.fields.BoundsConstraint(condition=models.Func(models.F('user_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='ban_user_id_bounds'), guilds.fields.BoundsConstraint(condition=models.Func(models.F('until'), output_field=models.BooleanField(), template="%(expressions)s BETWEEN '2015-01-01T00:00:00+00:00' AND '2100-01-01T00:00:00+00:00'"), name='ban_until_bounds')],
+                'constraints': [guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('user_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='ban_user_id_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('until'), output_field=models.BooleanField(), template="%(expressions)s BETWEEN '2015-01-01T00:00:00+00:00' AND '2100-01-01T00:00:00+00:00'"), name='ban_until_bounds')],
             },
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='guild_id_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='guild_id_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('owner_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='guild_owner_id_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('owner_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='guild_owner_id_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('allowed_channel_ids'), output_field=models.BooleanField(), template='cardinality(%(expressions)s) <= 500 AND array_position(%(expressions)s, NULL) IS NULL AND 1 <= ALL(%(expressions)s) AND 9223372036854775807 >= ALL(%(expressions)s)'), name='guild_allowed_channel_ids_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('allowed_channel_ids'), output_field=models.BooleanField(), template='cardinality(%(expressions)s) <= 500 AND array_position(%(expressions)s, NULL) IS NULL AND 1 <= ALL(%(expressions)s) AND 9223372036854775807 >= ALL(%(expressions)s)'), name='guild_allowed_channel_ids_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('allowed_role_ids'), output_field=models.BooleanField(), template='cardinality(%(expressions)s) <= 250 AND array_position(%(expressions)s, NULL) IS NULL AND 1 <= ALL(%(expressions)s) AND 9223372036854775807 >= ALL(%(expressions)s)'), name='guild_allowed_role_ids_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('allowed_role_ids'), output_field=models.BooleanField(), template='cardinality(%(expressions)s) <= 250 AND array_position(%(expressions)s, NULL) IS NULL AND 1 <= ALL(%(expressions)s) AND 9223372036854775807 >= ALL(%(expressions)s)'), name='guild_allowed_role_ids_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('concurrency'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 64'), name='guild_concurrency_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('concurrency'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 64'), name='guild_concurrency_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('max_waiting'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 10000'), name='guild_max_waiting_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('max_waiting'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 10000'), name='guild_max_waiting_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('max_waiting_per_member'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 10000'), name='guild_max_waiting_per_member_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('max_waiting_per_member'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 10000'), name='guild_max_waiting_per_member_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('default_steps'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 150'), name='guild_default_steps_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('default_steps'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 150'), name='guild_default_steps_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('max_steps'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 150'), name='guild_max_steps_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('max_steps'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 150'), name='guild_max_steps_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('allowed_sizes'), output_field=models.BooleanField(), template="cardinality(%(expressions)s) <= 50 AND array_position(%(expressions)s, NULL) IS NULL AND array_to_string(%(expressions)s, ' ') ~ '^(([1-9][0-9]{1,3}x[1-9][0-9]{1,3})( ([1-9][0-9]{1,3}x[1-9][0-9]{1,3}))*)?$' AND array_position(%(expressions)s, '') IS NULL AND cardinality(string_to_array(array_to_string(%(expressions)s, ' '), ' ')) = cardinality(%(expressions)s)"), name='guild_allowed_sizes_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('allowed_sizes'), output_field=models.BooleanField(), template="cardinality(%(expressions)s) <= 50 AND array_position(%(expressions)s, NULL) IS NULL AND array_to_string(%(expressions)s, ' ') ~ '^(([1-9][0-9]{1,3}x[1-9][0-9]{1,3})( ([1-9][0-9]{1,3}x[1-9][0-9]{1,3}))*)?$' AND array_position(%(expressions)s, '') IS NULL AND cardinality(string_to_array(array_to_string(%(expressions)s, ' '), ' ')) = cardinality(%(expressions)s)"), name='guild_allowed_sizes_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('max_pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 4'), name='guild_max_pictures_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('max_pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 4'), name='guild_max_pictures_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('nsfw_rule'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'age_restricted', 'never', 'spoiler')"), name='guild_nsfw_rule_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('nsfw_rule'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'age_restricted', 'never', 'spoiler')"), name='guild_nsfw_rule_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('output_check'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'block', 'blur', 'off')"), name='guild_output_check_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('output_check'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'block', 'blur', 'off')"), name='guild_output_check_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('language'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'de', 'en-US', 'es-ES', 'fr', 'ja', 'pt-BR', 'zh-CN')"), name='guild_language_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('language'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'de', 'en-US', 'es-ES', 'fr', 'ja', 'pt-BR', 'zh-CN')"), name='guild_language_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('time_zone'), output_field=models.BooleanField(), template="%(expressions)s ~ '^([A-Za-z][A-Za-z0-9_+/-]*)$'"), name='guild_time_zone_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('time_zone'), output_field=models.BooleanField(), template="%(expressions)s ~ '^([A-Za-z][A-Za-z0-9_+/-]*)$'"), name='guild_time_zone_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('monthly_budget_gpu_seconds'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000'), name='guild_monthly_budget_gpu_seconds_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('monthly_budget_gpu_seconds'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000'), name='guild_monthly_budget_gpu_seconds_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('budget_warning_percent'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 100'), name='guild_budget_warning_percent_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('budget_warning_percent'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 100'), name='guild_budget_warning_percent_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('retention_days'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 3650'), name='guild_retention_days_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('retention_days'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 3650'), name='guild_retention_days_bounds'),
         ),
         migrations.AddConstraint(
             model_name='quotarule',
@@ -341,23 +341,23 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='quotarule',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('subject'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'guild', 'member', 'role')"), name='quotarule_subject_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('subject'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'guild', 'member', 'role')"), name='quotarule_subject_bounds'),
         ),
         migrations.AddConstraint(
             model_name='quotarule',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('role_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='quotarule_role_id_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('role_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='quotarule_role_id_bounds'),
         ),
         migrations.AddConstraint(
             model_name='quotarule',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('metric'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'gpu_seconds', 'pictures')"), name='quotarule_metric_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('metric'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'gpu_seconds', 'pictures')"), name='quotarule_metric_bounds'),
         ),
         migrations.AddConstraint(
             model_name='quotarule',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('window'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'day', 'hour', 'month')"), name='quotarule_window_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('window'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'day', 'hour', 'month')"), name='quotarule_window_bounds'),
         ),
         migrations.AddConstraint(
             model_name='quotarule',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('limit'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000'), name='quotarule_limit_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('limit'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000'), name='quotarule_limit_bounds'),
         ),
         migrations.AddIndex(
             model_name='staff',
@@ -369,11 +369,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='staff',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('user_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='staff_user_id_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('user_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='staff_user_id_bounds'),
         ),
         migrations.AddConstraint(
             model_name='staff',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('role'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'manager', 'owner')"), name='staff_role_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('role'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'manager', 'owner')"), name='staff_role_bounds'),
         ),
         migrations.AddConstraint(
             model_name='stylepreset',
@@ -401,27 +401,27 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('subject_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -9223372036854775807 AND 9223372036854775807'), name='usage_subject_id_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('subject_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -9223372036854775807 AND 9223372036854775807'), name='usage_subject_id_bounds'),
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('window'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'day', 'hour', 'month')"), name='usage_window_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('window'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'day', 'hour', 'month')"), name='usage_window_bounds'),
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='usage_pictures_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='usage_pictures_bounds'),
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('gpu_ms'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='usage_gpu_ms_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('gpu_ms'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='usage_gpu_ms_bounds'),
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('granted_pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -1000000000000000 AND 1000000000000000'), name='usage_granted_pictures_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('granted_pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -1000000000000000 AND 1000000000000000'), name='usage_granted_pictures_bounds'),
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=guilds.fields.BoundsConstraint(condition=models.Func(models.F('granted_gpu_ms'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -1000000000000000 AND 1000000000000000'), name='usage_granted_gpu_ms_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('granted_gpu_ms'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -1000000000000000 AND 1000000000000000'), name='usage_granted_gpu_ms_bounds'),
         ),
         migrations.RunPython(add_defaults, migrations.RunPython.noop),
     ]

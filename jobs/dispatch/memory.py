@@ -1,25 +1,25 @@
-"""Doorbells kept in this process: for tests, and for trying things in a shell."""
+"""Messages kept in this process: for tests, and for trying things in a shell."""
 
 from collections import deque
 from collections.abc import Sequence
 
-from .doorbell import Doorbell
+from .message import JobMessage
 
 
 class MemoryDispatcher:
-    """Like the FIFO queue: one line, and a dedup_id rings once. Every instance shares the process's line."""
+    """Like the FIFO queue: one queue, and a dedup_id is sent once. Every instance shares the process's queue."""
 
-    rung: deque[Doorbell] = deque()
+    sent: deque[JobMessage] = deque()
     seen: set[str] = set()
 
-    def ring(self, doorbells: Sequence[Doorbell]) -> None:
-        for doorbell in doorbells:
-            if doorbell.dedup_id not in self.seen:
-                self.seen.add(doorbell.dedup_id)
-                self.rung.append(doorbell)
+    def send(self, messages: Sequence[JobMessage]) -> None:
+        for message in messages:
+            if message.dedup_id not in self.seen:
+                self.seen.add(message.dedup_id)
+                self.sent.append(message)
 
     @classmethod
     def clear(cls) -> None:
-        """Forget every doorbell, those already answered too."""
-        cls.rung.clear()
+        """Forget every message, those already answered too."""
+        cls.sent.clear()
         cls.seen.clear()

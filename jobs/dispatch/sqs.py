@@ -1,4 +1,4 @@
-"""Doorbells by SQS FIFO. The group is one job; duplicates within five minutes are SQS's to drop."""
+"""Messages by SQS FIFO. The group is one job; duplicates within five minutes are SQS's to drop."""
 
 import functools
 import logging
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from django.conf import settings
 
 from . import codec
-from .doorbell import DispatchFailed, Doorbell
+from .message import DispatchFailed, JobMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -46,22 +46,22 @@ class SqsDispatcher:
         self._sqs = sqs
         self._queue_url = queue_url
 
-    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+    def send(self, messages: Sequence[JobMessage]) -> None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         unsent = 0
         cause: Exception | None = None
-        for batch in _batches(doorbells):
+        for batch in _batches(messages):
             try:
                 unsent += self._send(batch)
             except (BotoCoreError, ClientError) as exc:
                 unsent += len(batch)
                 cause = exc
         if unsent:
-            log.warning("doorbells_unsent", extra={"unsent": unsent, "of": len(doorbells)})
-            raise DispatchFailed(f"{unsent} of {len(doorbells)} doorbells were not sent") from cause
+            log.warning("messages_not_sent", extra={"unsent": unsent, "of": len(messages)})
+            raise DispatchFailed(f"{unsent} of {len(messages)} messages were not sent") from cause
 
-    def _send(self, batch: list[Doorbell]) -> int:
+    def _send(self, batch: list[JobMessage]) -> int:
         """Send at most BATCH messages and return how many were refused. Raises botocore's errors."""
         url = self._queue_url or settings.SQS_QUEUE_URL
         sqs = self._sqs or client()
@@ -69,7 +69,7 @@ class SqsDispatcher:
             # A batch of one takes a quarter longer, and a member waits.
             sqs.send_message(QueueUrl=url, **_message(batch[0]))
             return 0
-        entries: Any = [{"Id": str(place), **_message(doorbell)} for place, doorbell in enumerate(batch)]
+        entries: Any = [{"Id": str(place), **_message(message)} for place, message in enumerate(batch)]
         return len(sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed", []))
 
 
@@ -79,15 +79,15 @@ class _Message(TypedDict):
     MessageDeduplicationId: str
 
 
-def _message(doorbell: Doorbell) -> _Message:
+def _message(message: JobMessage) -> _Message:
     return {
-        "MessageBody": codec.encode(doorbell.job_id),
-        "MessageGroupId": doorbell.group,
-        "MessageDeduplicationId": doorbell.dedup_id,
+        "MessageBody": codec.encode(message.job_id),
+        "MessageGroupId": message.group,
+        "MessageDeduplicationId": message.dedup_id,
     }
 
 
-def _batches(doorbells: Sequence[Doorbell]) -> Iterator[list[Doorbell]]:
-    rest = iter(doorbells)
+def _batches(messages: Sequence[JobMessage]) -> Iterator[list[JobMessage]]:
+    rest = iter(messages)
     while batch := list(islice(rest, BATCH)):
         yield batch

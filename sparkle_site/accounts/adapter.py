@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 
-from . import rights
-from .discord.session import DiscordSession
+from . import guild_permissions
+from .discord.http_session import DiscordSession
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -47,7 +47,9 @@ class DiscordAccountAdapter(DefaultSocialAccountAdapter):
         return user
 
     def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
-        rights.sync(int(sociallogin.account.uid), getattr(sociallogin, "discord_servers", ()), now=timezone.now())
+        guild_permissions.sync(
+            int(sociallogin.account.uid), getattr(sociallogin, "discord_servers", ()), now=timezone.now()
+        )
 
     def get_requests_session(self) -> Any:
         return DiscordSession()

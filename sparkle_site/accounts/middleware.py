@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from . import second_factor, sign_in
+from . import reauthentication, second_factor
 
 
 class FreshRightsMiddleware:
@@ -20,6 +20,6 @@ class FreshRightsMiddleware:
         if request.path.startswith(reverse("admin:index")) and request.user.is_authenticated:
             if second_factor.missing(request):
                 return second_factor.ask(request)
-            if answer := sign_in.again_if_due(request):
+            if answer := reauthentication.reauthenticate_if_due(request):
                 return answer
         return self.get_response(request)

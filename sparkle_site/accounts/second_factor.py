@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 def missing(request: HttpRequest) -> bool:
     """Whether the request's user is an operator or observer whose session is not authenticated with a second factor.
 
-    Until then the rights of an operator count nowhere on the site (sparkle_site.admin.scope).
+    Until then the rights of an operator count nowhere on the site (sparkle_site.admin.access).
     """
     user = request.user
     if not settings.OPERATORS_NEED_2FA or not (user.is_superuser or user.is_staff):

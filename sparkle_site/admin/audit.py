@@ -15,8 +15,8 @@ from django.http import HttpRequest
 from guilds.models import Guild, Usage
 from sparkle_site.audit.models import AUDITED
 
-from . import actors
-from .scope import Scope
+from . import actor_names
+from .access import Access
 
 MOST = 200
 _WORDS = {"+": "Added", "~": "Changed", "-": "Deleted"}
@@ -62,10 +62,10 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def entries(guild_ids: frozenset[int] | None, *, viewer: Scope) -> list[Entry]:
+def entries(guild_ids: frozenset[int] | None, *, viewer: Access) -> list[Entry]:
     """The newest acts on the guilds' settings; None: on everything, the platform's own included.
 
-    `viewer` decides whether operators are named (sparkle_site.admin.actors).
+    `viewer` decides whether operators are named (sparkle_site.admin.actor_names).
     """
     found: list[Entry] = []
     for model in AUDITED:
@@ -81,7 +81,7 @@ def entries(guild_ids: frozenset[int] | None, *, viewer: Scope) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
 
 
-def of_row(row: Model, *, viewer: Scope) -> list[Entry]:
+def of_row(row: Model, *, viewer: Access) -> list[Entry]:
     """The acts on one row, newest first; empty where its kind is not audited."""
     if type(row) not in AUDITED:
         return []
@@ -90,7 +90,7 @@ def of_row(row: Model, *, viewer: Scope) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
 
 
-def _of_one_model(model: type[Model], records: list[Any], *, viewer: Scope) -> Iterator[Entry]:
+def _of_one_model(model: type[Model], records: list[Any], *, viewer: Access) -> Iterator[Entry]:
     older: dict[Any, Any] = {}
     made = []
     for record in reversed(records):
@@ -99,7 +99,7 @@ def _of_one_model(model: type[Model], records: list[Any], *, viewer: Scope) -> I
         older[record.id] = record
         if record.history_type == "~" and old is not None and not changes:
             continue
-        who, where = actors.shown_to(viewer, record.history_user, record.history_address or "")
+        who, where = actor_names.display_name(viewer, record.history_user, record.history_address or "")
         made.append(
             Entry(
                 at=record.history_date,
@@ -120,7 +120,7 @@ def _called(record: Any) -> str:
     return ""
 
 
-def _grants(guild_ids: frozenset[int] | None, *, viewer: Scope) -> Iterable[Entry]:
+def _grants(guild_ids: frozenset[int] | None, *, viewer: Access) -> Iterable[Entry]:
     content_type = ContentType.objects.get_for_model(Usage)
     rows = LogEntry.objects.filter(content_type=content_type, action_flag=CHANGE).select_related("user")
     if guild_ids is not None:
@@ -130,7 +130,7 @@ def _grants(guild_ids: frozenset[int] | None, *, viewer: Scope) -> Iterable[Entr
     for row in rows.order_by("-action_time")[:50]:
         yield Entry(
             at=row.action_time,
-            who=actors.shown_to(viewer, row.user, "")[0],
+            who=actor_names.display_name(viewer, row.user, "")[0],
             where="",
             what=row.get_change_message(),
             subject=row.object_repr,

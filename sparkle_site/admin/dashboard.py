@@ -17,14 +17,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from guilds import ledger
+from guilds import gpu_ledger
 from guilds.models import Platform
 from guilds.quota_clock import QuotaClock, Window, window_start
-from jobs import tally
+from jobs import rollups
 from jobs.lifecycle import OPEN, Status
-from jobs.models import Job, JobImage, Latency, Tally, Worker
+from jobs.models import Job, JobImage, JobRollup, LatencyBucket, Worker
 
-from . import icons, scope, shown
+from . import access, formatting, initials
 
 RANGES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 DAYS = {"24h": 1, "7d": 7, "30d": 30, "90d": 90}
@@ -86,15 +86,17 @@ def chart(counts: Iterable[tuple[datetime, str, int]], *, start: datetime, steps
             for name, stack in zip(names, stacks, strict=True)
         ),
         totals=tuple(
-            (str(status), str(status.label), shown.count(totals[status])) for status in CHARTED if totals.get(status)
+            (str(status), str(status.label), formatting.count(totals[status]))
+            for status in CHARTED
+            if totals.get(status)
         ),
-        highest=shown.count(highest) if highest else "",
+        highest=formatting.count(highest) if highest else "",
         axis=(names[0], names[len(names) // 2], names[-1]) if steps > 2 else tuple(names),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuotaStanding:
+class QuotaUsage:
     """A server's own limit and what is used of it now."""
 
     guild_id: int
@@ -119,7 +121,7 @@ WHERE r.subject = 'guild' AND g.left_at IS NULL AND (%(all)s OR g.id = ANY(%(gui
 """
 
 
-def standings(guild_ids: frozenset[int] | None, *, now: datetime) -> list[QuotaStanding]:
+def quota_usage(guild_ids: frozenset[int] | None, *, now: datetime) -> list[QuotaUsage]:
     """The servers' own quotas, the fullest first."""
     with connection.cursor() as cursor:
         cursor.execute(_RULES, {"all": guild_ids is None, "guilds": list(guild_ids or ())})
@@ -136,11 +138,11 @@ def standings(guild_ids: frozenset[int] | None, *, now: datetime) -> list[QuotaS
         used = pictures if of_pictures else gpu_ms / 1000
         whole = limit + (more_pictures if of_pictures else more_gpu_ms / 1000)
         found.append(
-            QuotaStanding(
+            QuotaUsage(
                 guild_id=pk,
                 guild=name or str(pk),
                 rule=f"{'pictures' if of_pictures else 'GPU seconds'} a {window}",
-                used=f"{shown.count(used)} of {shown.count(whole)}",
+                used=f"{formatting.count(used)} of {formatting.count(whole)}",
                 percent=min(100.0, round(100 * used / whole, 1)) if whole else 100.0,
                 resets_at=bounds[key].end,
             )
@@ -157,20 +159,20 @@ WHERE u.pictures > 0 AND (%(all)s OR g.id = ANY(%(guilds)s)) ORDER BY u.gpu_ms D
 """
 
 
-def busiest(guild_ids: frozenset[int] | None, *, now: datetime, price: Decimal) -> list[dict[str, Any]]:
+def busiest_guilds(guild_ids: frozenset[int] | None, *, now: datetime, price: Decimal) -> list[dict[str, Any]]:
     """The servers that used most GPU time this month."""
     since = window_start("month", now, "UTC") - timedelta(days=2)
     with connection.cursor() as cursor:
         cursor.execute(_BUSIEST, {"all": guild_ids is None, "guilds": list(guild_ids or ()), "since": since})
         rows = cursor.fetchall()
-    spent = ledger.used_ms([row[0] for row in rows], now=now)
+    spent = gpu_ledger.used_ms([row[0] for row in rows], now=now)
     return [
         {
             "id": pk,
             "name": name or str(pk),
-            "icon": icons.icon(pk, name),
-            "pictures": shown.count(pictures),
-            "cost": shown.money(gpu_ms, price),
+            "icon": initials.icon(pk, name),
+            "pictures": formatting.count(pictures),
+            "cost": formatting.money(gpu_ms, price),
             "budget": f"{spent.get(pk, 0) / 10 / budget:.0f} % of its budget" if budget else "",
             "percent": min(100, round(spent.get(pk, 0) / 10 / budget)) if budget else None,
         }
@@ -194,11 +196,13 @@ def latencies(guild_ids: frozenset[int] | None, *, since: datetime) -> dict[str,
             cursor.execute(_RECENT, {"guilds": list(guild_ids)})
             wait, total = cursor.fetchone()
         return {"wait": tuple(wait or (None, None)), "total": tuple(total or (None, None))}
-    rows = Latency.objects.filter(starts_at__gte=since).values_list("kind", "bucket").annotate(Sum("jobs"))
+    rows = LatencyBucket.objects.filter(starts_at__gte=since).values_list("kind", "bucket").annotate(Sum("jobs"))
     counts: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for kind, bucket, jobs in rows:
         counts[kind].append((bucket, jobs))
-    return {kind: (tally.quantile(counts[kind], 0.5), tally.quantile(counts[kind], 0.95)) for kind in ("wait", "total")}
+    return {
+        kind: (rollups.quantile(counts[kind], 0.5), rollups.quantile(counts[kind], 0.95)) for kind in ("wait", "total")
+    }
 
 
 _NEWEST = """
@@ -233,15 +237,15 @@ def _worker(worker: Worker, *, now: datetime) -> dict[str, Any]:
         "dot": "bad" if silent else ("good" if good else "idle"),
         "device": worker.device or "unknown device",
         "model": worker.model_id.rstrip("/").rpartition("/")[2],
-        "seen": shown.when(worker.seen_at),
-        "jobs": shown.count(worker.jobs_done),
+        "seen": formatting.when(worker.seen_at),
+        "jobs": formatting.count(worker.jobs_done),
     }
 
 
-def gather(person: scope.Scope, chosen: str, *, now: datetime) -> dict[str, Any]:
+def build_context(person: access.Access, chosen: str, *, now: datetime) -> dict[str, Any]:
     """All that the dashboard shows to this person."""
     guilds = person.guild_ids
-    as_of = tally.refresh(now=now, older_than=COUNT_AGAIN_AFTER)
+    as_of = rollups.refresh_rollups(now=now, older_than=COUNT_AGAIN_AFTER)
     platform = Platform.objects.first() or Platform()
     hours = guilds is None and chosen == "24h"
     steps, step = (24, timedelta(hours=1)) if hours else (max(DAYS[chosen], 2), timedelta(days=1))
@@ -249,7 +253,7 @@ def gather(person: scope.Scope, chosen: str, *, now: datetime) -> dict[str, Any]
     end = end + step if hours else end.replace(hour=0) + step
     start = end - step * steps
 
-    counted = Tally.objects.filter(guild=None) if guilds is None else Tally.objects.filter(guild_id__in=guilds)
+    counted = JobRollup.objects.filter(guild=None) if guilds is None else JobRollup.objects.filter(guild_id__in=guilds)
     month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     since = min(start, month)
     rows = list(
@@ -278,40 +282,40 @@ def gather(person: scope.Scope, chosen: str, *, now: datetime) -> dict[str, Any]
     most = max(reasons.values(), default=0)
     return {
         "operators": guilds is None,
-        "as_of": shown.when(as_of or now),
+        "as_of": formatting.when(as_of or now),
         "now": now,
         "platform": platform,
         "chart": chart(((row[0], row[1], row[3]) for row in in_range), start=start, steps=steps, step=step),
         "range_name": RANGES[chosen].lower() if guilds is None or chosen != "24h" else "2 days",
         "live": live,
-        "oldest": shown.seconds((now - live["oldest"]).total_seconds()) if live["oldest"] else "",
+        "oldest": formatting.seconds((now - live["oldest"]).total_seconds()) if live["oldest"] else "",
         "in_line": live["waiting"] + live["queued"],
-        "pictures_made": shown.count(sum(row[5] for row in in_range)),
-        "completed": shown.count(sum(row[3] for row in in_range if row[1] == Status.COMPLETED)),
+        "pictures_made": formatting.count(sum(row[5] for row in in_range)),
+        "completed": formatting.count(sum(row[3] for row in in_range if row[1] == Status.COMPLETED)),
         "gpu_hours": f"{month_ms / 3_600_000:,.1f}",
-        "cost": shown.money(month_ms, platform.price_per_gpu_hour),
+        "cost": formatting.money(month_ms, platform.price_per_gpu_hour),
         "budget": f"${budget:,.0f}" if budget else "",
         "budget_percent": min(100, round(100 * cost / budget)) if budget else None,
-        "wait": [shown.seconds(value) for value in times["wait"]],
-        "total": [shown.seconds(value) for value in times["total"]],
+        "wait": [formatting.seconds(value) for value in times["wait"]],
+        "total": [formatting.seconds(value) for value in times["total"]],
         "workers": workers,
         "alive": sum(worker["dot"] == "good" for worker in workers),
         "reasons": [
             {
                 "code": code,
-                "name": shown.reason(code),
-                "remedy": shown.remedy(code),
-                "jobs": shown.count(jobs),
+                "name": formatting.reason(code),
+                "remedy": formatting.remedy(code),
+                "jobs": formatting.count(jobs),
                 "percent": round(100 * jobs / most),
             }
             for code, jobs in sorted(reasons.items(), key=lambda item: -item[1])[:6]
         ],
-        "standings": standings(guilds, now=now)[:6],
-        "busiest": busiest(guilds, now=now, price=platform.price_per_gpu_hour),
+        "standings": quota_usage(guilds, now=now)[:6],
+        "busiest": busiest_guilds(guilds, now=now, price=platform.price_per_gpu_hour),
         "newest": [
             {
-                "src": shown.picture(image, width=320),
-                "alt": f"{shown.alt(image)}: {image.job.prompt[:120]}",
+                "src": formatting.picture(image, width=320),
+                "alt": f"{formatting.alt(image)}: {image.job.prompt[:120]}",
                 "title": image.job.prompt[:200],
                 "job_id": image.job_id,
                 "blur": image.blurred or image.job.spoiler,
@@ -323,22 +327,22 @@ def gather(person: scope.Scope, chosen: str, *, now: datetime) -> dict[str, Any]
 
 def chosen_range(request: HttpRequest) -> str:
     wanted = request.GET.get("range", "")
-    allowed = ranges_of(scope.of(request))
+    allowed = ranges_of(access.of(request))
     return wanted if wanted in allowed else "7d"
 
 
-def ranges_of(person: scope.Scope) -> Sequence[str]:
+def ranges_of(person: access.Access) -> Sequence[str]:
     # One server's requests are counted by the day.
-    return list(RANGES) if person.everything else list(RANGES)[1:]
+    return list(RANGES) if person.sees_all_guilds else list(RANGES)[1:]
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold calls this for the index page."""
     chosen = chosen_range(request)
-    person = scope.of(request)
+    person = access.of(request)
     address = reverse("admin:dashboard")
     return context | {
-        **gather(person, chosen, now=timezone.now()),
+        **build_context(person, chosen, now=timezone.now()),
         "title": "Dashboard",
         "ranges": [
             {"name": RANGES[key], "address": f"?{urlencode({'range': key})}", "current": key == chosen}
@@ -350,7 +354,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def part(request: HttpRequest) -> HttpResponse:
     """The dashboard's body alone, fetched again and again by sparkle/dashboard.js."""
-    context = gather(scope.of(request), chosen_range(request), now=timezone.now())
+    context = build_context(access.of(request), chosen_range(request), now=timezone.now())
     response = render(request, "admin/dashboard/body.html", context)
     response.headers["Cache-Control"] = "no-store"
     return response

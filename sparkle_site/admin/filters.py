@@ -13,11 +13,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, RangeDateTimeFilter, TextFilter
 
-from guilds.discord import snowflakes
+from discord_api import snowflakes
 from guilds.models import ModelProfile
 from jobs.models import Job
 
-from . import scope, shown
+from . import access, formatting
 
 # Rows are written in the order of their ids, but a transaction may take a while to commit.
 SLACK = timedelta(minutes=5)
@@ -33,12 +33,12 @@ class GuildFilter(AutocompleteSelectFilter):
         super().__init__(field, request, *args, **kwargs)
 
     def has_output(self) -> bool:
-        ids = scope.of(self.request).guild_ids
+        ids = access.of(self.request).guild_ids
         return ids is None or len(ids) > 1
 
     def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
         for choice in super().choices(changelist):
-            choice["form"].fields[self.lookup_kwarg].queryset = scope.guilds_of(self.request)
+            choice["form"].fields[self.lookup_kwarg].queryset = access.guilds_of(self.request)
             yield choice
 
 
@@ -66,7 +66,7 @@ class ReasonFilter(DropdownFilter):
     parameter_name = "reason"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(code, name) for code, (name, _) in sorted(shown.REASONS.items(), key=lambda item: item[1])]
+        return [(code, name) for code, (name, _) in sorted(formatting.REASONS.items(), key=lambda item: item[1])]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         # `<> ''` is what the index is made for.
@@ -85,7 +85,7 @@ class ModelFilter(DropdownFilter):
         return queryset if found is None else queryset.filter(model_id=found)
 
 
-class AskedFilter(RangeDateTimeFilter):
+class CreatedAtFilter(RangeDateTimeFilter):
     """By when it was asked, in UTC. The ids around the times are looked up, so that an index gives the order."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
@@ -104,7 +104,7 @@ class AskedFilter(RangeDateTimeFilter):
         return narrowed
 
 
-class WhereaboutsFilter(DropdownFilter):
+class ModerationStateFilter(DropdownFilter):
     """The inboxes of the gallery."""
 
     title = "state"
@@ -123,7 +123,7 @@ class WhereaboutsFilter(DropdownFilter):
         return chosen[1](queryset) if chosen else queryset
 
 
-class StandingFilter(admin.SimpleListFilter):
+class BanStatusFilter(admin.SimpleListFilter):
     """Bans: those that hold, and those that are over."""
 
     title = "standing"

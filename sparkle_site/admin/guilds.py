@@ -23,16 +23,16 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
-from guilds import limits
+from guilds import generation_limits
 from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, QuotaRule, StylePreset, Usage
 from jobs import moderation
 from jobs.models import Job
 
-from . import actors, acts, audit, icons, scope, server, shown
-from .checked import CheckedForm
-from .filters import GuildFilter, StandingFilter, SubjectFilter
-from .paging import BoundedPaginator
-from .scope import ScopedAdmin
+from . import access, actor_names, audit, dialogs, formatting, guild_summary, initials
+from .access import ScopedAdmin
+from .filters import BanStatusFilter, GuildFilter, SubjectFilter
+from .pagination import BoundedPaginator
+from .validated_input import CheckedForm
 
 LABELS = {
     "allowed_channel_ids": "Allowed channels",
@@ -88,11 +88,11 @@ class QuotaRuleInline(TabularInline):
     tab = True
 
     def _may(self, request: HttpRequest, obj: Any) -> bool:
-        person = scope.of(request)
-        return person.changes and (obj is None or person.holds(obj.pk))
+        person = access.of(request)
+        return person.changes and (obj is None or person.active_ids(obj.pk))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return scope.of(request).enters
+        return access.of(request).can_enter
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, obj)
@@ -118,7 +118,7 @@ class GuildForm(CheckedForm):
         max_steps = data.get("max_steps")
         if max_steps is None:
             return data
-        wrong = limits.wrong_in_guild(
+        wrong = generation_limits.wrong_in_guild(
             default_steps=data.get("default_steps"),
             max_steps=max_steps,
             allowed_sizes=data.get("allowed_sizes") or (),
@@ -141,8 +141,15 @@ class GuildAdmin(ScopedAdmin):
     form = GuildForm
     moderators_may = frozenset({"view", "change"})
     operators_may = frozenset({"view", "change"})
-    list_display = ["shown_name", "shown_state", "shown_month", "concurrency", "retention_days", "shown_installed"]
-    list_display_links = ["shown_name"]
+    list_display = [
+        "display_name",
+        "display_state",
+        "display_month",
+        "concurrency",
+        "retention_days",
+        "display_installed",
+    ]
+    list_display_links = ["display_name"]
     search_fields = ["name__istartswith", "=id"]
     search_help_text = "The beginning of its name, or its ID"
     list_filter = ["enabled"]
@@ -209,38 +216,38 @@ class GuildAdmin(ScopedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # What one server takes from the others, and what it may cost, are the operators' to say.
-        more = [] if scope.of(request).everything else ["concurrency", "monthly_budget_gpu_seconds"]
+        more = [] if access.of(request).sees_all_guilds else ["concurrency", "monthly_budget_gpu_seconds"]
         return [*self.readonly_fields, *more]
 
     # The list
 
     @display(description="Server")
-    def shown_name(self, guild: Guild) -> SafeString:
+    def display_name(self, guild: Guild) -> SafeString:
         return format_html(
             '<span class="sp-guild">{}<span>{}<span class="sp-sub">{}</span></span></span>',
-            icons.icon(guild.pk, guild.name),
+            initials.icon(guild.pk, guild.name),
             str(guild),
             guild.pk,
         )
 
     @display(description="State", label={"On": "success", "Paused": "warning", "Left": "default"})
-    def shown_state(self, guild: Guild) -> str:
+    def display_state(self, guild: Guild) -> str:
         if guild.left_at:
             return "Left"
         return "On" if guild.enabled else "Paused"
 
     @display(description="Pictures this month")
-    def shown_month(self, guild: Guild) -> str:
-        return shown.count(getattr(guild, "month_pictures", None) or 0)
+    def display_month(self, guild: Guild) -> str:
+        return formatting.count(getattr(guild, "month_pictures", None) or 0)
 
     @display(description="Installed", ordering="installed_at")
-    def shown_installed(self, guild: Guild) -> str:
-        return shown.when(guild.installed_at)
+    def display_installed(self, guild: Guild) -> str:
+        return formatting.when(guild.installed_at)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Guild]:
         rows: QuerySet[Guild] = super().get_queryset(request)
         if request.resolver_match and request.resolver_match.url_name == "guilds_guild_changelist":
-            rows = server.with_month(rows, now=timezone.now())
+            rows = guild_summary.with_month(rows, now=timezone.now())
         return rows
 
     # The page
@@ -251,9 +258,9 @@ class GuildAdmin(ScopedAdmin):
         if obj is not None:
             # As it is saved: a form with errors has put what was typed into `obj`.
             saved = Guild.objects.get(pk=obj.pk)
-            context |= server.page_of(saved, now=timezone.now())
+            context |= guild_summary.guild_page(saved, now=timezone.now())
             context["title"] = str(saved)
-            context["may_change"] = scope.of(request).changes
+            context["may_change"] = access.of(request).changes
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response
 
@@ -268,7 +275,7 @@ class GuildAdmin(ScopedAdmin):
     @action(description="Audit", icon="history", url_path="to-audit", permissions=["view"])
     def audit_link(self, request: HttpRequest, object_id: str) -> HttpResponse:
         guild = self.get_or_404(request, object_id)
-        return acts.done(request, reverse("admin:guilds_guild_audit", args=[guild.pk]))
+        return dialogs.done(request, reverse("admin:guilds_guild_audit", args=[guild.pk]))
 
     @action(
         description="Pause",
@@ -276,7 +283,7 @@ class GuildAdmin(ScopedAdmin):
         url_path="pause",
         permissions=["pause"],
         variant=ActionVariant.WARNING,
-        dialog=acts.dialog(
+        dialog=dialogs.dialog(
             "Pause this server?", "New requests are refused until it is resumed. What waits is still made.", "Pause"
         ),
     )
@@ -289,7 +296,7 @@ class GuildAdmin(ScopedAdmin):
         url_path="resume",
         permissions=["resume"],
         variant=ActionVariant.SUCCESS,
-        dialog=acts.dialog("Resume this server?", "Its members may ask again.", "Resume"),
+        dialog=dialogs.dialog("Resume this server?", "Its members may ask again.", "Resume"),
     )
     def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._switch(request, object_id, enabled=True)
@@ -299,7 +306,7 @@ class GuildAdmin(ScopedAdmin):
         guild.enabled = enabled
         guild.save(update_fields=["enabled"])  # Not an update(): the audit listens to this.
         messages.success(request, f"{guild} is {'on again' if enabled else 'paused'}.")
-        return acts.done(request, reverse("admin:guilds_guild_change", args=[guild.pk]))
+        return dialogs.done(request, reverse("admin:guilds_guild_change", args=[guild.pk]))
 
     def get_urls(self) -> list[URLPattern]:
         audited = path("<int:object_id>/audit/", self.admin_site.admin_view(self.audit_view), name="guilds_guild_audit")
@@ -312,12 +319,12 @@ class GuildAdmin(ScopedAdmin):
             **self.admin_site.each_context(request),
             "title": f"Audit of {guild}",
             "opts": self.opts,
-            "entries": audit.entries(frozenset({guild.pk}), viewer=scope.of(request)),
+            "entries": audit.entries(frozenset({guild.pk}), viewer=access.of(request)),
         }
         return render(request, "admin/audit.html", context)
 
 
-class OfAGuild(ScopedAdmin):
+class GuildOwnedAdmin(ScopedAdmin):
     """Rows that a guild's moderators keep themselves."""
 
     moderators_may = frozenset({"view", "add", "change", "delete"})
@@ -329,51 +336,51 @@ class OfAGuild(ScopedAdmin):
         return [*super().get_readonly_fields(request, obj), *(["guild"] if obj is not None else [])]
 
     @display(description="Server")
-    def shown_guild(self, row: Any) -> str | SafeString:
+    def display_guild(self, row: Any) -> str | SafeString:
         return str(row.guild) if row.guild_id else SafeString('<span class="sp-tag">Every server</span>')
 
 
 @admin.register(Ban)
-class BanAdmin(OfAGuild):
-    list_display = ["user_id", "shown_guild", "reason", "shown_standing", "shown_until"]
-    list_filter = [("guild", GuildFilter), StandingFilter]
+class BanAdmin(GuildOwnedAdmin):
+    list_display = ["user_id", "display_guild", "reason", "display_standing", "display_until"]
+    list_filter = [("guild", GuildFilter), BanStatusFilter]
     list_filter_submit = True
     search_fields = ["=user_id", "reason"]
     ordering = ["-id"]
     fields = ["guild", "user_id", "reason", "until"]
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        person = scope.of(request)
+        person = access.of(request)
 
         @display(description="Banned by")
         def shown_by(ban: Ban) -> str:
-            return actors.named_to(person, ban.created_by)
+            return actor_names.display_stored_name(person, ban.created_by)
 
         return [*super().get_list_display(request), shown_by]
 
     @display(description="Standing", label={"Holds": "danger", "Over": "default"})
-    def shown_standing(self, ban: Ban) -> str:
+    def display_standing(self, ban: Ban) -> str:
         return "Over" if ban.until and ban.until <= timezone.now() else "Holds"
 
     @display(description="Until", ordering="until")
-    def shown_until(self, ban: Ban) -> str:
-        return shown.when(ban.until, empty="it is lifted")
+    def display_until(self, ban: Ban) -> str:
+        return formatting.when(ban.until, empty="it is lifted")
 
     def save_model(self, request: HttpRequest, obj: Ban, form: Any, change: bool) -> None:
         if not change:
-            obj.created_by = acts.name_of(request)[:100]
+            obj.created_by = dialogs.name_of(request)[:100]
         super().save_model(request, obj, form, change)
         if not change:
             cancelled = moderation.cancel_of_member(
-                obj.guild_id, obj.user_id, by=acts.name_of(request), now=timezone.now()
+                obj.guild_id, obj.user_id, by=dialogs.name_of(request), now=timezone.now()
             )
             if cancelled:
                 messages.info(request, f"{cancelled} of their requests were cancelled and refunded.")
 
 
 @admin.register(BlockedTerm)
-class BlockedTermAdmin(OfAGuild):
-    list_display = ["phrase", "shown_guild", "shown_effect", "hits"]
+class BlockedTermAdmin(GuildOwnedAdmin):
+    list_display = ["phrase", "display_guild", "display_effect", "hits"]
     list_filter = [("guild", GuildFilter), "nsfw"]
     list_filter_submit = True
     search_fields = ["phrase"]
@@ -381,12 +388,12 @@ class BlockedTermAdmin(OfAGuild):
     actions_list = ["dry_run_link"]
 
     @display(description="Effect", label={"Refused": "danger", "Adult": "warning"})
-    def shown_effect(self, term: BlockedTerm) -> str:
+    def display_effect(self, term: BlockedTerm) -> str:
         return "Adult" if term.nsfw else "Refused"
 
     @action(description="Try a term", icon="science", url_path="try", permissions=["view"])
     def dry_run_link(self, request: HttpRequest) -> HttpResponse:
-        return acts.done(request, reverse("admin:guilds_blockedterm_dry_run"))
+        return dialogs.done(request, reverse("admin:guilds_blockedterm_dry_run"))
 
     def get_urls(self) -> list[URLPattern]:
         tried = path("dry-run/", self.admin_site.admin_view(self.dry_run), name="guilds_blockedterm_dry_run")
@@ -395,7 +402,7 @@ class BlockedTermAdmin(OfAGuild):
     def dry_run(self, request: HttpRequest) -> HttpResponse:
         """What a term would have blocked among the newest prompts in scope. Changes nothing."""
         phrase = request.GET.get("phrase", "").strip()[:100]
-        ids = scope.of(request).guild_ids
+        ids = access.of(request).guild_ids
         found = moderation.dry_run(phrase, guild_ids=None if ids is None else sorted(ids)) if phrase else None
         context = {
             **self.admin_site.each_context(request),
@@ -403,16 +410,16 @@ class BlockedTermAdmin(OfAGuild):
             "opts": self.opts,
             "phrase": phrase,
             "found": found,
-            "examples": [(job, shown.when(job.created_at)) for job in found.examples] if found else [],
+            "examples": [(job, formatting.when(job.created_at)) for job in found.examples] if found else [],
             "share": round(100 * found.hits / found.looked_at, 1) if found and found.looked_at else 0,
         }
         return render(request, "admin/dry_run.html", context)
 
 
 @admin.register(StylePreset)
-class StylePresetAdmin(OfAGuild):
-    list_display = ["shown_style", "shown_guild", "shown_template", "enabled"]
-    list_display_links = ["shown_style"]
+class StylePresetAdmin(GuildOwnedAdmin):
+    list_display = ["display_style", "display_guild", "display_template", "enabled"]
+    list_display_links = ["display_style"]
     list_filter = [("guild", GuildFilter), "enabled"]
     list_filter_submit = True
     search_fields = ["name", "slug"]
@@ -420,11 +427,11 @@ class StylePresetAdmin(OfAGuild):
     fields = ["guild", ("name", "slug"), "template", "negative_prompt", "preview", "enabled"]
 
     @display(description="Style")
-    def shown_style(self, style: StylePreset) -> SafeString:
-        return shown.named(style.name, style.slug, style.preview.name or "", "guilds_stylepreset", style.pk)
+    def display_style(self, style: StylePreset) -> SafeString:
+        return formatting.named(style.name, style.slug, style.preview.name or "", "guilds_stylepreset", style.pk)
 
     @display(description="Words")
-    def shown_template(self, style: StylePreset) -> SafeString:
+    def display_template(self, style: StylePreset) -> SafeString:
         return format_html('<span class="sp-prompt sp-faint">{}</span>', style.template)
 
 
@@ -445,7 +452,7 @@ class GrantForm(BaseDialogForm):
 @admin.register(Usage)
 class UsageAdmin(ScopedAdmin):
     operators_may = frozenset({"view"})
-    list_display = ["shown_subject", "shown_guild", "window", "shown_start", "shown_pictures", "shown_gpu"]
+    list_display = ["display_subject", "display_guild", "window", "display_start", "display_pictures", "display_gpu"]
     list_display_links = None
     list_select_related = ["guild"]
     list_filter = [("guild", GuildFilter), SubjectFilter, ("window", ChoicesDropdownFilter)]
@@ -463,69 +470,69 @@ class UsageAdmin(ScopedAdmin):
         return rows.annotate(member_name=Subquery(last.values("member_name")[:1]))
 
     @display(description="Who")
-    def shown_subject(self, usage: Usage) -> str | SafeString:
+    def display_subject(self, usage: Usage) -> str | SafeString:
         if not usage.subject_id:
             return "The whole server"
         if usage.subject_id < 0:
             return "A member who erased their data"
-        return shown.member(usage.subject_id, getattr(usage, "member_name", None) or "")
+        return formatting.member(usage.subject_id, getattr(usage, "member_name", None) or "")
 
     @display(description="Server")
-    def shown_guild(self, usage: Usage) -> str:
+    def display_guild(self, usage: Usage) -> str:
         return str(usage.guild)
 
     @display(description="From")
-    def shown_start(self, usage: Usage) -> str:
-        return shown.when(usage.starts_at)
+    def display_start(self, usage: Usage) -> str:
+        return formatting.when(usage.starts_at)
 
     @display(description="Pictures")
-    def shown_pictures(self, usage: Usage) -> SafeString:
-        return _with_grant(shown.count(usage.pictures), usage.granted_pictures, "")
+    def display_pictures(self, usage: Usage) -> SafeString:
+        return _with_grant(formatting.count(usage.pictures), usage.granted_pictures, "")
 
     @display(description="GPU seconds")
-    def shown_gpu(self, usage: Usage) -> SafeString:
-        return _with_grant(shown.count(usage.gpu_ms / 1000), usage.granted_gpu_ms // 1000, " s")
+    def display_gpu(self, usage: Usage) -> SafeString:
+        return _with_grant(formatting.count(usage.gpu_ms / 1000), usage.granted_gpu_ms // 1000, " s")
 
     def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         if not self.may_act(request, object_id):
             return False
         # The whole server's counters are what the operators' limits are counted by.
         whole_server = object_id is not None and not self.get_or_404(request, object_id).subject_id
-        return not whole_server or scope.of(request).everything
+        return not whole_server or access.of(request).sees_all_guilds
 
     @action(
         description="Grant more",
         icon="add",
         url_path="grant",
         permissions=["grant"],
-        dialog=acts.dialog("Grant more", "On top of the limit, until this window ends.", "Grant", GrantForm),
+        dialog=dialogs.dialog("Grant more", "On top of the limit, until this window ends.", "Grant", GrantForm),
     )
     def grant_more(self, request: HttpRequest, form: GrantForm, object_id: str) -> HttpResponse:
         usage = self.get_or_404(request, object_id)
         pictures, gpu = form.cleaned_data["pictures"] or 0, form.cleaned_data["gpu_seconds"] or 0
-        operator = scope.of(request).everything
+        operator = access.of(request).sees_all_guilds
         moderation.grant(usage.pk, pictures=pictures, gpu_ms=gpu * 1000, operator=operator)
         audit.note(request, usage, f"Granted {pictures} pictures and {gpu} GPU seconds more")
         messages.success(request, f"Granted {pictures} pictures and {gpu} GPU seconds more.")
-        return acts.done(request, reverse("admin:guilds_usage_changelist"))
+        return dialogs.done(request, reverse("admin:guilds_usage_changelist"))
 
     @action(
         description="Start anew",
         icon="restart_alt",
         url_path="anew",
         permissions=["grant"],
-        dialog=acts.dialog(
+        dialog=dialogs.dialog(
             "Start this counter anew?", "The whole limit may be used again in this window.", "Start anew"
         ),
     )
     def start_anew(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         usage = self.get_or_404(request, object_id)
-        moderation.start_anew(usage.pk, operator=scope.of(request).everything)
+        moderation.reset_window(usage.pk, operator=access.of(request).sees_all_guilds)
         audit.note(request, usage, "Started the counter anew")
         messages.success(request, "The whole limit may be used again.")
-        return acts.done(request, reverse("admin:guilds_usage_changelist"))
+        return dialogs.done(request, reverse("admin:guilds_usage_changelist"))
 
 
 def _with_grant(used: str, granted: int, unit: str) -> SafeString:
-    more = format_html('<span class="sp-sub">{}{} granted</span>', shown.count(granted), unit) if granted else ""
+    more = format_html('<span class="sp-sub">{}{} granted</span>', formatting.count(granted), unit) if granted else ""
     return format_html("{}{}", used, more)

@@ -25,17 +25,17 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from guilds.discord import snowflakes
+from discord_api import snowflakes
 from guilds.models import Platform
 from guilds.policy import Refusal
 from jobs import moderation
 from jobs.lifecycle import ENDED, OPEN, Status
 from jobs.models import Job, JobEvent, JobImage
 
-from . import actors, acts, export, scope, shown
-from .filters import AskedFilter, GuildFilter, MemberFilter, ModelFilter, ReasonFilter, WhereaboutsFilter
-from .paging import BoundedPaginator, FoundPaginator
-from .scope import Scope, ScopedAdmin
+from . import access, actor_names, csv_export, dialogs, formatting
+from .access import Access, ScopedAdmin
+from .filters import CreatedAtFilter, GuildFilter, MemberFilter, ModelFilter, ModerationStateFilter, ReasonFilter
+from .pagination import BoundedPaginator, FoundPaginator
 
 EVENTS = {
     "waiting": ("Asked", "add_circle"),
@@ -100,7 +100,7 @@ class Step:
     detail: str
 
 
-def timeline(events: list[JobEvent], *, viewer: Scope) -> Iterator[Step]:
+def timeline(events: list[JobEvent], *, viewer: Access) -> Iterator[Step]:
     """A job's events in words as `viewer` may read them, each with the time since the one before."""
     before: datetime | None = None
     for event in events:
@@ -111,9 +111,9 @@ def timeline(events: list[JobEvent], *, viewer: Scope) -> Iterator[Step]:
             title=title,
             icon=icon,
             at=event.at,
-            after=f"+{shown.between(before, event.at)}" if before else "",
+            after=f"+{formatting.between(before, event.at)}" if before else "",
             detail=", ".join(
-                f"{_words(key)} {actors.named_to(viewer, value) if key == 'by' else value}"
+                f"{_words(key)} {actor_names.display_stored_name(viewer, value) if key == 'by' else value}"
                 for key, value in event.detail.items()
                 if value not in (None, "")
             ),
@@ -125,7 +125,7 @@ def _words(key: str) -> str:
     return {"gpu_ms": "GPU ms", "as_job": "as request", "delivered_via": "via"}.get(key, key.replace("_", " "))
 
 
-class ActsOnJobs(ScopedAdmin):
+class JobActionsMixin(ScopedAdmin):
     """What may be done to one request, by its state."""
 
     def _job(self, request: HttpRequest, object_id: Any) -> Job | None:
@@ -153,19 +153,19 @@ class ActsOnJobs(ScopedAdmin):
 
 
 @admin.register(Job)
-class JobAdmin(ActsOnJobs):
+class JobAdmin(JobActionsMixin):
     operators_may = frozenset({"view"})
     list_display = [
-        "shown_picture",
-        "shown_status",
-        "shown_prompt",
-        "shown_guild",
-        "shown_member",
-        "shown_model",
-        "shown_created",
-        "shown_took",
+        "display_image",
+        "display_status",
+        "display_prompt",
+        "display_guild",
+        "display_member",
+        "display_model",
+        "display_created",
+        "display_took",
     ]
-    list_display_links = ["shown_picture", "shown_prompt"]
+    list_display_links = ["display_image", "display_prompt"]
     list_select_related = ["guild", "model"]
     list_per_page = 50
     list_filter = [
@@ -174,7 +174,7 @@ class JobAdmin(ActsOnJobs):
         MemberFilter,
         ReasonFilter,
         ModelFilter,
-        ("created_at", AskedFilter),
+        ("created_at", CreatedAtFilter),
     ]
     list_filter_submit = True
     search_fields = ["prompt"]
@@ -193,7 +193,7 @@ class JobAdmin(ActsOnJobs):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         rows = super().get_queryset(request).select_related("guild", "model")
         if request.resolver_match and request.resolver_match.url_name == "jobs_job_changelist":
-            rows = rows.defer("styled_prompt", "negative_prompt", "token_sealed", "source_url", "detail")
+            rows = rows.defer("styled_prompt", "negative_prompt", "encrypted_token", "source_url", "detail")
             rows = rows.prefetch_related(Prefetch("images", JobImage.objects.filter(index=0), to_attr="first_images"))
         return rows
 
@@ -217,7 +217,7 @@ class JobAdmin(ActsOnJobs):
         return queryset.alias(words=words).filter(words=query), False
 
     @display(description="")
-    def shown_picture(self, job: Job) -> SafeString:
+    def display_image(self, job: Job) -> SafeString:
         images: list[JobImage] = getattr(job, "first_images", [])
         if not images:
             return NO_PICTURE
@@ -225,22 +225,22 @@ class JobAdmin(ActsOnJobs):
         return format_html(
             '<span class="sp-thumb{}"><img src="{}" alt="{}" width="48" height="48" loading="lazy">{}</span>',
             " sp-blur" if image.blurred or job.spoiler else "",
-            shown.picture(image, width=96),
-            shown.alt(image),
+            formatting.picture(image, width=96),
+            formatting.alt(image),
             format_html('<span class="sp-thumb__count">{}</span>', job.count) if job.count > 1 else "",
         )
 
     @display(
         description="Status",
-        label={str(status.label): colour for status, colour in shown.STATUS_COLOURS.items()},
+        label={str(status.label): colour for status, colour in formatting.STATUS_COLOURS.items()},
     )
-    def shown_status(self, job: Job) -> str:
+    def display_status(self, job: Job) -> str:
         return str(job.get_status_display())
 
     @display(description="Prompt")
-    def shown_prompt(self, job: Job) -> SafeString:
+    def display_prompt(self, job: Job) -> SafeString:
         text = job.prompt or "erased"
-        why = shown.reason(job.reason) if job.reason and job.status != Status.COMPLETED else ""
+        why = formatting.reason(job.reason) if job.reason and job.status != Status.COMPLETED else ""
         return format_html(
             '<span class="sp-prompt"><span class="sp-prompt__text{}">{}</span><span class="sp-sub">#{}{}</span></span>',
             "" if job.prompt else " sp-faint",
@@ -250,26 +250,26 @@ class JobAdmin(ActsOnJobs):
         )
 
     @display(description="Server")
-    def shown_guild(self, job: Job) -> str:
+    def display_guild(self, job: Job) -> str:
         return str(job.guild)
 
     @display(description="Member")
-    def shown_member(self, job: Job) -> str:
-        return shown.member(job.user_id, job.member_name)
+    def display_member(self, job: Job) -> str:
+        return formatting.member(job.user_id, job.member_name)
 
     @display(description="Model")
-    def shown_model(self, job: Job) -> SafeString:
+    def display_model(self, job: Job) -> SafeString:
         return format_html(
             '{}<span class="sp-sub">{} × {}</span>', job.model.name, job.count, f"{job.width}×{job.height}"
         )
 
     @display(description="Asked")
-    def shown_created(self, job: Job) -> str:
-        return shown.when(job.created_at)
+    def display_created(self, job: Job) -> str:
+        return formatting.when(job.created_at)
 
     @display(description="Took")
-    def shown_took(self, job: Job) -> str:
-        return shown.between(job.created_at, job.ended_at) if job.started_at else "–"
+    def display_took(self, job: Job) -> str:
+        return formatting.between(job.created_at, job.ended_at) if job.started_at else "–"
 
     # The page
 
@@ -277,7 +277,7 @@ class JobAdmin(ActsOnJobs):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Job | None = None, **kwargs: Any
     ) -> HttpResponse:
         if obj is not None:
-            context |= page_of(obj, viewer=scope.of(request))
+            context |= page_of(obj, viewer=access.of(request))
             context["title"] = f"Request #{obj.pk}"
             context["may_act"] = self.may_act(request, None)
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
@@ -291,7 +291,7 @@ class JobAdmin(ActsOnJobs):
         url_path="retry",
         permissions=["retry"],
         variant=ActionVariant.PRIMARY,
-        dialog=acts.dialog(
+        dialog=dialogs.dialog(
             "Ask for it again?",
             "A new request with the same words and seed, in the member's name. It counts against their quota, and the "
             "answer comes as a new message in the channel.",
@@ -300,14 +300,14 @@ class JobAdmin(ActsOnJobs):
     )
     def retry_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         job = self.get_or_404(request, object_id)
-        found = moderation.retry(job.pk, by=acts.name_of(request), now=timezone.now())
+        found = moderation.retry(job.pk, by=dialogs.name_of(request), now=timezone.now())
         if isinstance(found, Refusal):
-            messages.error(request, f"Refused: {shown.reason(found.code)}. {shown.remedy(found.code)}")
+            messages.error(request, f"Refused: {formatting.reason(found.code)}. {formatting.remedy(found.code)}")
         elif found is None:
             messages.warning(request, "It has not ended yet, or its words are erased.")
         else:
             messages.success(request, f"Asked again as request #{found.job.pk}.")
-            return acts.done(request, reverse("admin:jobs_job_change", args=[found.job.pk]))
+            return dialogs.done(request, reverse("admin:jobs_job_change", args=[found.job.pk]))
         return self._back(request, job)
 
     @action(
@@ -316,13 +316,13 @@ class JobAdmin(ActsOnJobs):
         url_path="cancel",
         permissions=["cancel"],
         variant=ActionVariant.WARNING,
-        dialog=acts.dialog(
+        dialog=dialogs.dialog(
             "Cancel this request?", "The member is told, and gets the quota back.", "Cancel the request"
         ),
     )
     def cancel_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         job = self.get_or_404(request, object_id)
-        if moderation.cancel(job.pk, by=acts.name_of(request), now=timezone.now()):
+        if moderation.cancel(job.pk, by=dialogs.name_of(request), now=timezone.now()):
             messages.success(request, "It is cancelled, or its worker stops at the next step.")
         else:
             messages.warning(request, "It had ended already.")
@@ -333,11 +333,11 @@ class JobAdmin(ActsOnJobs):
         icon="undo",
         url_path="refund",
         permissions=["refund"],
-        dialog=acts.dialog("Give the quota back?", "The member may use again what this request used.", "Refund"),
+        dialog=dialogs.dialog("Give the quota back?", "The member may use again what this request used.", "Refund"),
     )
     def refund_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         job = self.get_or_404(request, object_id)
-        if moderation.refund(job.pk, by=acts.name_of(request), now=timezone.now()):
+        if moderation.refund(job.pk, by=dialogs.name_of(request), now=timezone.now()):
             messages.success(request, "Refunded.")
         else:
             messages.warning(request, "There was nothing to give back.")
@@ -349,7 +349,7 @@ class JobAdmin(ActsOnJobs):
         url_path="erase",
         permissions=["erase"],
         variant=ActionVariant.DANGER,
-        dialog=acts.dialog(
+        dialog=dialogs.dialog(
             "Delete its pictures everywhere?",
             "From storage, from the gallery, and the message on Discord. This cannot be undone.",
             "Delete everywhere",
@@ -357,7 +357,7 @@ class JobAdmin(ActsOnJobs):
     )
     def delete_pictures(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         job = self.get_or_404(request, object_id)
-        gone = moderation.delete_everywhere(job.pk, by=acts.name_of(request), now=timezone.now())
+        gone = moderation.delete_everywhere(job.pk, by=dialogs.name_of(request), now=timezone.now())
         if gone is None:
             messages.warning(request, "It is still running.")
         elif gone.message_gone:
@@ -369,38 +369,38 @@ class JobAdmin(ActsOnJobs):
         return self._back(request, job)
 
     def _back(self, request: HttpRequest, job: Job) -> HttpResponse:
-        return acts.done(request, reverse("admin:jobs_job_change", args=[job.pk]))
+        return dialogs.done(request, reverse("admin:jobs_job_change", args=[job.pk]))
 
     # What can be done to many
 
     @admin.action(description="Retry", permissions=["retry"])
     def retry_all(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        now, by = timezone.now(), acts.name_of(request)
+        now, by = timezone.now(), dialogs.name_of(request)
         found = [moderation.retry(pk, by=by, now=now) for pk in queryset.values_list("pk", flat=True)[:200]]
         done = sum(each is not None and not isinstance(each, Refusal) for each in found)
         messages.info(request, f"Asked for {done} of {len(found)} again.")
 
     @admin.action(description="Cancel", permissions=["cancel"])
     def cancel_all(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        now, by = timezone.now(), acts.name_of(request)
+        now, by = timezone.now(), dialogs.name_of(request)
         ids = list(queryset.filter(status__in=OPEN).values_list("pk", flat=True)[:1000])
         messages.info(request, f"Cancelled {sum(moderation.cancel(pk, by=by, now=now) for pk in ids)}.")
 
     @admin.action(description="Refund", permissions=["refund"])
     def refund_all(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        now, by = timezone.now(), acts.name_of(request)
+        now, by = timezone.now(), dialogs.name_of(request)
         ids = list(queryset.filter(status=Status.COMPLETED).values_list("pk", flat=True)[:1000])
         messages.info(request, f"Refunded {sum(moderation.refund(pk, by=by, now=now) for pk in ids)}.")
 
     @admin.action(description="Hide the pictures", permissions=["cancel"])
     def hide_all(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         ids = list(JobImage.objects.filter(job__in=queryset[:1000].values("pk")).values_list("pk", flat=True))
-        hidden = moderation.hide(ids, by=acts.name_of(request), now=timezone.now())
+        hidden = moderation.hide(ids, by=dialogs.name_of(request), now=timezone.now())
         messages.info(request, f"Hid {hidden} pictures.")
 
     @admin.action(description="Export as CSV", permissions=["view"])
     def export_chosen(self, request: HttpRequest, queryset: QuerySet[Job]) -> HttpResponseBase:
-        return export.answer("requests", COLUMNS, queryset.select_related("guild", "model").iterator(2000))
+        return csv_export.csv_response("requests", COLUMNS, queryset.select_related("guild", "model").iterator(2000))
 
     @action(description="Export as CSV", icon="download", url_path="export", permissions=["view"])
     def export_all(self, request: HttpRequest) -> HttpResponseBase:
@@ -410,10 +410,10 @@ class JobAdmin(ActsOnJobs):
         except IncorrectLookupParameters:
             messages.error(request, "The filter was not understood, so nothing was exported.")
             return redirect("admin:jobs_job_changelist")
-        return export.answer("requests", COLUMNS, rows[: export.MOST].iterator(2000))
+        return csv_export.csv_response("requests", COLUMNS, rows[: csv_export.MOST].iterator(2000))
 
 
-def page_of(job: Job, *, viewer: Scope) -> dict[str, Any]:
+def page_of(job: Job, *, viewer: Access) -> dict[str, Any]:
     """What a request's page shows."""
     images = list(job.images.all())
     price = Platform.objects.values_list("price_per_gpu_hour", flat=True).first() or Platform().price_per_gpu_hour
@@ -430,10 +430,10 @@ def page_of(job: Job, *, viewer: Scope) -> dict[str, Any]:
         ("Kind", job.get_kind_display()),
     ]
     course = [
-        ("Waited", shown.between(job.created_at, job.started_at)),
-        ("Took in all", shown.between(job.created_at, job.ended_at)),
-        ("GPU time", shown.seconds(job.gpu_ms / 1000) if job.gpu_ms else "–"),
-        ("Cost", shown.money(job.gpu_ms, price) if job.gpu_ms else "–"),
+        ("Waited", formatting.between(job.created_at, job.started_at)),
+        ("Took in all", formatting.between(job.created_at, job.ended_at)),
+        ("GPU time", formatting.seconds(job.gpu_ms / 1000) if job.gpu_ms else "–"),
+        ("Cost", formatting.money(job.gpu_ms, price) if job.gpu_ms else "–"),
         ("Attempts", job.attempts),
         ("Worker", job.worker_id or "–"),
         ("Delivered", job.get_delivered_via_display() or "–"),
@@ -441,13 +441,13 @@ def page_of(job: Job, *, viewer: Scope) -> dict[str, Any]:
     ]
     return {
         "job": job,
-        "status_colour": shown.STATUS_COLOURS[Status(job.status)],
+        "status_colour": formatting.STATUS_COLOURS[Status(job.status)],
         "images": [
             {
                 "image": image,
-                "alt": shown.alt(image),
-                "src": shown.picture(image, width=768),
-                "original": shown.picture(image),
+                "alt": formatting.alt(image),
+                "src": formatting.picture(image, width=768),
+                "original": formatting.picture(image),
                 "blur": image.blurred or job.spoiler,
             }
             for image in images
@@ -455,11 +455,11 @@ def page_of(job: Job, *, viewer: Scope) -> dict[str, Any]:
         "facts": [(name, value) for name, value in facts if value not in ("", None)] if job.steps else [],
         "course": course,
         "steps": list(timeline(list(job.events.all()[:200]), viewer=viewer)),
-        "member": shown.member(job.user_id, job.member_name),
-        "asked": shown.when(job.created_at),
-        "why": shown.reason(job.reason) if job.reason else "",
-        "remedy": shown.remedy(job.reason),
-        "message_link": shown.message_link(job),
+        "member": formatting.member(job.user_id, job.member_name),
+        "asked": formatting.when(job.created_at),
+        "why": formatting.reason(job.reason) if job.reason else "",
+        "remedy": formatting.remedy(job.reason),
+        "message_link": formatting.message_link(job),
         "percent": round(100 * job.progress_step / job.progress_total) if job.progress_total else 0,
     }
 
@@ -470,9 +470,9 @@ class JobImageAdmin(ScopedAdmin):
 
     guild_path = "job__guild_id"
     operators_may = frozenset({"view"})
-    list_display = ["shown_picture"]
+    list_display = ["display_image"]
     list_display_links = None
-    list_filter = [WhereaboutsFilter, ("job__guild", GuildFilter)]
+    list_filter = [ModerationStateFilter, ("job__guild", GuildFilter)]
     list_filter_submit = True
     list_per_page = 48
     ordering = ["-id"]
@@ -491,17 +491,17 @@ class JobImageAdmin(ScopedAdmin):
         return self.may_act(request, object_id)
 
     @display(description="Picture")
-    def shown_picture(self, image: JobImage) -> SafeString:
+    def display_image(self, image: JobImage) -> SafeString:
         return SafeString(  # nosec B308 B703  # a template has escaped it
             render_to_string(
                 "admin/jobs/jobimage/tile.html",
                 {
                     "image": image,
                     "job": image.job,
-                    "src": shown.picture(image, width=320),
-                    "alt": shown.alt(image),
-                    "asked": shown.when(image.created_at),
-                    "reported": shown.when(image.reported_at) if image.reported_at else "",
+                    "src": formatting.picture(image, width=320),
+                    "alt": formatting.alt(image),
+                    "asked": formatting.when(image.created_at),
+                    "reported": formatting.when(image.reported_at) if image.reported_at else "",
                 },
             )
         )
@@ -513,10 +513,10 @@ class JobImageAdmin(ScopedAdmin):
             context |= {
                 "image": obj,
                 "job": obj.job,
-                "src": shown.picture(obj, width=768),
-                "original": shown.picture(obj),
-                "alt": shown.alt(obj),
-                "reported": shown.when(obj.reported_at),
+                "src": formatting.picture(obj, width=768),
+                "original": formatting.picture(obj),
+                "alt": formatting.alt(obj),
+                "reported": formatting.when(obj.reported_at),
                 "title": f"Picture {obj.index + 1} of request #{obj.job_id}",
             }
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
@@ -548,7 +548,7 @@ class JobImageAdmin(ScopedAdmin):
         url_path="hide",
         permissions=["hide"],
         variant=ActionVariant.WARNING,
-        dialog=acts.dialog(
+        dialog=dialogs.dialog(
             "Hide this picture?", "From galleries, histories and new requests. It can be undone.", "Hide"
         ),
     )
@@ -560,17 +560,17 @@ class JobImageAdmin(ScopedAdmin):
         icon="visibility",
         url_path="show",
         permissions=["show"],
-        dialog=acts.dialog("Show this picture again?", "It comes back to galleries and histories.", "Show it"),
+        dialog=dialogs.dialog("Show this picture again?", "It comes back to galleries and histories.", "Show it"),
     )
     def show_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        return self._one(request, object_id, moderation.show, "It can be seen again.")
+        return self._one(request, object_id, moderation.unhide, "It can be seen again.")
 
     @action(
         description="Blur",
         icon="blur_on",
         url_path="blur",
         permissions=["blur"],
-        dialog=acts.dialog("Blur this picture?", "Galleries show it only when one points at it.", "Blur"),
+        dialog=dialogs.dialog("Blur this picture?", "Galleries show it only when one points at it.", "Blur"),
     )
     def blur_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._one(request, object_id, partial(moderation.blur, blurred=True), "It is blurred.")
@@ -580,7 +580,7 @@ class JobImageAdmin(ScopedAdmin):
         icon="blur_off",
         url_path="unblur",
         permissions=["unblur"],
-        dialog=acts.dialog("Stop blurring this picture?", "Galleries show it as it is.", "Stop blurring"),
+        dialog=dialogs.dialog("Stop blurring this picture?", "Galleries show it as it is.", "Stop blurring"),
     )
     def unblur_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._one(request, object_id, partial(moderation.blur, blurred=False), "It is no longer blurred.")
@@ -590,51 +590,51 @@ class JobImageAdmin(ScopedAdmin):
         icon="flag",
         url_path="dismiss",
         permissions=["dismiss"],
-        dialog=acts.dialog("Dismiss the report?", "The picture stays, and leaves the inbox.", "Dismiss"),
+        dialog=dialogs.dialog("Dismiss the report?", "The picture stays, and leaves the inbox.", "Dismiss"),
     )
     def dismiss_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         return self._one(request, object_id, moderation.dismiss_reports, "The report is dismissed.")
 
     def _one(self, request: HttpRequest, object_id: str, act: Callable[..., int], told: str) -> HttpResponse:
         image = self.get_or_404(request, object_id)
-        if act([image.pk], by=acts.name_of(request), now=timezone.now()):
+        if act([image.pk], by=dialogs.name_of(request), now=timezone.now()):
             messages.success(request, told)
         else:
             messages.warning(request, "Someone was faster.")
-        return acts.done(request, reverse("admin:jobs_jobimage_change", args=[image.pk]))
+        return dialogs.done(request, reverse("admin:jobs_jobimage_change", args=[image.pk]))
 
     def _ids(self, queryset: QuerySet[JobImage]) -> list[int]:
         return list(queryset.values_list("pk", flat=True)[:1000])
 
     @admin.action(description="Hide", permissions=["act"])
     def hide_chosen(self, request: HttpRequest, queryset: QuerySet[JobImage]) -> None:
-        hidden = moderation.hide(self._ids(queryset), by=acts.name_of(request), now=timezone.now())
+        hidden = moderation.hide(self._ids(queryset), by=dialogs.name_of(request), now=timezone.now())
         messages.success(request, f"Hid {hidden}.")
 
     @admin.action(description="Show again", permissions=["act"])
     def show_chosen(self, request: HttpRequest, queryset: QuerySet[JobImage]) -> None:
-        found = moderation.show(self._ids(queryset), by=acts.name_of(request), now=timezone.now())
+        found = moderation.unhide(self._ids(queryset), by=dialogs.name_of(request), now=timezone.now())
         messages.success(request, f"{found} can be seen again.")
 
     @admin.action(description="Blur", permissions=["act"])
     def blur_chosen(self, request: HttpRequest, queryset: QuerySet[JobImage]) -> None:
-        found = moderation.blur(self._ids(queryset), blurred=True, by=acts.name_of(request), now=timezone.now())
+        found = moderation.blur(self._ids(queryset), blurred=True, by=dialogs.name_of(request), now=timezone.now())
         messages.success(request, f"Blurred {found}.")
 
     @admin.action(description="Stop blurring", permissions=["act"])
     def unblur_chosen(self, request: HttpRequest, queryset: QuerySet[JobImage]) -> None:
-        found = moderation.blur(self._ids(queryset), blurred=False, by=acts.name_of(request), now=timezone.now())
+        found = moderation.blur(self._ids(queryset), blurred=False, by=dialogs.name_of(request), now=timezone.now())
         messages.success(request, f"{found} are no longer blurred.")
 
     @admin.action(description="Dismiss the reports", permissions=["act"])
     def dismiss_chosen(self, request: HttpRequest, queryset: QuerySet[JobImage]) -> None:
-        found = moderation.dismiss_reports(self._ids(queryset), by=acts.name_of(request), now=timezone.now())
+        found = moderation.dismiss_reports(self._ids(queryset), by=dialogs.name_of(request), now=timezone.now())
         messages.success(request, f"Dismissed {found} reports.")
 
     @admin.action(description="Delete everywhere (the whole request's pictures)", permissions=["act"])
     def delete_chosen(self, request: HttpRequest, queryset: QuerySet[JobImage]) -> None:
         jobs = sorted(set(queryset.values_list("job_id", flat=True)[:1000]))
-        now, by = timezone.now(), acts.name_of(request)
+        now, by = timezone.now(), dialogs.name_of(request)
         gone = [moderation.delete_everywhere(pk, by=by, now=now) for pk in jobs]
         left = sum(each is not None and not each.message_gone for each in gone)
         messages.success(request, f"Deleted the pictures of {len(gone)} requests.")
@@ -645,7 +645,7 @@ class JobImageAdmin(ScopedAdmin):
 def reported_badge(request: HttpRequest) -> str:
     """How many reports wait, for the menu; nothing when none do."""
     rows = JobImage.objects.filter(Q(reported_at__isnull=False))
-    ids = scope.of(request).guild_ids
+    ids = access.of(request).guild_ids
     if ids is not None:
         rows = rows.filter(job__guild_id__in=ids)
     waiting = rows[:100].count()

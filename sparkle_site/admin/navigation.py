@@ -11,9 +11,9 @@ from django.utils.functional import lazy
 
 
 def operators_only(request: HttpRequest) -> bool:
-    from . import scope
+    from . import access
 
-    return scope.of(request).everything
+    return access.of(request).sees_all_guilds
 
 
 def environment(request: HttpRequest) -> list[str] | None:

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from unfold.sites import UnfoldAdminSite
 
-from . import scope
+from . import access
 
 # What Unfold's Alpine.js and its bars need. Only here: every other page has the strict policy.
 RELAXED = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
@@ -39,7 +39,7 @@ class SparkleAdminSite(UnfoldAdminSite):
         return redirect("account_logout")
 
     def has_permission(self, request: HttpRequest) -> bool:
-        return scope.of(request).enters
+        return access.of(request).can_enter
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
         inner = super().admin_view(view, cacheable)
@@ -54,7 +54,7 @@ class SparkleAdminSite(UnfoldAdminSite):
                 # Django looks up the field that `_to_field` names, and takes it that there is one.
                 raise Http404 from error
             except PermissionDenied:
-                if scope.of(request).everything:
+                if access.of(request).sees_all_guilds:
                     raise
                 raise Http404 from None
 
@@ -62,14 +62,14 @@ class SparkleAdminSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         """Sparkle's own pages; Unfold puts them before Django's."""
-        from . import audit_page, dashboard, pictures, trouble
+        from . import audit_views, dashboard, image_views, stuck_jobs
 
         return [
-            path("audit/", self.admin_view(audit_page.page), name="audit"),
-            path("trouble/", self.admin_view(trouble.page), name="trouble"),
-            path("preview/<str:kind>/<int:pk>/", self.admin_view(pictures.preview), name="preview"),
+            path("audit/", self.admin_view(audit_views.page), name="audit"),
+            path("trouble/", self.admin_view(stuck_jobs.page), name="trouble"),
+            path("preview/<str:kind>/<int:pk>/", self.admin_view(image_views.preview), name="preview"),
             path("dashboard/", self.admin_view(dashboard.part), name="dashboard"),
-            path("picture/<int:image_id>/", self.admin_view(pictures.picture), name="picture"),
+            path("picture/<int:image_id>/", self.admin_view(image_views.picture), name="picture"),
         ]
 
     def get_urls(self) -> list[URLPattern]:

@@ -7,7 +7,7 @@ import logging
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
-from jobs import schema
+from jobs import migration_check
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM guilds_platform")
-        lacking = schema.missing()
+        lacking = migration_check.missing_migrations()
     except Error as error:
         logger.warning("not_ready", extra={"error": type(error).__name__})
         return JsonResponse({"status": "not ready", "database": type(error).__name__}, status=503)

@@ -16,14 +16,14 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from guilds.discord import snowflakes
+from discord_api import snowflakes
 from jobs import moderation, queries
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobImage
 from sparkle_site import privacy
-from sparkle_site.admin import pictures, scope, shown
+from sparkle_site.admin import access, formatting, image_views
 
-from . import signing
+from . import signed_urls
 
 logger = logging.getLogger(__name__)
 A_PAGE = 24
@@ -35,7 +35,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """The member's own requests, newest first; for visitors, what Sparkle is."""
     if not request.user.is_authenticated:
         return render(request, "pages/visitor.html")
-    user_id = scope.discord_id(request.user)
+    user_id = access.discord_id(request.user)
     jobs: list[Job] = []
     if user_id is not None:
         rows = (
@@ -55,7 +55,7 @@ def home(request: HttpRequest) -> HttpResponse:
             "jobs": [
                 {
                     "job": job,
-                    "asked": shown.when(job.created_at),
+                    "asked": formatting.when(job.created_at),
                     "status": _status(job),
                     "deletable": job.status not in OPEN,
                     "pictures": _shown(job),
@@ -70,7 +70,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def _status(job: Job) -> str:
     if job.status == Status.COMPLETED:
         return "The pictures are deleted."
-    return f"{job.get_status_display()}{': ' + shown.reason(job.reason) if job.reason else ''}"
+    return f"{job.get_status_display()}{': ' + formatting.reason(job.reason) if job.reason else ''}"
 
 
 def _shown(job: Job) -> list[dict[str, Any]]:
@@ -78,9 +78,9 @@ def _shown(job: Job) -> list[dict[str, Any]]:
         {
             "number": image.index + 1,
             "seed": image.seed,
-            "address": signing.address(image.pk),
-            "small": signing.address(image.pk, width=320),
-            "large": signing.address(image.pk, width=768),
+            "address": signed_urls.signed_url(image.pk),
+            "small": signed_urls.signed_url(image.pk, width=320),
+            "large": signed_urls.signed_url(image.pk, width=768),
             "blur": image.blurred or job.spoiler,
         }
         for image in job.images.all()
@@ -93,29 +93,29 @@ def _shown(job: Job) -> list[dict[str, Any]]:
 def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
     """One request's pictures, for its asker and for those who manage its server: messages link here."""
     job = queries.visible(Job.objects.filter(pk=job_id, guild_id=guild_id)).select_related("guild").first()
-    mine = job is not None and scope.discord_id(request.user) == job.user_id
-    if job is None or not (mine or scope.of(request).holds(guild_id)):
+    mine = job is not None and access.discord_id(request.user) == job.user_id
+    if job is None or not (mine or access.of(request).active_ids(guild_id)):
         raise Http404
     return render(
-        request, "pages/gallery.html", {"job": job, "asked": shown.when(job.created_at), "pictures": _shown(job)}
+        request, "pages/gallery.html", {"job": job, "asked": formatting.when(job.created_at), "pictures": _shown(job)}
     )
 
 
 @require_safe
 def signed_picture(request: HttpRequest, signed: str) -> HttpResponseBase:
     """The picture behind an address that someone was given a while ago."""
-    image_id = signing.read(signed)
+    image_id = signed_urls.verify_signed_url(signed)
     image = JobImage.objects.filter(pk=image_id, hidden_at=None).first() if image_id else None
     if image is None:
         raise Http404
-    return pictures.respond(image, request.GET.get("w", ""))
+    return image_views.respond(image, request.GET.get("w", ""))
 
 
 @require_POST
 @login_required
 def delete_request(request: HttpRequest, job_id: int) -> HttpResponse:
     """Delete one's own request: pictures, words and message."""
-    user_id = scope.discord_id(request.user)
+    user_id = access.discord_id(request.user)
     job = queries.visible(Job.objects.filter(pk=job_id, user_id=user_id)).first() if user_id is not None else None
     if job is None:
         raise Http404
@@ -133,7 +133,7 @@ def delete_request(request: HttpRequest, job_id: int) -> HttpResponse:
 @login_required
 def download_data(request: HttpRequest) -> HttpResponseBase:
     """All that is kept about the member, one JSON record a line."""
-    user_id = scope.discord_id(request.user)
+    user_id = access.discord_id(request.user)
     if user_id is None:
         raise Http404
 
@@ -152,7 +152,7 @@ def download_data(request: HttpRequest) -> HttpResponseBase:
 @login_required
 def delete_everything(request: HttpRequest) -> HttpResponse:
     """Ask, then erase the member in all servers."""
-    user_id = scope.discord_id(request.user)
+    user_id = access.discord_id(request.user)
     if user_id is None:
         raise Http404
     if request.method != "POST" or request.POST.get("sure") != "yes":
@@ -168,7 +168,8 @@ def delete_everything(request: HttpRequest) -> HttpResponse:
     # The account is gone.
     logout(request)
     messages.success(
-        request, f"Deleted {shown.counted(erased, 'request')} and all that hung on {'it' if erased == 1 else 'them'}."
+        request,
+        f"Deleted {formatting.counted(erased, 'request')} and all that hung on {'it' if erased == 1 else 'them'}.",
     )
     if Job.objects.filter(user_id=user_id, status__in=OPEN).exists():
         messages.warning(request, "One is still running. Delete once more when it has ended.")

@@ -22,9 +22,9 @@ def secret(name: str) -> str:
     """Read a required secret: from `NAME`, or from AWS Secrets Manager by the ARN in `NAME_ARN`."""
     arn: str = env.str(f"{name}_ARN", default="")
     if arn and not env.str(name, default=""):
-        from guilds.discord.secret import fetched
+        from guilds.bot_token import get_secret
 
-        return fetched(arn)
+        return get_secret(arn)
     return required(name)
 
 
@@ -72,7 +72,7 @@ def database(url: str, *, statement_timeout_ms: int, pool: bool = False) -> dict
 DISCORD_API_BASE = env.str("DISCORD_API_BASE", default="https://discord.com/api/v10")
 DISCORD_APPLICATION_ID = env.int("DISCORD_APPLICATION_ID", default=0)
 DISCORD_PUBLIC_KEY = env.str("DISCORD_PUBLIC_KEY", default="")
-# Read when it is first needed, so that no import fetches a secret: guilds.discord.secret.
+# Read when it is first needed, so that no import fetches a secret: guilds.bot_token.
 DISCORD_BOT_TOKEN = env.str("DISCORD_BOT_TOKEN", default="")
 DISCORD_BOT_TOKEN_ARN = env.str("DISCORD_BOT_TOKEN_ARN", default="")
 DISCORD_CDN_HOSTS: list[str] = env.list("DISCORD_CDN_HOSTS", default=["cdn.discordapp.com", "media.discordapp.net"])
@@ -85,8 +85,8 @@ JOB_DISPATCHER = env.str("JOB_DISPATCHER", default="jobs.dispatch.sqs.SqsDispatc
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
 
 SPARKLE_LEASE_SECONDS = env.int("SPARKLE_LEASE_SECONDS", default=60)
-# After this a queued job's message is taken for lost, and rung again; then after twice as long, and so on.
-SPARKLE_RING_LOST_SECONDS = env.int("SPARKLE_RING_LOST_SECONDS", default=300)
+# After this a queued job's message is taken for lost, and sent again; then after twice as long, and so on.
+SPARKLE_RESEND_AFTER_SECONDS = env.int("SPARKLE_RESEND_AFTER_SECONDS", default=300)
 # After this upkeep tells an end that the one who brought it about has not told.
 SPARKLE_ANNOUNCE_AFTER_SECONDS = env.int("SPARKLE_ANNOUNCE_AFTER_SECONDS", default=20)
 SPARKLE_MAX_ATTEMPTS = env.int("SPARKLE_MAX_ATTEMPTS", default=3)
@@ -99,7 +99,7 @@ SPARKLE_ENGINE = env.str("SPARKLE_ENGINE", default="diffusers")
 
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {
-        "BACKEND": "jobs.s3.PictureStorage",
+        "BACKEND": "jobs.s3_storage.PictureStorage",
         "OPTIONS": {
             "bucket_name": IMAGE_BUCKET,
             "default_acl": None,
@@ -115,7 +115,7 @@ STORAGES: dict[str, dict[str, Any]] = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "guilds.logs.JsonFormatter"}},
+    "formatters": {"json": {"()": "telemetry.logs.JsonFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     # httpx writes whole addresses at INFO, and an interaction's address holds its token.

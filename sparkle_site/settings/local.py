@@ -29,13 +29,13 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
 SECURE_HSTS_SECONDS = 0
-INSTALLED_APPS = [*INSTALLED_APPS, "sparkle_site.local.simulator"]
+INSTALLED_APPS = [*INSTALLED_APPS, "devtools.simulator"]
 WHITENOISE_USE_FINDERS = True
 # The finders serve everything here, but whitenoise warns of a folder that is missing.
 STATIC_ROOT = LOCAL_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
-JOB_DISPATCHER = env.str("JOB_DISPATCHER", default="sparkle_site.local.celery_dispatch.CeleryDispatcher")
+JOB_DISPATCHER = env.str("JOB_DISPATCHER", default="devtools.celery_dispatcher.CeleryDispatcher")
 STORAGES = STORAGES | {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",

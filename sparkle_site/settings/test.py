@@ -1,4 +1,4 @@
-"""The tests: local's edges, with the dispatcher that keeps its doorbells in memory."""
+"""The tests: local's edges, with the dispatcher that keeps its messages in memory."""
 
 import os
 

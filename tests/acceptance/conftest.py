@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from gpu_worker.noise_engine import NoiseEngine
 from jobs.dispatch.memory import MemoryDispatcher
-from tests import needs
+from tests import required_programs
 from tests.worker.conftest import running
 
 # A shared machine may take its time; what never comes still fails.
@@ -24,12 +24,12 @@ PATIENCE_MS = 60_000
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Headless Chromium. It ends with the module, since its event loop keeps Django's ORM out of this thread."""
-    needs.require("browser")
+    required_programs.require("browser")
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     try:
         with sync_playwright() as playwright:
-            launched = playwright.chromium.launch(executable_path=needs.browser(), args=["--no-sandbox"])
+            launched = playwright.chromium.launch(executable_path=required_programs.browser(), args=["--no-sandbox"])
             yield launched
             launched.close()
             # Inside the event loop this thread has a connection of its own, which nobody else would close.
@@ -44,7 +44,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def site(live_server: Any, django_db_serialized_rollback: None, settings: Any, tmp_path: Any) -> str:
     """The site over HTTP, with the simulator's servers and the registered commands; returns its address."""
-    from sparkle_site.local.simulator import seed
+    from devtools.simulator import seed_data
 
     settings.SITE_URL = live_server.url
     settings.DISCORD_API_BASE = f"{live_server.url}/simulator/api/v10"
@@ -55,7 +55,7 @@ def site(live_server: Any, django_db_serialized_rollback: None, settings: Any, t
             "OPTIONS": {"location": str(tmp_path / "media"), "base_url": "/media/"},
         }
     }
-    seed.run()
+    seed_data.run()
     return str(live_server.url)
 
 
@@ -75,17 +75,17 @@ def slow_worker(site: str) -> Iterator[None]:
 
 @contextmanager
 def _working(*, step_s: float) -> Iterator[None]:
-    """Run a worker of real parts but for the engine; it answers the doorbells that are kept in memory."""
+    """Run a worker of real parts but for the engine; it answers the messages that are kept in memory."""
     over = threading.Event()
-    with running(lambda source: NoiseEngine(source, step_s=step_s), rings=True) as runner:
+    with running(lambda source: NoiseEngine(source, step_s=step_s), resend_on_release=True) as runner:
 
         def answer() -> None:
             while not over.wait(0.05):
-                while MemoryDispatcher.rung and runner.appetite:
-                    runner.submit(MemoryDispatcher.rung.popleft().job_id)
+                while MemoryDispatcher.sent and runner.free_slots:
+                    runner.submit(MemoryDispatcher.sent.popleft().job_id)
             connections.close_all()
 
-        answering = threading.Thread(target=answer, name="doorbells")
+        answering = threading.Thread(target=answer, name="messages_sent")
         answering.start()
         try:
             yield
@@ -104,7 +104,7 @@ def open_page(chromium: Browser, site: str) -> Iterator[OpenPage]:
     complaints: list[str] = []
 
     def open_as(member: str = "Ada", *, channel: str = "sparkle", phone: bool = False, dark: bool = False) -> Page:
-        from sparkle_site.local.simulator.models import SimChannel, SimUser
+        from devtools.simulator.models import SimChannel, SimUser
 
         context = chromium.new_context(
             viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 800},

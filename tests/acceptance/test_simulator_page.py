@@ -52,7 +52,7 @@ def option(page: Page, name: str) -> Locator:
 
 
 def test_a_member_asks_with_the_keyboard_and_gets_pictures(open_page: OpenPage, slow_worker: None) -> None:
-    from sparkle_site.local.simulator.models import SimMessage
+    from devtools.simulator.models import SimMessage
 
     page = open_page("Yuki")
     ask(page, "a red circle on a blue background")
@@ -167,7 +167,7 @@ HOSTILE = "<img src=x onerror=alert(1)> @everyone <@1100000000000000100> ``` **b
 
 
 def test_a_hostile_prompt_is_only_text_and_pings_nobody(open_page: OpenPage, worker: None) -> None:
-    from sparkle_site.local.simulator.models import SimMessage
+    from devtools.simulator.models import SimMessage
 
     page = open_page("Guest")
     ask(page, HOSTILE)
@@ -179,14 +179,14 @@ def test_a_hostile_prompt_is_only_text_and_pings_nobody(open_page: OpenPage, wor
 
 
 def test_rate_limits_and_errors_of_discord_cost_nothing(open_page: OpenPage, worker: None) -> None:
-    from sparkle_site.local.simulator import faults
+    from devtools.simulator import injected_faults
 
-    faults.plan(faults.Kind.RATE_LIMITED, times=2, seconds=0.3)
-    faults.plan(faults.Kind.BAD_GATEWAY, times=1)
+    injected_faults.plan(injected_faults.Kind.RATE_LIMITED, times=2, seconds=0.3)
+    injected_faults.plan(injected_faults.Kind.BAD_GATEWAY, times=1)
     page = open_page()
     ask(page, "a lighthouse")
     completed(page)
-    assert faults.waiting() == []
+    assert injected_faults.waiting() == []
     page.get_by_role("button", name="Requests to Discord").click()
     requests = page.get_by_role("dialog", name="Requests to Discord")
     for status in ("429", "502", "200"):
@@ -198,8 +198,8 @@ def test_pictures_that_come_after_the_token_died_are_posted_with_a_mention(
 ) -> None:
     from django.db.models import F
 
+    from devtools.simulator.models import SimInteraction, SimMessage, SimUser
     from jobs.models import Job
-    from sparkle_site.local.simulator.models import SimInteraction, SimMessage, SimUser
 
     page = open_page("Yuki")
     ask(page, "a lighthouse")

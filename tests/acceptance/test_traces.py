@@ -19,8 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from guilds import tracing
-from guilds.tracing import Span
+from telemetry import tracing
+from telemetry.tracing import Span
 from tests.worker.conftest import Place, place, running
 
 __all__ = ["place"]
@@ -62,15 +62,15 @@ def spans(received: list[ExportTraceServiceRequest]) -> list[tuple[Any, Any]]:
 def test_one_trace_leads_from_the_command_to_the_picture(
     place: Place, collector: list[ExportTraceServiceRequest]
 ) -> None:
+    from devtools.simulator import client, seed_data
+    from devtools.simulator.models import SimMember
     from gpu_worker.runner import Outcome
     from jobs.models import Job
-    from sparkle_site.local.simulator import interact, seed
-    from sparkle_site.local.simulator.models import SimMember
 
-    seed.register_commands(now=datetime.now(UTC))
+    seed_data.register_commands(now=datetime.now(UTC))
     channel, member = place.channel, place.user
     SimMember.objects.create(guild=channel.guild, user=member, joined_at=datetime.now(UTC))
-    asked = interact.use_command(
+    asked = client.use_command(
         channel=channel, user=member, name="sparkle", options={"prompt": "a planted secret", "count": 1}
     )
     job = Job.objects.get(interaction_id=asked.interaction_id)
@@ -130,7 +130,8 @@ def test_a_trace_begins_with_the_second_in_which_discord_made_the_interaction() 
 @pytest.mark.processes
 def test_nothing_of_it_is_loaded_where_no_exporter_is_named() -> None:
     code = (
-        "import sys, json; from guilds import tracing; import interactions_lambda.router; assert not tracing.wanted(); "
+        "import sys, json; from telemetry import tracing; import interactions_lambda.router; "
+        "assert not tracing.is_enabled(); "
         "print(json.dumps([name for name in sys.modules if name.split('.')[0] in ('opentelemetry', 'requests')]))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}

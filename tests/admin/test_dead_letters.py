@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from jobs import actions
+from jobs import transitions
 from jobs.dispatch import codec, sqs
 from jobs.lifecycle import Status
 from jobs.models import Job
@@ -50,7 +50,7 @@ def send_again(client: Any) -> Any:
 
 def test_a_dead_letter_goes_back_to_the_queue_and_a_worker_finds_its_job(queue, operator, guild_a, make_ask):
     now = timezone.now()
-    job = actions.submit(make_ask(guild_a), now=now).job
+    job = transitions.submit(make_ask(guild_a), now=now).job
     (body,) = bodies(queue, queue.url)
     queue.sqs.purge_queue(QueueUrl=queue.url)
     bury(queue, body, number=1)
@@ -59,26 +59,26 @@ def test_a_dead_letter_goes_back_to_the_queue_and_a_worker_finds_its_job(queue, 
     assert page.context["dead"] == {"configured": True, "count": 1}
     assert "Send them again" in page.text
     answer = send_again(operator)
-    assert "Took 1 letter out and told the workers of 1 request again." in answer.text
+    assert "Took out 1 message and sent 1 request again." in answer.text
     assert answer.context["dead"]["count"] == 0
 
     (again,) = bodies(queue, queue.url)
     assert codec.decode(again) == job.pk
     assert bodies(queue, queue.dead_url) == []
-    claimed = actions.claim(job.pk, worker_id="w1", now=timezone.now())
+    claimed = transitions.claim(job.pk, worker_id="w1", now=timezone.now())
     assert claimed is not None
     assert claimed.status == Status.RUNNING
 
 
 def test_letters_of_what_ended_and_letters_that_nobody_can_read_only_go(queue, operator, guild_a, make_ask):
     now = timezone.now()
-    ended = actions.submit(make_ask(guild_a), now=now).job
-    assert actions.cancel(ended.pk, by=ended.user_id, now=now)
+    ended = transitions.submit(make_ask(guild_a), now=now).job
+    assert transitions.cancel(ended.pk, by=ended.user_id, now=now)
     queue.sqs.purge_queue(QueueUrl=queue.url)
     bury(queue, codec.encode(ended.pk), number=2)
     bury(queue, codec.encode(10**12), number=3)
     bury(queue, "no letter of ours", number=4)
-    assert "Took 3 letters out and told the workers of 0 requests again." in send_again(operator).text
+    assert "Took out 3 messages and sent 0 requests again." in send_again(operator).text
     assert bodies(queue, queue.url) == bodies(queue, queue.dead_url) == []
     assert Job.objects.get(pk=ended.pk).status == Status.CANCELLED
 

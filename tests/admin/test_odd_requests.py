@@ -19,7 +19,7 @@ from django.db.models.fields.files import FieldFile
 from django.test import Client
 from django.utils import timezone
 
-from .test_walk import World, addresses, filled, people
+from .test_tenant_isolation import World, addresses, filled, people
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -38,7 +38,7 @@ PARAMETERS = [
     "created_at__gte", "created_at__year", "created_at__date", "guild__id__exact", "guild", "guild__isnull",
     "job__guild__id__exact", "guild__id__in", "id__in", "id__exact", "pk", "pk__in", "user_id", "window__exact",
     "window", "enabled__exact", "nsfw__exact", "is_superuser__exact", "is_active__exact", "term", "app_label",
-    "model_name", "field_name", "no_such_parameter", "id__no_such_lookup", "prompt__regex", "token_sealed",
+    "model_name", "field_name", "no_such_parameter", "id__no_such_lookup", "prompt__regex", "encrypted_token",
     "s", "extended", "search", "code", "error", "process", "scopes", "auth_params", "action", "index",
 ]  # fmt: skip
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from guilds.limits import wrong_in_guild, wrong_in_model, wrong_size
+from guilds.generation_limits import wrong_in_guild, wrong_in_model, wrong_size
 from guilds.models import BlockedTerm, Guild, ModelProfile, QuotaRule, StylePreset
-from tests.security.test_forms import shown_fields
+from tests.security.test_csrf_and_forms import shown_fields
 
 pytestmark = pytest.mark.django_db
 

@@ -40,15 +40,15 @@ def site(live_server: Any, settings: Any) -> str:
     settings.DISCORD_OAUTH_BASE = f"{address}/simulator/oauth2"
     settings.ALLOWED_HOSTS = ["*"]
     settings.CSRF_TRUSTED_ORIGINS = [address]
-    from sparkle_site.local.simulator import seed
+    from devtools.simulator import seed_data
 
-    seed.run()
+    seed_data.run()
     return address
 
 
 @pytest.mark.django_db(transaction=True)
 def test_an_owner_signs_in_and_sees_their_servers_and_no_other(site, settings):
-    from sparkle_site.local.simulator.models import SimGuild
+    from devtools.simulator.models import SimGuild
 
     installed = SimGuild.objects.filter(installed=True)
     mine = installed.first()
@@ -74,7 +74,7 @@ def test_an_owner_signs_in_and_sees_their_servers_and_no_other(site, settings):
 
 @pytest.mark.django_db(transaction=True)
 def test_rights_are_asked_for_again_before_they_lapse_and_go_when_discord_takes_them(site, settings):
-    from sparkle_site.local.simulator.models import SimGuild, SimUser
+    from devtools.simulator.models import SimGuild, SimUser
 
     mine = SimGuild.objects.filter(installed=True).first()
     assert mine is not None
@@ -124,7 +124,7 @@ def test_operators_and_observers_set_up_a_second_factor_first(operator, observer
     for client in (operator, observer):
         answer = client.get("/admin/")
         assert (answer.status_code, answer["Location"]) == (302, "/accounts/2fa/totp/activate/")
-        assert client.post("/admin/trouble/", {"act": "ring"}).status_code == 302
+        assert client.post("/admin/trouble/", {"act": "resend"}).status_code == 302
 
 
 @pytest.mark.django_db

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import scaling, traces
-from benchmarks.outcome import percentile
-from benchmarks.traces import Trace
+from benchmarks import arrival_traces, scaling
+from benchmarks.arrival_traces import Trace
+from devtools.results_file import percentile
 
 
 def trace(*arrivals: float, length_s: float = 7200) -> Trace:
@@ -54,9 +54,9 @@ def test_interrupted_workers_lose_nothing():
     assert run.undelivered == 0
 
 
-@pytest.mark.parametrize("name", list(traces.ALL))
+@pytest.mark.parametrize("name", list(arrival_traces.ALL))
 def test_nobody_does_better_than_the_optimum(name):
-    found = traces.ALL[name]()
+    found = arrival_traces.ALL[name]()
     policy = scaling.ours()
     run = scaling.simulate(found, policy)
     least = scaling.optimum_hours(
@@ -71,5 +71,5 @@ def test_the_optimum_of_one_request_is_one_start():
 
 
 def test_traces_are_the_same_every_time():
-    assert traces.month().arrivals == traces.month().arrivals
-    assert len(traces.month().arrivals) == 1000
+    assert arrival_traces.month().arrivals == arrival_traces.month().arrivals
+    assert len(arrival_traces.month().arrivals) == 1000

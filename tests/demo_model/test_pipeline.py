@@ -9,16 +9,16 @@ from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image
 
 from benchmarks import demo_model as bench
-from demo_model import build, classifier, scenes
+from demo_model import architecture, scene_classifier, scenes
 
 pytestmark = pytest.mark.skipif(
-    not (build.PIPELINE / "model_index.json").exists(), reason="the demo model is not built"
+    not (architecture.PIPELINE / "model_index.json").exists(), reason="the demo model is not built"
 )
 
 
 @pytest.fixture(scope="module")
 def pipe() -> StableDiffusionPipeline:
-    loaded = StableDiffusionPipeline.from_pretrained(build.PIPELINE)
+    loaded = StableDiffusionPipeline.from_pretrained(architecture.PIPELINE)
     loaded.set_progress_bar_config(disable=True)
     return loaded
 
@@ -29,7 +29,7 @@ def draw(pipe: StableDiffusionPipeline, caption: str, *, seed: int = 0, steps: i
 
 
 def test_is_small_and_512_pixels_wide(pipe: StableDiffusionPipeline) -> None:
-    assert sum(path.stat().st_size for path in build.PIPELINE.rglob("*.safetensors")) <= bench.LARGEST
+    assert sum(path.stat().st_size for path in architecture.PIPELINE.rglob("*.safetensors")) <= bench.LARGEST
     assert pipe.unet.config.sample_size * pipe.vae_scale_factor == 512
     assert draw(pipe, "a house", steps=2).size == (512, 512)
 
@@ -72,14 +72,14 @@ def test_begins_from_a_picture(pipe: StableDiffusionPipeline) -> None:
         "a red circle on a white background", image=given, strength=0.4, num_inference_steps=16,
         generator=torch.Generator().manual_seed(0),
     ).images[0]  # fmt: skip
-    background, found = classifier.look(made)
+    background, found = scene_classifier.look(made)
     assert background == "white"
     assert found
     assert found[0].color == "red"
 
 
 def test_every_suggested_prompt_is_in_known_words(pipe: StableDiffusionPipeline) -> None:
-    prompts = json.loads((build.PIPELINE.parent / "prompts.json").read_text())
+    prompts = json.loads((architecture.PIPELINE.parent / "prompts.json").read_text())
     assert len(prompts) >= 12
     for word in " ".join(prompts).split():
         assert len(pipe.tokenizer.tokenize(word)) == 1, word

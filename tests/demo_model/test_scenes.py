@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from demo_model import scenes, train
+from demo_model import scenes, train_unet
 
 
 def test_the_same_chance_gives_the_same_scene_picture_and_caption() -> None:
@@ -28,7 +28,7 @@ def test_a_caption_says_each_thing_and_the_background() -> None:
 
 
 def test_what_is_measured_is_not_trained() -> None:
-    pictures, captions = train.batch(0, size=200, seed=0)
+    pictures, captions = train_unet.batch(0, size=200, seed=0)
     chance = random.Random(1)
     kept = [scene for scene in (scenes.one(chance) for _ in range(600)) if scenes.held_out(scene) and scene.named]
     assert len(kept) > 20
@@ -38,8 +38,8 @@ def test_what_is_measured_is_not_trained() -> None:
 
 
 def test_latents_hold_the_picture_exactly() -> None:
-    pictures, _ = train.batch(5, size=4, seed=0)
-    assert np.array_equal(train.picture_of(train.latents_of(pictures)), pictures)
+    pictures, _ = train_unet.batch(5, size=4, seed=0)
+    assert np.array_equal(train_unet.picture_of(train_unet.latents_of(pictures)), pictures)
 
 
 def test_two_sizes_show_the_same_scene() -> None:

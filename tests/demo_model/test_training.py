@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from demo_model import train, train_decoder
+from demo_model import train_decoder, train_unet
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def as_before() -> Iterator[None]:
 
 
 def trained(work: Path, steps: int, seed: int = 0) -> dict[str, Any]:
-    train.main(["--work", str(work), "--steps", str(steps), "--batch", "2", "--seed", str(seed)])
+    train_unet.main(["--work", str(work), "--steps", str(steps), "--batch", "2", "--seed", str(seed)])
     state: dict[str, Any] = torch.load(work / "train.pt", weights_only=True)
     return state
 
@@ -61,8 +61,8 @@ def test_the_decoder_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_pixels_at_edges_count_more_and_the_whole_as_much() -> None:
     picture = np.zeros((1, 32, 32, 3), np.uint8)
     picture[:, :, 16:] = 255
-    weights = train.weights(picture)
+    weights = train_unet.weights(picture)
     assert weights.mean().item() == pytest.approx(1)
     assert weights[0, :, 0, 8].mean() > weights[0, :, 0, 0].mean()
-    flat = train.weights(np.full((1, 32, 32, 3), 90, np.uint8))
+    flat = train_unet.weights(np.full((1, 32, 32, 3), 90, np.uint8))
     assert torch.equal(flat, torch.ones_like(flat))

@@ -11,14 +11,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
-    "demo": "sparkle_site.local.demo",
-    "chaos": "sparkle_site.local.chaos.__main__",
-    "soak": "sparkle_site.local.soak.__main__",
-    "fuzz": "sparkle_site.local.fuzz",
-    "mutate": "sparkle_site.local.mutate",
-    "security": "sparkle_site.local.security",
-    "screenshots": "sparkle_site.local.screenshots",
-    "package": "sparkle_site.local.package",
+    "demo": "devtools.demo.main",
+    "chaos": "devtools.chaos.__main__",
+    "soak": "devtools.soak.__main__",
+    "fuzz": "devtools.fuzz",
+    "mutate": "devtools.cli.mutation",
+    "security": "devtools.cli.security",
+    "screenshots": "devtools.screenshots",
+    "package": "devtools.cli.package",
     "bench": "benchmarks.__main__",
 }
 LONG = "x" * 300
@@ -132,22 +132,22 @@ def test_a_prompt_of_the_longest_length_is_taken(place):
 
 
 def test_the_servers_that_can_be_named_are_the_simulators():
-    from sparkle_site.local import demo
-    from sparkle_site.local.simulator import seed
+    from devtools.demo import main
+    from devtools.simulator import seed_data
 
-    assert tuple(server.name for server in seed.SERVERS) == demo.GUILDS
+    assert tuple(server.name for server in seed_data.SERVERS) == main.GUILDS
 
 
 def test_a_taken_port_is_refused_with_a_free_one(place, capsys, monkeypatch):
-    from sparkle_site.local import demo
+    from devtools.demo import main
 
     monkeypatch.setenv("SPARKLE_LOCAL_DIR", str(place / "local"))
-    monkeypatch.setattr(demo, "interrupt_on_termination", lambda: None)
+    monkeypatch.setattr(main, "interrupt_on_termination", lambda: None)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert demo.main(["--port", str(port)]) == 2
+        assert main.main(["--port", str(port)]) == 2
     line = capsys.readouterr().err
     assert line.startswith(f"./dev demo: port {port} is taken")
     assert "write --port=" in line
@@ -226,7 +226,7 @@ def test_what_an_ordinary_user_may_not_write_is_refused(make_folder):
     (place / "closed.png").touch()
     (place / "closed.png").chmod(0o444)
     code = (
-        "import os, pwd, sys; from sparkle_site.local import arguments\n"
+        "import os, pwd, sys; from devtools.cli import arguments\n"
         "if os.geteuid() == 0: os.setuid(pwd.getpwnam('nobody').pw_uid)\n"
         "for read, name in ((arguments.file_to_write, 'closed/x'), (arguments.folder_to_write, 'closed/x'),"
         " (arguments.file_to_write, 'closed.png')):\n"

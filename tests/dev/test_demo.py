@@ -13,7 +13,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from sparkle_site.local.database import ensure
+from devtools.embedded_postgres import ensure
 
 pytestmark = pytest.mark.processes
 
@@ -28,9 +28,9 @@ if "worker" in sys.argv:
         raise PermissionError(13, "not yours")
     def patched(*args, **kwargs):
         module = real(*args, **kwargs)
-        heart = sys.modules.get("gpu_worker.heart")
-        if heart is not None and hasattr(heart, "Heart"):
-            heart.Heart._beat = fail
+        heartbeat = sys.modules.get("gpu_worker.heartbeat")
+        if heartbeat is not None and hasattr(heartbeat, "HeartbeatThread"):
+            heartbeat.HeartbeatThread._beat = fail
         return module
     builtins.__import__ = patched
 """
@@ -42,7 +42,7 @@ def folder(make_folder):
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "sparkle_site.local.demo", *arguments]
+    return [sys.executable, "-m", "devtools.demo.main", *arguments]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkle_site.local.dev import pin, translate
+from devtools.cli.main import pin, translate
 
 pytestmark = pytest.mark.processes
 
@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def checkout(tmp_path):
     """A folder with a space in its name: ./dev, empty requirements, and a manage.py that says what it was given."""
     folder = tmp_path / "a checkout"
-    (folder / "sparkle_site" / "local").mkdir(parents=True)
+    (folder / "devtools" / "cli").mkdir(parents=True)
     (folder / "requirements").mkdir()
-    for file in ("dev", "sparkle_site/__init__.py", "sparkle_site/local/__init__.py", "sparkle_site/local/dev.py"):
+    for file in ("dev", "devtools/__init__.py", "devtools/cli/__init__.py", "devtools/cli/main.py"):
         shutil.copy(ROOT / file, folder / file)
     for file in ("torch.txt", "dev.txt"):
         (folder / "requirements" / file).touch()
@@ -47,7 +47,8 @@ def test_help_fits_a_screen_and_offers_only_what_is_there(checkout):
     assert len(done.stdout.splitlines()) <= 24
     assert "check" in done.stdout
     assert "demo" not in done.stdout
-    (checkout / "sparkle_site" / "local" / "demo.py").touch()
+    (checkout / "devtools" / "demo").mkdir()
+    (checkout / "devtools" / "demo" / "main.py").touch()
     assert "demo" in dev(checkout).stdout
 
 

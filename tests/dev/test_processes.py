@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkle_site.local.processes import Child, ChildFailed, error_in, start, wait_until
+from devtools.processes import Child, ChildFailed, error_in, start, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARENT = """
 import sys, time
 from pathlib import Path
-from sparkle_site.local.processes import Children, interrupt_on_termination
+from devtools.processes import Children, interrupt_on_termination
 interrupt_on_termination()
 try:
     with Children(Path(sys.argv[1])) as children:

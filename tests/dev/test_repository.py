@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from devtools.cli.main import CHECKS
 from guilds.version import __version__
-from sparkle_site.local.dev import CHECKS
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -56,7 +56,7 @@ def test_the_version_stands_in_one_place():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "guilds.version.__version__"}
-    for folder in ("guilds", "jobs", "gpu_worker", "interactions_lambda", "sparkle_site"):
+    for folder in ("discord_api", "telemetry", "guilds", "jobs", "gpu_worker", "interactions_lambda", "sparkle_site"):
         for file in (ROOT / folder).rglob("*.py"):
             if file != ROOT / "guilds" / "__init__.py":
                 assert f"{__version__})" not in file.read_text(), file

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests import needs
+from tests import required_programs
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).parent / "node"
@@ -21,7 +21,7 @@ SOURCE = Path(__file__).parent / "node"
 def node() -> str | None:
     """Return the path of Node, or None where it or npm is missing. In CI it must be there."""
     if os.environ.get("CI") == "true":
-        needs.require("node")
+        required_programs.require("node")
     return shutil.which("node") if shutil.which("npm") else None
 
 
@@ -76,7 +76,7 @@ def checker() -> SchemaChecker | None:
     global _checker  # noqa: PLW0603  # starting Node takes longer than all checks
     executable = node()
     if _checker is None and executable is not None:
-        with needs.processes_of_the_run():
+        with required_programs.processes_of_the_run():
             _checker = SchemaChecker(executable)
     return _checker
 

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from guilds.discord import errors
-from guilds.discord.client import ATTEMPTS, MAX_INVALID, MAX_INVALID_OF_GUILD, OPENING_S, DiscordClient
-from guilds.discord.wire import File, Message
+from discord_api import errors
+from discord_api.client import ATTEMPTS, MAX_INVALID, MAX_INVALID_OF_GUILD, OPENING_S, DiscordClient
+from discord_api.payloads import File, Message
 
-from .contract import check
+from .payload_contract import check
 
 TOKEN = "aW50ZXJhY3Rpb246c2VjcmV0"
 OK = httpx.Response(200, json={"id": "99", "content": "x"})
@@ -193,16 +193,16 @@ def test_what_never_left_is_sent_again(talk: Talk) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (refused(404, 10015), errors.TokenDead),
-        (refused(404, 10062), errors.TokenDead),
-        (refused(401, 50027), errors.TokenDead),
-        (httpx.Response(404), errors.TokenDead),
+        (refused(404, 10015), errors.TokenExpired),
+        (refused(404, 10062), errors.TokenExpired),
+        (refused(401, 50027), errors.TokenExpired),
+        (httpx.Response(404), errors.TokenExpired),
         (refused(403, 50001), errors.Forbidden),
         (refused(403, 50013), errors.Forbidden),
         (refused(400, 40005), errors.TooLarge),
         (httpx.Response(413, text="<html>"), errors.TooLarge),
-        (refused(400, 50035), errors.BadForm),
-        (refused(400, 50006), errors.BadForm),
+        (refused(400, 50035), errors.InvalidFormBody),
+        (refused(400, 50006), errors.InvalidFormBody),
     ],
 )
 def test_each_refusal_has_its_name_and_is_not_repeated(talk: Talk, answer: httpx.Response, kind: type) -> None:
@@ -217,7 +217,7 @@ def test_each_refusal_has_its_name_and_is_not_repeated(talk: Talk, answer: httpx
 def test_stops_at_a_webhook_that_stays_unknown(talk: Talk) -> None:
     client, discord, clock = talk(refused(404, 10015))
     for _ in range(3):
-        with pytest.raises(errors.TokenDead):
+        with pytest.raises(errors.TokenExpired):
             client.edit_original(TOKEN, Message(content="x"))
         clock.now += OPENING_S
     assert len(discord.requests) == 1
@@ -226,14 +226,14 @@ def test_stops_at_a_webhook_that_stays_unknown(talk: Talk) -> None:
 def test_stops_at_once_at_a_token_that_has_expired(talk: Talk) -> None:
     client, discord, _ = talk(refused(401, 50027), OK)
     for _ in range(3):
-        with pytest.raises(errors.TokenDead):
+        with pytest.raises(errors.TokenExpired):
             client.edit_original(TOKEN, Message(content="x"))
     assert len(discord.requests) == 1
 
 
 def test_a_token_that_discord_learns_of_a_moment_later_is_alive(talk: Talk) -> None:
     client, discord, clock = talk(refused(404, 10015), OK)
-    with pytest.raises(errors.TokenDead):
+    with pytest.raises(errors.TokenExpired):
         client.edit_original(TOKEN, Message(content="too early"))
     clock.now += 1
     client.edit_original(TOKEN, Message(content="x"))
@@ -244,7 +244,7 @@ def test_a_token_that_discord_learns_of_a_moment_later_is_alive(talk: Talk) -> N
 
 def test_a_deleted_message_leaves_its_token_alive(talk: Talk) -> None:
     client, discord, _ = talk(refused(404, 10008), OK)
-    with pytest.raises(errors.TokenDead):
+    with pytest.raises(errors.TokenExpired):
         client.edit_original(TOKEN, Message(content="x"))
     client.followup(TOKEN, Message(content="x"))
     assert len(discord.requests) == 2

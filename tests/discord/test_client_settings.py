@@ -10,9 +10,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from guilds.discord import errors
-from guilds.discord.client import from_settings
-from guilds.discord.wire import Message
+from discord_api import errors
+from discord_api.payloads import Message
+from guilds.discord_client import from_settings
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_an_answer_that_takes_longer_than_the_timeout_is_not_waited_for(configur
     configured.expect_request("/api/v10/webhooks/1234/token/messages/@original").respond_with_handler(late)
     client = from_settings(timeout_s=0.1)
     with pytest.raises(errors.Unavailable):
-        client.edit_original("token", Message(content="x"), patient=False)
+        client.edit_original("token", Message(content="x"), may_wait=False)
     client.close()
     patient = from_settings()
-    patient.edit_original("token", Message(content="x"), patient=False)
+    patient.edit_original("token", Message(content="x"), may_wait=False)
     patient.close()

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
-from guilds.discord.client import DiscordClient
-from guilds.discord.commands import all_commands, normalized
+from discord_api.client import DiscordClient
+from guilds.command_definitions import all_commands, normalized
 from guilds.samplers import SAMPLERS
 
-from .contract import check
+from .payload_contract import check
 
 SAMPLE = {"k_lms", "k_euler_a", "PLMS", "DDIM", "k_dpm_2_a", "k_dpm_2", "k_euler", "k_heun"}
 

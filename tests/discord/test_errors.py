@@ -2,8 +2,8 @@
 
 import pytest
 
-from guilds.discord import errors
-from guilds.discord.errors import from_answer
+from discord_api import errors
+from discord_api.errors import from_answer
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ from guilds.discord.errors import from_answer
         (400, 50045, errors.TooLarge),
         (413, 40005, errors.TooLarge),
         (413, 0, errors.TooLarge),
-        (400, 50035, errors.BadForm),
-        (400, 50006, errors.BadForm),
-        (400, 50109, errors.BadForm),
+        (400, 50035, errors.InvalidFormBody),
+        (400, 50006, errors.InvalidFormBody),
+        (400, 50109, errors.InvalidFormBody),
         (429, 20016, errors.TryLater),
         (429, 0, errors.TryLater),
         (500, 0, errors.Unavailable),
@@ -47,7 +47,7 @@ def test_a_refusal_by_its_status_and_code(status: int, code: int, kind: type[err
     ("status", "code"), [(404, 10015), (404, 10062), (401, 50027), (404, 10008), (401, 0), (404, 0)]
 )
 def test_a_token_is_gone(status: int, code: int) -> None:
-    assert isinstance(from_answer(status, code, "no", by_token=True), errors.TokenDead)
+    assert isinstance(from_answer(status, code, "no", by_token=True), errors.TokenExpired)
 
 
 def test_a_limit_on_all_requests_is_an_outage() -> None:

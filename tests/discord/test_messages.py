@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from guilds.discord import wire
-from guilds.discord.markdown import code_block, inline
-from guilds.discord.text import LOCALES
-from guilds.discord.wire import File, Message
+from discord_api import payloads
+from discord_api.i18n import LOCALES
+from discord_api.markdown import code_block, inline
+from discord_api.payloads import File, Message
 from jobs import messages
 from jobs.models import Job
 
-from .contract import check, check_message
+from .payload_contract import check, check_message
 
 PROMPTS = ["a cat", "", "`" * 6000, "😀" * 6000, "x" * 6000, "```\n@everyone", "*" * 6000, "\n" * 6000]
 GRID = File(name="grid.png", content=b"png", content_type="image/png", description="a cat")
@@ -46,7 +46,7 @@ def stages(of: Job) -> list[Message]:
         messages.processing(of, step=0, total=0),
         messages.stopping(of),
         messages.completed(of, (GRID,)),
-        messages.completed(of, (), link="https://sparkle.example/gallery/1", prompt_cut=5400),
+        messages.completed(of, (), link="https://sparkle.example/gallery/1", truncated_tokens=5400),
         messages.ended(of),
     ]
 
@@ -56,7 +56,7 @@ def stages(of: Job) -> list[Message]:
 def test_every_stage_fits_discord_whatever_the_prompt(prompt: str, locale: str) -> None:
     of = job(prompt=prompt, negative_prompt=prompt, style="ink", strength=0.5, locale=locale)
     for message in stages(of):
-        created, edited = wire.to_payload(message, edit=False), wire.to_payload(message, edit=True)
+        created, edited = payloads.to_payload(message, edit=False), payloads.to_payload(message, edit=True)
         check("MessageCreateRequest", created)
         check("IncomingWebhookUpdateRequestPartial", edited)
         check_message(created)
@@ -123,7 +123,7 @@ def test_buttons_are_for_the_pictures_there_are() -> None:
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_a_code_block_keeps_to_its_limit_and_cannot_be_left(prompt: str, limit: int) -> None:
     block = code_block(prompt, limit=limit)
-    assert wire.length(block) <= limit
+    assert payloads.length(block) <= limit
     assert block.startswith("```\n")
     assert block.endswith("\n```")
     assert "`" not in block[3:-3]
@@ -144,7 +144,7 @@ def test_inline_text_has_no_markup(text: str) -> None:
     ("text", "limit"), [("a" * 10, 10), ("a" * 11, 10), ("😀" * 5, 10), ("😀" * 6, 10), ("a" + "😀" * 9, 10)]
 )
 def test_cutting_counts_as_discord_does_and_splits_no_emoji(text: str, limit: int) -> None:
-    cut = wire.cut(text, limit)
-    assert wire.length(cut) <= limit
+    cut = payloads.truncate(text, limit)
+    assert payloads.length(cut) <= limit
     cut.encode("utf-8")
-    assert (cut == text) == (wire.length(text) <= limit)
+    assert (cut == text) == (payloads.length(text) <= limit)

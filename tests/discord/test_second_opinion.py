@@ -2,17 +2,17 @@
 
 import pytest
 
-from tests import needs
+from tests import required_programs
 
 from . import node_tools
-from .contract import check
+from .payload_contract import check
 
 
 @pytest.fixture
 def checker() -> node_tools.SchemaChecker:
     found = node_tools.checker()
     if found is None:
-        needs.require("node")
+        required_programs.require("node")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Doorbells over the real protocol."""
+"""Messages over the real protocol."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from jobs.dispatch import codec
-from jobs.dispatch.doorbell import DispatchFailed, Doorbell
 from jobs.dispatch.memory import MemoryDispatcher
+from jobs.dispatch.message import DispatchFailed, JobMessage
 from jobs.dispatch.sqs import SqsDispatcher
 
 from .emulator import Queue
 
 
-def _bell(job_id: int, *, group: str = "1-42", number: int = 1) -> Doorbell:
-    return Doorbell(job_id=job_id, group=group, dedup_id=f"{job_id}-{number}")
+def _job_message(job_id: int, *, group: str = "1-42", number: int = 1) -> JobMessage:
+    return JobMessage(job_id=job_id, group=group, dedup_id=f"{job_id}-{number}")
 
 
 def _received(queue: Queue) -> list[dict[str, Any]]:
@@ -29,31 +29,31 @@ def _received(queue: Queue) -> list[dict[str, Any]]:
     return messages
 
 
-def test_a_doorbell_carries_version_and_job_id_and_nothing_else(queue: Queue) -> None:
-    SqsDispatcher(queue.sqs, queue.url).ring([_bell(17)])
+def test_a_message_carries_version_and_job_id_and_nothing_else(queue: Queue) -> None:
+    SqsDispatcher(queue.sqs, queue.url).send([_job_message(17)])
     (message,) = _received(queue)
     assert message["Body"] == '{"v":1,"job_id":17}'
     assert message["Attributes"]["MessageGroupId"] == "1-42"
     assert message["Attributes"]["MessageDeduplicationId"] == "17-1"
 
 
-def test_a_members_doorbells_keep_their_order_over_several_batches(queue: Queue) -> None:
-    SqsDispatcher(queue.sqs, queue.url).ring([_bell(number) for number in range(101, 126)])
+def test_a_members_messages_keep_their_order_over_several_batches(queue: Queue) -> None:
+    SqsDispatcher(queue.sqs, queue.url).send([_job_message(number) for number in range(101, 126)])
     assert [codec.decode(message["Body"]) for message in _received(queue)] == list(range(101, 126))
 
 
 def test_ringing_twice_is_heard_once_and_a_new_number_again(queue: Queue) -> None:
     dispatcher = SqsDispatcher(queue.sqs, queue.url)
-    dispatcher.ring([_bell(201)])
-    dispatcher.ring([_bell(201)])
+    dispatcher.send([_job_message(201)])
+    dispatcher.send([_job_message(201)])
     assert len(_received(queue)) == 1
-    dispatcher.ring([_bell(201, number=2)])
+    dispatcher.send([_job_message(201, number=2)])
     assert len(_received(queue)) == 1
 
 
 def test_a_queue_that_is_not_there_is_one_error(queue: Queue) -> None:
     with pytest.raises(DispatchFailed):
-        SqsDispatcher(queue.sqs, queue.missing_url).ring([_bell(1)])
+        SqsDispatcher(queue.sqs, queue.missing_url).send([_job_message(1)])
 
 
 def test_a_queue_out_of_reach_is_the_same_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,10 +69,10 @@ def test_a_queue_out_of_reach_is_the_same_error(monkeypatch: pytest.MonkeyPatch)
         config=Config(connect_timeout=1, retries={"total_max_attempts": 1}),
     )
     with pytest.raises(DispatchFailed):
-        SqsDispatcher(nowhere, "http://127.0.0.1:1/000000000000/sparkle.fifo").ring([_bell(1)])
+        SqsDispatcher(nowhere, "http://127.0.0.1:1/000000000000/sparkle.fifo").send([_job_message(1)])
 
 
 def test_memory_rings_as_the_queue_does() -> None:
     dispatcher = MemoryDispatcher()
-    dispatcher.ring([_bell(1), _bell(2), _bell(1)])
-    assert [bell.job_id for bell in MemoryDispatcher.rung] == [1, 2]
+    dispatcher.send([_job_message(1), _job_message(2), _job_message(1)])
+    assert [message.job_id for message in MemoryDispatcher.sent] == [1, 2]

@@ -19,7 +19,7 @@ from django.db import DatabaseError, connection, models, transaction
 
 from guilds import models as guild_models
 from guilds.models import Ban, Guild, ModelProfile, QuotaRule
-from jobs import actions
+from jobs import transitions
 from jobs.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -90,7 +90,7 @@ def form_takes(field: models.Field[Any, Any], value: Any) -> bool:
 
 @fields(*NUMBERS)
 def test_a_number_has_the_same_bounds_in_form_and_database(field: Any) -> None:
-    assert hasattr(field, "low"), f"{name(field)}: use a field of guilds.fields, which has bounds"
+    assert hasattr(field, "low"), f"{name(field)}: use a field of guilds.bounded_fields, which has bounds"
     inside = [field.low, field.high]
     outside = [value for value in EXTREMES if not field.low <= value <= field.high]
     step = 1 if not isinstance(field, models.FloatField) else abs(field.high) * 1e-9
@@ -154,7 +154,7 @@ def test_the_largest_and_smallest_settings_are_no_trouble_to_admission(make_guil
         }
         guild = make_guild(**settings)
         QuotaRule.objects.create(guild=guild, subject="member", limit=QuotaRule._meta.get_field("limit").high)
-        accepted = actions.submit(make_ask(guild), now=now)
+        accepted = transitions.submit(make_ask(guild), now=now)
         assert getattr(accepted, "code", "") in {"", "budget_spent"}, accepted
         Job.objects.update(status="completed")
 

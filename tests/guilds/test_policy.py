@@ -7,27 +7,29 @@ from guilds.policy import (
     ADMINISTRATOR,
     ATTACH_FILES,
     VIEW_CHANNEL,
-    ModelFacts,
+    GuildPolicy,
+    ModelOptions,
     Plan,
     Refusal,
-    Rules,
-    StyleFacts,
-    Wish,
-    plan,
+    RequestedOptions,
+    StyleOptions,
+    plan_generation,
     seeds,
 )
 from guilds.samplers import SAMPLERS
 
-MODEL = ModelFacts(
+MODEL = ModelOptions(
     id=1, slug="standard", name="Standard", default_steps=16, max_steps=30, default_guidance=7.5,
     default_sampler="k_lms", sizes=["512x512", "768x512"], gpu_ms_per_step=100.0, is_default=True,
 )  # fmt: skip
-RULES = Rules(models=[MODEL])
-WISH = Wish(channel_id=77, channel_nsfw=False, role_ids=frozenset(), app_permissions=None, prompt="a red circle")
+RULES = GuildPolicy(models=[MODEL])
+WISH = RequestedOptions(
+    channel_id=77, channel_nsfw=False, role_ids=frozenset(), app_permissions=None, prompt="a red circle"
+)
 
 
 def planned(rules=RULES, **wish):
-    return plan(rules, dataclasses.replace(WISH, **wish), seed=11, samplers=frozenset({"k_lms", "DDIM"}))
+    return plan_generation(rules, dataclasses.replace(WISH, **wish), seed=11, samplers=frozenset({"k_lms", "DDIM"}))
 
 
 def test_fills_in_every_default():
@@ -43,8 +45,8 @@ def made(rules=None, **wish):
     return plan
 
 
-INK = StyleFacts(slug="ink", template="{prompt}, ink", negative_prompt="color")
-OIL = StyleFacts(slug="oil", template="{prompt}, oil", negative_prompt="")
+INK = StyleOptions(slug="ink", template="{prompt}, ink", negative_prompt="color")
+OIL = StyleOptions(slug="oil", template="{prompt}, oil", negative_prompt="")
 SECOND = dataclasses.replace(MODEL, id=2, slug="second", is_default=False, default_steps=9, sizes=["768x768"])
 HEUN = frozenset({"k_lms", "k_heun"})
 NUDE = {"nsfw_terms": {"nude": "Nude"}}
@@ -151,7 +153,7 @@ def test_a_plan_with_everything_said():
 
 
 def plan_of_all(**wish):
-    return plan(
+    return plan_generation(
         dataclasses.replace(RULES, styles=[OIL, INK], results_ephemeral=True),
         dataclasses.replace(
             WISH, prompt=" a red circle ", negative_prompt="blurry", style="ink", seed=5, steps=10, sampler="k_heun",
@@ -188,8 +190,10 @@ def test_steps_that_were_not_asked_for_are_lowered_to_what_is_allowed(rules, wis
 def test_a_samplers_own_limit_counts_too():
     rules = dataclasses.replace(RULES, max_steps=150, models=[dataclasses.replace(MODEL, max_steps=150)])
     wish = dataclasses.replace(WISH, sampler="lcm", steps=SAMPLERS["lcm"].max_steps)
-    assert isinstance(plan(rules, wish, seed=1, samplers=frozenset({"lcm"})), Plan)
-    refusal = plan(rules, dataclasses.replace(wish, steps=wish.steps + 1), seed=1, samplers=frozenset({"lcm"}))
+    assert isinstance(plan_generation(rules, wish, seed=1, samplers=frozenset({"lcm"})), Plan)
+    refusal = plan_generation(
+        rules, dataclasses.replace(wish, steps=wish.steps + 1), seed=1, samplers=frozenset({"lcm"})
+    )
     assert refusal.params == {"parameter": "steps", "range": "1-50"}
 
 
@@ -278,7 +282,7 @@ def test_a_style_without_a_negative_prompt_leaves_the_members():
 
 
 def test_a_style_takes_the_prompt_once():
-    twice = StyleFacts(slug="twice", template="{prompt} and {prompt}", negative_prompt="")
+    twice = StyleOptions(slug="twice", template="{prompt} and {prompt}", negative_prompt="")
     assert made({"styles": [twice]}, style="twice").styled_prompt == "a red circle and {prompt}"
 
 
@@ -332,7 +336,7 @@ def test_adult_words_become_a_spoiler_where_the_guild_says_so_but_not_in_an_adul
 
 def test_a_style_wraps_the_prompt_and_braces_in_it_stay():
     rules = dataclasses.replace(
-        RULES, styles=[StyleFacts(slug="ink", template="{prompt}, ink", negative_prompt="color")]
+        RULES, styles=[StyleOptions(slug="ink", template="{prompt}, ink", negative_prompt="color")]
     )
     made = planned(rules, style="ink", prompt="a {prompt} {0}", negative_prompt="blurry")
     assert made.styled_prompt == "a {prompt} {0}, ink"

@@ -15,7 +15,7 @@ import pytest
 from nacl.signing import SigningKey
 
 from interactions_lambda.handler import handler
-from tests.discord.contract import check_callback
+from tests.discord.payload_contract import check_callback
 
 PAYLOADS = Path(__file__).parent / "payloads"
 KEY = SigningKey(b"\x07" * 32)

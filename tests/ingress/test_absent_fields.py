@@ -11,7 +11,7 @@ import pytest
 from django.db import transaction
 
 from interactions_lambda.handler import handler
-from tests.discord.contract import check_callback
+from tests.discord.payload_contract import check_callback
 
 from .conftest import PAYLOADS, event, payload
 

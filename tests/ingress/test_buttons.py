@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 
-from guilds.discord.custom_id import pack, parse
+from discord_api.custom_id import pack, parse
 from guilds.models import Channel, Guild, ModelProfile, QuotaRule
-from jobs import actions, storage
-from jobs.access import MANAGE_MESSAGES
+from jobs import storage, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
+from jobs.permissions import MANAGE_MESSAGES
 
 from .conftest import payload, told
 
@@ -34,18 +34,18 @@ def make_job(make_ask: Callable[..., Any], now: datetime) -> MakeJob:
 
     def make(guild: Guild, status: Status = Status.COMPLETED, **fields: Any) -> Job:
         ask = make_ask(guild, **({"user_id": ASKER, "channel_id": HERE, "prompt": "a cat", "seed": 100} | fields))
-        accepted = actions.submit(ask, now=now)
-        assert isinstance(accepted, actions.Accepted)
+        accepted = transitions.submit(ask, now=now)
+        assert isinstance(accepted, transitions.Accepted)
         job = accepted.job
         if status in (Status.RUNNING, Status.COMPLETED):
-            assert actions.claim(job.pk, worker_id="w", now=now)
+            assert transitions.claim(job.pk, worker_id="w", now=now)
         if status == Status.COMPLETED:
             images = [
-                actions.MadeImage(index=n, key=f"k{n}", seed=job.seed + n, width=512, height=512, bytes=9)
+                transitions.StoredImage(index=n, key=f"k{n}", seed=job.seed + n, width=512, height=512, bytes=9)
                 for n in range(job.count)
             ]
-            actions.record_images(job.pk, worker_id="w", images=images, grid_key="grid.png", gpu_ms=5, now=now)
-            actions.complete(job.pk, worker_id="w", delivered_via="original", message_id=1, now=now)
+            transitions.record_images(job.pk, worker_id="w", images=images, grid_key="grid.png", gpu_ms=5, now=now)
+            transitions.complete(job.pk, worker_id="w", delivered_via="original", message_id=1, now=now)
         job.refresh_from_db()
         return job
 
@@ -353,7 +353,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_its_message_says_so(
     assert "cancelled" in answer["data"]["content"]
     job.refresh_from_db()
     assert (job.status, job.reason) == (Status.CANCELLED, "cancelled_by_member")
-    assert job.announced_at is not None, "nobody needs to tell it again"
+    assert job.notified_at is not None, "nobody needs to tell it again"
 
 
 def test_a_running_job_is_asked_to_stop(make_guild: Callable[..., Guild], make_job: MakeJob, press: Press) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from guilds.models import Guild, ModelProfile, QuotaRule, StylePreset
-from jobs import actions
-from jobs.access import MANAGE_GUILD
+from jobs import transitions
 from jobs.lifecycle import Status
 from jobs.models import Job
+from jobs.permissions import MANAGE_GUILD
 from jobs.queries import PAGE
 
 from .conftest import options, payload, told
@@ -342,5 +342,5 @@ def test_the_asker_of_the_payloads_is_who_the_tests_think(
 ) -> None:
     slash(make_guild(), said={"prompt": "x"})
     assert newest().user_id == ASKER
-    assert actions.cancel(newest().pk, by=ASKER, now=now)
+    assert transitions.cancel(newest().pk, by=ASKER, now=now)
     assert as_other()["member"]["user"]["id"] == str(OTHER)

@@ -17,9 +17,9 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from guilds.models import Guild
-from interactions_lambda import punctual
-from jobs import actions
-from jobs.dispatch.doorbell import DispatchFailed, Doorbell
+from interactions_lambda import deadline
+from jobs import transitions
+from jobs.dispatch.message import DispatchFailed, JobMessage
 from jobs.models import Job
 
 from .conftest import KEY, event, payload, told
@@ -110,7 +110,7 @@ class Stuck:
         self.called = threading.Event()
         self.release = threading.Event()
 
-    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+    def send(self, messages: Sequence[JobMessage]) -> None:
         self.called.set()
         self.release.wait(30)
 
@@ -122,17 +122,17 @@ def stuck() -> Iterator[Stuck]:
     found.release.set()
 
 
-BELL = Doorbell(job_id=1, group="g", dedup_id="1-1")
+MESSAGE = JobMessage(job_id=1, group="g", dedup_id="1-1")
 
 
-def accepted(ring: Callable[[], None], missed: Callable[[], None]) -> str:
-    punctual.ring_after(ring, missed)
+def accepted(send: Callable[[], None], missed: Callable[[], None]) -> str:
+    deadline.send_after_commit(send, missed)
     return "Submitted"
 
 
 def test_a_queue_that_does_not_answer_is_left_to_upkeep(stuck: Stuck) -> None:
     missed = threading.Event()
-    answer = punctual.run(lambda: accepted(lambda: stuck.ring([BELL]), missed.set), started=time.monotonic() - 3)
+    answer = deadline.run(lambda: accepted(lambda: stuck.send([MESSAGE]), missed.set), started=time.monotonic() - 3)
     assert answer == "Submitted"
     assert stuck.called.is_set()
     assert missed.is_set()
@@ -143,20 +143,20 @@ def test_a_failing_queue_is_left_to_upkeep_too() -> None:
         raise DispatchFailed("refused")
 
     missed = threading.Event()
-    assert punctual.run(lambda: accepted(broken, missed.set), started=time.monotonic()) == "Submitted"
+    assert deadline.run(lambda: accepted(broken, missed.set), started=time.monotonic()) == "Submitted"
     assert missed.is_set()
 
 
-def test_what_is_committed_is_rung_for_although_the_answer_failed() -> None:
-    rung = threading.Event()
+def test_what_is_committed_is_sent_although_the_answer_failed() -> None:
+    sent = threading.Event()
 
     def act() -> None:
-        accepted(rung.set, lambda: None)
+        accepted(sent.set, lambda: None)
         raise ValueError("no words for it")
 
     with pytest.raises(ValueError, match="no words"):
-        punctual.run(act, started=time.monotonic())
-    assert rung.wait(5)
+        deadline.run(act, started=time.monotonic())
+    assert sent.wait(5)
 
 
 def test_an_accepted_request_is_told_although_the_database_left_after_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -166,8 +166,8 @@ def test_an_accepted_request_is_told_although_the_database_left_after_it(caplog:
     def away() -> None:
         raise OperationalError("gone")
 
-    assert punctual.run(lambda: accepted(refused, away), started=time.monotonic()) == "Submitted"
-    assert "ring_failed" in caplog.text
+    assert deadline.run(lambda: accepted(refused, away), started=time.monotonic()) == "Submitted"
+    assert "send_failed" in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)
@@ -178,35 +178,35 @@ def test_a_request_is_accepted_although_the_queue_is_stuck(
     stuck: Stuck,
     django_db_serialized_rollback: None,
 ) -> None:
-    monkeypatch.setattr(actions, "current", lambda: stuck)
-    monkeypatch.setattr(punctual, "RING_BY_S", 0.1)
+    monkeypatch.setattr(transitions, "current_dispatcher", lambda: stuck)
+    monkeypatch.setattr(deadline, "SEND_BY_S", 0.1)
     answer = slash(make_guild(), said={"prompt": "a cat"})
     assert answer["data"]["content"].startswith("**Submitted")
-    assert Job.objects.get().rung_at is None, "upkeep rings for it"
+    assert Job.objects.get().message_sent_at is None, "upkeep sends a message for it again"
 
 
 @pytest.mark.django_db
 def test_no_statement_begins_when_the_time_is_up(make_guild: Callable[..., Guild]) -> None:
     make_guild()
-    with pytest.raises(punctual.TooSlow):
-        punctual.run(Guild.objects.count, started=time.monotonic() - 3)
-    assert punctual.run(Guild.objects.count, started=time.monotonic()) == 1
+    with pytest.raises(deadline.StatementDeadlineExceeded):
+        deadline.run(Guild.objects.count, started=time.monotonic() - 3)
+    assert deadline.run(Guild.objects.count, started=time.monotonic()) == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_written_when_the_time_is_up(make_guild: Callable[..., Guild]) -> None:
     guild = make_guild(name="As it was")
     renamed = Guild.objects.filter(pk=guild.pk).update
-    with pytest.raises(punctual.TooSlow):
-        punctual.run(lambda: renamed(name="Too late"), started=time.monotonic() - 2.4)
+    with pytest.raises(deadline.StatementDeadlineExceeded):
+        deadline.run(lambda: renamed(name="Too late"), started=time.monotonic() - 2.4)
     guild.refresh_from_db()
     assert guild.name == "As it was"
-    assert punctual.run(Guild.objects.count, started=time.monotonic() - 2.4) == 1, "reading does no harm"
+    assert deadline.run(Guild.objects.count, started=time.monotonic() - 2.4) == 1, "reading does no harm"
 
 
 def test_what_is_stuck_does_not_hold_up_the_answer(stuck: Stuck) -> None:
-    with pytest.raises(punctual.TooLate):
-        punctual.run(lambda: stuck.ring([BELL]), started=time.monotonic() - 3)
+    with pytest.raises(deadline.ResponseDeadlineExceeded):
+        deadline.run(lambda: stuck.send([MESSAGE]), started=time.monotonic() - 3)
     assert stuck.called.is_set()
 
 
@@ -220,7 +220,7 @@ def test_a_connection_that_the_server_closed_is_replaced_within_seconds_of_its_l
             return int(cursor.fetchone()[0])
 
     def ask() -> int:
-        return punctual.run(backend, started=time.monotonic())
+        return deadline.run(backend, started=time.monotonic())
 
     try:
         served = {ask() for _ in range(5)}
@@ -229,7 +229,7 @@ def test_a_connection_that_the_server_closed_is_replaced_within_seconds_of_its_l
         assert not served & {ask() for _ in range(5)}
     finally:
         for _ in range(16):
-            punctual.run(lambda: connection.close(), started=time.monotonic())  # noqa: PLW0108  # of that thread
+            deadline.run(lambda: connection.close(), started=time.monotonic())  # noqa: PLW0108  # of that thread
 
 
 def test_an_error_in_time_is_the_error_itself() -> None:
@@ -237,7 +237,7 @@ def test_an_error_in_time_is_the_error_itself() -> None:
         raise TimeoutError("its own")
 
     with pytest.raises(TimeoutError, match="its own"):
-        punctual.run(broken, started=time.monotonic())
+        deadline.run(broken, started=time.monotonic())
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,9 +10,9 @@ import time
 import pytest
 from nacl.signing import SigningKey
 
-from guilds.discord.signature import verify
+from discord_api.signature import verify
 from interactions_lambda.handler import handler
-from interactions_lambda.ingress import MAX_BODY
+from interactions_lambda.verification import MAX_BODY
 
 from .conftest import KEY, event, payload
 

@@ -1,4 +1,4 @@
-"""/sparkle from a signed interaction to a row, a doorbell and the first message."""
+"""/sparkle from a signed interaction to a row, a message and the first message."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_prompt_becomes_a_job_and_rings_once(make_guild: Callable[..., Guild],
     job = Job.objects.get()
     assert (job.guild_id, job.user_id, job.status, job.count) == (guild.pk, 53908232506183680, Status.QUEUED, 4)
     assert job.token == "A_UNIQUE_TOKEN"
-    assert [bell.job_id for bell in MemoryDispatcher.rung] == [job.pk]
+    assert [message.job_id for message in MemoryDispatcher.sent] == [job.pk]
     assert f"s1:cancel:{job.pk}" in json.dumps(answer)
 
 
@@ -61,7 +61,7 @@ def test_the_same_interaction_twice_is_one_job(make_guild: Callable[..., Guild],
     body = payload("slash", guild_id=str(make_guild().pk))
     first, second = send(body), send(body)
     assert Job.objects.count() == 1
-    assert len(MemoryDispatcher.rung) == 1
+    assert len(MemoryDispatcher.sent) == 1
     assert first["type"] == second["type"] == 4
 
 
@@ -269,11 +269,11 @@ def test_an_unexpected_error_is_told_under_a_reference_that_the_log_has(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret prompt and A_UNIQUE_TOKEN")
 
-    monkeypatch.setattr("jobs.actions.submit", broken)
+    monkeypatch.setattr("jobs.transitions.submit", broken)
     sentence = told(slash(make_guild(), said={"prompt": "a secret prompt"}))
     record = next(record for record in caplog.records if record.message == "interaction_failed")
     assert record.reference in sentence  # type: ignore[attr-defined]
-    from guilds.logs import JsonFormatter
+    from telemetry.logs import JsonFormatter
 
     line = JsonFormatter().format(record)
     assert "RuntimeError" in line
@@ -285,7 +285,7 @@ def test_an_unexpected_error_is_told_under_a_reference_that_the_log_has(
 def test_what_is_logged_names_no_member_prompt_or_token(
     make_guild: Callable[..., Guild], slash: Slash, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from guilds.logs import JsonFormatter
+    from telemetry.logs import JsonFormatter
 
     caplog.set_level("DEBUG", logger="interactions_lambda")
     slash(make_guild(), said={"prompt": "a secret prompt"})

@@ -11,14 +11,15 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from discord_api.client import DiscordClient
+from discord_api.errors import Unavailable
 from guilds import channels
-from guilds.discord.client import DiscordClient, from_settings
-from guilds.discord.errors import Unavailable
+from guilds.discord_client import from_settings
 from guilds.models import BlockedTerm, Channel, Guild
-from interactions_lambda import asking
+from interactions_lambda import submission
 from jobs import moderation
-from jobs.actions import Accepted
 from jobs.models import Job
+from jobs.transitions import Accepted
 
 from .conftest import payload, told
 
@@ -49,9 +50,9 @@ def discord(httpserver: HTTPServer, settings: Any) -> Iterator[Callable[..., lis
     httpserver.expect_request("/channels/702").respond_with_handler(answer)
     settings.DISCORD_API_BASE = httpserver.url_for("/")
     settings.DISCORD_BOT_TOKEN = "bot-token"
-    asking._client.cache_clear()
+    submission._client.cache_clear()
     yield describe
-    asking._client.cache_clear()
+    submission._client.cache_clear()
 
 
 def in_thread(**without: Any) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def test_a_slow_discord_does_not_hold_the_answer_up(
 
 def test_what_was_read_is_believed_for_a_day_where_discord_is_away(make_guild: Any, now: datetime) -> None:
     guild = make_guild()
-    place = channels.place(in_thread()["channel"], channel_id=THREAD, parent_id=FORUM)
+    place = channels.from_interaction(in_thread()["channel"], channel_id=THREAD, parent_id=FORUM)
 
     def away(channel_id: int) -> dict[str, Any]:
         raise Unavailable(503, 0, "away")
@@ -154,7 +155,7 @@ def test_what_was_read_is_believed_for_a_day_where_discord_is_away(make_guild: A
     for age, known in ((timedelta(hours=23), True), (timedelta(hours=25), None)):
         row = {"guild": guild, "nsfw": True, "parent_id": CATEGORY, "read_at": now - age}
         Channel.objects.update_or_create(id=FORUM, defaults=row)
-        found = channels.complete(place, guild_id=guild.pk, now=now, fetch=away)
+        found = channels.fill_in(place, guild_id=guild.pk, now=now, fetch=away)
         assert (found.nsfw, found.complete) == (known, bool(known))
 
 

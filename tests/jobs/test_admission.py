@@ -13,15 +13,15 @@ from django.db import connection, connections
 
 from guilds.models import Guild, QuotaRule, Usage
 from guilds.policy import Refusal
-from jobs import actions
+from jobs import transitions
 from jobs.guild_lock import lock_guild
 from jobs.lifecycle import Status
 from jobs.models import Job
 
-from .statements import asked
+from .sql_statements import asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
-Submit = Callable[[], actions.Accepted | Refusal]
+Submit = Callable[[], transitions.Accepted | Refusal]
 
 
 def _someone_waits_for_us() -> bool:
@@ -33,10 +33,10 @@ def _someone_waits_for_us() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> actions.Accepted | Refusal:
+def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> transitions.Accepted | Refusal:
     """Let `late` wait for the guild's lock while `early` is done under it; return what `late` came to."""
 
-    def act() -> actions.Accepted | Refusal:
+    def act() -> transitions.Accepted | Refusal:
         try:
             return late()
         finally:
@@ -44,7 +44,7 @@ def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> actions.A
 
     with ThreadPoolExecutor(1) as pool:
         with lock_guild(guild.pk):
-            result: Future[actions.Accepted | Refusal] = pool.submit(act)
+            result: Future[transitions.Accepted | Refusal] = pool.submit(act)
             deadline = time.monotonic() + 10
             while not _someone_waits_for_us():
                 assert time.monotonic() < deadline, "it did not ask for the guild's lock"
@@ -55,14 +55,14 @@ def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> actions.A
 
 
 @pytest.fixture
-def submit(make_ask: Callable[..., Any], now: datetime) -> Callable[..., actions.Accepted | Refusal]:
-    return lambda guild, **wish: actions.submit(make_ask(guild, **wish), now=now)
+def submit(make_ask: Callable[..., Any], now: datetime) -> Callable[..., transitions.Accepted | Refusal]:
+    return lambda guild, **wish: transitions.submit(make_ask(guild, **wish), now=now)
 
 
 def test_the_quota_that_another_request_has_just_spent_is_not_spent_again(make_guild, submit):
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)
-    assert isinstance(submit(guild, count=4), actions.Accepted)
+    assert isinstance(submit(guild, count=4), transitions.Accepted)
     late = overtaken(guild, lambda: submit(guild, count=4), lambda: submit(guild, count=4))
     assert isinstance(late, Refusal)
     assert late.code == "quota_exceeded"
@@ -78,7 +78,7 @@ def test_as_much_spent_as_given_back_meanwhile_is_not_the_same(make_guild, submi
 
     def early() -> None:
         submit(guild, count=4, user_id=2)
-        actions.cancel(others.job.pk, by=1, now=now)
+        transitions.cancel(others.job.pk, by=1, now=now)
 
     late = overtaken(guild, lambda: submit(guild, count=4, user_id=2), early)
     assert isinstance(late, Refusal)
@@ -89,7 +89,7 @@ def test_the_first_two_requests_of_a_month_at_once_are_both_counted(make_guild, 
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)
     late = overtaken(guild, lambda: submit(guild, count=3), lambda: submit(guild, count=3))
-    assert isinstance(late, actions.Accepted)
+    assert isinstance(late, transitions.Accepted)
     assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {6}
     for job in Job.objects.filter(guild=guild):
         assert set(job.usage_ids) == set(Usage.objects.filter(guild=guild).values_list("pk", flat=True))
@@ -107,9 +107,9 @@ def test_the_place_that_another_request_has_just_taken_is_waited_for(make_guild,
     guild = make_guild(concurrency=2)
     first = submit(guild)
     late = overtaken(guild, lambda: submit(guild), lambda: submit(guild))
-    assert isinstance(late, actions.Accepted)
+    assert isinstance(late, transitions.Accepted)
     assert late.job.status == Status.WAITING
-    assert actions.cancel(first.job.pk, by=1, now=now)
+    assert transitions.cancel(first.job.pk, by=1, now=now)
     late.job.refresh_from_db()
     assert late.job.status == Status.QUEUED
 
@@ -118,8 +118,8 @@ def test_a_place_that_has_just_come_free_is_not_waited_for(make_guild, submit, n
     """Nobody would promote a request that began to wait after the last job had ended."""
     guild = make_guild(concurrency=1)
     first = submit(guild)
-    late = overtaken(guild, lambda: submit(guild), lambda: actions.cancel(first.job.pk, by=1, now=now))
-    assert isinstance(late, actions.Accepted)
+    late = overtaken(guild, lambda: submit(guild), lambda: transitions.cancel(first.job.pk, by=1, now=now))
+    assert isinstance(late, transitions.Accepted)
     assert late.job.status == Status.QUEUED
 
 
@@ -128,7 +128,7 @@ def test_facts_are_read_once_and_after_the_lock(make_guild, submit):
     for _ in range(3):
         with asked() as statements:
             last = submit(guild)
-    assert isinstance(last, actions.Accepted)
+    assert isinstance(last, transitions.Accepted)
     assert last.job.status == Status.WAITING
     kinds = [
         "lock" if "FOR NO KEY UPDATE" in sql else "facts" if "json_build_object" in sql else "write"
@@ -144,8 +144,10 @@ def test_two_deciders_on_both_sides_of_a_months_boundary_take_one_slot(make_guil
     guild = make_guild(concurrency=1, time_zone=zone, monthly_budget_gpu_seconds=10_000)
     before, after = boundary - timedelta(microseconds=1), boundary
     asks = [make_ask(guild), make_ask(guild)]
-    late = overtaken(guild, lambda: actions.submit(asks[0], now=before), lambda: actions.submit(asks[1], now=after))
-    assert isinstance(late, actions.Accepted)
+    late = overtaken(
+        guild, lambda: transitions.submit(asks[0], now=before), lambda: transitions.submit(asks[1], now=after)
+    )
+    assert isinstance(late, transitions.Accepted)
     assert sorted(Job.objects.values_list("status", flat=True)) == [Status.QUEUED, Status.WAITING]
     months = Usage.objects.filter(guild=guild, subject_id=0, window="month").order_by("starts_at")
     assert [row.pictures for row in months] == [4, 4]
@@ -155,16 +157,18 @@ def test_what_changes_no_counter_overtakes_nobody(make_guild, submit):
     guild = make_guild()
     submit(guild)
     late = overtaken(guild, lambda: submit(guild), lambda: Guild.objects.filter(pk=guild.pk).update(name="Renamed"))
-    assert isinstance(late, actions.Accepted)
+    assert isinstance(late, transitions.Accepted)
     assert late.job.status == Status.QUEUED
 
 
 def test_the_same_interaction_at_once_is_one_job(make_guild, make_ask, now):
     guild = make_guild()
-    actions.submit(make_ask(guild), now=now)
+    transitions.submit(make_ask(guild), now=now)
     ask = make_ask(guild)
     early: list[Any] = []
-    late = overtaken(guild, lambda: actions.submit(ask, now=now), lambda: early.append(actions.submit(ask, now=now)))
-    assert isinstance(late, actions.Accepted)
+    late = overtaken(
+        guild, lambda: transitions.submit(ask, now=now), lambda: early.append(transitions.submit(ask, now=now))
+    )
+    assert isinstance(late, transitions.Accepted)
     assert late.repeated
     assert late.job.pk == early[0].job.pk

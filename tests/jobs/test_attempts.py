@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import actions
+from jobs import transitions
 from jobs.lifecycle import Status
 from jobs.models import Job
 
@@ -12,20 +12,20 @@ pytestmark = pytest.mark.django_db
 
 
 def engine_fails(job, *, now):
-    actions.fail(job.pk, worker_id=job.worker_id, reason="engine_failed", permanent=False, now=now)
+    transitions.fail(job.pk, worker_id=job.worker_id, reason="engine_failed", permanent=False, now=now)
 
 
 def upkeep_takes_it_back(job, *, now):
-    actions.reclaim(job, now=now)
+    transitions.reclaim(job, now=now)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
 @pytest.mark.parametrize("end", [engine_fails, upkeep_takes_it_back])
 def test_a_request_is_tried_as_often_as_the_limit_says_and_then_fails(make_guild, make_ask, now, settings, limit, end):
     settings.SPARKLE_MAX_ATTEMPTS = limit
-    job = actions.submit(make_ask(make_guild()), now=now).job
+    job = transitions.submit(make_ask(make_guild()), now=now).job
     tried = 0
-    while claimed := actions.claim(job.pk, worker_id="w", now=now):
+    while claimed := transitions.claim(job.pk, worker_id="w", now=now):
         tried += 1
         assert claimed.attempts == tried
         end(claimed, now=now)
@@ -38,16 +38,16 @@ def test_a_silent_workers_job_is_taken_over_only_while_attempts_are_left(
     make_guild, make_ask, now, settings, limit, status
 ):
     settings.SPARKLE_MAX_ATTEMPTS = limit
-    job = actions.submit(make_ask(make_guild()), now=now).job
-    assert actions.claim(job.pk, worker_id="w", now=now)
-    actions.claim(job.pk, worker_id="another", now=now + timedelta(minutes=5))
+    job = transitions.submit(make_ask(make_guild()), now=now).job
+    assert transitions.claim(job.pk, worker_id="w", now=now)
+    transitions.claim(job.pk, worker_id="another", now=now + timedelta(minutes=5))
     job.refresh_from_db()
     assert (job.status, job.attempts) == (status, limit)
 
 
 def test_a_lease_holds_up_to_its_last_moment(make_guild, make_ask, now, settings):
-    job = actions.submit(make_ask(make_guild()), now=now).job
-    assert actions.claim(job.pk, worker_id="w", now=now)
+    job = transitions.submit(make_ask(make_guild()), now=now).job
+    assert transitions.claim(job.pk, worker_id="w", now=now)
     ends = now + timedelta(seconds=settings.SPARKLE_LEASE_SECONDS)
-    assert actions.claim(job.pk, worker_id="another", now=ends) is None
-    assert actions.claim(job.pk, worker_id="another", now=ends + timedelta(microseconds=1)).worker_id == "another"
+    assert transitions.claim(job.pk, worker_id="another", now=ends) is None
+    assert transitions.claim(job.pk, worker_id="another", now=ends + timedelta(microseconds=1)).worker_id == "another"

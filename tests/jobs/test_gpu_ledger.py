@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from guilds import installs, ledger
+from guilds import gpu_ledger, installations
 from guilds.models import GpuLedger, Guild, QuotaRule, Usage
 from guilds.policy import Refusal
-from jobs import actions, moderation, privacy
-from jobs.actions import Accepted, MadeImage
+from jobs import moderation, privacy, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job
+from jobs.transitions import Accepted, StoredImage
 
 pytestmark = pytest.mark.django_db
 
@@ -20,26 +20,26 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def running(make_ask, now):
     def run(guild, *, at=now, **wish):
-        accepted = actions.submit(make_ask(guild, **wish), now=at)
+        accepted = transitions.submit(make_ask(guild, **wish), now=at)
         assert isinstance(accepted, Accepted), accepted
-        assert actions.claim(accepted.job.pk, worker_id="w", now=at)
+        assert transitions.claim(accepted.job.pk, worker_id="w", now=at)
         return accepted.job
 
     return run
 
 
 def made(job, *, now, gpu_ms):
-    images = [MadeImage(index=i, key=f"{job.pk}-{i}", seed=i, width=8, height=8, bytes=1) for i in range(job.count)]
-    return actions.record_images(job.pk, worker_id="w", images=images, grid_key="g", gpu_ms=gpu_ms, now=now)
+    images = [StoredImage(index=i, key=f"{job.pk}-{i}", seed=i, width=8, height=8, bytes=1) for i in range(job.count)]
+    return transitions.record_images(job.pk, worker_id="w", images=images, grid_key="g", gpu_ms=gpu_ms, now=now)
 
 
 def complete(job, *, now, gpu_ms):
     assert made(job, now=now, gpu_ms=gpu_ms)
-    assert actions.complete(job.pk, worker_id="w", delivered_via="original", message_id=1, now=now)
+    assert transitions.complete(job.pk, worker_id="w", delivered_via="original", message_id=1, now=now)
 
 
 def used_ms(guild, now):
-    return ledger.used_ms([guild.pk], now=now).get(guild.pk, 0)
+    return gpu_ledger.used_ms([guild.pk], now=now).get(guild.pk, 0)
 
 
 def counters(guild, subject_id=0):
@@ -51,12 +51,12 @@ def test_each_end_charges_what_was_measured(make_guild, running, now):
     guild = make_guild(concurrency=64)
     complete(running(guild), now=now, gpu_ms=700)
     failed = running(guild)
-    assert actions.fail(failed.pk, worker_id="w", reason="x", permanent=True, gpu_ms=30, now=now) == Status.FAILED
+    assert transitions.fail(failed.pk, worker_id="w", reason="x", permanent=True, gpu_ms=30, now=now) == Status.FAILED
     blocked = running(guild)
-    assert actions.fail(blocked.pk, worker_id="w", reason="output_blocked", permanent=True, gpu_ms=500, now=now)
+    assert transitions.fail(blocked.pk, worker_id="w", reason="output_blocked", permanent=True, gpu_ms=500, now=now)
     cancelled = running(guild)
-    assert actions.cancel(cancelled.pk, by=1, now=now)
-    assert actions.finish_cancel(cancelled.pk, worker_id="w", gpu_ms=5, now=now)
+    assert transitions.cancel(cancelled.pk, by=1, now=now)
+    assert transitions.finish_cancel(cancelled.pk, worker_id="w", gpu_ms=5, now=now)
     assert used_ms(guild, now) == 700 + 30 + 500 + 5
     assert counters(guild) == {(4, 1235)}, "images are refunded where none were delivered, GPU time is not"
 
@@ -64,14 +64,14 @@ def test_each_end_charges_what_was_measured(make_guild, running, now):
 def test_each_attempt_is_charged(make_guild, running, now):
     guild = make_guild()
     job = running(guild)
-    assert actions.give_back(job.pk, worker_id="w", gpu_ms=11, now=now)
-    assert actions.claim(job.pk, worker_id="w", now=now)
-    assert actions.fail(job.pk, worker_id="w", reason="x", permanent=False, gpu_ms=22, now=now) == Status.QUEUED
-    assert actions.claim(job.pk, worker_id="w", now=now)
+    assert transitions.release(job.pk, worker_id="w", gpu_ms=11, now=now)
+    assert transitions.claim(job.pk, worker_id="w", now=now)
+    assert transitions.fail(job.pk, worker_id="w", reason="x", permanent=False, gpu_ms=22, now=now) == Status.QUEUED
+    assert transitions.claim(job.pk, worker_id="w", now=now)
     assert made(job, now=now, gpu_ms=33)
-    assert actions.give_back(job.pk, worker_id="w", gpu_ms=33, now=now), "its delivery takes no GPU time"
-    assert actions.claim(job.pk, worker_id="w", now=now)
-    assert actions.complete(job.pk, worker_id="w", delivered_via="original", message_id=1, now=now)
+    assert transitions.release(job.pk, worker_id="w", gpu_ms=33, now=now), "its delivery takes no GPU time"
+    assert transitions.claim(job.pk, worker_id="w", now=now)
+    assert transitions.complete(job.pk, worker_id="w", delivered_via="original", message_id=1, now=now)
     assert used_ms(guild, now) == 66
     assert Job.objects.get().gpu_ms == 66
     assert counters(guild) == {(4, 66)}
@@ -82,9 +82,9 @@ def test_a_lost_worker_is_charged_by_its_progress(make_guild, running, now, sett
     settings.SPARKLE_MAX_ATTEMPTS = attempts
     guild = make_guild()
     job = running(guild)
-    assert actions.progress(job.pk, worker_id="w", step=4, total=16, now=now)
+    assert transitions.progress(job.pk, worker_id="w", step=4, total=16, now=now)
     job.refresh_from_db()
-    assert actions.reclaim(job, now=now + timedelta(minutes=5))
+    assert transitions.reclaim(job, now=now + timedelta(minutes=5))
     assert used_ms(guild, now) == round(job.reserved_gpu_ms / 4)
 
 
@@ -102,8 +102,8 @@ def test_more_than_was_estimated_is_charged_too(make_guild, running, now):
         (-5, 0),
         (0, 0),
         (1, 1),
-        (ledger.MAX_GPU_MS - 1, ledger.MAX_GPU_MS - 1),
-        (ledger.MAX_GPU_MS + 1, 86_400_000),
+        (gpu_ledger.MAX_GPU_MS - 1, gpu_ledger.MAX_GPU_MS - 1),
+        (gpu_ledger.MAX_GPU_MS + 1, 86_400_000),
         (10**30, 86_400_000),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_refund_never_makes_a_counter_negative(make_guild, running, now):
     guild = make_guild()
     job = running(guild)
     Usage.objects.filter(guild=guild).update(pictures=3, gpu_ms=1)
-    assert actions.fail(job.pk, worker_id="w", reason="x", permanent=True, gpu_ms=0, now=now) == Status.FAILED
+    assert transitions.fail(job.pk, worker_id="w", reason="x", permanent=True, gpu_ms=0, now=now) == Status.FAILED
     assert counters(guild) == counters(guild, subject_id=job.user_id) == {(0, 0)}
 
 
@@ -134,7 +134,7 @@ def spent(make_guild, running, now):
 
 
 def refused(guild, make_ask, now):
-    answer = actions.submit(make_ask(Guild.objects.get(pk=guild.pk)), now=now)
+    answer = transitions.submit(make_ask(Guild.objects.get(pk=guild.pk)), now=now)
     return isinstance(answer, Refusal) and answer.code == "budget_spent"
 
 
@@ -143,7 +143,7 @@ def test_no_refund_and_no_grant_lifts_the_budget(spent, make_ask, now):
     assert moderation.refund(job.pk, by="m", now=now)
     for usage in Usage.objects.filter(guild=guild):
         moderation.grant(usage.pk, gpu_ms=10**9, operator=True)
-        moderation.start_anew(usage.pk, operator=True)
+        moderation.reset_window(usage.pk, operator=True)
     assert refused(guild, make_ask, now)
 
 
@@ -153,7 +153,7 @@ def test_no_setting_lifts_the_budget(spent, make_ask, now):
         Guild.objects.filter(pk=guild.pk).update(time_zone=zone, retention_days=1)
         assert refused(guild, make_ask, now)
     Guild.objects.filter(pk=guild.pk).update(left_at=now)
-    installs.install({"id": str(guild.pk)}, now)
+    installations.install({"id": str(guild.pk)}, now)
     assert refused(guild, make_ask, now)
 
 
@@ -163,7 +163,7 @@ def test_no_erasure_lifts_the_budget(spent, make_ask, now):
     assert refused(guild, make_ask, now)
     privacy.erase_guild(guild.pk, now=now)
     assert not Guild.objects.filter(pk=guild.pk).exists()
-    installs.install({"id": str(guild.pk)}, now)
+    installations.install({"id": str(guild.pk)}, now)
     Guild.objects.filter(pk=guild.pk).update(monthly_budget_gpu_seconds=20)
     assert refused(guild, make_ask, now)
     assert str(guild.pk) not in {str(key) for key in GpuLedger.objects.values_list("guild_key", flat=True)}
@@ -179,10 +179,10 @@ def test_a_month_of_the_budget_is_utcs(spent, make_ask):
 def test_what_open_jobs_will_take_is_reserved_over_a_months_boundary(make_guild, make_ask):
     guild = make_guild(monthly_budget_gpu_seconds=20)
     before, after = datetime(2026, 11, 30, 23, 59, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
-    job = actions.submit(make_ask(guild), now=before).job
+    job = transitions.submit(make_ask(guild), now=before).job
     assert job.reserved_gpu_ms == 16_000
     assert refused(guild, make_ask, after)
-    assert actions.cancel(job.pk, by=1, now=after)
+    assert transitions.cancel(job.pk, by=1, now=after)
     assert not refused(guild, make_ask, after)
 
 
@@ -191,9 +191,9 @@ def test_only_operators_change_the_whole_servers_counters(spent, now):
     own = Usage.objects.get(guild=guild, subject_id=job.user_id, window="day")
     whole = Usage.objects.get(guild=guild, subject_id=0, window="day")
     assert moderation.grant(own.pk, pictures=1)
-    assert moderation.start_anew(own.pk)
+    assert moderation.reset_window(own.pk)
     assert not moderation.grant(whole.pk, pictures=1)
-    assert not moderation.start_anew(whole.pk)
+    assert not moderation.reset_window(whole.pk)
     assert moderation.grant(whole.pk, pictures=1, operator=True)
 
 
@@ -206,7 +206,7 @@ def test_five_zones_in_a_row_give_no_more_quota(make_guild, make_ask, now):
     for zone in ("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Asia/Tokyo", "America/New_York", "Asia/Kolkata"):
         Guild.objects.filter(pk=guild.pk).update(time_zone=zone)
         for _ in range(3):
-            accepted += isinstance(actions.submit(make_ask(guild), now=now), Accepted)
+            accepted += isinstance(transitions.submit(make_ask(guild), now=now), Accepted)
     assert accepted == 2
     assert {row.pictures for row in Usage.objects.filter(guild=guild)} == {8}
 
@@ -214,11 +214,11 @@ def test_five_zones_in_a_row_give_no_more_quota(make_guild, make_ask, now):
 def test_a_grant_survives_a_change_of_zone(make_guild, make_ask, now):
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
-    assert isinstance(actions.submit(make_ask(guild), now=now), Accepted)
+    assert isinstance(transitions.submit(make_ask(guild), now=now), Accepted)
     moderation.grant(Usage.objects.get(guild=guild, subject_id=42, window="day").pk, pictures=4)
     Guild.objects.filter(pk=guild.pk).update(time_zone="Asia/Tokyo")
-    assert isinstance(actions.submit(make_ask(guild), now=now), Accepted)
-    assert isinstance(actions.submit(make_ask(guild), now=now), Refusal)
+    assert isinstance(transitions.submit(make_ask(guild), now=now), Accepted)
+    assert isinstance(transitions.submit(make_ask(guild), now=now), Refusal)
 
 
 def test_erasing_ones_data_three_times_gives_one_month(make_guild, make_ask, running, now):
@@ -227,16 +227,16 @@ def test_erasing_ones_data_three_times_gives_one_month(make_guild, make_ask, run
     accepted = 0
     for _ in range(3):
         for _ in range(3):
-            answer = actions.submit(make_ask(guild), now=now)
+            answer = transitions.submit(make_ask(guild), now=now)
             if isinstance(answer, Accepted):
                 accepted += 1
-                assert actions.claim(answer.job.pk, worker_id="w", now=now)
+                assert transitions.claim(answer.job.pk, worker_id="w", now=now)
                 complete(answer.job, now=now, gpu_ms=100)
         privacy.erase_member(42, now=now)
         assert not Usage.objects.filter(subject_id=42).exists()
     assert accepted == 2
-    assert isinstance(actions.submit(make_ask(guild, user_id=43), now=now), Accepted), "another member's own quota"
-    assert isinstance(actions.submit(make_ask(guild), now=now + timedelta(days=31)), Accepted)
+    assert isinstance(transitions.submit(make_ask(guild, user_id=43), now=now), Accepted), "another member's own quota"
+    assert isinstance(transitions.submit(make_ask(guild), now=now + timedelta(days=31)), Accepted)
 
 
 def test_a_job_that_outlives_an_erasure_gives_its_images_back(make_guild, make_ask, running, now):
@@ -247,9 +247,9 @@ def test_a_job_that_outlives_an_erasure_gives_its_images_back(make_guild, make_a
     job = running(guild)
     privacy.erase_member(42, now=now)
     job.refresh_from_db()
-    assert actions.finish_cancel(job.pk, worker_id="w", gpu_ms=10, now=now)
-    assert isinstance(actions.submit(make_ask(guild), now=now), Accepted)
-    assert isinstance(actions.submit(make_ask(guild), now=now), Refusal)
+    assert transitions.finish_cancel(job.pk, worker_id="w", gpu_ms=10, now=now)
+    assert isinstance(transitions.submit(make_ask(guild), now=now), Accepted)
+    assert isinstance(transitions.submit(make_ask(guild), now=now), Refusal)
 
 
 def test_what_is_kept_of_an_erased_member_goes_with_its_window(make_guild, running, now):

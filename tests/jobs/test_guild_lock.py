@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from django.db import connection, connections
 
-from guilds import ledger
+from guilds import gpu_ledger
 from guilds.models import Guild, QuotaRule, Usage
-from jobs import actions, moderation, privacy, upkeep
-from jobs.actions import MadeImage
+from jobs import moderation, privacy, transitions, upkeep
 from jobs.guild_lock import lock_guild
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
+from jobs.transitions import StoredImage
 from tests.conftest import NOW
 
 SECONDS = 6.0
@@ -54,24 +54,26 @@ class Crowd:
 
     def submit(self, chance: random.Random) -> None:
         ask = self.make_ask(chance.choice(self.guilds), user_id=chance.choice(MEMBERS), count=chance.randint(1, 4))
-        actions.submit(ask, now=NOW)
+        transitions.submit(ask, now=NOW)
 
     def work(self, chance: random.Random) -> None:
         job = self.any_job(chance, status=Status.QUEUED)
         worker = f"w{threading.get_ident()}"
-        if job is None or not actions.claim(job.pk, worker_id=worker, now=NOW):
+        if job is None or not transitions.claim(job.pk, worker_id=worker, now=NOW):
             return
-        actions.progress(job.pk, worker_id=worker, step=3, total=16, now=NOW)
+        transitions.progress(job.pk, worker_id=worker, step=3, total=16, now=NOW)
         gpu_ms = chance.choice([None, chance.randint(1, 30_000)])
         end = chance.randrange(4)
         if end == 0:
-            actions.give_back(job.pk, worker_id=worker, gpu_ms=gpu_ms, now=NOW)
+            transitions.release(job.pk, worker_id=worker, gpu_ms=gpu_ms, now=NOW)
         elif end == 1:
-            actions.fail(job.pk, worker_id=worker, reason="x", permanent=chance.random() < 0.5, gpu_ms=gpu_ms, now=NOW)
-        elif not actions.finish_cancel(job.pk, worker_id=worker, gpu_ms=gpu_ms, now=NOW):
-            images = [MadeImage(index=0, key=f"{job.pk}", seed=0, width=8, height=8, bytes=1)]
-            actions.record_images(job.pk, worker_id=worker, images=images, grid_key="", gpu_ms=gpu_ms or 5, now=NOW)
-            actions.complete(job.pk, worker_id=worker, delivered_via="original", message_id=1, now=NOW)
+            transitions.fail(
+                job.pk, worker_id=worker, reason="x", permanent=chance.random() < 0.5, gpu_ms=gpu_ms, now=NOW
+            )
+        elif not transitions.finish_cancel(job.pk, worker_id=worker, gpu_ms=gpu_ms, now=NOW):
+            images = [StoredImage(index=0, key=f"{job.pk}", seed=0, width=8, height=8, bytes=1)]
+            transitions.record_images(job.pk, worker_id=worker, images=images, grid_key="", gpu_ms=gpu_ms or 5, now=NOW)
+            transitions.complete(job.pk, worker_id=worker, delivered_via="original", message_id=1, now=NOW)
 
     def cancel(self, chance: random.Random) -> None:
         if job := self.any_job(chance):
@@ -84,7 +86,7 @@ class Crowd:
     def grant(self, chance: random.Random) -> None:
         for usage in Usage.objects.order_by("?")[:5]:
             moderation.grant(usage.pk, pictures=1, operator=True)
-            moderation.start_anew(usage.pk, operator=True)
+            moderation.reset_window(usage.pk, operator=True)
 
     def move(self, chance: random.Random) -> None:
         zone = chance.choice(["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati"])
@@ -98,7 +100,7 @@ class Crowd:
     def upkeep(self, chance: random.Random) -> None:
         later = NOW + timedelta(minutes=5)
         for job in Job.objects.filter(status=Status.RUNNING).order_by("?")[:2]:
-            actions.reclaim(job, now=later)
+            transitions.reclaim(job, now=later)
         upkeep.forget_counters(now=NOW)
         time.sleep(0.1)
 
@@ -120,14 +122,14 @@ def test_all_that_writes_counters_at_once_ends_with_counters_that_equal_the_rows
     assert not crowd.errors, crowd.errors
     assert set(crowd.done) == {act.__name__ for act in acts}
     for job in Job.objects.exclude(status__in=ENDED):
-        actions.cancel(job.pk, by=1, now=NOW)
-        actions.finish_cancel(job.pk, worker_id=job.worker_id, now=NOW)
+        transitions.cancel(job.pk, by=1, now=NOW)
+        transitions.finish_cancel(job.pk, worker_id=job.worker_id, now=NOW)
     # What has its images is not cancelled any more: it is delivered.
     for job in Job.objects.exclude(status__in=ENDED):
-        assert job.made_at is not None
+        assert job.images_stored_at is not None
         worker = job.worker_id or "w"
-        actions.claim(job.pk, worker_id=worker, now=NOW)
-        actions.complete(job.pk, worker_id=worker, delivered_via="original", message_id=1, now=NOW)
+        transitions.claim(job.pk, worker_id=worker, now=NOW)
+        transitions.complete(job.pk, worker_id=worker, delivered_via="original", message_id=1, now=NOW)
     assert not Job.objects.exclude(status__in=ENDED).exists()
     for guild in guilds:
         _check(guild)
@@ -148,33 +150,35 @@ def _check(guild: Guild) -> None:
         members = Usage.objects.filter(guild=guild, window=window).exclude(subject_id=0)
         assert whole.pictures == sum(row.pictures for row in members)
         assert whole.gpu_ms == sum(row.gpu_ms for row in members)
-        assert whole.gpu_ms == ledger.used_ms([guild.pk], now=NOW)[guild.pk]
+        assert whole.gpu_ms == gpu_ledger.used_ms([guild.pk], now=NOW)[guild.pk]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("write", ["refund", "grant", "start_anew", "erase", "cancel", "record", "complete", "submit"])
 def test_whatever_writes_a_counter_waits_for_the_guilds_row(make_guild, make_ask, write):
     guild = make_guild()
-    job = actions.submit(make_ask(guild), now=NOW).job
+    job = transitions.submit(make_ask(guild), now=NOW).job
     if write in ("refund", "record", "complete"):
-        assert actions.claim(job.pk, worker_id="w", now=NOW)
-    images = [MadeImage(index=0, key="k", seed=0, width=8, height=8, bytes=1)]
+        assert transitions.claim(job.pk, worker_id="w", now=NOW)
+    images = [StoredImage(index=0, key="k", seed=0, width=8, height=8, bytes=1)]
     if write in ("refund", "complete"):
-        assert actions.record_images(job.pk, worker_id="w", images=images, grid_key="", gpu_ms=5, now=NOW)
+        assert transitions.record_images(job.pk, worker_id="w", images=images, grid_key="", gpu_ms=5, now=NOW)
     end = {"worker_id": "w", "delivered_via": "original", "message_id": 1, "now": NOW}
     if write == "refund":
-        assert actions.complete(job.pk, **end)
+        assert transitions.complete(job.pk, **end)
     usage = Usage.objects.get(guild=guild, subject_id=42, window="day")
     ask = make_ask(guild)
     act = {
         "refund": lambda: moderation.refund(job.pk, by="m", now=NOW),
         "grant": lambda: moderation.grant(usage.pk, pictures=1),
-        "start_anew": lambda: moderation.start_anew(usage.pk),
+        "start_anew": lambda: moderation.reset_window(usage.pk),
         "erase": lambda: privacy.erase_member(42, now=NOW),
-        "cancel": lambda: actions.cancel(job.pk, by=1, now=NOW),
-        "record": lambda: actions.record_images(job.pk, worker_id="w", images=images, grid_key="", gpu_ms=5, now=NOW),
-        "complete": lambda: actions.complete(job.pk, **end),
-        "submit": lambda: actions.submit(ask, now=NOW),
+        "cancel": lambda: transitions.cancel(job.pk, by=1, now=NOW),
+        "record": lambda: transitions.record_images(
+            job.pk, worker_id="w", images=images, grid_key="", gpu_ms=5, now=NOW
+        ),
+        "complete": lambda: transitions.complete(job.pk, **end),
+        "submit": lambda: transitions.submit(ask, now=NOW),
     }[write]
 
     def run() -> None:

@@ -11,13 +11,13 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guilds import ledger, quota
+from guilds import gpu_ledger, quota
 from guilds.models import Ban, Guild, ModelProfile, QuotaRule, Usage
 from guilds.quota_clock import WINDOWS, window_start
-from jobs import actions, upkeep
-from jobs.actions import Accepted, Ask, MadeImage
+from jobs import transitions, upkeep
 from jobs.lifecycle import ACTIVE, ENDED, Status
 from jobs.models import Job
+from jobs.transitions import Accepted, JobRequest, StoredImage
 from tests.conftest import NOW
 
 _ids = itertools.count(1_300_000_000_000_000_000)
@@ -60,46 +60,46 @@ class World:
     started: list[tuple[int, int]] = field(default_factory=list)
 
     def submit(self, member, count, has_role):
-        ask = Ask(
+        ask = JobRequest(
             interaction_id=next(_ids), application_id=1, token="t", guild_id=self.guild.pk, channel_id=7,
             user_id=member, role_ids=frozenset({ROLE} if has_role else ()), prompt="a star", count=count,
         )  # fmt: skip
-        actions.submit(ask, now=self.now)
+        transitions.submit(ask, now=self.now)
 
     def claim(self):
         # The queue keeps each member's order, so a worker sees the first of a member's queued jobs.
         for job in Job.objects.filter(guild=self.guild, status=Status.QUEUED).order_by("queued_at")[:1]:
-            if actions.claim(job.pk, worker_id="w", now=self.now):
+            if transitions.claim(job.pk, worker_id="w", now=self.now):
                 self.running.append(job.pk)
 
     def deliver(self, gpu_ms):
         for pk in self.running[:1]:
             job = Job.objects.get(pk=pk)
-            made = [MadeImage(index=i, key=f"{pk}-{i}", seed=i, width=8, height=8, bytes=1) for i in range(job.count)]
-            if actions.record_images(pk, worker_id="w", images=made, grid_key="g", gpu_ms=gpu_ms, now=self.now):
-                assert actions.complete(pk, worker_id="w", delivered_via="original", message_id=1, now=self.now)
+            made = [StoredImage(index=i, key=f"{pk}-{i}", seed=i, width=8, height=8, bytes=1) for i in range(job.count)]
+            if transitions.record_images(pk, worker_id="w", images=made, grid_key="g", gpu_ms=gpu_ms, now=self.now):
+                assert transitions.complete(pk, worker_id="w", delivered_via="original", message_id=1, now=self.now)
                 self.running.remove(pk)
 
     def progress(self, step):
         for pk in self.running[:1]:
-            actions.progress(pk, worker_id="w", step=step, total=16, now=self.now)
+            transitions.progress(pk, worker_id="w", step=step, total=16, now=self.now)
 
     def fail(self, permanent, gpu_ms):
         for pk in self.running[:1]:
-            assert actions.fail(pk, worker_id="w", reason="x", permanent=permanent, gpu_ms=gpu_ms, now=self.now)
+            assert transitions.fail(pk, worker_id="w", reason="x", permanent=permanent, gpu_ms=gpu_ms, now=self.now)
             self.running.remove(pk)
 
     def give_back(self, gpu_ms):
         for pk in self.running[:1]:
-            assert actions.give_back(pk, worker_id="w", gpu_ms=gpu_ms, now=self.now)
+            assert transitions.release(pk, worker_id="w", gpu_ms=gpu_ms, now=self.now)
             self.running.remove(pk)
 
     def cancel(self, which):
         jobs = list(Job.objects.filter(guild=self.guild).order_by("pk").values_list("pk", flat=True))
         if jobs:
-            actions.cancel(jobs[which % len(jobs)], by=1, now=self.now)
+            transitions.cancel(jobs[which % len(jobs)], by=1, now=self.now)
             for pk in list(self.running):
-                if actions.finish_cancel(pk, worker_id="w", now=self.now):
+                if transitions.finish_cancel(pk, worker_id="w", now=self.now):
                     self.running.remove(pk)
 
     def die(self):
@@ -110,7 +110,7 @@ class World:
 
     def wait(self, minutes):
         self.now += timedelta(minutes=minutes)
-        actions.renew(self.running, worker_id="w", now=self.now)
+        transitions.renew(self.running, worker_id="w", now=self.now)
 
     def ban(self, member):
         Ban.objects.get_or_create(guild=self.guild, user_id=member, until=self.now + timedelta(minutes=30))
@@ -142,7 +142,7 @@ def check_invariants(world):
         }
         assert {row.starts_at: row.gpu_ms for row in rows if row.gpu_ms} == {at: ms for at, ms in gpu_ms.items() if ms}
     # GPU time that was used stays used, however the job ended.
-    assert ledger.used_ms([guild.pk], now=world.now).get(guild.pk, 0) == sum(job.gpu_ms for job in jobs)
+    assert gpu_ledger.used_ms([guild.pk], now=world.now).get(guild.pk, 0) == sum(job.gpu_ms for job in jobs)
     # No member's rule, and no guild's rule, is ever overdrawn, but by what took longer than was estimated.
     for rule in QuotaRule.objects.filter(guild=guild).exclude(subject="role"):
         if (
@@ -191,11 +191,11 @@ def test_concurrent_submits_never_overdraw_nor_exceed_the_concurrency():
 
     def one(number):
         try:
-            ask = Ask(
+            ask = JobRequest(
                 interaction_id=interactions[number % 24], application_id=1, token="t", guild_id=guild.pk,
                 channel_id=7, user_id=number % 5 + 1, prompt="a star", count=4,
             )  # fmt: skip
-            return actions.submit(ask, now=NOW + timedelta(milliseconds=number))
+            return transitions.submit(ask, now=NOW + timedelta(milliseconds=number))
         finally:
             connections.close_all()
 
@@ -214,16 +214,16 @@ def test_concurrent_submits_never_overdraw_nor_exceed_the_concurrency():
 def test_a_flood_of_one_guild_does_not_starve_another(make_guild, make_ask, now):
     flooding, quiet = make_guild(concurrency=8, max_waiting=1000, max_waiting_per_member=1000), make_guild()
     for _ in range(500):
-        assert isinstance(actions.submit(make_ask(flooding), now=now), Accepted)
-    single = actions.submit(make_ask(quiet), now=now).job
+        assert isinstance(transitions.submit(make_ask(flooding), now=now), Accepted)
+    single = transitions.submit(make_ask(quiet), now=now).job
     world = World(flooding, now=now)
     for position in range(1, 12):
         head = Job.objects.filter(status=Status.QUEUED).order_by("queued_at", "pk").first()
-        claimed = actions.claim(head.pk, worker_id="w", now=world.now)
+        claimed = transitions.claim(head.pk, worker_id="w", now=world.now)
         world.now += timedelta(seconds=1)
-        made = [MadeImage(index=0, key=f"{head.pk}", seed=0, width=8, height=8, bytes=1)]
-        actions.record_images(head.pk, worker_id="w", images=made, grid_key="g", gpu_ms=1, now=world.now)
-        actions.complete(head.pk, worker_id="w", delivered_via="original", message_id=1, now=world.now)
+        made = [StoredImage(index=0, key=f"{head.pk}", seed=0, width=8, height=8, bytes=1)]
+        transitions.record_images(head.pk, worker_id="w", images=made, grid_key="g", gpu_ms=1, now=world.now)
+        transitions.complete(head.pk, worker_id="w", delivered_via="original", message_id=1, now=world.now)
         if claimed.pk == single.pk:
             break
     assert position <= flooding.concurrency + 1

@@ -12,14 +12,14 @@ import pytest
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from guilds.discord.client import DiscordClient
+from discord_api.client import DiscordClient
 from guilds.models import Ban, BlockedTerm, QuotaRule, Usage
 from guilds.policy import Refusal
-from jobs import actions, moderation, storage
-from jobs.actions import Accepted, MadeImage
+from jobs import moderation, storage, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
-from tests.simulator.transport import SiteTransport
+from jobs.transitions import Accepted, StoredImage
+from tests.simulator.in_process_transport import SiteTransport
 
 pytestmark = pytest.mark.django_db
 BY = "mona"
@@ -31,17 +31,17 @@ def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callab
 
     def make(guild: Any = None, *, count: int = 2, **ask: Any) -> Job:
         now = timezone.now()
-        job: Job = actions.submit(make_ask(guild or make_guild(), count=count, **ask), now=now).job
-        assert actions.claim(job.pk, worker_id="w1", now=now)
+        job: Job = transitions.submit(make_ask(guild or make_guild(), count=count, **ask), now=now).job
+        assert transitions.claim(job.pk, worker_id="w1", now=now)
         keys = [storage.picture_key(job.guild_id, job.pk, index) for index in range(count)]
         grid = storage.grid_key(job.guild_id, job.pk)
         for key in (*keys, grid):
             storage.store(key, b"a picture")
         made = [
-            MadeImage(index=index, key=key, seed=index, width=8, height=8, bytes=9) for index, key in enumerate(keys)
+            StoredImage(index=index, key=key, seed=index, width=8, height=8, bytes=9) for index, key in enumerate(keys)
         ]
-        assert actions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=600, now=now)
-        assert actions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=None, now=now)
+        assert transitions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=600, now=now)
+        assert transitions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=None, now=now)
         return Job.objects.get(pk=job.pk)
 
     return make
@@ -62,8 +62,8 @@ def test_a_picture_is_hidden_once_and_shown_again(done, now):
     assert moderation.hide([first, second], by=BY, now=now) == 1, "the first was hidden before"
     assert JobImage.objects.filter(job=job, hidden_at=now).count() == 2
     assert events(job, "hidden") == [{"by": BY, "picture": 1}, {"by": BY, "picture": 2}]
-    assert moderation.show([first], by=BY, now=now) == 1
-    assert moderation.show([first], by=BY, now=now) == 0
+    assert moderation.unhide([first], by=BY, now=now) == 1
+    assert moderation.unhide([first], by=BY, now=now) == 0
     assert JobImage.objects.get(pk=first).hidden_at is None
     assert events(job, "shown") == [{"by": BY, "picture": 1}]
 
@@ -91,9 +91,9 @@ def test_a_dismissed_report_leaves_the_inbox_and_its_picture_stays(done, now):
 @pytest.fixture
 def discord(db: None, settings: Any) -> Any:
     """Discord as the simulator has it, with a channel where the bot may post."""
-    from sparkle_site.local.simulator import seed
+    from devtools.simulator import seed_data
 
-    seed.make_servers(now=timezone.now())
+    seed_data.make_servers(now=timezone.now())
     client = DiscordClient(
         "http://testserver/simulator/api/v10",
         application_id=settings.DISCORD_APPLICATION_ID,
@@ -106,11 +106,11 @@ def discord(db: None, settings: Any) -> Any:
 
 
 def test_deleting_everywhere_leaves_nothing_in_storage_gallery_or_discord(done, discord, now):
-    from guilds.discord import wire
-    from sparkle_site.local.simulator.models import SimChannel, SimMessage
+    from devtools.simulator.models import SimChannel, SimMessage
+    from discord_api import payloads
 
     channel = SimChannel.objects.get(name="sparkle")
-    posted = discord.create_message(channel.pk, wire.Message(content="Completed your Sparkle!"))
+    posted = discord.create_message(channel.pk, payloads.Message(content="Completed your Sparkle!"))
     job = done(count=4)
     Job.objects.filter(pk=job.pk).update(channel_id=channel.pk, message_id=int(posted["id"]))
     keys = [*JobImage.objects.filter(job=job).values_list("key", flat=True), job.grid_key]
@@ -131,7 +131,7 @@ def test_deleting_everywhere_leaves_nothing_in_storage_gallery_or_discord(done, 
 
 
 def test_a_message_that_is_gone_already_counts_as_gone_and_one_out_of_reach_does_not(done, discord, now):
-    from sparkle_site.local.simulator.models import SimChannel
+    from devtools.simulator.models import SimChannel
 
     channel = SimChannel.objects.get(name="sparkle")
     job = done()
@@ -144,8 +144,8 @@ def test_a_message_that_is_gone_already_counts_as_gone_and_one_out_of_reach_does
 
 
 def test_what_still_runs_is_not_deleted(make_guild, make_ask, now):
-    job = actions.submit(make_ask(make_guild()), now=now).job
-    assert actions.claim(job.pk, worker_id="w1", now=now)
+    job = transitions.submit(make_ask(make_guild()), now=now).job
+    assert transitions.claim(job.pk, worker_id="w1", now=now)
     assert moderation.delete_everywhere(job.pk, by=BY, now=now) is None
     assert not events(job, "deleted")
 
@@ -170,7 +170,7 @@ def test_a_retry_is_a_request_of_its_own_with_the_same_words_and_seed(make_guild
     made = Job.objects.get(pk=again.job.pk)
     assert made.pk != job.pk
     assert (made.prompt, made.seed, made.user_id, made.channel_id) == ("a blue square", 77, job.user_id, job.channel_id)
-    assert made.token_sealed in (b"", memoryview(b"")), "there is no interaction to answer"
+    assert made.encrypted_token in (b"", memoryview(b"")), "there is no interaction to answer"
     assert events(job, "retried") == [{"by": BY, "as_job": made.pk}]
     assert moderation.retry(made.pk, by=BY, now=now) is None, "it has not ended yet"
 
@@ -186,15 +186,15 @@ def test_a_retry_is_bound_by_what_binds_the_member(make_guild, done):
 
 def test_a_ban_cancels_and_refunds_what_the_member_has_waiting_there_and_nowhere_else(make_guild, make_ask, now):
     here, there = make_guild(), make_guild()
-    waiting = [actions.submit(make_ask(here), now=now).job for _ in range(2)]
-    elsewhere = actions.submit(make_ask(there), now=now).job
+    waiting = [transitions.submit(make_ask(here), now=now).job for _ in range(2)]
+    elsewhere = transitions.submit(make_ask(there), now=now).job
     ban, cancelled = moderation.ban_member(here, 42, reason="flooding", until=now + timedelta(days=1), by=BY, now=now)
     assert cancelled == 2
     assert (ban.guild_id, ban.user_id, ban.created_by) == (here.pk, 42, BY)
     assert {Job.objects.get(pk=job.pk).status for job in waiting} == {Status.CANCELLED}
     assert Job.objects.get(pk=elsewhere.pk).status == Status.QUEUED
     assert Usage.objects.filter(guild=here, pictures__gt=0).count() == 0
-    refused = actions.submit(make_ask(here), now=now)
+    refused = transitions.submit(make_ask(here), now=now)
     assert isinstance(refused, Refusal)
     assert refused.code == "banned"
 
@@ -204,20 +204,20 @@ def test_more_is_granted_and_a_counter_starts_anew(make_guild, make_ask, done):
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
     job = done(guild, count=4)
     now = timezone.now()
-    assert isinstance(actions.submit(make_ask(guild, count=1), now=now), Refusal)
+    assert isinstance(transitions.submit(make_ask(guild, count=1), now=now), Refusal)
     usage = Usage.objects.get(guild=guild, subject_id=job.user_id, window="day")
     assert moderation.grant(usage.pk, pictures=1)
-    assert isinstance(actions.submit(make_ask(guild, count=1), now=now), Accepted)
-    assert isinstance(actions.submit(make_ask(guild, count=1), now=now), Refusal)
-    assert moderation.start_anew(usage.pk)
-    assert isinstance(actions.submit(make_ask(guild, count=4), now=now), Accepted)
+    assert isinstance(transitions.submit(make_ask(guild, count=1), now=now), Accepted)
+    assert isinstance(transitions.submit(make_ask(guild, count=1), now=now), Refusal)
+    assert moderation.reset_window(usage.pk)
+    assert isinstance(transitions.submit(make_ask(guild, count=4), now=now), Accepted)
     assert not moderation.grant(10**9, pictures=1)
 
 
 def test_a_dry_run_tells_what_a_term_would_have_met_and_changes_nothing(make_guild, make_ask, now):
     here, there = make_guild(), make_guild()
     for guild, prompt in ((here, "A Red FOX in snow"), (here, "a foxglove"), (here, "a hen"), (there, "a fox")):
-        actions.submit(make_ask(guild, prompt=prompt), now=now)
+        transitions.submit(make_ask(guild, prompt=prompt), now=now)
     found = moderation.dry_run("fox", guild_ids=[here.pk])
     assert (found.looked_at, found.hits) == (3, 1), "whole words, of one's own servers"
     assert [job.prompt for job in found.examples] == ["A Red FOX in snow"]
@@ -228,7 +228,7 @@ def test_a_dry_run_tells_what_a_term_would_have_met_and_changes_nothing(make_gui
 
 def test_a_dry_run_over_the_longest_prompts_does_not_hold_the_site_up(make_guild, make_ask, now):
     guild = make_guild()
-    job = actions.submit(make_ask(guild, prompt="a hen"), now=now).job
+    job = transitions.submit(make_ask(guild, prompt="a hen"), now=now).job
     words = ["masterpiece,", "(best quality:1.2),", "un été", "美しい", "дом", "누워서", "一个女孩", "[cat|dog]"]
     prompts = [" ".join(words[(n + k) % len(words)] + str(n * k % 97) for k in range(900))[:6000] for n in range(2000)]
     for start in range(0, len(prompts), 500):
@@ -246,7 +246,7 @@ def test_a_dry_run_over_the_longest_prompts_does_not_hold_the_site_up(make_guild
 def test_a_refusal_shows_the_moderators_own_words(make_guild, make_ask, now):
     guild = make_guild()
     BlockedTerm.objects.create(guild=guild, phrase="Brüste & Möse")
-    refusal = actions.submit(make_ask(guild, prompt="[brueste|MOESE]"), now=now)
+    refusal = transitions.submit(make_ask(guild, prompt="[brueste|MOESE]"), now=now)
     assert isinstance(refusal, Refusal)
     assert refusal.params["term"] == "Brüste & Möse"
     assert BlockedTerm.objects.get().hits == 1

@@ -2,46 +2,52 @@
 
 import pytest
 
-from jobs.scaling import Demand, Limits, short, wanted
+from jobs.scaling import Demand, Limits, desired_workers, worker_deficit
 
 
 def test_nothing_to_do_wants_nobody_however_busy_the_hour_was():
-    assert wanted(Demand(runnable=0, lately=0, recently=500), Limits()) == 0
+    assert desired_workers(Demand(runnable=0, lately=0, recently=500), Limits()) == 0
 
 
 def test_the_last_worker_stays_while_requests_keep_coming():
-    limits = Limits(busy_from=15, patience=10, longest_stay_s=600)
-    assert wanted(Demand(runnable=0, recently=15, quiet_s=590), limits) == 1
-    assert wanted(Demand(runnable=0, recently=15, quiet_s=600), limits) == 0
-    assert wanted(Demand(runnable=0, recently=14, quiet_s=10), limits) == 0
+    limits = Limits(keep_alive_min_hourly=15, keep_alive_gaps=10, keep_alive_max_s=600)
+    assert desired_workers(Demand(runnable=0, recently=15, idle_s=590), limits) == 1
+    assert desired_workers(Demand(runnable=0, recently=15, idle_s=600), limits) == 0
+    assert desired_workers(Demand(runnable=0, recently=14, idle_s=10), limits) == 0
 
 
 def test_silence_after_a_crowd_says_more_than_silence_in_a_trickle():
-    limits = Limits(busy_from=15, patience=10, longest_stay_s=600)
+    limits = Limits(keep_alive_min_hourly=15, keep_alive_gaps=10, keep_alive_max_s=600)
     # 360 an hour are ten seconds apart: ten such gaps.
-    assert wanted(Demand(runnable=0, lately=5, recently=360, quiet_s=99), limits) == 1
-    assert wanted(Demand(runnable=0, lately=5, recently=360, quiet_s=100), limits) == 0
+    assert desired_workers(Demand(runnable=0, lately=5, recently=360, idle_s=99), limits) == 1
+    assert desired_workers(Demand(runnable=0, lately=5, recently=360, idle_s=100), limits) == 0
 
 
 def test_what_keeps_coming_has_one_more_worker_before_one_is_full():
-    limits = Limits(jobs_per_hour=480, full_from=0.65)
+    limits = Limits(jobs_per_hour=480, target_utilization=0.65)
     # 312 an hour are 0.65 of one worker; 26 in five minutes are as many.
-    assert wanted(Demand(runnable=1, lately=26, recently=400, quiet_s=5), limits) == 1
-    assert wanted(Demand(runnable=1, lately=27, recently=400, quiet_s=5), limits) == 2
+    assert desired_workers(Demand(runnable=1, lately=26, recently=400, idle_s=5), limits) == 1
+    assert desired_workers(Demand(runnable=1, lately=27, recently=400, idle_s=5), limits) == 2
     # A few minutes' crowd that the hour knows nothing of has the line's workers only.
-    assert wanted(Demand(runnable=1, lately=100, recently=100, quiet_s=5), limits) == 1
+    assert desired_workers(Demand(runnable=1, lately=100, recently=100, idle_s=5), limits) == 1
 
 
 def test_as_many_are_wanted_at_once_as_the_line_is_long():
     limits = Limits(jobs_per_worker=24, max_workers=8)
-    assert [wanted(Demand(runnable=runnable), limits) for runnable in (1, 24, 25, 100, 10_000)] == [1, 1, 2, 5, 8]
+    assert [desired_workers(Demand(runnable=runnable), limits) for runnable in (1, 24, 25, 100, 10_000)] == [
+        1,
+        1,
+        2,
+        5,
+        8,
+    ]
 
 
 def test_nobody_who_works_is_too_many():
     limits = Limits(jobs_per_worker=24)
-    assert short(Demand(runnable=3), desired=4, limits=limits) == -1
-    assert short(Demand(runnable=0), desired=4, limits=limits) == -4
-    assert short(Demand(runnable=60), desired=1, limits=limits) == 2
+    assert worker_deficit(Demand(runnable=3), desired=4, limits=limits) == -1
+    assert worker_deficit(Demand(runnable=0), desired=4, limits=limits) == -4
+    assert worker_deficit(Demand(runnable=60), desired=1, limits=limits) == 2
 
 
 @pytest.mark.parametrize(
@@ -54,28 +60,28 @@ def test_nobody_who_works_is_too_many():
         (Demand(runnable=65), 3),
         (Demand(runnable=10_000), 8),
         # 15 within the hour keep one worker, for ten times the four minutes between them, ten minutes at most.
-        (Demand(runnable=0, recently=15, quiet_s=599), 1),
-        (Demand(runnable=0, recently=15, quiet_s=600), 0),
-        (Demand(runnable=0, recently=14, quiet_s=0), 0),
-        (Demand(runnable=0, recently=120, quiet_s=299), 1),
-        (Demand(runnable=0, recently=120, quiet_s=300), 0),
+        (Demand(runnable=0, recently=15, idle_s=599), 1),
+        (Demand(runnable=0, recently=15, idle_s=600), 0),
+        (Demand(runnable=0, recently=14, idle_s=0), 0),
+        (Demand(runnable=0, recently=120, idle_s=299), 1),
+        (Demand(runnable=0, recently=120, idle_s=300), 0),
         # One worker makes 480 an hour, and 312 of them before they wait for each other.
-        (Demand(runnable=0, lately=26, recently=312, quiet_s=0), 1),
-        (Demand(runnable=0, lately=100, recently=312, quiet_s=0), 1),
-        (Demand(runnable=0, lately=100, recently=313, quiet_s=0), 2),
-        (Demand(runnable=0, lately=52, recently=5_000, quiet_s=0), 2),
-        (Demand(runnable=0, lately=53, recently=5_000, quiet_s=0), 3),
-        (Demand(runnable=0, lately=5_000, recently=5_000, quiet_s=0), 8),
+        (Demand(runnable=0, lately=26, recently=312, idle_s=0), 1),
+        (Demand(runnable=0, lately=100, recently=312, idle_s=0), 1),
+        (Demand(runnable=0, lately=100, recently=313, idle_s=0), 2),
+        (Demand(runnable=0, lately=52, recently=5_000, idle_s=0), 2),
+        (Demand(runnable=0, lately=53, recently=5_000, idle_s=0), 3),
+        (Demand(runnable=0, lately=5_000, recently=5_000, idle_s=0), 8),
         # As many keep coming as need one worker: it stays by the gaps between them alone.
-        (Demand(runnable=0, lately=26, recently=312, quiet_s=120), 0),
+        (Demand(runnable=0, lately=26, recently=312, idle_s=120), 0),
     ],
 )
 def test_the_limits_that_the_platform_starts_with(demand, workers):
-    assert wanted(demand, Limits()) == workers
+    assert desired_workers(demand, Limits()) == workers
 
 
 def test_a_demand_that_says_no_more_is_quiet():
-    assert Demand(runnable=2) == Demand(runnable=2, lately=0, recently=0, quiet_s=3600)
+    assert Demand(runnable=2) == Demand(runnable=2, lately=0, recently=0, idle_s=3600)
 
 
 @pytest.mark.parametrize(
@@ -93,4 +99,4 @@ def test_a_demand_that_says_no_more_is_quiet():
     ],
 )
 def test_what_is_short_is_counted_against_what_is_there(runnable, desired, metric):
-    assert short(Demand(runnable=runnable), desired=desired, limits=Limits()) == metric
+    assert worker_deficit(Demand(runnable=runnable), desired=desired, limits=Limits()) == metric

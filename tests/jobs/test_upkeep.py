@@ -7,13 +7,13 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from pytest_httpserver import HTTPServer
 
-from guilds.discord.client import ATTEMPTS, DiscordClient
+from discord_api.client import ATTEMPTS, DiscordClient
 from guilds.models import ModelProfile, Usage
-from jobs import actions, upkeep
-from jobs.actions import MadeImage
+from jobs import transitions, upkeep
 from jobs.dispatch.memory import MemoryDispatcher
 from jobs.lifecycle import Status
 from jobs.models import Job
+from jobs.transitions import StoredImage
 
 pytestmark = pytest.mark.django_db
 REPLY = "/api/v10/webhooks/1/a-token/messages/@original"
@@ -29,14 +29,14 @@ def discord(httpserver: HTTPServer) -> Iterator[DiscordClient]:
 
 
 def submitted(make_guild, make_ask, now, **fields):
-    return actions.submit(make_ask(make_guild(), **fields), now=now).job
+    return transitions.submit(make_ask(make_guild(), **fields), now=now).job
 
 
 def completed(job, *, now, key="k", gpu_ms=6400):
-    actions.claim(job.pk, worker_id="w1", now=now)
-    made = [MadeImage(index=0, key=key, seed=1, width=8, height=8, bytes=7)]
-    actions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=gpu_ms, now=now)
-    assert actions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=now)
+    transitions.claim(job.pk, worker_id="w1", now=now)
+    made = [StoredImage(index=0, key=key, seed=1, width=8, height=8, bytes=7)]
+    transitions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=gpu_ms, now=now)
+    assert transitions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=now)
 
 
 def test_rings_again_for_a_message_that_seems_lost_ever_more_rarely(make_guild, make_ask, now):
@@ -45,13 +45,13 @@ def test_rings_again_for_a_message_that_seems_lost_ever_more_rarely(make_guild, 
     assert upkeep.resend_lost_messages(now=now + timedelta(minutes=6)) == 1
     assert upkeep.resend_lost_messages(now=now + timedelta(minutes=12)) == 0
     assert upkeep.resend_lost_messages(now=now + timedelta(minutes=17)) == 1
-    assert [doorbell.job_id for doorbell in MemoryDispatcher.rung] == [job.pk] * 3
+    assert [message.job_id for message in MemoryDispatcher.sent] == [job.pk] * 3
 
 
 def test_takes_back_a_dead_workers_job_until_its_attempts_are_spent(make_guild, make_ask, now, settings):
     job = submitted(make_guild, make_ask, now)
     for attempt in range(1, settings.SPARKLE_MAX_ATTEMPTS + 1):
-        assert actions.claim(job.pk, worker_id=f"w{attempt}", now=now) is not None
+        assert transitions.claim(job.pk, worker_id=f"w{attempt}", now=now) is not None
         now += timedelta(seconds=settings.SPARKLE_LEASE_SECONDS + 1)
         assert upkeep.reclaim_dead(now=now) == 1
         assert upkeep.reclaim_dead(now=now) == 0
@@ -63,9 +63,9 @@ def test_takes_back_a_dead_workers_job_until_its_attempts_are_spent(make_guild, 
 def test_pictures_that_are_safe_are_delivered_however_often_workers_died(make_guild, make_ask, now, settings):
     job = submitted(make_guild, make_ask, now, count=1)
     for _ in range(settings.SPARKLE_MAX_ATTEMPTS + 2):
-        actions.claim(job.pk, worker_id="w1", now=now)
-        made = [MadeImage(index=0, key="k", seed=1, width=8, height=8, bytes=7)]
-        actions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=1, now=now)
+        transitions.claim(job.pk, worker_id="w1", now=now)
+        made = [StoredImage(index=0, key="k", seed=1, width=8, height=8, bytes=7)]
+        transitions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=1, now=now)
         now += timedelta(minutes=2)
         upkeep.reclaim_dead(now=now)
     job.refresh_from_db()
@@ -83,11 +83,11 @@ def test_expires_what_nobody_got_to_with_a_refund(make_guild, make_ask, now):
 
 def test_tells_the_asker_of_an_end_that_nobody_announced(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
-    actions.cancel(job.pk, by=1, now=now)
+    transitions.cancel(job.pk, by=1, now=now)
     for method in ("GET", "PATCH"):
         httpserver.expect_ordered_request(REPLY, method=method).respond_with_json({"id": "9"})
-    assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 1
-    assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 0
+    assert upkeep.notify_ended(now=now + timedelta(minutes=1), client=discord) == 1
+    assert upkeep.notify_ended(now=now + timedelta(minutes=1), client=discord) == 0
     httpserver.check_assertions()
     job.refresh_from_db()
     assert (job.delivered_via, job.message_id, job.token) == ("original", 9, "")
@@ -95,21 +95,21 @@ def test_tells_the_asker_of_an_end_that_nobody_announced(make_guild, make_ask, n
 
 def test_waits_with_telling_while_discord_is_away(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
-    actions.cancel(job.pk, by=1, now=now)
+    transitions.cancel(job.pk, by=1, now=now)
     httpserver.expect_request(REPLY).respond_with_data(status=503)
-    assert upkeep.announce_ended(now=now + timedelta(minutes=1), client=discord) == 0
+    assert upkeep.notify_ended(now=now + timedelta(minutes=1), client=discord) == 0
     job.refresh_from_db()
-    assert job.announced_at is None
+    assert job.notified_at is None
     assert job.token == "a-token"
 
 
 def test_notes_which_message_a_reply_is_before_nobody_can_ask_any_more(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
-    private = actions.submit(make_ask(make_guild(results_ephemeral=True)), now=now).job
+    private = transitions.submit(make_ask(make_guild(results_ephemeral=True)), now=now).job
     httpserver.expect_oneshot_request(REPLY, method="GET").respond_with_json({"id": "9"})
-    assert upkeep.note_replies(now=now + timedelta(minutes=9), client=discord) == 0
-    assert upkeep.note_replies(now=now + timedelta(minutes=10), client=discord) == 1
-    assert upkeep.note_replies(now=now + timedelta(minutes=11), client=discord) == 0
+    assert upkeep.save_reply_ids(now=now + timedelta(minutes=9), client=discord) == 0
+    assert upkeep.save_reply_ids(now=now + timedelta(minutes=10), client=discord) == 1
+    assert upkeep.save_reply_ids(now=now + timedelta(minutes=11), client=discord) == 0
     httpserver.check_assertions()
     assert [Job.objects.get(pk=each.pk).message_id for each in (job, private)] == [9, None]
 
@@ -117,19 +117,19 @@ def test_notes_which_message_a_reply_is_before_nobody_can_ask_any_more(make_guil
 def test_asks_for_one_reply_alone_while_discord_is_away(make_guild, make_ask, now, httpserver, discord):
     guild = make_guild()
     for _ in range(3):
-        actions.submit(make_ask(guild), now=now)
+        transitions.submit(make_ask(guild), now=now)
     httpserver.expect_request(REPLY).respond_with_data(status=503)
-    assert upkeep.note_replies(now=now + timedelta(minutes=10), client=discord) == 0
+    assert upkeep.save_reply_ids(now=now + timedelta(minutes=10), client=discord) == 0
     assert len(httpserver.log) == ATTEMPTS
 
 
 def test_a_part_that_fails_is_named_and_keeps_no_other_from_its_work(make_guild, make_ask, now, caplog, settings):
     job = submitted(make_guild, make_ask, now)
-    actions.cancel(job.pk, by=1, now=now)
+    transitions.cancel(job.pk, by=1, now=now)
     # No client can be made of this, so nothing can be announced.
     settings.DISCORD_API_BASE = None
     assert upkeep.run(now=now + timedelta(minutes=16)).changed["wipe_tokens"] == 1
-    assert {record.part for record in caplog.records if record.msg == "upkeep_row_failed"} == {"announce_ended"}
+    assert {record.part for record in caplog.records if record.msg == "upkeep_row_failed"} == {"notify_ended"}
 
 
 def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):
@@ -141,7 +141,7 @@ def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):
 
 def test_purges_pictures_and_words_by_the_guilds_retention(make_guild, make_ask, now):
     guild = make_guild(retention_days=30)
-    job = actions.submit(make_ask(guild, prompt="a secret garden"), now=now).job
+    job = transitions.submit(make_ask(guild, prompt="a secret garden"), now=now).job
     key = default_storage.save(f"{guild.pk}/{job.pk}/0.png", ContentFile(b"picture"))
     completed(job, now=now, key=key)
     assert upkeep.purge_images(now=now + timedelta(days=29)) == 0
@@ -157,7 +157,7 @@ def test_learns_what_a_step_really_takes(make_guild, make_ask, now):
         completed(submitted(make_guild, make_ask, now, steps=16, count=4), now=now, gpu_ms=16 * 4 * 77)
     upkeep.learn_speed(now=now)
     assert ModelProfile.objects.get(is_default=True).learned_gpu_ms_per_step == pytest.approx(77)
-    asked = actions.submit(make_ask(make_guild(), steps=16, count=4), now=now)
+    asked = transitions.submit(make_ask(make_guild(), steps=16, count=4), now=now)
     assert asked.job.reserved_gpu_ms == 16 * 4 * 77
 
 
@@ -165,7 +165,7 @@ def test_a_part_that_breaks_does_not_keep_the_others_from_their_work(
     make_guild, make_ask, now, settings, discord, monkeypatch
 ):
     job = submitted(make_guild, make_ask, now)
-    actions.claim(job.pk, worker_id="w1", now=now)
+    transitions.claim(job.pk, worker_id="w1", now=now)
 
     def broken(work):
         raise OSError("the disk is gone")
@@ -174,24 +174,24 @@ def test_a_part_that_breaks_does_not_keep_the_others_from_their_work(
     monkeypatch.setattr(upkeep, "PARTS", parts)
     report = upkeep.run(now=now + timedelta(days=200), client=discord)
     # The last one asks Discord, which is not there.
-    assert set(report.failed) - {"read_commands"} == {"resend_lost_messages"}
+    assert set(report.failed) - {"refresh_command_ids"} == {"resend_lost_messages"}
     assert report.changed["reclaim_dead"] == 1
 
 
 def test_two_at_once_do_everything_once(make_guild, make_ask, now):
     job = submitted(make_guild, make_ask, now)
-    actions.claim(job.pk, worker_id="w1", now=now)
+    transitions.claim(job.pk, worker_id="w1", now=now)
     stale = Job.objects.get(pk=job.pk)
     later = now + timedelta(minutes=5)
-    assert actions.reclaim(stale, now=later) == Status.QUEUED
-    assert actions.reclaim(stale, now=later) is None
+    assert transitions.reclaim(stale, now=later) == Status.QUEUED
+    assert transitions.reclaim(stale, now=later) is None
 
 
 def test_asks_discord_now_and_then_where_the_bot_is(make_guild, httpserver, discord, now):
     stays, leaves = make_guild(), make_guild()
     httpserver.expect_request("/api/v10/users/@me/guilds").respond_with_json([{"id": str(stays.pk), "name": "Stays"}])
-    assert upkeep.reconcile_guilds(now=now + timedelta(minutes=7), client=discord) == 0
-    assert upkeep.reconcile_guilds(now=now, client=discord) == 1
+    assert upkeep.sync_guilds(now=now + timedelta(minutes=7), client=discord) == 0
+    assert upkeep.sync_guilds(now=now, client=discord) == 1
     leaves.refresh_from_db()
     assert leaves.left_at == now
 

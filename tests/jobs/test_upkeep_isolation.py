@@ -10,21 +10,21 @@ from django.core.files.storage import default_storage
 from django.db import connection
 from pytest_httpserver import HTTPServer
 
-from guilds.discord.client import DiscordClient
-from jobs import actions, erasure, upkeep
-from jobs.actions import MadeImage
+from discord_api.client import DiscordClient
+from jobs import erasure, transitions, upkeep
 from jobs.models import ClosedRoute, Job
-from jobs.upkeep_parts.parts import Deadline, Row, Work, in_turns
+from jobs.transitions import StoredImage
+from jobs.upkeep_tasks.task import Deadline, Row, TaskRun, interleave_guilds
 
 pytestmark = pytest.mark.django_db
 
 
 def completed(make_ask, guild, now, **fields):
-    job = actions.submit(make_ask(guild, **fields), now=now).job
-    actions.claim(job.pk, worker_id="w1", now=now)
-    made = [MadeImage(index=0, key=f"jobs/{job.pk}", seed=1, width=8, height=8, bytes=7)]
-    actions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=5, now=now)
-    assert actions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=now)
+    job = transitions.submit(make_ask(guild, **fields), now=now).job
+    transitions.claim(job.pk, worker_id="w1", now=now)
+    made = [StoredImage(index=0, key=f"jobs/{job.pk}", seed=1, width=8, height=8, bytes=7)]
+    transitions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=5, now=now)
+    assert transitions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=now)
     return job
 
 
@@ -57,7 +57,7 @@ def test_a_row_that_breaks_stops_no_other_row(make_guild, make_ask, now, monkeyp
 
 def test_many_backed_off_messages_do_not_hide_one_that_is_lost(make_guild, make_ask, now):
     guild = make_guild(concurrency=64, max_waiting=10_000)
-    job = actions.submit(make_ask(guild), now=now).job
+    job = transitions.submit(make_ask(guild), now=now).job
     template = Job.objects.get(pk=job.pk)
     later = now + timedelta(seconds=1000)
     backed_off = []
@@ -65,12 +65,16 @@ def test_many_backed_off_messages_do_not_hide_one_that_is_lost(make_guild, make_
         copy = Job.objects.get(pk=template.pk)
         copy.pk, copy.interaction_id = None, template.interaction_id + 1 + n
         # Sent six times: not due for hours. All are older than the lost one.
-        copy.doorbells, copy.rung_at, copy.created_at = 6, later - timedelta(seconds=900), now - timedelta(hours=1)
+        copy.messages_sent, copy.message_sent_at, copy.created_at = (
+            6,
+            later - timedelta(seconds=900),
+            now - timedelta(hours=1),
+        )
         backed_off.append(copy)
     Job.objects.bulk_create(backed_off)
     assert upkeep.resend_lost_messages(now=later) == 1
     job.refresh_from_db()
-    assert job.doorbells == 2
+    assert job.messages_sent == 2
 
 
 def test_an_outage_of_discord_keeps_nothing_else_from_its_work(make_guild, make_ask, now, httpserver: HTTPServer):
@@ -78,11 +82,11 @@ def test_an_outage_of_discord_keeps_nothing_else_from_its_work(make_guild, make_
     guild = make_guild(concurrency=64)
     key = default_storage.save("jobs/held", ContentFile(b"png"))
     job = completed(make_ask, guild, now)
-    Job.objects.filter(pk=job.pk).update(grid_key=key, token_sealed=b"sealed")
+    Job.objects.filter(pk=job.pk).update(grid_key=key, encrypted_token=b"sealed")
     later = now + timedelta(days=100)
     for n in range(20):
-        unsaid = actions.submit(make_ask(guild, user_id=n + 1), now=later).job
-        actions.cancel(unsaid.pk, by=1, now=later)
+        unsaid = transitions.submit(make_ask(guild, user_id=n + 1), now=later).job
+        transitions.cancel(unsaid.pk, by=1, now=later)
     naps: list[float] = []
     client = DiscordClient(
         httpserver.url_for("/api/v10"), application_id=1, bot_token="bot", sleep=naps.append, attempts=1
@@ -94,17 +98,17 @@ def test_an_outage_of_discord_keeps_nothing_else_from_its_work(make_guild, make_
     assert not default_storage.exists(key)
     # The first refusal of a server that is down ends the part, and the next ones are not begun.
     assert len(httpserver.log) <= 2
-    assert "announce_ended" in report.skipped or "announce_ended" in report.unfinished
+    assert "notify_ended" in report.skipped or "notify_ended" in report.unfinished
 
 
 def test_servers_take_turns():
     rows = [Row(pk=n, guild_id=1) for n in range(5)] + [Row(pk=10, guild_id=2), Row(pk=20, guild_id=3)]
-    assert [row.pk for row in in_turns(rows)] == [0, 10, 20, 1, 2, 3, 4]
+    assert [row.pk for row in interleave_guilds(rows)] == [0, 10, 20, 1, 2, 3, 4]
 
 
 def test_what_the_budget_leaves_over_is_the_next_runs(now):
     clock = iter(range(100))
-    work = Work(name="test", now=now, deadline=Deadline(3, clock=lambda: next(clock)))
+    work = TaskRun(name="test", now=now, deadline=Deadline(3, clock=lambda: next(clock)))
     done: list[int] = []
     work.for_each([Row(pk=n, guild_id=n) for n in range(10)], lambda pk: done.append(pk) is None)
     assert work.unfinished
@@ -122,8 +126,8 @@ def test_a_part_without_time_is_unfinished(now):
 )
 def test_where_a_channel_is_closed_the_next_route_is_taken(make_guild, make_ask, now, httpserver, status, code):
     """The token is dead; the channel refuses; a direct message is taken."""
-    job = actions.submit(make_ask(make_guild()), now=now).job
-    actions.cancel(job.pk, by=1, now=now)
+    job = transitions.submit(make_ask(make_guild()), now=now).job
+    transitions.cancel(job.pk, by=1, now=now)
     httpserver.expect_request("/api/v10/channels/77/messages").respond_with_json(
         {"code": code, "message": "no"}, status=status
     )
@@ -132,7 +136,7 @@ def test_where_a_channel_is_closed_the_next_route_is_taken(make_guild, make_ask,
     client = DiscordClient(
         httpserver.url_for("/api/v10"), application_id=1, bot_token="bot", sleep=lambda seconds: None
     )
-    assert upkeep.announce_ended(now=now + timedelta(minutes=20), client=client) == 1
+    assert upkeep.notify_ended(now=now + timedelta(minutes=20), client=client) == 1
     job.refresh_from_db()
     assert job.delivered_via == Job.Via.DM
     closed = ClosedRoute.objects.filter(kind="channel", target_id=77).exists()
@@ -148,9 +152,9 @@ def test_a_closed_channel_is_left_alone_for_a_while(make_guild, make_ask, now, h
         httpserver.url_for("/api/v10"), application_id=1, bot_token="bot", sleep=lambda seconds: None
     )
     for _ in range(5):
-        job = actions.submit(make_ask(guild), now=now).job
-        actions.cancel(job.pk, by=1, now=now)
-    assert upkeep.announce_ended(now=now + timedelta(minutes=20), client=client) == 5
+        job = transitions.submit(make_ask(guild), now=now).job
+        transitions.cancel(job.pk, by=1, now=now)
+    assert upkeep.notify_ended(now=now + timedelta(minutes=20), client=client) == 5
     assert len(httpserver.log) == 2, "one post and one direct message were tried for five requests"
     client.close()
 
@@ -162,21 +166,21 @@ def test_parts_that_need_no_discord_come_first():
 
 
 def test_images_that_were_made_while_discord_was_away_are_delivered_later(make_guild, make_ask, now, httpserver):
-    job = actions.submit(make_ask(make_guild()), now=now).job
-    actions.claim(job.pk, worker_id="w1", now=now)
+    job = transitions.submit(make_ask(make_guild()), now=now).job
+    transitions.claim(job.pk, worker_id="w1", now=now)
     key = default_storage.save("jobs/late", ContentFile(b"a png"))
-    made = [MadeImage(index=0, key=key, seed=1, width=8, height=8, bytes=5)]
-    actions.record_images(job.pk, worker_id="w1", images=made, grid_key=key, gpu_ms=5, now=now)
-    assert actions.complete(job.pk, worker_id="w1", delivered_via=None, message_id=None, now=now)
+    made = [StoredImage(index=0, key=key, seed=1, width=8, height=8, bytes=5)]
+    transitions.record_images(job.pk, worker_id="w1", images=made, grid_key=key, gpu_ms=5, now=now)
+    assert transitions.complete(job.pk, worker_id="w1", delivered_via=None, message_id=None, now=now)
     httpserver.expect_request("/api/v10/channels/77/messages").respond_with_json({"id": "6"})
     client = DiscordClient(
         httpserver.url_for("/api/v10"), application_id=1, bot_token="bot", sleep=lambda seconds: None
     )
-    assert upkeep.announce_ended(now=now + timedelta(minutes=20), client=client) == 1
+    assert upkeep.notify_ended(now=now + timedelta(minutes=20), client=client) == 1
     job.refresh_from_db()
-    assert (job.delivered_via, job.message_id, bytes(job.token_sealed)) == (Job.Via.CHANNEL, 6, b"")
+    assert (job.delivered_via, job.message_id, bytes(job.encrypted_token)) == (Job.Via.CHANNEL, 6, b"")
     (request, _), *_ = httpserver.log
     assert b"a png" in request.get_data()
     assert b"Completed your Sparkle!" in request.get_data()
-    assert upkeep.announce_ended(now=now + timedelta(minutes=30), client=client) == 0
+    assert upkeep.notify_ended(now=now + timedelta(minutes=30), client=client) == 0
     client.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkle_site.local.database import ensure
+from devtools.embedded_postgres import ensure
 
 from .release import ROOT, environment, take
 
@@ -31,8 +31,8 @@ HEAD = """
 import django; django.setup()
 from datetime import UTC, datetime
 from guilds.models import Guild
-from jobs import actions
-from jobs.actions import Ask, MadeImage
+from jobs import transitions
+from jobs.transitions import JobRequest, StoredImage
 from jobs.models import Job
 now = datetime(2026, 11, 23, 12, tzinfo=UTC)
 Guild.objects.get_or_create(pk=1234, defaults=dict(name="Home"))
@@ -40,28 +40,28 @@ Guild.objects.get_or_create(pk=1234, defaults=dict(name="Home"))
 SUBMIT = (
     HEAD
     + """
-ask = Ask(interaction_id=NUMBER, application_id=1, token="the token", guild_id=1234, channel_id=7, user_id=42,
+ask = JobRequest(interaction_id=NUMBER, application_id=1, token="the token", guild_id=1234, channel_id=7, user_id=42,
           prompt="a fox", count=2)
-assert actions.submit(ask, now=now).job.status == "queued"
+assert transitions.submit(ask, now=now).job.status == "queued"
 """
 )
 WORK = (
     HEAD
     + """
-job = actions.claim(Job.objects.get(interaction_id=NUMBER).pk, worker_id="w", now=now)
+job = transitions.claim(Job.objects.get(interaction_id=NUMBER).pk, worker_id="w", now=now)
 assert (job.prompt, job.token, job.count) == ("a fox", "the token", 2), "what was asked arrives as it was asked"
-actions.progress(job.pk, worker_id="w", step=1, total=8, now=now)
-made = [MadeImage(index=n, key=f"{job.pk}-{n}", seed=job.seed + n, width=8, height=8, bytes=1) for n in range(2)]
-assert actions.record_images(job.pk, worker_id="w", images=made, grid_key="g", gpu_ms=5, now=now)
-assert actions.complete(job.pk, worker_id="w", delivered_via="original", message_id=9, now=now)
-actions.announced(job.pk, via="original", message_id=9, now=now)
+transitions.progress(job.pk, worker_id="w", step=1, total=8, now=now)
+made = [StoredImage(index=n, key=f"{job.pk}-{n}", seed=job.seed + n, width=8, height=8, bytes=1) for n in range(2)]
+assert transitions.record_images(job.pk, worker_id="w", images=made, grid_key="g", gpu_ms=5, now=now)
+assert transitions.complete(job.pk, worker_id="w", delivered_via="original", message_id=9, now=now)
+transitions.mark_notified(job.pk, via="original", message_id=9, now=now)
 """
 )
 LOOK = (
     HEAD
     + """
 job = Job.objects.get(interaction_id=NUMBER)
-assert (job.status, job.images.count(), bytes(job.token_sealed)) == ("completed", 2, b"")
+assert (job.status, job.images.count(), bytes(job.encrypted_token)) == ("completed", 2, b"")
 from guilds.models import Usage
 assert set(Usage.objects.filter(subject_id=42).values_list("pictures", flat=True)) == {2 * NUMBER}
 """
@@ -136,7 +136,7 @@ def test_a_fleet_of_both_versions_loses_nothing(old: Path, tmp_path: Path) -> No
     result = tmp_path / "chaos.json"
     options = ["--jobs", "16", "--faults", "0", "--rate", "2", "--release", str(old), "--json", str(result)]
     done = subprocess.run(
-        [sys.executable, "-m", "sparkle_site.local.chaos", *options], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "devtools.chaos", *options], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
     told = json.loads(result.read_text())

@@ -16,9 +16,9 @@ from django.test import Client
 from django.utils import timezone
 from PIL import Image
 
-from jobs import actions, storage
-from jobs.actions import MadeImage
+from jobs import storage, transitions
 from jobs.models import Job, JobImage
+from jobs.transitions import StoredImage
 from tests.admin.conftest import discord_user, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -40,17 +40,18 @@ def png() -> bytes:
 def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callable[..., Job]:
     def make(user_id: int = ME, *, count: int = 2, **ask: Any) -> Job:
         now = timezone.now()
-        job: Job = actions.submit(make_ask(make_guild(), user_id=user_id, count=count, **ask), now=now).job
-        assert actions.claim(job.pk, worker_id="w1", now=now)
+        job: Job = transitions.submit(make_ask(make_guild(), user_id=user_id, count=count, **ask), now=now).job
+        assert transitions.claim(job.pk, worker_id="w1", now=now)
         keys = [storage.picture_key(job.guild_id, job.pk, index) for index in range(count)]
         for key in (*keys, storage.grid_key(job.guild_id, job.pk)):
             storage.store(key, png())
         made = [
-            MadeImage(index=index, key=key, seed=index, width=64, height=64, bytes=99) for index, key in enumerate(keys)
+            StoredImage(index=index, key=key, seed=index, width=64, height=64, bytes=99)
+            for index, key in enumerate(keys)
         ]
         grid = storage.grid_key(job.guild_id, job.pk)
-        assert actions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=600, now=now)
-        assert actions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=None, now=now)
+        assert transitions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=600, now=now)
+        assert transitions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=None, now=now)
         return Job.objects.get(pk=job.pk)
 
     return make
@@ -109,7 +110,7 @@ def test_the_gallery_of_a_request_opens_for_its_asker_alone(member, done):
 def test_a_long_history_comes_in_pages(member, make_guild, make_ask):
     guild, now = make_guild(max_waiting=100, max_waiting_per_member=100, concurrency=1), timezone.now()
     for number in range(30):
-        actions.submit(make_ask(guild, user_id=ME, prompt=f"number {number:02}"), now=now)
+        transitions.submit(make_ask(guild, user_id=ME, prompt=f"number {number:02}"), now=now)
     first = member.get("/")
     assert "number 29" in first.text
     assert "number 05" not in first.text
@@ -136,8 +137,8 @@ def test_a_member_deletes_one_request(member, done):
 
 def test_what_is_still_being_made_cannot_be_deleted_and_nor_can_anothers(member, done, make_guild, make_ask):
     now = timezone.now()
-    running = actions.submit(make_ask(make_guild(), user_id=ME), now=now).job
-    assert actions.claim(running.pk, worker_id="w1", now=now)
+    running = transitions.submit(make_ask(make_guild(), user_id=ME), now=now).job
+    assert transitions.claim(running.pk, worker_id="w1", now=now)
     assert "still being made" in member.post(f"/requests/{running.pk}/delete/", follow=True).text
     assert Job.objects.get(pk=running.pk).prompt
     other = done(OTHER)
@@ -190,12 +191,12 @@ def test_an_account_without_discord_has_no_data_pages(db):
 
 
 def test_a_reported_picture_is_gone_for_its_member_and_kept_until_a_moderator_decides(member, done):
-    from jobs import moderation, pictures
+    from jobs import moderation, reports
 
     job = done(prompt="a teal square")
     keys = list(job.images.values_list("key", flat=True))
     address = addresses(member.get("/"))[0]
-    assert pictures.report(job, by=OTHER, now=timezone.now())
+    assert reports.report(job, by=OTHER, now=timezone.now())
     member.post(f"/requests/{job.pk}/delete/")
     assert "a teal square" not in member.get("/").text
     assert member.get(f"/gallery/{job.guild_id}/{job.pk}/").status_code == 404
@@ -213,11 +214,11 @@ def test_a_reported_picture_is_gone_for_its_member_and_kept_until_a_moderator_de
 
 @pytest.mark.parametrize("decision", ["dismiss", "delete"])
 def test_a_reported_picture_outlives_the_erasure_of_its_member_until_a_moderator_decides(member, done, decision):
-    from jobs import moderation, pictures, upkeep
+    from jobs import moderation, reports, upkeep
 
     job, other = done(), done()
     keys = list(job.images.values_list("key", flat=True))
-    assert pictures.report(job, by=OTHER, now=timezone.now())
+    assert reports.report(job, by=OTHER, now=timezone.now())
     assert member.post("/data/delete/", {"sure": "yes"}).status_code == 302
     assert [each.pk for each in Job.objects.filter(user_id=ME)] == [job.pk]
     upkeep.purge_images(now=timezone.now() + timedelta(days=4000))
@@ -237,20 +238,20 @@ def test_a_reported_picture_outlives_the_erasure_of_its_member_until_a_moderator
 
 def test_an_operator_who_erases_a_guild_decides_on_its_reports(done):
     from guilds.models import Guild
-    from jobs import pictures
+    from jobs import reports
     from sparkle_site import privacy
 
     job = done()
-    assert pictures.report(job, by=OTHER, now=timezone.now())
+    assert reports.report(job, by=OTHER, now=timezone.now())
     privacy.erase_guild(job.guild_id, now=timezone.now())
     assert not Guild.objects.filter(pk=job.guild_id).exists()
 
 
 def test_retention_keeps_reported_pictures_and_is_not_held_up_by_them(done):
-    from jobs import moderation, pictures, upkeep
+    from jobs import moderation, reports, upkeep
 
     job, old = done(), done()
-    assert pictures.report(job, by=OTHER, now=timezone.now())
+    assert reports.report(job, by=OTHER, now=timezone.now())
     later = timezone.now() + timedelta(days=4000)
     upkeep.purge_images(now=later)
     upkeep.purge_images(now=later)

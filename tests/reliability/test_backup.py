@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkle_site.local.database import ensure
+from devtools.embedded_postgres import ensure
 
 pytestmark = pytest.mark.processes
 
@@ -23,8 +23,8 @@ STORY = """
 import django; django.setup()
 from datetime import UTC, datetime, timedelta
 from guilds.models import Guild
-from jobs import actions, upkeep
-from jobs.actions import Ask, MadeImage
+from jobs import transitions, upkeep
+from jobs.transitions import JobRequest, StoredImage
 from jobs.models import Job
 now = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """
@@ -33,15 +33,15 @@ BEFORE = (
     + """
 guild = Guild.objects.create(pk=1234, concurrency=1)
 def ask(number):
-    return Ask(interaction_id=number, application_id=1, token="t", guild_id=1234, channel_id=7, user_id=42,
+    return JobRequest(interaction_id=number, application_id=1, token="t", guild_id=1234, channel_id=7, user_id=42,
                prompt="a fox", count=1)
-done, running, waiting = (actions.submit(ask(number), now=now).job for number in (1, 2, 3))
+done, running, waiting = (transitions.submit(ask(number), now=now).job for number in (1, 2, 3))
 def make(job):
-    made = [MadeImage(index=0, key=f"{job.pk}", seed=1, width=8, height=8, bytes=1)]
-    assert actions.record_images(job.pk, worker_id="w", images=made, grid_key="g", gpu_ms=1, now=now)
-actions.claim(done.pk, worker_id="w", now=now); make(done)
-assert actions.complete(done.pk, worker_id="w", delivered_via="original", message_id=9, now=now)
-actions.claim(running.pk, worker_id="w", now=now); make(running)
+    made = [StoredImage(index=0, key=f"{job.pk}", seed=1, width=8, height=8, bytes=1)]
+    assert transitions.record_images(job.pk, worker_id="w", images=made, grid_key="g", gpu_ms=1, now=now)
+transitions.claim(done.pk, worker_id="w", now=now); make(done)
+assert transitions.complete(done.pk, worker_id="w", delivered_via="original", message_id=9, now=now)
+transitions.claim(running.pk, worker_id="w", now=now); make(running)
 """
 )
 AFTER = (
@@ -51,15 +51,15 @@ statuses = dict(Job.objects.values_list("interaction_id", "status"))
 assert statuses == {1: "completed", 2: "running", 3: "waiting"}, statuses
 # What was delivered stays told; nobody tells it again.
 done = Job.objects.get(interaction_id=1)
-assert done.announced_at and actions.claim(done.pk, worker_id="new", now=now) is None
+assert done.notified_at and transitions.claim(done.pk, worker_id="new", now=now) is None
 # What was in flight is taken back when its lease has run out; its pictures are there, so it is only delivered.
 later = now + timedelta(hours=1)
 assert upkeep.reclaim_dead(now=later) == 1
 running = Job.objects.get(interaction_id=2)
-claimed = actions.claim(running.pk, worker_id="new", now=later)
-assert claimed.made_at and claimed.images.count() == 1
-assert not actions.complete(running.pk, worker_id="w", delivered_via="original", message_id=1, now=later)
-assert actions.complete(running.pk, worker_id="new", delivered_via="original", message_id=2, now=later)
+claimed = transitions.claim(running.pk, worker_id="new", now=later)
+assert claimed.images_stored_at and claimed.images.count() == 1
+assert not transitions.complete(running.pk, worker_id="w", delivered_via="original", message_id=1, now=later)
+assert transitions.complete(running.pk, worker_id="new", delivered_via="original", message_id=2, now=later)
 assert Job.objects.get(interaction_id=3).status == "queued"
 """
 )

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from sparkle_site.local.chaos import plan, servers
-from sparkle_site.local.chaos.check import Observed, check
-from sparkle_site.local.chaos.plan import Kind
-from sparkle_site.local.chaos.proxy import Proxy
+from devtools.chaos import example_guilds, fault_plan
+from devtools.chaos.fault_plan import Kind
+from devtools.chaos.invariants import Observed, check
+from devtools.chaos.tcp_proxy import Proxy
 
 
 def test_the_same_seed_plans_the_same_faults():
-    first = plan.draw(7, jobs=500, faults=60, workers=3)
-    assert first == plan.draw(7, jobs=500, faults=60, workers=3)
-    assert first != plan.draw(8, jobs=500, faults=60, workers=3)
+    first = fault_plan.draw(7, jobs=500, faults=60, workers=3)
+    assert first == fault_plan.draw(7, jobs=500, faults=60, workers=3)
+    assert first != fault_plan.draw(8, jobs=500, faults=60, workers=3)
     assert {fault.kind for fault in first} == set(Kind)
 
 
 def test_discord_is_down_once_in_a_run():
-    drawn = plan.draw(7, jobs=5000, faults=600, workers=3)
+    drawn = fault_plan.draw(7, jobs=5000, faults=600, workers=3)
     assert [fault.kind for fault in drawn].count(Kind.DISCORD_DOWN) == 1
 
 
@@ -50,17 +50,17 @@ def test_a_cut_for_a_time_outlasts_the_end_of_a_shorter_one():
         proxy.close()
 
 
-def _job(server: servers.Server, **fields: Any) -> dict[str, Any]:
+def _job(server: example_guilds.Server, **fields: Any) -> dict[str, Any]:
     row = {
         "id": 1,
         "interaction_id": 11,
         "guild_id": server.id,
         "user_id": server.member_ids[0],
         "created_at": datetime(2026, 11, 27, 12, tzinfo=UTC),
-        "announced_at": datetime(2026, 11, 27, 12, 1, tzinfo=UTC),
+        "notified_at": datetime(2026, 11, 27, 12, 1, tzinfo=UTC),
         "settled_at": datetime(2026, 11, 27, 12, 1, tzinfo=UTC),
         "lease_expires_at": None,
-        "token_sealed": b"",
+        "encrypted_token": b"",
         "message_id": None,
         "prompt": "a fox",
         "status": "completed",
@@ -92,7 +92,7 @@ def _broken(tmp_path: Any, jobs: list[dict[str, Any]], observed: Observed, *, im
         secrets=[],
         observed=observed,
     )
-    return {invariant.name for invariant in found if not invariant.holds}
+    return {invariant.name for invariant in found if not invariant.active_ids}
 
 
 CLOSED_AT = datetime(2026, 11, 27, 11, tzinfo=UTC)
@@ -103,18 +103,18 @@ UNDELIVERED = "where nothing can be delivered, pictures are kept in the gallery 
     ("fields", "broken"),
     [
         ({}, set()),
-        ({"announced_at": None}, {UNDELIVERED}),
+        ({"notified_at": None}, {UNDELIVERED}),
         ({"status": "failed", "reason": "engine_failed"}, set()),
         ({"status": "failed", "reason": ""}, {UNDELIVERED}),
     ],
 )
 def test_ends_in_a_closed_server_are_kept_or_explained(tmp_path: Any, fields: dict[str, Any], broken: set[str]):
-    found = _broken(tmp_path, [_job(servers.CLOSED, **fields)], Observed(closed_at=CLOSED_AT))
+    found = _broken(tmp_path, [_job(example_guilds.CLOSED, **fields)], Observed(closed_at=CLOSED_AT))
     assert found - {"every other request was made, or cancelled"} == broken
 
 
 def test_an_end_that_stays_in_the_gallery_of_another_server_is_found(tmp_path: Any):
-    found = _broken(tmp_path, [_job(servers.OLD)], Observed(closed_at=CLOSED_AT))
+    found = _broken(tmp_path, [_job(example_guilds.OLD)], Observed(closed_at=CLOSED_AT))
     assert found == {"only where nothing can be delivered, an end stayed in the gallery"}
 
 
@@ -123,7 +123,7 @@ def test_an_end_that_stays_in_the_gallery_of_another_server_is_found(tmp_path: A
     [([4, 4, 4], True, False), ([4, 4, 4, 1], True, True), ([4] * 5, False, False), ([4] * 6, False, True)],
 )
 def test_quotas_that_start_over_are_found(tmp_path: Any, counts: list[int], same_member: bool, exceeded: bool):
-    server = servers.LIMITED
+    server = example_guilds.LIMITED
     jobs = [
         _job(
             server,
@@ -153,7 +153,7 @@ def test_a_short_run_of_chaos_loses_nothing(tmp_path):
     result = tmp_path / "chaos.json"
     options = ["--jobs", "40", "--rate", "4", "--seed", "3", "--discord-down", "60", "--json", str(result)]
     done = subprocess.run(
-        [sys.executable, "-m", "sparkle_site.local.chaos", *options], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "devtools.chaos", *options], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
     told = json.loads(result.read_text())

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from guilds.logs import JsonFormatter, redact
-from sparkle_site.pages import signing
+from sparkle_site.pages import signed_urls
+from telemetry.logs import JsonFormatter, redact
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANTED = "planted-secret-value"
@@ -40,7 +40,7 @@ def written() -> Iterator[io.StringIO]:
 @pytest.mark.django_db
 def test_djangos_own_lines_hold_no_query_and_no_signature(written):
     client = Client(raise_request_exception=False)
-    signed = signing.address(77)
+    signed = signed_urls.signed_url(77)
     for address in (
         f"/no/such/page/?code={PLANTED}",
         f"{signed}?w={PLANTED}",
@@ -98,7 +98,7 @@ def test_a_real_gunicorn_writes_paths_alone(tmp_path, transactional_db):
     docker = (ROOT / "sparkle_site" / "Dockerfile").read_text()
     [command] = [json.loads(line.removeprefix("CMD ")) for line in docker.splitlines() if line.startswith("CMD [")]
     command = [each for each in command if not each.startswith("--bind=")] + [f"--bind=127.0.0.1:{at}"]
-    signed = signing.address(77)
+    signed = signed_urls.signed_url(77)
     with (tmp_path / "log").open("wb") as log:
         site = subprocess.Popen(
             [str(Path(sys.executable).parent / command[0]), *command[1:], "--no-control-socket"],

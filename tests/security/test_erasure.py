@@ -21,9 +21,9 @@ from django.test import Client
 from django.utils import timezone
 
 from guilds.models import Ban, BlockedTerm, QuotaRule, Staff, StylePreset, Usage
-from jobs import actions, moderation, pictures
-from jobs.actions import MadeImage
-from jobs.models import Job, JobImage, Turn
+from jobs import moderation, reports, transitions
+from jobs.models import Job, JobImage, MemberTurn
+from jobs.transitions import StoredImage
 from sparkle_site import privacy
 from tests.admin.conftest import signed_in
 
@@ -40,13 +40,13 @@ EVERY_PLANT = (MEMBER, *WORDS.values(), "planted-display", "203.0.113.77")
 
 def finished(guild: Any, make_ask: Any, **ask: Any) -> Job:
     now = timezone.now()
-    job: Job = actions.submit(make_ask(guild, count=1, **ask), now=now).job
-    assert actions.claim(job.pk, worker_id="w1", now=now)
+    job: Job = transitions.submit(make_ask(guild, count=1, **ask), now=now).job
+    assert transitions.claim(job.pk, worker_id="w1", now=now)
     key = default_storage.save(f"{guild.pk}/{job.pk}/p-0.png", ContentFile(b"picture"))
     grid = default_storage.save(f"{guild.pk}/{job.pk}/grid.png", ContentFile(b"grid"))
-    made = [MadeImage(index=0, key=key, seed=1, width=8, height=8, bytes=7)]
-    assert actions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=1, now=now)
-    assert actions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=now)
+    made = [StoredImage(index=0, key=key, seed=1, width=8, height=8, bytes=7)]
+    assert transitions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=1, now=now)
+    assert transitions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=now)
     return job
 
 
@@ -74,7 +74,7 @@ def site(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Iterat
     guild = make_guild(name="Home", owner_id=MEMBER)
     own = finished(guild, make_ask, user_id=MEMBER, **WORDS)
     neighbour = finished(guild, make_ask, user_id=7, prompt="someone else's", member_name="Neighbour")
-    actions.submit(make_ask(guild, user_id=MEMBER, **WORDS), now=timezone.now())
+    transitions.submit(make_ask(guild, user_id=MEMBER, **WORDS), now=timezone.now())
     # As a moderator: a term, a ban, a quota rule, reports and acts on the requests of others.
     user = User.objects.create(username=f"discord-{MEMBER}", first_name="planted-display")
     SocialAccount.objects.create(
@@ -82,7 +82,7 @@ def site(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Iterat
     )
     Staff.objects.create(guild=guild, user_id=MEMBER, role="manager", synced_at=timezone.now())
     client = signed_in(user)
-    pictures.report(neighbour, by=MEMBER, now=timezone.now())
+    reports.report(neighbour, by=MEMBER, now=timezone.now())
     moderation.blur([neighbour.images.get().pk], blurred=True, by=user.username, now=timezone.now())
     ban = Ban(guild=guild, user_id=8, reason="noise", created_by=user.username)
     ban._history_user = user
@@ -99,7 +99,7 @@ def test_the_search_finds_what_was_planted(site: dict[str, Any]) -> None:
     """Else the other tests here would prove nothing."""
     held = where(MEMBER)
     assert {
-        "jobs_job", "jobs_jobevent", "jobs_jobimage", "jobs_turn", "guilds_usage", "guilds_guild", "guilds_staff",
+        "jobs_job", "jobs_jobevent", "jobs_jobimage", "jobs_memberturn", "guilds_usage", "guilds_guild", "guilds_staff",
         "guilds_ban", "sparkle_audit_historicalguild", "sparkle_audit_historicalban", "auth_user",
         "socialaccount_socialaccount",
     } <= set(held)  # fmt: skip
@@ -117,7 +117,7 @@ def test_the_export_holds_every_row_that_names_the_member(site: dict[str, Any]) 
     kinds = {
         "jobs_job": "request",
         "jobs_jobimage": "report",
-        "jobs_turn": "turn",
+        "jobs_memberturn": "turn",
         "guilds_usage": "usage",
         "guilds_guild": "owner",
         "guilds_staff": "staff",
@@ -186,7 +186,7 @@ def test_erasing_a_guild_leaves_nothing_in_any_table_or_in_storage(
     assert "planted-preview" not in files()
     assert Job.objects.get().pk == kept.pk
     assert f"{other.pk}/{kept.pk}/p-0.png" in files()
-    assert not Usage.objects.filter(guild_id=guild.pk).exists() | Turn.objects.filter(guild_id=guild.pk).exists()
+    assert not Usage.objects.filter(guild_id=guild.pk).exists() | MemberTurn.objects.filter(guild_id=guild.pk).exists()
 
 
 def test_a_member_erases_themselves_and_is_signed_out(site: dict[str, Any]) -> None:

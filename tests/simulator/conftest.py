@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.utils import timezone
 
-from guilds.discord.client import DiscordClient
-from sparkle_site.local.simulator import seed
-from sparkle_site.local.simulator.models import SimChannel, SimUser
+from devtools.simulator import seed_data
+from devtools.simulator.models import SimChannel, SimUser
+from discord_api.client import DiscordClient
 
-from .transport import SiteTransport
+from .in_process_transport import SiteTransport
 
 
 @pytest.fixture
 def world(db: None) -> None:
     """Three servers with their channels and members."""
-    seed.make_servers(now=timezone.now())
+    seed_data.make_servers(now=timezone.now())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from sparkle_site.local.simulator.models import SimGrant, SimUser
+from devtools.simulator.models import SimGrant, SimUser
 
 CALLBACK = "http://testserver/accounts/discord/login/callback/"
 VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123456789"

@@ -16,11 +16,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from sparkle_site.local.database import free_port
-from sparkle_site.local.processes import answers, start, wait_until
-from sparkle_site.local.simulator import seed
-from sparkle_site.local.simulator.models import SimChannel
-from tests import needs
+from devtools.embedded_postgres import free_port
+from devtools.processes import answers, start, wait_until
+from devtools.simulator import seed_data
+from devtools.simulator.models import SimChannel
+from tests import required_programs
 from tests.discord import node_tools
 
 pytestmark = pytest.mark.processes
@@ -39,7 +39,7 @@ class Api:
 
 @pytest.fixture
 def api(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[Api]:
-    seed.make_servers(now=timezone.now())
+    seed_data.make_servers(now=timezone.now())
     port = free_port()
     database = connection.settings_dict
     environment = {
@@ -70,7 +70,7 @@ def api(transactional_db: None, settings: Any, tmp_path: Path) -> Iterator[Api]:
 
 
 def test_discord_js(api: Api) -> None:
-    needs.require("node")
+    required_programs.require("node")
     done = subprocess.run(
         [node_tools.node(), "drive.mjs", api.base, TOKEN, str(api.application), str(api.channel)],
         cwd=node_tools.folder(), capture_output=True, text=True, timeout=120, check=False,

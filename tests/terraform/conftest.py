@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interactions_lambda import build
+from interactions_lambda import packaging
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
@@ -17,5 +17,5 @@ ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_6
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("package") / "lambda.zip"
-    build.build(target, architecture=ARCHITECTURE, python=PYTHON)
+    packaging.build(target, architecture=ARCHITECTURE, python=PYTHON)
     return target

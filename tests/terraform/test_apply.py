@@ -34,9 +34,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from interactions_lambda import build
+from interactions_lambda import packaging
 
-from . import application_auto_scaling, tools
+from . import application_auto_scaling, checkers
 from .conftest import ARCHITECTURE, PYTHON
 from .terraform import FOLDER, Terraform
 
@@ -280,10 +280,10 @@ def test_from_apply_to_a_picture_to_destroy(
 ) -> None:
     from django.db import connection
 
+    from devtools.simulator import client, seed_data
+    from devtools.simulator.models import SimChannel, SimInteraction, SimUser
     from jobs.lifecycle import Status
     from jobs.models import Job
-    from sparkle_site.local.simulator import interact, seed
-    from sparkle_site.local.simulator.models import SimChannel, SimInteraction, SimUser
 
     settings.SITE_URL = live_server.url
     settings.DISCORD_API_BASE = f"{live_server.url}/simulator/api/v10"
@@ -369,14 +369,14 @@ def test_from_apply_to_a_picture_to_destroy(
         # Discord asks whether the address answers, once rightly signed and once not.
         host = outputs["site_url"].removeprefix("http://")
         api = through(endpoint, host)
-        ping = interact.signed_event({"type": 1, "id": "1", "application_id": "1", "token": "t", "version": 1})
+        ping = client.signed_event({"type": 1, "id": "1", "application_id": "1", "token": "t", "version": 1})
         answer = api(ping, None)
         assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"type": 1})
         assert api(ping | {"body": ping["body"] + " "}, None)["statusCode"] == 401
 
         # A member asks; nobody works yet, so the schedule's metric says so and the alarm turns.
-        seed.make_servers(now=interact.timezone.now())
-        seed.register_commands(now=interact.timezone.now())
+        seed_data.make_servers(now=client.timezone.now())
+        seed_data.register_commands(now=client.timezone.now())
         channel = SimChannel.objects.get(name="sparkle")
         member = SimUser.objects.get(username="ada")
         data = {
@@ -385,7 +385,7 @@ def test_from_apply_to_a_picture_to_destroy(
             "guild": {"id": str(channel.guild_id), "name": "Pixel Garden"},
         }
         assert api(installed(data), None)["statusCode"] == 204
-        asked = interact.use_command(
+        asked = client.use_command(
             channel=channel, user=member, name="sparkle", options={"prompt": "a red circle", "count": 1}, handler=api
         )
         assert asked.problem == ""
@@ -399,7 +399,7 @@ def test_from_apply_to_a_picture_to_destroy(
         # The worker that ECS would now start.
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(build.__file__).parents[1]),
+            "PYTHONPATH": str(Path(packaging.__file__).parents[1]),
             "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.headless",
             "DJANGO_SECRET_KEY": SECRET_KEY,
             "DATABASE_URL": database_url,
@@ -418,7 +418,7 @@ def test_from_apply_to_a_picture_to_destroy(
             "AWS_DEFAULT_REGION": REGION,
         }
         with worker(tmp_path, environment):
-            until(lambda: Job.objects.filter(pk=job.pk, announced_at__isnull=False), what="the picture", within_s=600)
+            until(lambda: Job.objects.filter(pk=job.pk, notified_at__isnull=False), what="the picture", within_s=600)
             until(lambda: cloud.alarm("workers-short") == "OK", what="the alarm's end", within_s=600)
         job.refresh_from_db()
         assert job.status == Status.COMPLETED
@@ -458,19 +458,19 @@ def test_from_apply_to_a_picture_to_destroy(
 
 def installed(data: dict[str, Any]) -> dict[str, Any]:
     """The webhook event by which Discord tells that a server took the bot in."""
-    from sparkle_site.local.simulator import interact
+    from devtools.simulator import client
 
     event = {"type": "APPLICATION_AUTHORIZED", "timestamp": "2026-11-23T12:00:00", "data": data}
-    return interact.signed_event(
-        {"version": 1, "application_id": "1", "type": 1, "event": event}, path=interact.EVENTS_PATH
+    return client.signed_event(
+        {"version": 1, "application_id": "1", "type": 1, "event": event}, path=client.EVENTS_PATH
     )
 
 
 def assert_policies_are_clean(resources: list[dict[str, Any]], folder: Path) -> None:
     """parliament finds nothing in any policy of the state."""
-    parliament = tools.find("parliament")
+    parliament = checkers.find("parliament")
     if parliament is None:
-        assert not tools.wanted_always(), "CI needs parliament: python -m tests.terraform.check --install"
+        assert not checkers.wanted_always(), "CI needs parliament: python -m tests.terraform.static_checks --install"
         print("parliament is not installed: policies are not checked")
         return
     policies = folder / "policies"
@@ -489,9 +489,9 @@ def assert_policies_are_clean(resources: list[dict[str, Any]], folder: Path) -> 
 
 def assert_workflow_is_valid(resources: list[dict[str, Any]], folder: Path) -> None:
     """asl-validator accepts the state machine."""
-    validator = tools.find("asl-validator")
+    validator = checkers.find("asl-validator")
     if validator is None:
-        assert not tools.wanted_always(), "CI needs asl-validator: python -m tests.terraform.check --install"
+        assert not checkers.wanted_always(), "CI needs asl-validator: python -m tests.terraform.static_checks --install"
         print("asl-validator is not installed: the workflow is not checked")
         return
     definition = next(each["values"]["definition"] for each in resources if each["type"] == "aws_sfn_state_machine")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from .reach import ROOT, SECRET, Unit, asks, everything, reached
+from .iam_scan import ROOT, SECRET, Unit, asks, everything, reached
 from .terraform import Terraform
 
 pytestmark = pytest.mark.terraform
@@ -26,18 +26,18 @@ State = dict[str, dict[str, Any]]
 LOGIN: Unit = ("sparkle_site.rds.base", "DatabaseWrapper")
 HEADLESS: list[Unit] = [("sparkle_site.settings.headless", ""), LOGIN]
 WEB: list[Unit] = [("sparkle_site.settings.web", ""), LOGIN]
-UPKEEP: Unit = ("interactions_lambda.scheduled", "upkeep")
+UPKEEP: Unit = ("interactions_lambda.scheduled_functions", "upkeep")
 
 FUNCTIONS: dict[str, list[Unit]] = {
     "interactions": [("interactions_lambda.handler", "handler"), ("interactions_lambda.handler", ""), *HEADLESS],
-    "scaling": [("interactions_lambda.scheduled", "scaling"), *HEADLESS],
+    "scaling": [("interactions_lambda.scheduled_functions", "scaling"), *HEADLESS],
     "upkeep": [UPKEEP, *HEADLESS],
 }
 TASKS: dict[str, list[Unit]] = {
     # Views, admin actions and middleware are found by Django: the whole site is taken.
     "web": [*everything("sparkle_site"), UPKEEP],
     "worker": [("gpu_worker.__main__", "main"), *HEADLESS],
-    "prepare": [("sparkle_site.rds.prepare", "main"), *WEB],
+    "prepare": [("sparkle_site.rds.create_role", "main"), *WEB],
 }
 
 # The agent's and the runtime's own, on behalf of the code.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .reach import ROOT
+from .iam_scan import ROOT
 
 DOCKERFILES = {"web": ROOT / "sparkle_site" / "Dockerfile", "worker": ROOT / "gpu_worker" / "Dockerfile"}
 SETTINGS = {
@@ -87,7 +87,6 @@ def test_an_image_runs_as_nobody_in_particular_from_a_version_that_is_named(name
 @pytest.mark.processes
 def test_the_sites_image_holds_every_file_that_its_pages_name(tmp_path: Path) -> None:
     app = assembled("web", tmp_path / "app")
-    shutil.rmtree(app / "sparkle_site" / "local")
     python(app, "web", "manage.py", "collectstatic", "--no-input")
     collected = json.loads((app / "staticfiles" / "staticfiles.json").read_text())["paths"]
     pages = [*(app / "templates").rglob("*.html"), *(app / "sparkle_site").rglob("*.html")]
@@ -97,11 +96,13 @@ def test_the_sites_image_holds_every_file_that_its_pages_name(tmp_path: Path) ->
     assert "sparkle/site.css" in named
     assert {name for name in named if not name.startswith("simulator/")} <= set(collected)
     # The server's entry point, and the health check where nothing is up yet.
-    python(app, "web", "-c", "import sparkle_site.wsgi, sparkle_site.healthcheck, interactions_lambda.scheduled")
+    python(
+        app, "web", "-c", "import sparkle_site.wsgi, sparkle_site.healthcheck, interactions_lambda.scheduled_functions"
+    )
 
 
 @pytest.mark.processes
 def test_the_workers_image_starts_from_its_own_files(tmp_path: Path) -> None:
     app = assembled("worker", tmp_path / "app")
-    code = "import django; django.setup(); import gpu_worker.__main__, gpu_worker.wiring, gpu_worker.health"
+    code = "import django; django.setup(); import gpu_worker.__main__, gpu_worker.factory, gpu_worker.health"
     python(app, "headless", "-c", code)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from interactions_lambda import build
+from interactions_lambda import packaging
 
 from .conftest import ARCHITECTURE, PYTHON
 
@@ -20,7 +20,7 @@ from .conftest import ARCHITECTURE, PYTHON
 _ASKS = """
 import json, sys, types
 from interactions_lambda import handler, router
-router.boot()
+router.setup_django()
 import boto3
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -41,9 +41,9 @@ print(json.dumps({
 
 def asked_for() -> set[str]:
     """The services whose clients the packaged code makes."""
-    found = {"s3"}  # By django-storages: jobs/s3.py.
-    for room in build.ROOMS:
-        for file in (build.ROOT / room).rglob("*.py"):
+    found = {"s3"}  # By django-storages: jobs/s3_storage.py.
+    for room in packaging.ROOMS:
+        for file in (packaging.ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "boto3.client":
                     assert isinstance(node.args[0], ast.Constant), f"{file}: a service by another name than its own"
@@ -52,7 +52,7 @@ def asked_for() -> set[str]:
 
 
 def test_the_zip_keeps_the_description_of_each_service_that_the_code_asks_and_of_no_other() -> None:
-    assert set(build.SERVICES) == asked_for()
+    assert set(packaging.SERVICES) == asked_for()
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_the_zip_keeps_the_description_of_each_service_that_the_code_asks_and_of
 def test_the_zip_alone_makes_every_client_and_signs_what_needs_no_call(package: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(package).extractall(tmp_path)
     kept = {path.name for path in (tmp_path / "botocore" / "data").iterdir() if path.is_dir()}
-    assert kept == set(build.SERVICES)
+    assert kept == set(packaging.SERVICES)
     environment = {
         "PYTHONPATH": str(tmp_path),
         "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.headless",
@@ -93,7 +93,7 @@ def test_the_zip_alone_makes_every_client_and_signs_what_needs_no_call(package: 
 @pytest.mark.processes
 def test_the_same_code_makes_the_same_bytes(package: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.zip"
-    build.build(again, architecture=ARCHITECTURE, python=PYTHON)
+    packaging.build(again, architecture=ARCHITECTURE, python=PYTHON)
     assert hashlib.sha256(again.read_bytes()).digest() == hashlib.sha256(package.read_bytes()).digest()
 
 
@@ -101,4 +101,4 @@ def test_the_same_code_makes_the_same_bytes(package: Path, tmp_path: Path) -> No
 @pytest.mark.processes
 def test_the_zip_is_far_from_lambdas_limit(package: Path) -> None:
     unpacked = sum(each.file_size for each in zipfile.ZipFile(package).infolist())
-    assert unpacked < build.LIMIT / 4
+    assert unpacked < packaging.LIMIT / 4

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from gpu_worker.desk import Desk
 from gpu_worker.engine import Engine
-from gpu_worker.heart import Heart
+from gpu_worker.engine_cache import EngineCache
+from gpu_worker.heartbeat import HeartbeatThread
 from gpu_worker.noise_engine import NoiseEngine
-from gpu_worker.profiles import Profiles
-from gpu_worker.progress import Board
-from gpu_worker.protection import Protection
+from gpu_worker.progress import ProgressReporter
 from gpu_worker.publisher import Publisher
 from gpu_worker.runner import Runner
+from gpu_worker.scale_in_protection import ScaleInProtection
+from gpu_worker.task_pool import TaskPool
 from gpu_worker.watchdog import Bounds
 
 GUILD, CHANNEL, BOT_OWNER = 1_300_000_000_000_000_001, 1_300_000_000_000_000_002, 1_300_000_000_000_000_003
@@ -38,10 +38,10 @@ class Place:
 
     def ask(self, *, token_age_s: float = 10.0, **fields: Any) -> Any:
         """Ask as a member does: the simulator knows the interaction and shows "Submitted"; the job is queued."""
-        from jobs.actions import Accepted, Ask, submit
+        from devtools.simulator import snowflake_generator, store
+        from devtools.simulator.models import SimInteraction, SimMessage
         from jobs.models import Job
-        from sparkle_site.local.simulator import snowflake, state
-        from sparkle_site.local.simulator.models import SimInteraction, SimMessage
+        from jobs.transitions import Accepted, JobRequest, submit
 
         asked_at = datetime.now(UTC) - timedelta(seconds=token_age_s)
         interaction = SimInteraction.objects.create(
@@ -57,9 +57,9 @@ class Place:
             callback_type=4,
         )
         original = SimMessage.objects.create(
-            pk=snowflake.make(asked_at) + interaction.pk % 1000,
+            pk=snowflake_generator.make(asked_at) + interaction.pk % 1000,
             channel=self.channel,
-            author=state.bot(),
+            author=store.bot(),
             interaction=interaction,
             content="Submitted to Sparkle",
         )
@@ -73,7 +73,7 @@ class Place:
             "seed": 7,
         }
         accepted = submit(
-            Ask(
+            JobRequest(
                 interaction_id=interaction.pk,
                 application_id=_application_id(),
                 token=interaction.token,
@@ -88,13 +88,13 @@ class Place:
 
     def original(self, job: Any) -> Any:
         """The message that the member sees in answer to the command."""
-        from sparkle_site.local.simulator.models import SimMessage
+        from devtools.simulator.models import SimMessage
 
         return SimMessage.objects.get(interaction_id=job.interaction_id)
 
     def others(self) -> list[Any]:
         """Every message of the simulator that is no answer to a command: posts and direct messages."""
-        from sparkle_site.local.simulator.models import SimMessage
+        from devtools.simulator.models import SimMessage
 
         return list(SimMessage.objects.filter(interaction=None))
 
@@ -107,8 +107,8 @@ def _application_id() -> int:
 
 @pytest.fixture
 def place(transactional_db: None, live_server: Any, settings: Any, tmp_path: Any) -> Place:
+    from devtools.simulator.models import SimChannel, SimGuild, SimUser
     from guilds.models import Guild
-    from sparkle_site.local.simulator.models import SimChannel, SimGuild, SimUser
 
     settings.SITE_URL = live_server.url
     settings.DISCORD_API_BASE = f"{live_server.url}/simulator/api/v10"
@@ -133,25 +133,25 @@ def running(
     load: Callable[[str], Engine] = lambda source: NoiseEngine(source, step_s=0.005),
     *,
     name: str = "worker-1",
-    rings: bool = False,
+    resend_on_release: bool = False,
     interval_s: float = 0.4,
     bounds: Bounds | None = None,
     **publisher: Any,
 ) -> Iterator[Runner]:
     """A started worker with quick habits; it has left, with all its threads, at the end."""
-    from guilds.discord import client as discord
+    from guilds import discord_client
 
-    client = discord.from_settings(timeout_s=5)
+    client = discord_client.from_settings(timeout_s=5)
     leaving = threading.Event()
     runner = Runner(
         worker_id=name,
-        profiles=Profiles(load, free=lambda: None, most=2),
+        profiles=EngineCache(load, free=lambda: None, most=2),
         publisher=Publisher(client=client, pause=leaving.wait, **publisher),
-        board=Board(client=client, worker_id=name, interval_s=interval_s),
-        heart=Heart(worker_id=name, protection=Protection(agent_uri=""), beat_s=0.1),
-        desk=Desk(threads=3),
+        board=ProgressReporter(client=client, worker_id=name, interval_s=interval_s),
+        heart=HeartbeatThread(worker_id=name, protection=ScaleInProtection(agent_uri=""), beat_s=0.1),
+        desk=TaskPool(threads=3),
         leaving=leaving,
-        rings=rings,
+        resend_on_release=resend_on_release,
         bounds=bounds,
     )
     runner.start()

@@ -22,14 +22,14 @@ from typing import Any
 
 import pytest
 
+from devtools.chaos.invariants import Observed, check, outside_rows, platform_rows
+from devtools.simulator import injected_faults
+from devtools.simulator.models import SimMessage
 from guilds.models import Guild, ModelProfile
-from jobs import actions, upkeep
+from jobs import transitions, upkeep
 from jobs.dispatch import codec, sqs
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobEvent
-from sparkle_site.local.chaos.check import Observed, check, outside_rows, platform_rows
-from sparkle_site.local.simulator import faults
-from sparkle_site.local.simulator.models import SimMessage
 from tests.dispatch.emulator import Queue, make_queue
 
 from .conftest import Place
@@ -90,7 +90,7 @@ class Outages:
         media.mkdir(exist_ok=True)
 
     def discord(self, seconds: float) -> None:
-        away = faults.plan(faults.Kind.BAD_GATEWAY, times=10**6)
+        away = injected_faults.plan(injected_faults.Kind.BAD_GATEWAY, times=10**6)
         self._ends.append((time.monotonic() + seconds, away.delete))
 
     def storage(self, seconds: float) -> None:
@@ -136,7 +136,7 @@ def fleet(place: Place, queue: Queue, settings: Any, tmp_path: Path) -> Iterator
     fleet = Fleet(
         queue.environment
         | {
-            "DJANGO_SETTINGS_MODULE": "sparkle_site.local.chaos.settings",
+            "DJANGO_SETTINGS_MODULE": "devtools.chaos.settings",
             "DJANGO_SECRET_KEY": settings.SECRET_KEY,
             "DATABASE_URL": _database_url(),
             "DATABASE_STATEMENT_TIMEOUT_MS": "10000",
@@ -194,7 +194,7 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         secrets.add(job.token)
 
     # Posts cannot be repeated as edits can: what is posted, and not known to be, is where a picture would come twice.
-    faults.plan(faults.Kind.LOST_ANSWER, path="/channels/", times=LATE + DYING // 2)
+    injected_faults.plan(injected_faults.Kind.LOST_ANSWER, path="/channels/", times=LATE + DYING // 2)
     outages = Outages(tmp_path / "media")
     number_again = 0
 
@@ -211,7 +211,7 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         still = list(Job.objects.filter(status__in=OPEN).order_by("pk").values_list("pk", flat=True))
         if still:
             # One of the next, so that some are cancelled while they run.
-            actions.cancel(chance.choice(still[:10]), by=42, now=datetime.now(UTC))
+            transitions.cancel(chance.choice(still[:10]), by=42, now=datetime.now(UTC))
 
     troubles: list[Callable[[], object]] = [
         *(partial(strike, signal.SIGTERM if number % 2 else signal.SIGKILL) for number in range(KILLS)),
@@ -219,8 +219,8 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         *(cancel for _ in range(CANCELLED)),
         *(partial(outages.discord, AWAY_S) for _ in range(2)),
         *(partial(outages.storage, AWAY_S) for _ in range(1)),
-        *(partial(faults.plan, faults.Kind.LOST_ANSWER, times=15) for _ in range(2)),
-        partial(faults.plan, faults.Kind.RATE_LIMITED, times=10, seconds=0.3),
+        *(partial(injected_faults.plan, injected_faults.Kind.LOST_ANSWER, times=15) for _ in range(2)),
+        partial(injected_faults.plan, injected_faults.Kind.RATE_LIMITED, times=10, seconds=0.3),
     ]
     chance.shuffle(troubles)
     moments = sorted((chance.randrange(int(JOBS * 0.9)) for _ in troubles), reverse=True)
@@ -235,9 +235,9 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
             troubles.pop()()
         time.sleep(0.1)
     outages.end(now=float("inf"))
-    faults.clear()
+    injected_faults.clear()
     # What was cancelled in line, or could not be told in an outage, is told by upkeep.
-    while Job.objects.filter(announced_at=None).exists():
+    while Job.objects.filter(notified_at=None).exists():
         assert time.monotonic() < deadline
         upkeep.run(now=datetime.now(UTC))
         time.sleep(0.5)
@@ -274,5 +274,5 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         secrets=secrets,
         observed=Observed(),
     )
-    broken = {each.name: each.broken for each in invariants if not each.holds}
+    broken = {each.name: each.broken for each in invariants if not each.active_ids}
     assert broken.keys() <= {"each asker saw exactly one final message, or the row says why none"}, broken

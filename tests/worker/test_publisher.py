@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from gpu_worker.publisher import SMALLEST_PX, Encoded, compose, ladder, png
+from gpu_worker.publisher import SMALLEST_PX, Encoded, make_grid, png, smaller_encodings
 
 
 def _noisy(side: int) -> bytes:
@@ -16,7 +16,7 @@ def _noisy(side: int) -> bytes:
 
 
 def test_the_ladder_goes_from_png_over_webp_and_jpeg_to_smaller_ones_and_ends_with_a_link() -> None:
-    rungs = list(ladder(_noisy(1024)))
+    rungs = list(smaller_encodings(_noisy(1024)))
     assert rungs.pop() is None
     forms = [rung for rung in rungs if isinstance(rung, Encoded)]
     assert [form.suffix for form in forms] == ["png", "webp", "jpg", "jpg", "jpg"]
@@ -29,7 +29,7 @@ def test_the_ladder_goes_from_png_over_webp_and_jpeg_to_smaller_ones_and_ends_wi
 
 
 def test_every_form_says_that_a_model_made_it() -> None:
-    for form in ladder(_noisy(300)):
+    for form in smaller_encodings(_noisy(300)):
         assert form is None or b"trainedAlgorithmicMedia" in form.content
 
 
@@ -38,7 +38,7 @@ def test_every_form_says_that_a_model_made_it() -> None:
 )
 def test_the_grid_has_two_columns(count: int, size: tuple[int, int]) -> None:
     colours = [(40 * number, 0, 0) for number in range(count)]
-    grid = compose([Image.new("RGB", (64, 48), colour) for colour in colours])
+    grid = make_grid([Image.new("RGB", (64, 48), colour) for colour in colours])
     assert grid.size == size
     for place, colour in enumerate(colours):
         assert grid.getpixel((place % 2 * 64 + 5, place // 2 * 48 + 5)) == colour

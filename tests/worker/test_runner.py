@@ -14,18 +14,18 @@ import pytest
 from django.db import connections
 from PIL import Image
 
-from gpu_worker.engine import Engine, EngineBroken, Event, Made, ModelUnavailable
+from devtools.simulator import injected_faults, store
+from devtools.simulator.models import SimAttachment, SimChannel, SimEdit, SimUser
+from gpu_worker.engine import Completed, Engine, EngineBroken, Event, ModelUnavailable
 from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.runner import Outcome
 from guilds.models import Guild, ModelProfile, Usage
-from jobs import actions, storage, upkeep
-from jobs.actions import MadeImage
+from jobs import storage, transitions, upkeep
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
-from sparkle_site.local.simulator import faults, state
-from sparkle_site.local.simulator.models import SimAttachment, SimChannel, SimEdit, SimUser
+from jobs.transitions import StoredImage
 
-from . import tiny
+from . import tiny_models
 from .conftest import Place, running
 
 WITHIN_S = 120
@@ -75,9 +75,9 @@ def test_a_job_becomes_a_message_with_a_grid_and_four_pictures_in_storage(place:
 def test_a_real_pipeline_draws_jobs_in_company_as_it_draws_them_alone(place: Place, settings: Any) -> None:
     from gpu_worker import diffusers_engine
 
-    settings.MODEL_ID = str(tiny.folder())
-    ModelProfile.objects.update(sizes=[f"{tiny.SIZE}x{tiny.SIZE}"])
-    size = {"width": tiny.SIZE, "height": tiny.SIZE}
+    settings.MODEL_ID = str(tiny_models.folder())
+    ModelProfile.objects.update(sizes=[f"{tiny_models.SIZE}x{tiny_models.SIZE}"])
+    size = {"width": tiny_models.SIZE, "height": tiny_models.SIZE}
     with running(diffusers_engine.load) as runner:
         first = place.ask(**size, steps=6)
         runner.run([first.pk])
@@ -97,23 +97,25 @@ class _Cuts(NoiseEngine):
     """Reads prompts but for their last seven tokens."""
 
     def advance(self, emit: Callable[[Event], None]) -> None:
-        super().advance(lambda event: emit(replace(event, prompt_cut=7) if isinstance(event, Made) else event))
+        super().advance(
+            lambda event: emit(replace(event, truncated_tokens=7) if isinstance(event, Completed) else event)
+        )
 
 
 def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker_that_comes_after(place: Place) -> None:
     job, whole = place.ask(count=1, locale="de"), place.ask(count=1)
-    faults.plan(faults.Kind.SERVER_ERROR, times=1000)
+    injected_faults.plan(injected_faults.Kind.SERVER_ERROR, times=1000)
     with running(_Cuts, back_off_s=(60,)) as runner:
         future = runner.submit(job.pk)
-        _until(lambda: Job.objects.filter(pk=job.pk, made_at__isnull=False).exists())
+        _until(lambda: Job.objects.filter(pk=job.pk, images_stored_at__isnull=False).exists())
         runner.stop()
         assert future.result(WITHIN_S) is Outcome.GIVEN_BACK
-    faults.clear()
+    injected_faults.clear()
     with running(name="worker-2") as runner:
         assert runner.run([job.pk, whole.pk]) == [Outcome.ENDED, Outcome.ENDED]
     assert "um 7 Token länger, als das Modell liest" in place.original(job).content
     assert "token" not in place.original(whole).content
-    assert JobEvent.objects.filter(job=job, kind="prompt_cut").count() == 1
+    assert JobEvent.objects.filter(job=job, kind="truncated_tokens").count() == 1
 
 
 class _Watched(NoiseEngine):
@@ -147,7 +149,7 @@ def test_cancelling_stops_a_running_job_tells_so_and_refunds(place: Place) -> No
     with running(lambda source: NoiseEngine(source, step_s=0.2)) as runner:
         future = runner.submit(job.pk)
         _until(lambda: Job.objects.filter(pk=job.pk, progress_step__gt=0).exists())
-        actions.cancel(job.pk, by=42, now=datetime.now(UTC))
+        transitions.cancel(job.pk, by=42, now=datetime.now(UTC))
         assert future.result(WITHIN_S) is Outcome.ENDED
     job.refresh_from_db()
     assert (job.status, job.reason) == (Status.CANCELLED, "cancelled_by_member")
@@ -189,16 +191,16 @@ def test_pictures_that_are_safe_are_only_delivered_when_the_job_comes_again(plac
         raise AssertionError("nothing is to be made")
 
     job = place.ask(count=1)
-    assert actions.claim(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
+    assert transitions.claim(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
     out = io.BytesIO()
     Image.new("RGB", (512, 512), "red").save(out, "PNG")
     key = storage.picture_key(place.guild.pk, job.pk, 0)
     storage.store(key, out.getvalue())
-    image = MadeImage(index=0, key=key, seed=7, width=512, height=512, bytes=len(out.getvalue()))
-    actions.record_images(
+    image = StoredImage(index=0, key=key, seed=7, width=512, height=512, bytes=len(out.getvalue()))
+    transitions.record_images(
         job.pk, worker_id="a lost worker", images=[image], grid_key=key, gpu_ms=5, now=datetime.now(UTC)
     )
-    actions.give_back(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
+    transitions.release(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
     with running(no_card) as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     job.refresh_from_db()
@@ -208,8 +210,8 @@ def test_pictures_that_are_safe_are_only_delivered_when_the_job_comes_again(plac
 
 def test_discord_away_for_a_while_costs_nothing_but_time(place: Place) -> None:
     job = place.ask()
-    faults.plan(faults.Kind.SERVER_ERROR, times=6)
-    faults.plan(faults.Kind.RATE_LIMITED, times=2, seconds=0.1)
+    injected_faults.plan(injected_faults.Kind.SERVER_ERROR, times=6)
+    injected_faults.plan(injected_faults.Kind.RATE_LIMITED, times=2, seconds=0.1)
     with running(back_off_s=(0.1, 0.1, 0.1)) as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     job.refresh_from_db()
@@ -219,7 +221,7 @@ def test_discord_away_for_a_while_costs_nothing_but_time(place: Place) -> None:
 
 def test_an_answer_that_got_lost_posts_no_second_picture(place: Place) -> None:
     job = place.ask(token_age_s=20 * 60)
-    faults.plan(faults.Kind.LOST_ANSWER, path="/channels/", times=1)
+    injected_faults.plan(injected_faults.Kind.LOST_ANSWER, path="/channels/", times=1)
     with running(back_off_s=(0.1, 0.1)) as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     assert len(place.others()) == 1
@@ -240,7 +242,7 @@ def test_past_the_deadline_the_bot_posts_in_the_channel_and_mentions_the_asker_a
 
 def test_a_token_that_dies_early_leads_to_the_same_post(place: Place) -> None:
     job = place.ask()
-    faults.plan(faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", times=50)
+    injected_faults.plan(injected_faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", times=50)
     with running() as runner:
         runner.run([job.pk])
     assert [post.channel for post in place.others()] == [place.channel]
@@ -251,7 +253,7 @@ def test_a_reply_that_said_processing_is_taken_away_when_the_bot_has_to_post(pla
     job = place.ask()
     reply = place.original(job)
     Job.objects.filter(pk=job.pk).update(message_id=reply.pk)  # noted at an edit before the token died
-    faults.plan(faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", times=50)
+    injected_faults.plan(injected_faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", times=50)
     with running() as runner:
         runner.run([job.pk])
     reply.refresh_from_db()
@@ -263,8 +265,8 @@ def test_a_reply_that_said_processing_is_taken_away_when_the_bot_has_to_post(pla
 def test_a_reply_whose_last_edit_was_not_confirmed_before_its_token_died_is_taken_away(place: Place) -> None:
     job = place.ask()
     # Of the progress and of the end, edits are made whose answers do not come back.
-    faults.plan(faults.Kind.LOST_ANSWER, method="PATCH", path="/webhooks/", times=4)
-    faults.plan(faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", method="PATCH", times=50)
+    injected_faults.plan(injected_faults.Kind.LOST_ANSWER, method="PATCH", path="/webhooks/", times=4)
+    injected_faults.plan(injected_faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", method="PATCH", times=50)
     with running(back_off_s=(0.1,)) as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     reply = place.original(job)
@@ -328,7 +330,7 @@ class _Grain(NoiseEngine):
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         def grainy(event: Event) -> None:
-            emit(replace(event, images=tuple(map(_grain, event.images))) if isinstance(event, Made) else event)
+            emit(replace(event, images=tuple(map(_grain, event.images))) if isinstance(event, Completed) else event)
 
         super().advance(grainy)
 
@@ -362,7 +364,7 @@ def test_discords_own_refusal_of_the_size_is_answered_with_a_smaller_form(place:
     with running(_Grain, interval_s=60) as runner:
         future = runner.submit(job.pk)
         _until(lambda: SimEdit.objects.filter(content__contains="Processing").exists())
-        faults.plan(faults.Kind.TOO_LARGE, times=1)
+        injected_faults.plan(injected_faults.Kind.TOO_LARGE, times=1)
         future.result(WITHIN_S)
     assert place.original(job).attachments.get().filename == f"sparkle-{job.pk}.webp"
 
@@ -385,7 +387,7 @@ def _attach(content: bytes) -> str:
     file = SimAttachment.objects.create(
         pk=5_000_000_000, filename="dog.png", content_type="image/png", size=len(content), content=content
     )
-    return str(state.attachment_json(file, now=datetime.now(UTC))["url"])
+    return str(store.attachment_json(file, now=datetime.now(UTC))["url"])
 
 
 def test_an_attached_picture_is_fetched_and_started_from(place: Place) -> None:

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from gpu_worker.engine import Made, Request
+from gpu_worker.engine import Completed, GenerationRequest
 
-from . import tiny
+from . import tiny_models
 
 torch = pytest.importorskip("torch")
 
 
 def _published(folder: Path) -> Path:
     """A repository as many are: it names a checker, whose files are elsewhere, and has a checkpoint beside it."""
-    shutil.copytree(tiny.folder(), folder)
+    shutil.copytree(tiny_models.folder(), folder)
     index = folder / "model_index.json"
     known = json.loads(index.read_text())
     known |= {
@@ -32,7 +32,7 @@ def _published(folder: Path) -> Path:
 
 def _picture(engine: Any) -> bytes:
     engine.admit(
-        Request(
+        GenerationRequest(
             id=1,
             prompt="a cat",
             seed=1,
@@ -40,13 +40,13 @@ def _picture(engine: Any) -> bytes:
             steps=3,
             sampler="DDIM",
             guidance=3.0,
-            width=tiny.SIZE,
-            height=tiny.SIZE,
+            width=tiny_models.SIZE,
+            height=tiny_models.SIZE,
         )
     )
-    made: list[Made] = []
+    made: list[Completed] = []
     while engine.load:
-        engine.advance(lambda event: made.append(event) if isinstance(event, Made) else None)
+        engine.advance(lambda event: made.append(event) if isinstance(event, Completed) else None)
     return made[0].images[0].tobytes()
 
 
@@ -57,18 +57,18 @@ def test_baked_weights_are_found_by_the_models_id_and_are_small(
 
     monkeypatch.chdir(tmp_path)
     _published(tmp_path / "maker" / "model")
-    place = weights.bake("maker/model", tmp_path / "weights")
+    place = weights.export_weights("maker/model", tmp_path / "weights")
     files = {file.relative_to(place).as_posix(): file.stat().st_size for file in place.rglob("*") if file.is_file()}
     assert {name for name in files if name.endswith((".bin", ".ckpt", ".pt"))} == set()
     assert sum(files.values()) < 3_000_000
-    full = (tiny.folder() / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size
+    full = (tiny_models.folder() / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size
     assert files["unet/diffusion_pytorch_model.safetensors"] < 0.6 * full
 
     monkeypatch.setenv("SPARKLE_WEIGHTS_DIR", str(tmp_path / "weights"))
     shutil.rmtree(tmp_path / "maker")
     engine: Any = diffusers_engine.load("maker/model")
     assert engine.model == "maker/model"
-    original = diffusers_engine.load(str(tiny.folder()))
+    original = diffusers_engine.load(str(tiny_models.folder()))
     near = zip(_picture(engine), _picture(original), strict=True)
     assert max(abs(left - right) for left, right in near) < 16
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from guilds.discord import snowflakes
-from guilds.discord.client import DiscordClient, from_settings
-from guilds.discord.commands import all_commands, normalized
-from guilds.discord.errors import DiscordError
+from discord_api import snowflakes
+from discord_api.client import DiscordClient
+from discord_api.errors import DiscordError
+from guilds.command_definitions import all_commands, normalized
+from guilds.discord_client import from_settings
 
 
 class Command(BaseCommand):

@@ -14,7 +14,7 @@ from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAu
 from django.conf import settings
 from django.http import HttpRequest
 
-from . import answers
+from . import responses
 
 logger = logging.getLogger(__name__)
 PAGE = 200
@@ -34,7 +34,7 @@ class DiscordClient(OAuth2Client):
             **({"code_verifier": pkce_code_verifier} if pkce_code_verifier else {}),
         }
         with get_adapter().get_requests_session() as session:
-            return _read("token", answers.token, lambda: session.post(self.access_token_url, data=data))
+            return _read("token", responses.token, lambda: session.post(self.access_token_url, data=data))
 
 
 class DiscordAdapter(DiscordOAuth2Adapter):
@@ -55,8 +55,8 @@ class DiscordAdapter(DiscordOAuth2Adapter):
         base = f"{settings.DISCORD_API_BASE}/users/@me"
         with get_adapter().get_requests_session() as session:
             session.headers["Authorization"] = f"Bearer {token.token}"
-            user = _read("user", answers.user, lambda: session.get(base))
-            servers = _read("guilds", answers.servers, lambda: session.get(f"{base}/guilds?limit={PAGE}"))
+            user = _read("user", responses.user, lambda: session.get(base))
+            servers = _read("guilds", responses.servers, lambda: session.get(f"{base}/guilds?limit={PAGE}"))
         login = self.get_provider().sociallogin_from_response(request, user)
         # Read by sparkle_site.accounts.adapter when the login has succeeded; never stored.
         login.discord_servers = servers
@@ -70,8 +70,8 @@ def _read(what: str, understand: Any, ask: Any) -> Any:
         if answer.status_code != 200:
             logger.warning("sign_in_refused", extra={"asked": what, "status": answer.status_code})
             raise ProviderException(f"Discord answered {answer.status_code} to {what}")
-        return understand(answers.parse(answer.content))
-    except answers.NotUnderstood as error:
+        return understand(responses.parse(answer.content))
+    except responses.NotUnderstood as error:
         logger.warning("sign_in_not_understood", extra={"asked": what, "part": error.what})
         raise ProviderException(f"Discord's answer to {what} was not understood") from error
     except (requests.RequestException, OSError, ValueError) as error:

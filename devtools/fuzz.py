@@ -1,0 +1,390 @@
+"""Hostile interactions in bulk, against the real handler over real PostgreSQL: `./dev fuzz --count 100000`.
+
+Values come from hypothesis and from lists of what
+has broken bots before; they are put into recorded-like payloads, whose parts are dropped, doubled and swapped. What
+must hold: no exception leaves the handler, no 5xx, no answer over three seconds, no second job of one interaction, and
+nothing that could ping anyone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nacl.signing import SigningKey
+
+from devtools.cli import arguments
+from devtools.hardware import describe
+
+LIMIT_S = 3.0
+_ACTIONS = ("reroll", "vary", "enlarge", "edit", "delete", "report", "cancel", "history", "nothing")
+SIGNING_KEY = "f0" * 32
+ALLOWED = {200, 204, 400, 401, 404, 405, 413}
+NASTY: list[Any] = [
+    None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, 2**64, -(2**63), 1e308, -0.0, 0.1, "", " ", "\0", "\ud83d",
+    "0", "-1", "1.5", "NaN", "9" * 40, "１２", "a" * 6000, "a" * 6001, "`" * 4000, "```\n@everyone\n```",
+    "<@1><@&2><#3>", "@here", "\u202e", "\u0000' OR 1=1 --", "{prompt}", "%s%n", "../../etc/passwd", "🦊" * 3000,
+    "http://169.254.169.254/latest/meta-data/", "file:///etc/passwd", [], [[]], {}, {"a": {}}, [None] * 30, "𝓰𝓸𝓻𝓮",
+]  # fmt: skip
+
+
+def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) -> dict[str, Any]:
+    """A well-formed interaction of a random kind, as Discord sends it."""
+    member = {
+        "user": {"id": str(chance.randrange(1, 50)), "username": "fox", "global_name": "Fox", "discriminator": "0"},
+        "roles": [str(chance.randrange(1, 5))],
+        "permissions": str(chance.choice([0, 0x20, 0x8, 2**50 - 1])),
+        "nick": None,
+        "joined_at": "2025-01-01T00:00:00+00:00",
+    }
+    base: dict[str, Any] = {
+        "id": str(chance.randrange(10**18, 2 * 10**18)),
+        "application_id": str(application),
+        "type": 2,
+        "token": f"token-{chance.randrange(10**9)}",
+        "version": 1,
+        "guild_id": str(guild),
+        "channel_id": "77",
+        "channel": {"id": "77", "type": 0, "nsfw": False, "guild_id": str(guild)},
+        "member": member,
+        "app_permissions": str(2**50 - 1),
+        "locale": chance.choice(["en-US", "de", "ja", "xx", ""]),
+        "guild_locale": "en-US",
+        "context": 0,
+        "authorizing_integration_owners": {"0": str(guild)},
+        "attachment_size_limit": 10485760,
+        "entitlements": [],
+    }
+    kind = chance.choice(["sparkle", "sparkle", "command", "component", "autocomplete", "modal", "message", "dm"])
+    options = [
+        {"name": "prompt", "type": 3, "value": chance.choice(["a red circle", "gore", "a fox in the snow"])},
+        {"name": "steps", "type": 4, "value": chance.randrange(1, 30)},
+        {"name": "sampler", "type": 3, "value": chance.choice(["k_lms", "DDIM"])},
+        {"name": "seed", "type": 4, "value": chance.randrange(2**32)},
+        {"name": "guidance", "type": 10, "value": 7.5},
+        {"name": "size", "type": 3, "value": "512x512"},
+    ]
+    if kind in {"sparkle", "dm"}:
+        base["data"] = {"id": "1", "name": "sparkle", "type": 1, "options": options[: chance.randrange(1, 7)]}
+    elif kind == "command":
+        name = chance.choice(
+            ["sparkle-quota", "sparkle-history", "sparkle-show", "sparkle-cancel", "sparkle-settings", "sparkle-help"]
+        )
+        base["data"] = {"id": "1", "name": name, "type": 1, "options": [{"name": "id", "type": 3, "value": "1"}]}
+    elif kind == "component":
+        base |= {"type": 3, "message": {"id": "5", "channel_id": "77", "content": "", "attachments": []}}
+        base["data"] = {"custom_id": _custom_id(chance), "component_type": 2}
+    elif kind == "autocomplete":
+        base["type"] = 4
+        base["data"] = {
+            "id": "1", "name": "sparkle", "type": 1,
+            "options": [{"name": chance.choice(["model", "style", "id"]), "type": 3, "value": "s", "focused": True}],
+        }  # fmt: skip
+    elif kind == "modal":
+        base["type"] = 5
+        base["data"] = {
+            "custom_id": f"s1:edit:{chance.randrange(1, 99)}",
+            "components": [{"type": 1, "components": [{"type": 4, "custom_id": "prompt", "value": "a blue star"}]}],
+        }
+    elif kind == "message":
+        base["data"] = {
+            "id": "1", "name": "Remix with Sparkle", "type": 3, "target_id": "5",
+            "resolved": {"messages": {"5": {"id": "5", "content": "", "attachments": [
+                {"id": "6", "filename": "a.png", "url": "https://cdn.discordapp.com/a.png", "size": 9,
+                 "content_type": "image/png", "proxy_url": "https://media.discordapp.net/a.png"}]}}},
+        }  # fmt: skip
+    if kind == "dm":
+        base["user"] = base.pop("member")["user"]
+        base.pop("guild_id")
+        base["context"] = 1
+    return base
+
+
+def _custom_id(chance: random.Random) -> str:
+    index = chance.choice(["", ":0", ":3", ":9"])
+    return f"s1:{chance.choice(_ACTIONS)}:{chance.randrange(1, 400)}{index}"
+
+
+def mutate(payload: dict[str, Any], chance: random.Random, pool: list[Any]) -> dict[str, Any]:
+    """Drop, replace, double or move up to four parts of the payload."""
+    payload = copy.deepcopy(payload)
+    for _ in range(chance.randrange(5)):
+        places = list(_places(payload))
+        if not places:
+            break
+        holder, key = chance.choice(places)
+        act = chance.randrange(4)
+        if act == 0:
+            del holder[key]
+        elif act == 1:
+            holder[key] = copy.deepcopy(chance.choice(NASTY))
+        elif act == 2 and pool:
+            holder[key] = copy.deepcopy(chance.choice(pool))
+        else:
+            other, other_key = chance.choice(places)
+            holder[key] = copy.deepcopy(other[other_key])
+    return payload
+
+
+def _places(node: Any) -> Iterator[tuple[Any, Any]]:
+    pairs = list(node.items()) if isinstance(node, dict) else list(enumerate(node)) if isinstance(node, list) else []
+    for key, value in pairs:
+        yield node, key
+        yield from _places(value)
+
+
+def drawn_values(seed: int, count: int) -> list[Any]:
+    """Return JSON values of every kind and depth, drawn by hypothesis."""
+    import hypothesis
+    from hypothesis import strategies as st
+
+    scalars = (
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**70), 2**70)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=60)
+        | st.integers(0, 2**64).map(str)
+    )
+    names = st.sampled_from(["id", "type", "name", "value", "options", "user", "custom_id", "components", "x"])
+    values: list[Any] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    )
+    @hypothesis.given(
+        st.recursive(
+            scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4), max_leaves=8
+        )
+    )
+    def collect(value: Any) -> None:
+        values.append(value)
+
+    collect()
+    return values
+
+
+def raw_bodies(payload: dict[str, Any], chance: random.Random) -> bytes:
+    """The payload as bytes; now and then cut, not UTF-8, or no JSON at all."""
+    body = json.dumps(payload).encode()
+    luck = chance.random()
+    if luck < 0.01:
+        return body[: chance.randrange(len(body))]
+    if luck < 0.015:
+        return b"\xff\xfe" + body
+    if luck < 0.02:
+        return chance.choice([b"", b"[]", b"null", b"1", b"[" * 5000, b'{"type":1e999}', b'{"type":NaN}'])
+    return body
+
+
+def faults_of(answer: dict[str, Any], seconds: float) -> list[str]:
+    """What is wrong with an answer; empty when nothing is."""
+    found = []
+    status = answer.get("statusCode")
+    if status not in ALLOWED:
+        found.append(f"status {status}")
+    if seconds > LIMIT_S:
+        found.append(f"{seconds:.1f} s")
+    if status == 200 and answer.get("body"):
+        body = json.loads(answer["body"])
+        if isinstance(body, dict) and "type" in body:
+            data = body.get("data") or {}
+            if body["type"] not in {1, 4, 5, 6, 7, 8, 9}:
+                found.append(f"callback {body['type']}")
+            if len(data.get("content") or "") > 2000:
+                found.append("content too long")
+            if body["type"] in {4, 7} and (data.get("allowed_mentions") or {}).get("parse") != []:
+                found.append("may ping")
+    return found
+
+
+class Failures(logging.Handler):
+    """Counts what the handler itself calls a failure: answered politely, and still a fault of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: Counter[str] = Counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            frame = traceback.extract_tb(record.exc_info[2])[-1]
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+            why = str(record.exc_info[1]).partition("\n")[0][:100]
+            self.places[f"{type(record.exc_info[1]).__name__} at {place}: {why}"] += 1
+
+
+def finish_open_jobs() -> None:
+    """End what is queued, so that lines do not only fill and buttons find finished jobs.
+
+    One in five is completed, the others are cancelled: that is quicker, and what is fuzzed is the ingress.
+    """
+    from jobs import transitions
+    from jobs.models import Job
+    from jobs.transitions import StoredImage
+
+    while queued := list(Job.objects.filter(status="queued")[:50]):
+        now = datetime.now(UTC)
+        for job in queued:
+            if job.pk % 5 and transitions.cancel(job.pk, by=job.user_id, now=now):
+                continue
+            transitions.claim(job.pk, worker_id="fuzz", now=now)
+            made = [
+                StoredImage(index=index, key=f"{job.pk}-{index}", seed=job.seed + index, width=8, height=8, bytes=1)
+                for index in range(job.count)
+            ]
+            transitions.record_images(job.pk, worker_id="fuzz", images=made, grid_key="g", gpu_ms=1, now=now)
+            transitions.complete(job.pk, worker_id="fuzz", delivered_via="original", message_id=1, now=now)
+
+
+def signed(body: bytes, key: SigningKey, chance: random.Random) -> dict[str, str]:
+    """The headers that Discord sends with `body`; the signature is now and then none."""
+    stamp = str(int(time.time()))
+    signature = key.sign(stamp.encode() + body).signature.hex()
+    if chance.random() < 0.02:
+        signature = chance.choice(["", "zz", signature[:-1], "0" * 128])
+    return {"X-Signature-Ed25519": signature, "X-Signature-Timestamp": stamp, "Content-Type": "application/json"}
+
+
+def fuzz(*, count: int, seed: int) -> dict[str, Any]:
+    """Send `count` interactions; return counts and the first faults. Django and the database must be set up."""
+    from django.conf import settings
+    from django.db.models import Count
+
+    from devtools.api_gateway import event
+    from guilds.models import Guild
+    from interactions_lambda.handler import handler
+    from jobs.models import Job
+
+    chance = random.Random(seed)
+    key = SigningKey(bytes.fromhex(SIGNING_KEY))
+    guild = Guild.objects.get_or_create(
+        pk=910_000_000_000_000_000 + seed % 1000,
+        defaults={"name": "Fuzz", "concurrency": 4, "max_waiting": 50, "max_waiting_per_member": 5},
+    )[0]
+    pool = drawn_values(seed, 400)
+    statuses: Counter[str] = Counter()
+    faults: list[dict[str, Any]] = []
+    times_s: list[float] = []
+    last = b""
+    began = time.monotonic()
+    jobs_before = Job.objects.count()
+    bar_every = max(1, count // 50)
+    failures = Failures()
+    logging.getLogger().addHandler(failures)
+    stopping = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        # Stopped early, it tells of what was sent.
+        signal.signal(signum, lambda *_: stopping.set())
+    for number in range(count):
+        if stopping.is_set():
+            break
+        payload = seeds_of_payloads(chance, guild=guild.pk, application=settings.DISCORD_APPLICATION_ID)
+        body = raw_bodies(mutate(payload, chance, pool) if chance.random() < 0.85 else payload, chance)
+        if last and chance.random() < 0.05:
+            body = last
+        last = body
+        request = event("POST", "/interactions", signed(body, key, chance), body)
+        started = time.perf_counter()
+        try:
+            answer = handler(request, None)
+        except Exception as error:
+            faults.append({"number": number, "fault": [f"{type(error).__name__} escaped"], "body": repr(body[:300])})
+            continue
+        times_s.append(time.perf_counter() - started)
+        statuses[str(answer.get("statusCode"))] += 1
+        if found := faults_of(answer, times_s[-1]):
+            faults.append({"number": number, "fault": found, "body": repr(body[:300])})
+        if number % 100 == 99:
+            finish_open_jobs()
+        if number % bar_every == 0:
+            end = "\r" if sys.stderr.isatty() else "\n"
+            print(
+                f"{number * 100 // count:3d} % of {count}, {len(faults)} faults", end=end, file=sys.stderr, flush=True
+            )
+    if sent_twice := Job.objects.values("interaction_id").annotate(jobs=Count("pk")).filter(jobs__gt=1).count():
+        faults.append({"number": count, "fault": [f"{sent_twice} interactions have more than one job"], "body": ""})
+    times_s.sort()
+    return {
+        "interactions": len(times_s),
+        "asked_for": count,
+        "seed": seed,
+        "seconds": round(time.monotonic() - began),
+        "drawn_values": len(pool),
+        "statuses": dict(statuses),
+        "p50_ms": round(1000 * times_s[len(times_s) // 2], 1),
+        "p99_ms": round(1000 * times_s[len(times_s) * 99 // 100], 1),
+        "slowest_s": round(times_s[-1], 3),
+        "jobs": Job.objects.count() - jobs_before,
+        "failures": dict(failures.places),
+        "faults": len(faults) + failures.places.total(),
+        "first_faults": faults[:20],
+    }
+
+
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev fuzz", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--count", type=arguments.whole(1), default=20_000, help="interactions to send (20000)")
+    parser.add_argument("--seed", type=arguments.whole(0), default=1, help="the same seed sends the same (1)")
+    parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read_arguments(argv)
+    from devtools import run_directory
+    from devtools.embedded_postgres import ensure
+
+    # The Lambda's own settings, with messages that stay in this process.
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.headless",
+        "DJANGO_SECRET_KEY": "fuzz-" + "x" * 40,
+        "DISCORD_APPLICATION_ID": "1000000000000000001",
+        "DISCORD_PUBLIC_KEY": SigningKey(bytes.fromhex(SIGNING_KEY)).verify_key.encode().hex(),
+        "JOB_DISPATCHER": "jobs.dispatch.memory.MemoryDispatcher",
+        "LOG_LEVEL": "ERROR",
+        # Links to pictures are signed here, without asking anyone.
+        "IMAGE_BUCKET": "fuzz",
+        "AWS_ACCESS_KEY_ID": "fuzz",
+        "AWS_SECRET_ACCESS_KEY": "fuzz",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+    with run_directory.run_folder("fuzz") as folder, ensure(folder) as url:
+        os.environ["DATABASE_URL"] = url
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        machine = describe()
+        result = {"machine": machine, "at": f"{datetime.now(UTC):%Y-%m-%d}"} | fuzz(
+            count=options.count, seed=options.seed
+        )
+        from django.db import connections
+
+        connections.close_all()
+    text = json.dumps(result, indent=2)
+    if options.json:
+        options.json.write_text(text + "\n")
+    print(text)
+    return 1 if result["faults"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

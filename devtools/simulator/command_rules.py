@@ -1,0 +1,162 @@
+"""Which commands Discord registers. Pure. Source: interactions/application-commands."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import body_schemas
+from .body_validation import Form, Path, errors_of
+from .errors_and_rate_limits import Refused, bad_form
+
+SLASH, USER, MESSAGE, ENTRY_POINT = 1, 2, 3, 4
+SUBCOMMAND, SUBCOMMAND_GROUP, STRING, INTEGER, CHANNEL, NUMBER = 1, 2, 3, 4, 7, 10
+MAX_COMMANDS = {SLASH: 100, USER: 15, MESSAGE: 15, ENTRY_POINT: 1}
+MAX_CHARACTERS = 8000
+# The blocks of the scripts that the name's pattern admits with all of their signs.
+_DEVANAGARI = ((0x0900, 0x0963), (0x0966, 0x097F), (0xA8E0, 0xA8FF))
+_THAI = ((0x0E01, 0x0E3A), (0x0E40, 0x0E5B))
+
+
+def is_slash_name(name: str) -> bool:
+    r"""Return whether `name` matches ^[-_'\p{L}\p{N}\p{sc=Deva}\p{sc=Thai}]{1,32}$ in lower case."""
+    return 1 <= len(name) <= 32 and name == name.lower() and all(_is_name_character(each) for each in name)
+
+
+def _is_name_character(character: str) -> bool:
+    if character in "-_'" or unicodedata.category(character)[0] in "LN":
+        return True
+    code = ord(character)
+    return any(first <= code <= last for first, last in (*_DEVANAGARI, *_THAI))
+
+
+def check_commands(body: Any) -> Refused | None:
+    """Check a bulk registration."""
+    form = errors_of(body_schemas.COMMANDS, body)
+    if form.errors:
+        return bad_form(form.errors)
+    names: dict[int, list[str]] = {}
+    for n, command in enumerate(body):
+        kind = command.get("type") or SLASH
+        names.setdefault(kind, []).append(command["name"])
+        _check_command(command, kind, (n,), form)
+    for kind, most in MAX_COMMANDS.items():
+        if len(names.get(kind, [])) > most:
+            return Refused(status=400, code=30032, message=f"Maximum number of application commands reached ({most}).")
+        if len(set(names.get(kind, []))) < len(names.get(kind, [])):
+            form.add((), "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique")
+    return bad_form(form.errors) if form.errors else None
+
+
+def _check_command(command: Mapping[str, Any], kind: int, at: Path, form: Form) -> None:
+    if kind == SLASH:
+        _check_names(command, at, form)
+        if not command.get("description"):
+            form.add((*at, "description"), "BASE_TYPE_REQUIRED", "This field is required")
+        if _weight(command) > MAX_CHARACTERS:
+            form.add(at, "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
+        _check_options(command.get("options") or [], (*at, "options"), form, parent=None)
+        return
+    for name in ("description", "options", "description_localizations"):
+        if command.get(name) and kind != ENTRY_POINT:
+            form.add(
+                (*at, name), "APPLICATION_COMMAND_FIELD_NOT_ALLOWED", "Context menu commands cannot have this field"
+            )
+
+
+def _check_names(node: Mapping[str, Any], at: Path, form: Form) -> None:
+    if not is_slash_name(node["name"]):
+        form.add((*at, "name"), "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+    for locale, name in (node.get("name_localizations") or {}).items():
+        if name is not None and not is_slash_name(name):
+            form.add((*at, "name_localizations", locale), "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+
+
+def _check_options(options: Sequence[Mapping[str, Any]], at: Path, form: Form, *, parent: int | None) -> None:
+    _check_unique_names(options, at, form)
+    kinds = {option["type"] for option in options}
+    nested = kinds & {SUBCOMMAND, SUBCOMMAND_GROUP}
+    if nested and kinds - nested:
+        form.add(
+            at,
+            "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
+            "Sub-command option types are mutually exclusive to other option types",
+        )
+    is_allowed = {None: {SUBCOMMAND, SUBCOMMAND_GROUP}, SUBCOMMAND_GROUP: {SUBCOMMAND}}.get(parent, set())
+    optional_seen = False
+    for n, option in enumerate(options):
+        here = (*at, n)
+        kind = option["type"]
+        if kind in nested and kind not in is_allowed:
+            form.add((*here, "type"), "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", "Not at this depth")
+        if parent == SUBCOMMAND_GROUP and kind != SUBCOMMAND:
+            form.add((*here, "type"), "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", "A group holds sub-commands alone")
+        _check_names(option, here, form)
+        if option.get("required"):
+            if optional_seen:
+                form.add(here, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", "Required options must be placed first")
+        elif kind not in nested:
+            optional_seen = True
+        _check_option_fields(option, kind, here, form)
+        _check_options(option.get("options") or [], (*here, "options"), form, parent=kind)
+
+
+def _check_unique_names(options: Sequence[Mapping[str, Any]], at: Path, form: Form) -> None:
+    seen: set[tuple[str, str]] = set()
+    for n, option in enumerate(options):
+        names = {"": option["name"]} | dict(option.get("name_localizations") or {})
+        for locale, name in names.items():
+            if name is None:
+                continue
+            if (locale, name) in seen:
+                where = ("name_localizations", locale) if locale else ("name",)
+                form.add(
+                    (*at, n, *where), "APPLICATION_COMMAND_OPTIONS_NAME_ALREADY_EXISTS", "Option name already exists"
+                )
+            seen.add((locale, name))
+
+
+def _check_option_fields(option: Mapping[str, Any], kind: int, at: Path, form: Form) -> None:
+    for names, kinds in (
+        (("min_length", "max_length"), {STRING}),
+        (("min_value", "max_value"), {INTEGER, NUMBER}),
+        (("choices", "autocomplete"), {STRING, INTEGER, NUMBER}),
+        (("channel_types",), {CHANNEL}),
+        (("options",), {SUBCOMMAND, SUBCOMMAND_GROUP}),
+    ):
+        for name in names:
+            if option.get(name) and kind not in kinds:
+                form.add((*at, name), "APPLICATION_COMMAND_OPTIONS_FIELD_INVALID", "Not for this type of option")
+    for low, high in (("min_value", "max_value"), ("min_length", "max_length")):
+        least, most = option.get(low), option.get(high)
+        if least is not None and most is not None and least > most:
+            form.add((*at, low), "APPLICATION_COMMAND_OPTIONS_MIN_GREATER_THAN_MAX", f"{low} is greater than {high}")
+    choices = option.get("choices") or []
+    if choices and option.get("autocomplete"):
+        form.add((*at, "autocomplete"), "APPLICATION_COMMAND_AUTOCOMPLETE_WITH_CHOICES", "Not beside choices")
+    _check_choices(choices, kind, (*at, "choices"), form)
+
+
+def _check_choices(choices: Sequence[Mapping[str, Any]], kind: int, at: Path, form: Form) -> None:
+    types: dict[int, type | tuple[type, ...]] = {STRING: str, INTEGER: int, NUMBER: (int, float)}
+    for n, choice in enumerate(choices):
+        value = choice["value"]
+        if kind in types and not isinstance(value, types[kind]):
+            form.add(
+                (*at, n, "value"), "STRING_TYPE_CONVERT" if kind == STRING else "NUMBER_TYPE_COERCE", "Wrong type."
+            )
+    names = [choice["name"] for choice in choices]
+    if len(set(names)) < len(names):
+        form.add(at, "APPLICATION_COMMAND_OPTIONS_CHOICE_NAME_EXISTS", "Choice names must be unique")
+
+
+def _weight(node: Mapping[str, Any]) -> int:
+    """Characters of names, descriptions and values; of the localised ones the longest counts."""
+    total = 0
+    for key in ("name", "description"):
+        texts = [node.get(key) or "", *((node.get(f"{key}_localizations") or {}).values())]
+        total += max(len(text or "") for text in texts)
+    for choice in node.get("choices") or []:
+        total += len(choice["name"]) + len(str(choice["value"]))
+    return total + sum(_weight(option) for option in node.get("options") or [])

@@ -1,0 +1,186 @@
+"""`./dev soak`: mixed load at a steady rate for an hour, then whether memory stayed flat and nothing was lost."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from devtools import run_directory
+from devtools.chaos.environment import ChaosEnvironment, StageBroken, say
+from devtools.chaos.invariants import Observed, check, outside_rows, platform_rows
+from devtools.cli import arguments
+from devtools.embedded_postgres import DatabaseUnavailable
+from devtools.hardware import describe
+from devtools.processes import ChildFailed, interrupt_on_termination
+from devtools.results_file import Figure, percentile
+
+from . import memory_usage
+from .load_generator import MIX, SENDERS, Load
+
+LATE_S = 3.0
+# What stands in for others' machines: PostgreSQL, SQS, Discord, and the members.
+NOT_OURS = frozenset({"database", "queue", "discord", "members"})
+KEPT_POINTS = 60
+MOST_WORKERS = 64  # Each is a process of its own.
+
+
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev soak", description=(__doc__ or "").split(": ", 1)[1])
+    parser.add_argument("--minutes", type=arguments.number(0, above=True), default=60.0, help="how long (60)")
+    parser.add_argument(
+        "--rate", type=arguments.number(0, 10_000, above=True), default=20.0, help="requests a second (20)"
+    )
+    parser.add_argument(
+        "--workers", type=arguments.whole(1, MOST_WORKERS), default=2, help="GPU workers with the noise engine (2)"
+    )
+    parser.add_argument("--seed", type=arguments.whole(0), default=1, help="the same seed sends the same kinds (1)")
+    parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
+    parser.add_argument("--logs", type=arguments.folder_to_write, help="keep every process's log in this folder")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read_arguments(argv)
+    interrupt_on_termination()
+    with run_directory.run_folder("soak") as folder:
+        stage: ChaosEnvironment | None = None
+        try:
+            stage = ChaosEnvironment(folder, workers=options.workers, ingresses=2)
+            result = _run(stage, options)
+        except (StageBroken, ChildFailed, DatabaseUnavailable) as error:
+            say(f"soak: {error}")
+            return 2
+        except KeyboardInterrupt:
+            say("soak: stopped")
+            return 130
+        finally:
+            if stage is not None:
+                stage.stop()
+                if options.logs:
+                    shutil.copytree(stage.logs, options.logs, dirs_exist_ok=True)
+    if options.json:
+        # A point of a curve on one line.
+        text = re.sub(r"\[\s+([\d.]+),\s+([\d.]+)\s+\]", r"[\1, \2]", json.dumps(result, indent=1))
+        options.json.write_text(text + "\n")
+    return 0 if all(figure["met"] is not False for figure in result["figures"]) else 1
+
+
+def _run(stage: ChaosEnvironment, options: argparse.Namespace) -> dict[str, Any]:
+    seconds = options.minutes * 60
+    say(f"{options.rate:g} requests a second for {options.minutes:g} minutes: starting everything")
+    machine = describe()
+    os.environ.update(stage.discord.environment)
+    stage.start()
+    os.environ["DATABASE_POOL_SIZE"] = str(SENDERS + 1)
+    import django
+
+    django.setup()
+    from devtools.simulator import seed_data
+    from devtools.simulator.models import SimGuild
+
+    seed_data.run()
+    stage.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.all()])
+    load = Load(stage.ingress_ports, rate=options.rate, seconds=seconds, seed=options.seed)
+    watch = memory_usage.Watch(_pids(stage), every_s=min(5.0, seconds / 40), clock=time.monotonic)
+    began = time.monotonic()
+    watch.start()
+    load.run()
+    sent_s = time.monotonic() - began
+    watch.stop()
+    ended = [part.name for part in stage.parts if not part.alive]
+    drained_s = stage.drain()
+    platform = platform_rows(stage.platform_db.direct)
+    invariants = check(
+        accepted=load.accepted,
+        platform=platform,
+        messages=outside_rows(stage.outside_db.direct),
+        media=stage.folder / "local" / "media",
+        dead_letters=stage.dead_letters(),
+        logs=stage.logs,
+        secrets=stage.secrets(),
+        observed=Observed(),
+    )
+    for invariant in invariants:
+        say(f"{'holds ' if invariant.active_ids else 'BROKEN'}  {invariant.name} ({invariant.checked})")
+        for line in invariant.broken:
+            say(f"          {line}")
+    verdicts = {name: memory_usage.judge(samples, of_s=seconds) for name, samples in watch.samples.items()}
+    figures = _figures(
+        load, verdicts, broken=sum(not each.active_ids for each in invariants) + len(ended), sent_s=sent_s
+    )
+    for figure in figures:
+        verdict = {True: "met   ", False: "MISSED", None: "      "}[figure.met]
+        say(f"{verdict}  {figure.name}: {figure.value} {figure.unit}")
+    return {
+        "machine": machine,
+        "at": f"{datetime.now(UTC):%Y-%m-%d}",
+        "figures": [asdict(each) | {"met": each.met} for each in figures],
+        "detail": {
+            "minutes": options.minutes,
+            "rate": options.rate,
+            "seed": options.seed,
+            "workers": options.workers,
+            "mix_percent": MIX,
+            "sent": dict(load.sent),
+            "wrong": dict(load.wrong),
+            "refused": dict(load.refused),
+            "accepted": len(load.accepted),
+            "ended": dict(Counter(job["status"] for job in platform["jobs"])),
+            "processes_that_ended": ended,
+            "drained_in_s": round(drained_s, 1),
+            "memory": {
+                name: asdict(verdict) | {"ours": name not in NOT_OURS, "points": _points(watch.samples[name])}
+                for name, verdict in verdicts.items()
+            },
+            "invariants": [asdict(each) | {"holds": each.active_ids} for each in invariants],
+        },
+    }
+
+
+def _pids(stage: ChaosEnvironment) -> dict[str, int]:
+    found = {part.name: part.process.pid for part in stage.parts if part.process is not None}
+    postmaster = int((stage.platform_db.server.data / "postmaster.pid").read_text().splitlines()[0])
+    return found | {"database": postmaster, "members": os.getpid()}
+
+
+def _figures(load: Load, verdicts: dict[str, memory_usage.Verdict], *, broken: int, sent_s: float) -> list[Figure]:
+    sent = load.sent.total()
+    return [
+        Figure(name="requests sent a second", value=round(sent / sent_s, 1), unit="1/s"),
+        Figure(name="answer, p50", value=round(1000 * percentile(load.times_s, 0.5), 1), unit="ms"),
+        Figure(name="answer, p99", value=round(1000 * percentile(load.times_s, 0.99), 1), unit="ms"),
+        Figure(name="answer, slowest", value=round(1000 * max(load.times_s), 1), unit="ms"),
+        Figure(name="answers over 3 s", value=sum(took > LATE_S for took in load.times_s), unit="", goal=0),
+        Figure(name="wrong answers", value=load.wrong.total(), unit="", goal=0),
+        Figure(name="sent after it was due, p99", value=round(1000 * percentile(load.late_s, 0.99), 1), unit="ms"),
+        Figure(name="invariants broken", value=broken, unit="", goal=0),
+        *(
+            Figure(
+                name=f"memory of {name} grows",
+                value=verdict.slope,
+                unit="MiB/h",
+                goal=None if name in NOT_OURS else memory_usage.FLAT_MIB_PER_H,
+            )
+            for name, verdict in sorted(verdicts.items())
+        ),
+    ]
+
+
+def _points(samples: list[memory_usage.Sample]) -> list[tuple[float, float]]:
+    """A few of the samples, evenly spread: seconds and MiB."""
+    every = max(1, len(samples) // KEPT_POINTS)
+    return [(round(each.at_s), round(each.own_mib, 1)) for each in samples[::every]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

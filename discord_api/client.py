@@ -1,0 +1,354 @@
+"""Requests to Discord: rate limits waited out by the headers, bounded retries, and a circuit breaker.
+
+One client may be shared by threads. No address that holds a token is ever part of an error or a log line.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from . import errors, payloads
+from .payloads import Message
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+# 10,000 refused requests in 10 minutes bar the address, which several workers may share: stop long before. One server
+# may cause few of them, so that its closed channels end nobody else's deliveries.
+INVALID_WINDOW_S = 600.0
+MAX_INVALID = 4000
+MAX_INVALID_OF_GUILD = 40
+MAX_RETRY_AFTER_S = 60.0
+_REMEMBERED = 2048
+# A token is unknown until Discord has our first answer; a fast worker may be here before. Later, unknown is dead.
+OPENING_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A request's route. `bucket` is what Discord counts by until it names one; `by_token` needs no bot token.
+
+    One that does not `may_wait` is sent at once or not at all: later it would overtake what was said since.
+    """
+
+    method: str
+    path: str
+    bucket: str
+    token_key: str | None = None
+    idempotent: bool = True
+    may_wait: bool = True
+
+    @property
+    def by_token(self) -> bool:
+        return self.token_key is not None
+
+
+class DiscordClient:
+    """Discord's REST API, as far as Sparkle speaks it. All methods raise errors.DiscordError."""
+
+    def __init__(
+        self,
+        base: str,
+        *,
+        application_id: int,
+        bot_token: str | Callable[[], str],
+        timeout_s: float = 10,
+        attempts: int = ATTEMPTS,
+        max_wait_s: float = MAX_RETRY_AFTER_S,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        user_agent: str = "DiscordBot (https://discord.com, 1)",
+    ) -> None:
+        """`attempts` of each request; `max_wait_s` is the longest that a rate limit is waited for."""
+        self._application_id = application_id
+        self._attempts = attempts
+        self._max_wait_s = max_wait_s
+        self._guild_id: int | None = None
+        self._bot_token = bot_token
+        self._sleep = sleep
+        self._clock = clock
+        self._http = httpx.Client(
+            base_url=base.rstrip("/"), timeout=timeout_s, transport=transport, headers={"User-Agent": user_agent}
+        )
+        self._lock = threading.Lock()
+        self._buckets: OrderedDict[str, str] = OrderedDict()
+        self._exhausted_until: dict[str, float] = {}
+        # By server; None are requests for no server in particular.
+        self._invalid: dict[int | None, deque[float]] = {}
+        self._unknown_since: OrderedDict[str, float] = OrderedDict()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def for_guild(self, guild_id: int) -> DiscordClient:
+        """Return this client with its refused requests counted against one server's budget."""
+        scoped = copy.copy(self)
+        scoped._guild_id = guild_id
+        return scoped
+
+    # By an interaction's token.
+
+    def edit_original(self, token: str, message: Message, *, may_wait: bool = True) -> dict[str, Any]:
+        """Replace the first answer to an interaction; return the message. If not `may_wait`, in one try, at once."""
+        route = self._webhook("PATCH", token, "/messages/@original")
+        return self._message(replace(route, may_wait=may_wait), message, edit=True)
+
+    def original(self, token: str) -> dict[str, Any]:
+        """Return the first answer to an interaction, as a message."""
+        answer: dict[str, Any] = self._send(self._webhook("GET", token, "/messages/@original"))
+        return answer
+
+    def followup(self, token: str, message: Message) -> dict[str, Any]:
+        """Answer an interaction once more; return the message."""
+        return self._message(self._webhook("POST", token, "", idempotent=False), message, edit=False)
+
+    def delete_original(self, token: str) -> None:
+        """Delete the first answer to an interaction."""
+        self._send(self._webhook("DELETE", token, "/messages/@original"))
+
+    # As the bot.
+
+    def create_message(self, channel_id: int, message: Message) -> dict[str, Any]:
+        """Post in a channel; return the message. With a nonce, a repeated post returns the first one."""
+        route = _Route(
+            "POST",
+            f"/channels/{channel_id:d}/messages",
+            f"POST channel {channel_id:d}",
+            idempotent=message.nonce is not None,
+        )
+        return self._message(route, message, edit=False)
+
+    def edit_message(self, channel_id: int, message_id: int, message: Message) -> dict[str, Any]:
+        """Replace a message of the bot; return it."""
+        path = f"/channels/{channel_id:d}/messages/{message_id:d}"
+        return self._message(_Route("PATCH", path, f"PATCH channel {channel_id:d}"), message, edit=True)
+
+    def delete_message(self, channel_id: int, message_id: int) -> None:
+        """Delete a message."""
+        path = f"/channels/{channel_id:d}/messages/{message_id:d}"
+        self._send(_Route("DELETE", path, f"DELETE channel {channel_id:d}"))
+
+    def open_dm(self, user_id: int) -> int:
+        """Return the id of the channel of direct messages with a user."""
+        answer = self._send(_Route("POST", "/users/@me/channels", "POST dm"), json_body={"recipient_id": str(user_id)})
+        return int(answer["id"])
+
+    def channel(self, channel_id: int) -> dict[str, Any]:
+        """Return a channel or thread that the bot can see."""
+        answer: dict[str, Any] = self._send(
+            _Route("GET", f"/channels/{channel_id:d}", f"GET channel {channel_id:d}", may_wait=False)
+        )
+        return answer
+
+    def guilds(self) -> list[dict[str, Any]]:
+        """Return every guild that the bot is in (id, name, icon, ...)."""
+        found: list[dict[str, Any]] = []
+        after = "0"
+        while True:
+            page = self._send(_Route("GET", f"/users/@me/guilds?limit=200&after={after}", "GET guilds"))
+            found += page
+            if len(page) < 200:
+                return found
+            after = page[-1]["id"]
+
+    def guild(self, guild_id: int) -> dict[str, Any]:
+        """Return a guild that the bot is in."""
+        answer: dict[str, Any] = self._send(_Route("GET", f"/guilds/{guild_id:d}", f"GET guild {guild_id:d}"))
+        return answer
+
+    def commands(self, guild_id: int | None = None) -> list[dict[str, Any]]:
+        """Return the registered commands with all localizations, the global ones or a guild's."""
+        path = self._commands_path(guild_id) + "?with_localizations=true"
+        answer: list[dict[str, Any]] = self._send(_Route("GET", path, "GET commands"))
+        return answer
+
+    def overwrite_commands(self, commands: list[dict[str, Any]], guild_id: int | None = None) -> list[dict[str, Any]]:
+        """Replace all registered commands in one request; return them."""
+        route = _Route("PUT", self._commands_path(guild_id), "PUT commands")
+        answer: list[dict[str, Any]] = self._send(route, json_body=commands)
+        return answer
+
+    # How.
+
+    def _commands_path(self, guild_id: int | None) -> str:
+        scope = "" if guild_id is None else f"/guilds/{guild_id:d}"
+        return f"/applications/{self._application_id:d}{scope}/commands"
+
+    def _webhook(self, method: str, token: str, rest: str, *, idempotent: bool = True) -> _Route:
+        # A digest, so that no token is a key in a dictionary that a debugger or an error report may show.
+        key = hashlib.sha256(token.encode()).hexdigest()[:32]
+        path = f"/webhooks/{self._application_id:d}/{token}{rest}"
+        return _Route(method, path, f"webhook {key}", token_key=key, idempotent=idempotent)
+
+    def _message(self, route: _Route, message: Message, *, edit: bool) -> dict[str, Any]:
+        path = route.path
+        if route.by_token and not edit:
+            path += "?wait=true"
+        body = payloads.multipart(message, edit=edit)
+        answer: dict[str, Any] = self._send(replace(route, path=path), **body)
+        return answer
+
+    def _send(self, route: _Route, *, json_body: Any = None, **kwargs: Any) -> Any:
+        if json_body is not None:
+            kwargs["content"] = json.dumps(json_body, ensure_ascii=False).encode()
+            kwargs["headers"] = {"Content-Type": "application/json"}
+        kwargs["headers"] = dict(kwargs.get("headers") or {})
+        if not route.by_token:
+            token = self._bot_token if isinstance(self._bot_token, str) else self._bot_token()
+            kwargs["headers"]["Authorization"] = f"Bot {token}"
+        attempts = self._attempts if route.may_wait else 1
+        for attempt in range(1, attempts + 1):
+            self._wait_for_bucket(route)
+            last = attempt == attempts
+            try:
+                answer = self._http.request(route.method, route.path, **kwargs)
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
+                # It never reached Discord, so every request may be sent again.
+                if last:
+                    raise errors.Unavailable(0, 0, type(exc).__name__) from None
+                self._sleep(_back_off(attempt))
+                continue
+            except httpx.HTTPError as exc:
+                if last or not route.idempotent:
+                    raise errors.Unavailable(0, 0, type(exc).__name__) from None
+                self._sleep(_back_off(attempt))
+                continue
+            self._record_limits(route, answer)
+            if answer.status_code < 400:
+                if route.token_key:
+                    with self._lock:
+                        self._unknown_since.pop(route.token_key, None)
+                return self._body(answer)
+            error = self._error(route, answer)
+            if answer.status_code == 429:
+                wait = _retry_after(answer)
+                if last or wait > self._max_wait_s:
+                    raise error
+                self._sleep(wait)
+            elif answer.status_code >= 500 and route.idempotent and not last:
+                self._sleep(_back_off(attempt))
+            else:
+                raise error
+        raise AssertionError("unreachable")
+
+    def _wait_for_bucket(self, route: _Route) -> None:
+        """Wait while the route's bucket is empty; raise where sending would do harm or is known to be in vain."""
+        with self._lock:
+            now = self._clock()
+            since = self._unknown_since.get(route.token_key or "")
+            if since is not None and now - since >= OPENING_S:
+                raise errors.TokenExpired(404, 10015, "this token was answered as dead before")
+            self._check_budget(now)
+            bucket = self._buckets.get(route.bucket, route.bucket)
+            everywhere = self._exhausted_until.get("global", 0.0) - now
+            wait = max(self._exhausted_until.get(bucket, 0.0) - now, everywhere)
+        longest = self._max_wait_s if route.may_wait else 0
+        if wait > longest:
+            kind = errors.Unavailable if everywhere > longest else errors.TryLater
+            raise kind(429, 0, f"rate limited for {wait:.0f} s more")
+        if wait > 0:
+            self._sleep(wait)
+
+    def _check_budget(self, now: float) -> None:
+        for guild_id, refused in list(self._invalid.items()):
+            while refused and refused[0] < now - INVALID_WINDOW_S:
+                refused.popleft()
+            if not refused:
+                del self._invalid[guild_id]
+        if self._guild_id is not None and len(self._invalid.get(self._guild_id, ())) >= MAX_INVALID_OF_GUILD:
+            raise errors.RouteClosed(403, 0, "too many refused requests of this server in 10 minutes")
+        total = sum(map(len, self._invalid.values()))
+        if total >= MAX_INVALID:
+            raise errors.CircuitOpen(0, 0, f"{total} refused requests in 10 minutes")
+
+    def _record_limits(self, route: _Route, answer: httpx.Response) -> None:
+        """Read the rate limit headers, and count what would bar us."""
+        headers = answer.headers
+        now = self._clock()
+        with self._lock:
+            named = headers.get("X-RateLimit-Bucket")
+            if named:
+                # Discord's bucket is shared by routes but counted apart for each channel or webhook.
+                major = route.token_key or "".join(char for char in route.bucket if char.isdigit())
+                self._buckets[route.bucket] = f"{named}:{major}"
+                if len(self._buckets) > _REMEMBERED:
+                    self._buckets.popitem(last=False)
+            bucket = self._buckets.get(route.bucket, route.bucket)
+            if answer.status_code == 429:
+                key = "global" if headers.get("X-RateLimit-Global") else bucket
+                self._exhausted_until[key] = now + _retry_after(answer)
+            elif headers.get("X-RateLimit-Remaining") == "0":
+                self._exhausted_until[bucket] = now + _seconds(headers.get("X-RateLimit-Reset-After"), 0.0)
+            else:
+                self._exhausted_until.pop(bucket, None)
+            if len(self._exhausted_until) > _REMEMBERED:
+                # In place: clients for single servers share it.
+                for key in [key for key, at in self._exhausted_until.items() if at <= now]:
+                    del self._exhausted_until[key]
+            shared = headers.get("X-RateLimit-Scope") == "shared"
+            if answer.status_code in (401, 403) or (answer.status_code == 429 and not shared):
+                self._invalid.setdefault(self._guild_id, deque()).append(now)
+
+    def _error(self, route: _Route, answer: httpx.Response) -> errors.DiscordError:
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            body = {}
+        code = body.get("code", 0)
+        error = errors.from_answer(
+            answer.status_code,
+            code if isinstance(code, int) else 0,
+            str(body.get("message", ""))[:200],
+            by_token=route.by_token,
+            global_limit=bool(answer.headers.get("X-RateLimit-Global")) or body.get("global") is True,
+        )
+        if route.token_key and errors.is_webhook_gone(error):
+            with self._lock:
+                dead = -OPENING_S if error.code == errors.EXPIRED_TOKEN else 0.0
+                self._unknown_since.setdefault(route.token_key, self._clock() + dead)
+                if len(self._unknown_since) > _REMEMBERED:
+                    self._unknown_since.popitem(last=False)
+        logger.info("discord_refused", extra={"status": error.status, "code": error.code, "method": route.method})
+        return error
+
+    @staticmethod
+    def _body(answer: httpx.Response) -> Any:
+        if not answer.content:
+            return {}
+        try:
+            return answer.json()
+        except ValueError:
+            raise errors.Unavailable(answer.status_code, 0, "the answer is not JSON") from None
+
+
+def _back_off(attempt: int) -> float:
+    return float(0.5 * 2 ** (attempt - 1))
+
+
+def _seconds(text: str | None, default: float) -> float:
+    try:
+        return max(0.0, float(text)) if text else default
+    except ValueError:
+        return default
+
+
+def _retry_after(answer: httpx.Response) -> float:
+    """The seconds to wait after a 429; Retry-After alone has whole seconds, so it comes last."""
+    try:
+        return max(0.0, float(answer.json()["retry_after"]))
+    except (ValueError, KeyError, TypeError):
+        return _seconds(answer.headers.get("X-RateLimit-Reset-After") or answer.headers.get("Retry-After"), 1.0)

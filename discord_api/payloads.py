@@ -1,0 +1,193 @@
+"""Messages as Discord wants them on the wire. Pure: dataclasses in, payloads out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+EPHEMERAL = 1 << 6
+# Callback types (docs: interactions/receiving-and-responding).
+PONG = 1
+MESSAGE = 4
+DEFERRED_UPDATE = 6
+UPDATE = 7
+AUTOCOMPLETE = 8
+MODAL = 9
+
+# Limits (docs: resources/message).
+MAX_CONTENT = 2000
+MAX_ALT_TEXT = 1024
+MAX_EMBEDS = 10
+MAX_CHOICES = 25
+MAX_INPUTS = 5
+MAX_INPUT = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file to upload. `description` is its alt text."""
+
+    name: str
+    content: bytes
+    content_type: str
+    description: str | None = None
+    spoiler: bool = False
+
+    @property
+    def wire_name(self) -> str:
+        """The name that Discord is given: a spoiler is told by its name."""
+        return f"SPOILER_{self.name}" if self.spoiler else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message, whole: an edit replaces all of it but the attachments in `keep` (their ids)."""
+
+    content: str | None = None
+    embeds: tuple[dict[str, Any], ...] = ()
+    components: tuple[dict[str, Any], ...] = ()
+    files: tuple[File, ...] = ()
+    keep: tuple[int, ...] = ()
+    ephemeral: bool = False
+    mention_users: tuple[int, ...] = ()
+    nonce: str | None = None
+
+
+def length(text: str) -> int:
+    """Return the length as Discord's clients count it: in UTF-16 units, where an emoji is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def truncate(text: str, limit: int) -> str:
+    """Return `text` in at most `limit` UTF-16 units, with an ellipsis where something is missing."""
+    if length(text) <= limit:
+        return text
+    units = text.encode("utf-16-le", "surrogatepass")[: 2 * (limit - 1)]
+    return units.decode("utf-16-le", "ignore").rstrip() + "…"
+
+
+def to_payload(message: Message, *, edit: bool) -> dict[str, Any]:
+    """Return the JSON body. An edit names every part, since Discord keeps what is not named.
+
+    `allowed_mentions` stands in each body: an edit without it would fall back to pinging users.
+    """
+    payload: dict[str, Any] = {
+        "allowed_mentions": {"parse": [], "users": [str(user) for user in message.mention_users]}
+        if message.mention_users
+        else {"parse": []}
+    }
+    attachments: list[dict[str, Any]] = [{"id": str(kept)} for kept in message.keep]
+    for number, file in enumerate(message.files):
+        attachment = {"id": str(number), "filename": file.wire_name}
+        if file.description:
+            attachment["description"] = truncate(file.description, MAX_ALT_TEXT)
+        attachments.append(attachment)
+    if edit or message.content:
+        payload["content"] = truncate(message.content or "", MAX_CONTENT)
+    if edit or message.embeds:
+        payload["embeds"] = list(message.embeds)
+    if edit or message.components:
+        payload["components"] = list(message.components)
+    if edit or attachments:
+        payload["attachments"] = attachments
+    if message.ephemeral and not edit:
+        # Discord freezes ephemerality at the first reply.
+        payload["flags"] = EPHEMERAL
+    if message.nonce and not edit:
+        payload["nonce"] = message.nonce
+        payload["enforce_nonce"] = True
+    return payload
+
+
+def multipart(message: Message, *, edit: bool) -> dict[str, Any]:
+    """Return httpx's keyword arguments for the body: JSON alone, or a form of payload_json and files[n]."""
+    payload = json.dumps(to_payload(message, edit=edit), ensure_ascii=False, separators=(",", ":")).encode()
+    if not message.files:
+        return {"content": payload, "headers": {"Content-Type": "application/json"}}
+    form: list[tuple[str, tuple[str | None, bytes, str]]] = [("payload_json", (None, payload, "application/json"))]
+    form += [
+        (f"files[{number}]", (file.wire_name, file.content, file.content_type))
+        for number, file in enumerate(message.files)
+    ]
+    return {"files": form}
+
+
+def reply(message: Message) -> dict[str, Any]:
+    """Return the callback that answers with a new message."""
+    return {"type": MESSAGE, "data": to_payload(message, edit=False)}
+
+
+def update(message: Message) -> dict[str, Any]:
+    """Return the callback that replaces the message a component stands on."""
+    return {"type": UPDATE, "data": to_payload(message, edit=True)}
+
+
+def choices(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return the callback that completes an option; pairs of shown name and string value."""
+    return {
+        "type": AUTOCOMPLETE,
+        "data": {
+            "choices": [
+                {"name": truncate(name, 100) or "-", "value": value}
+                for name, value in pairs[:MAX_CHOICES]
+                if len(value) <= 100
+            ]
+        },
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextInput:
+    """A field of a modal."""
+
+    custom_id: str
+    label: str
+    value: str = ""
+    long: bool = False
+    required: bool = False
+    max_length: int = MAX_INPUT
+
+
+def modal(custom_id: str, title: str, inputs: tuple[TextInput, ...]) -> dict[str, Any]:
+    """Return the callback that opens a modal of one to five text inputs."""
+    return {
+        "type": MODAL,
+        "data": {
+            "custom_id": custom_id,
+            "title": truncate(title, 45),
+            "components": [{"type": 1, "components": [_text_input(field)]} for field in inputs],
+        },
+    }
+
+
+def _text_input(field: TextInput) -> dict[str, Any]:
+    component: dict[str, Any] = {
+        "type": 4,
+        "custom_id": field.custom_id,
+        "label": truncate(field.label, 45),
+        "style": 2 if field.long else 1,
+        "required": field.required,
+        "max_length": field.max_length,
+    }
+    if field.value:
+        component["value"] = truncate(field.value, field.max_length)
+    return component
+
+
+def button(custom_id: str, label: str, *, style: int = 2, emoji: str | None = None) -> dict[str, Any]:
+    """Return a button. Styles: 1 blurple, 2 grey, 3 green, 4 red."""
+    found: dict[str, Any] = {"type": 2, "style": style, "custom_id": custom_id, "label": truncate(label, 80)}
+    if emoji:
+        found["emoji"] = {"name": emoji}
+    return found
+
+
+def link_button(url: str, label: str) -> dict[str, Any]:
+    """Return a button that opens `url`."""
+    return {"type": 2, "style": 5, "url": url, "label": truncate(label, 80)}
+
+
+def row(*components: dict[str, Any]) -> dict[str, Any]:
+    """Return an action row of one to five components."""
+    return {"type": 1, "components": list(components)}

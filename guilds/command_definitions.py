@@ -1,0 +1,124 @@
+"""The commands that Sparkle registers, in every language (docs: interactions/application-commands). Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from discord_api import i18n
+
+from .samplers import SAMPLERS
+
+MANAGE_GUILD = 1 << 5
+_SLASH = 1
+_ON_MESSAGE = 3
+_STRING, _INTEGER, _NUMBER, _ATTACHMENT = 3, 4, 10, 11
+_IN_SERVERS = {"contexts": [0], "integration_types": [0]}
+# Discord's other spellings of a language that we have; each falls back to English otherwise.
+_ALSO = {"es-ES": ("es-419",), "zh-CN": ("zh-TW",)}
+
+REMIX = "Remix with Sparkle"
+
+
+def all_commands() -> list[dict[str, Any]]:
+    """Return the whole set, for one bulk overwrite."""
+    return [
+        _slash(
+            "sparkle",
+            _option(_STRING, "prompt", required=True, min_length=1, max_length=6000),
+            _option(_STRING, "negative_prompt", max_length=6000),
+            _option(_INTEGER, "seed", min_value=-1, max_value=2**32 - 1),
+            _option(_INTEGER, "steps", min_value=1, max_value=150),
+            _option(
+                _STRING,
+                "sampler",
+                choices=[{"name": sampler.label, "value": name} for name, sampler in SAMPLERS.items()],
+            ),
+            _option(_STRING, "size", autocomplete=True, max_length=9),
+            _option(_NUMBER, "guidance", min_value=0, max_value=30),
+            _option(_INTEGER, "count", min_value=1, max_value=4),
+            _option(_STRING, "style", autocomplete=True, max_length=40),
+            _option(_STRING, "model", autocomplete=True, max_length=50),
+            _option(_ATTACHMENT, "image"),
+            _option(_NUMBER, "strength", min_value=0.05, max_value=1),
+        ),
+        _slash("sparkle-quota"),
+        _slash("sparkle-history"),
+        _slash("sparkle-show", _option(_STRING, "id", required=True, autocomplete=True, max_length=100)),
+        _slash("sparkle-cancel", _option(_STRING, "id", autocomplete=True, max_length=100)),
+        {**_slash("sparkle-settings"), "default_member_permissions": MANAGE_GUILD},
+        _slash("sparkle-help"),
+        {"type": _ON_MESSAGE, "name": REMIX, "name_localizations": _words("command.remix.name"), **_IN_SERVERS},
+    ]
+
+
+def _slash(name: str, *options: dict[str, Any]) -> dict[str, Any]:
+    command: dict[str, Any] = {"type": _SLASH, **_named("command", name), **_IN_SERVERS}
+    if options:
+        command["options"] = list(options)
+    return command
+
+
+def _option(kind: int, name: str, **rules: Any) -> dict[str, Any]:
+    return {"type": kind, **_named("option", name), **rules}
+
+
+def _named(what: str, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "name_localizations": _words(f"{what}.{name}.name"),
+        "description": i18n.phrases(i18n.DEFAULT)[f"{what}.{name}.description"],
+        "description_localizations": _words(f"{what}.{name}.description"),
+    }
+
+
+def _words(key: str) -> dict[str, str]:
+    return {
+        spelling: i18n.phrases(locale)[key]
+        for locale in i18n.LOCALES
+        if locale != i18n.DEFAULT
+        for spelling in (locale, *_ALSO.get(locale, ()))
+    }
+
+
+_DEFAULTS: dict[str, Any] = {
+    "type": _SLASH,
+    "description": "",
+    "required": False,
+    "autocomplete": False,
+    "nsfw": False,
+    "options": [],
+    "choices": [],
+    "name_localizations": {},
+    "description_localizations": {},
+}
+_COMPARED = frozenset(
+    {
+        "type", "name", "name_localizations", "description", "description_localizations", "options", "choices", "value",
+        "required", "autocomplete", "min_length", "max_length", "min_value", "max_value", "channel_types",
+        "default_member_permissions", "contexts", "integration_types", "nsfw",
+    }
+)  # fmt: skip
+
+
+def normalized(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return `commands` so that equal ones compare equal: as we write them, and as Discord gives them back.
+
+    Discord adds ids and defaults, writes permissions as text, and keeps its own order of commands.
+    """
+    return sorted((_plain(command) for command in commands), key=lambda each: (each.get("type", _SLASH), each["name"]))
+
+
+def _plain(part: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in part.items():
+        if key not in _COMPARED or value is None or (key in _DEFAULTS and value == _DEFAULTS[key] and key != "type"):
+            continue
+        if key in ("options", "choices"):
+            found[key] = [_plain(each) for each in value]
+        elif key in ("contexts", "integration_types", "channel_types"):
+            found[key] = sorted(value)
+        elif key == "default_member_permissions":
+            found[key] = int(value)
+        else:
+            found[key] = value
+    return found

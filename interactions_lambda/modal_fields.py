@@ -1,0 +1,44 @@
+"""A long text in a form: split over fields of Discord's limited length, and put together again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from discord_api.payloads import length
+
+
+def part_name(name: str, number: int) -> str:
+    """Return the custom id of a text's field: the first has the text's own name."""
+    return name if number == 1 else f"{name}_{number}"
+
+
+def split(text: str, limit: int) -> list[str]:
+    """Return `text` in parts of at most `limit` UTF-16 units, between words where there are any; one part at least."""
+    parts = []
+    while length(text) > limit:
+        end = limit
+        while length(text[:end]) > limit:
+            end -= 1 + (length(text[:end]) - limit) // 2
+        # Without spaces (Chinese, Japanese) anywhere is as good.
+        space = max(text.rfind(char, end // 2, end) for char in " \n\t")
+        end = space + 1 if space > 0 else end
+        parts.append(text[:end])
+        text = text[end:]
+    return [*parts, text]
+
+
+def joined(name: str, typed: Mapping[str, str], original: str, limit: int) -> str:
+    """Return the text that was typed into the fields of `split(original, limit)`; `original` where it had no field.
+
+    Discord and the form drop the spaces at a field's ends: those of the original stand between its parts again.
+    """
+    if name not in typed:
+        return original
+    parts = split(original, limit)
+    text = ""
+    for number, part in enumerate(parts, start=1):
+        value = typed.get(part_name(name, number), "")
+        text += value
+        if number < len(parts) and value:
+            text += part[len(part.rstrip()) :]
+    return text.strip()

@@ -1,0 +1,47 @@
+"""Update cost estimates from measured GPU times."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from guilds import cost_estimates
+from guilds.models import ModelProfile
+
+from .task import TaskRun, upkeep_task
+
+# Newest first, and few of each guild, so that a guild with many jobs does not hide the others. A job that was tried
+# once is the only one whose GPU time is that of one attempt.
+_MEASURED = """
+SELECT model_id, device, guild_id, gpu_ms, sampler, steps, guidance, width, height, count FROM (
+  SELECT j.*, w.device, row_number() OVER (PARTITION BY j.guild_id, j.model_id ORDER BY j.id DESC) AS place
+  FROM (SELECT * FROM jobs_job WHERE status = 'completed' ORDER BY id DESC LIMIT 3000) AS j
+  LEFT JOIN jobs_worker w ON w.id = j.worker_id
+  WHERE j.kind = 'txt2img' AND j.attempts = 1 AND j.gpu_ms > 0
+) AS recent WHERE place <= 50
+"""
+
+
+@upkeep_task(budget_s=2)
+def learn_speed(work: TaskRun) -> int:
+    """Update each model's cost estimate from the GPU times of recent jobs; return how many changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MEASURED)
+        rows = cursor.fetchall()
+    found = cost_estimates.speeds(
+        cost_estimates.Measured(
+            model_id=model_id,
+            device=device or "",
+            guild_id=guild_id,
+            gpu_ms=gpu_ms,
+            work=cost_estimates.work_of(kind="txt2img", strength=None, **request),
+        )
+        for model_id, device, guild_id, gpu_ms, *values in rows
+        for request in [dict(zip(("sampler", "steps", "guidance", "width", "height", "count"), values, strict=True))]
+    )
+    changed = 0
+    for model in ModelProfile.objects.filter(pk__in=list(found)):
+        before = model.learned_gpu_ms_per_step
+        after = cost_estimates.learned(before, configured=model.gpu_ms_per_step, speed=found[model.pk])
+        if before is None or abs(after - before) > 0.02 * before:
+            changed += ModelProfile.objects.filter(pk=model.pk).update(learned_gpu_ms_per_step=after)
+    return changed

@@ -1,0 +1,72 @@
+"""Jobs that do not move: messages that were lost, workers that died, requests that nobody got to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+
+from jobs import transitions
+from jobs.lifecycle import Status
+from jobs.models import Job
+
+from .task import MOST_ROWS, Row, TaskRun, due, interleave_guilds, upkeep_task
+
+SEND_FAILED_AFTER = timedelta(seconds=5)
+EXPIRE_AFTER = timedelta(hours=6)
+MESSAGES_AT_ONCE = 100
+
+# A message is taken for lost after a while, the next one after twice as long, and so on. One that failed to go out has
+# no time of sending, and is due at once. The index job_open has all queued jobs together.
+_LOST = """
+SELECT id, guild_id FROM (
+  SELECT id, guild_id,
+         coalesce(message_sent_at + make_interval(secs => %(lost_s)s * 2 ^ least(greatest(messages_sent - 1, 0), 5)),
+                  queued_at + make_interval(secs => %(failed_s)s), created_at)
+           AS due_at
+  FROM jobs_job WHERE status = 'queued'
+) AS queued WHERE due_at < %(now)s ORDER BY due_at, id LIMIT %(most)s
+"""
+
+
+@upkeep_task(budget_s=3)
+def resend_lost_messages(work: TaskRun) -> int:
+    """Send another message for queued jobs whose message did not go out, or seems lost."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _LOST,
+            {
+                "lost_s": settings.SPARKLE_RESEND_AFTER_SECONDS,
+                "failed_s": SEND_FAILED_AFTER.total_seconds(),
+                "now": work.now,
+                "most": MOST_ROWS,
+            },
+        )
+        lost = list(interleave_guilds(Row(pk=pk, guild_id=guild_id) for pk, guild_id in cursor.fetchall()))
+    return work.for_each_batch(lost, MESSAGES_AT_ONCE, lambda ids: transitions.resend_message(ids, now=work.now))
+
+
+@upkeep_task(budget_s=5)
+def reclaim_dead(work: TaskRun) -> int:
+    """Take back running jobs whose lease ran out."""
+    no_lease = Q(lease_expires_at=None, started_at__lt=work.now - timedelta(seconds=settings.SPARKLE_LEASE_SECONDS))
+    dead = Job.objects.filter(Q(lease_expires_at__lt=work.now) | no_lease, status=Status.RUNNING)
+    return work.for_each(
+        due(dead, by="lease_expires_at"),
+        lambda pk: transitions.reclaim(Job.objects.get(pk=pk), now=work.now) is not None,
+    )
+
+
+@upkeep_task(budget_s=5)
+def expire_old(work: TaskRun) -> int:
+    """End what nobody got to in hours, with a refund."""
+    before = work.now - EXPIRE_AFTER
+    # Two questions, so that each reads its own stretch of the index job_open, oldest first.
+    waiting = Job.objects.filter(status=Status.WAITING, queued_at=None, images_stored_at=None, created_at__lt=before)
+    queued = Job.objects.filter(status=Status.QUEUED, images_stored_at=None, created_at__lt=before)
+    done = 0
+    for old, by in ((waiting, "created_at"), (queued, "queued_at")):
+        done += work.for_each(due(old, by=by), lambda pk: transitions.expire(pk, now=work.now))
+    return done

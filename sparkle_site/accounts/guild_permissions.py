@@ -1,0 +1,55 @@
+"""Which servers a Discord user may manage, as Discord says at each sign-in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from guilds.models import Guild, Staff
+
+from .discord.responses import Server
+
+# https://discord.com/developers/docs/topics/permissions
+ADMINISTRATOR = 1 << 3
+MANAGE_GUILD = 1 << 5
+
+
+def managed(servers: Iterable[Server]) -> dict[int, Staff.Role]:
+    """The servers of `GET /users/@me/guilds` that the user owns or may manage, and in which role. Pure."""
+    found = {}
+    for server in servers:
+        if server.owner:
+            found[server.id] = Staff.Role.OWNER
+        elif server.permissions & (ADMINISTRATOR | MANAGE_GUILD):
+            found[server.id] = Staff.Role.MANAGER
+    return found
+
+
+def sync(user_id: int, servers: Iterable[Server], *, now: datetime) -> frozenset[int]:
+    """Make Staff say what Discord says, for the guilds that have installed Sparkle; return their ids.
+
+    Names and icons are taken over on the way: whoever manages a server sees it as it is called today.
+    """
+    servers = list(servers)
+    roles = managed(servers)
+    with transaction.atomic():
+        installed = {guild.pk: guild for guild in Guild.objects.filter(pk__in=roles, left_at=None)}
+        Staff.objects.filter(user_id=user_id).exclude(guild_id__in=installed).delete()
+        Staff.objects.bulk_create(
+            [Staff(guild_id=pk, user_id=user_id, role=roles[pk], synced_at=now) for pk in installed],
+            update_conflicts=True,
+            unique_fields=["guild", "user_id"],
+            update_fields=["role", "synced_at"],
+        )
+        for server in servers:
+            guild = installed.get(server.id)
+            if guild and server.name and (guild.name, guild.icon) != (server.name, server.icon):
+                Guild.objects.filter(pk=guild.pk).update(name=server.name, icon=server.icon)
+    return frozenset(installed)
+
+
+def revoke(user_id: int) -> None:
+    """Take all rights away; the next sign-in asks Discord again."""
+    Staff.objects.filter(user_id=user_id).delete()

@@ -1,0 +1,95 @@
+"""What one server's page tells above its settings."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.urls import reverse
+
+from guilds.models import Guild, Platform, Usage
+from guilds.quota import load_clock
+from guilds.quota_clock import window_start
+from jobs.lifecycle import OPEN
+from jobs.models import Job, JobImage
+
+from . import dashboard, formatting, initials
+
+
+def with_month(rows: QuerySet[Guild], *, now: datetime) -> QuerySet[Guild]:
+    """Put this month's pictures beside each server."""
+    # By the servers' own clocks: a month may have started up to a day earlier there.
+    since = window_start("month", now, "UTC") - timedelta(days=2)
+    month = Usage.objects.filter(guild=OuterRef("pk"), subject_id=0, window="month", starts_at__gt=since)
+    return rows.annotate(month_pictures=Subquery(month.order_by("-starts_at").values("pictures")[:1]))
+
+
+# The name is what the member was called when they asked last.
+_MEMBERS = """
+SELECT month.id, month.subject_id, named.member_name, month.pictures, month.gpu_ms, day.id, day.pictures,
+       day.granted_pictures
+FROM guilds_usage month
+LEFT JOIN guilds_usage day ON day.guild_id = month.guild_id AND day.subject_id = month.subject_id
+  AND day."window" = 'day' AND day.starts_at = %(day)s
+LEFT JOIN LATERAL (SELECT member_name FROM jobs_job j WHERE j.guild_id = month.guild_id
+  AND j.user_id = month.subject_id ORDER BY j.id DESC LIMIT 1) named ON true
+WHERE month.guild_id = %(guild)s AND month."window" = 'month' AND month.starts_at = %(month)s AND month.subject_id > 0
+ORDER BY month.pictures DESC LIMIT 10
+"""
+
+
+def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
+    """The members who made most pictures this month."""
+    price = Platform.objects.values_list("price_per_gpu_hour", flat=True).first() or Platform().price_per_gpu_hour
+    windows = load_clock(guild, now).windows(now)
+    with connection.cursor() as cursor:
+        cursor.execute(_MEMBERS, {"guild": guild.pk, "day": windows["day"].start, "month": windows["month"].start})
+        rows = cursor.fetchall()
+    most = max((row[3] for row in rows), default=0)
+    return [
+        {
+            "user_id": user_id,
+            "name": name or str(user_id),
+            "month": formatting.count(pictures),
+            "today": formatting.count(today or 0),
+            "granted": granted or 0,
+            "cost": formatting.money(gpu_ms, price),
+            "percent": round(100 * pictures / most) if most else 0,
+            "day_usage": day_id,
+        }
+        for _, user_id, name, pictures, gpu_ms, day_id, today, granted in rows
+    ]
+
+
+def guild_page(guild: Guild, *, now: datetime) -> dict[str, Any]:
+    """The head of a server's page."""
+    only = frozenset({guild.pk})
+    requests = reverse("admin:jobs_job_changelist")
+    price = Platform.objects.values_list("price_per_gpu_hour", flat=True).first() or Platform().price_per_gpu_hour
+    busiest = dashboard.busiest_guilds(only, now=now, price=price)
+    times = dashboard.latencies(only, since=now)
+    open_jobs = Job.objects.filter(guild=guild, status__in=OPEN).count()
+    reported = JobImage.objects.filter(job__guild=guild, reported_at__isnull=False).count()
+    return {
+        "guild": guild,
+        "icon": initials.icon(guild.pk, guild.name, large=True),
+        "standings": dashboard.quota_usage(only, now=now),
+        "month": busiest[0] if busiest else None,
+        "members": members(guild, now=now),
+        "open_jobs": open_jobs,
+        "reported": reported,
+        "wait": [formatting.seconds(value) for value in times["wait"]],
+        "requests_address": f"{requests}?guild__id__exact={guild.pk}",
+        "pictures": [
+            {
+                "src": formatting.picture(image, width=320),
+                "alt": formatting.alt(image),
+                "job_id": image.job_id,
+                "blur": image.blurred or image.job.spoiler,
+                "title": image.job.prompt[:200],
+            }
+            for image in dashboard.newest_pictures(only)[:8]
+        ],
+    }

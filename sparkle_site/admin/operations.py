@@ -1,0 +1,91 @@
+"""What operators alone see: the switches, the models and the workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from guilds.models import ModelProfile, Platform
+from jobs.models import Worker
+
+from . import formatting
+from .access import ScopedAdmin
+
+
+@admin.register(Platform)
+class PlatformAdmin(ScopedAdmin):
+    guild_path = None
+    operators_may = frozenset({"view", "change"})
+    fieldsets = [
+        (
+            "Switches",
+            {
+                "fields": ["maintenance", "draining", "notice"],
+                "description": "Maintenance refuses every request; draining lets them wait and no worker start.",
+            },
+        ),
+        ("Money", {"fields": [("price_per_gpu_hour", "monthly_budget")]}),
+    ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        Platform.objects.get_or_create(pk=1)
+        return redirect("admin:guilds_platform_change", 1)
+
+
+@admin.register(ModelProfile)
+class ModelProfileAdmin(ScopedAdmin):
+    guild_path = None
+    list_display = ["display_model", "is_enabled", "is_default", "default_sampler", "display_speed"]
+    list_display_links = ["display_model"]
+    search_fields = ["name", "slug"]
+    prepopulated_fields = {"slug": ["name"]}
+
+    @display(description="Model")
+    def display_model(self, profile: ModelProfile) -> SafeString:
+        return formatting.named(
+            profile.name, profile.slug, profile.preview.name or "", "guilds_modelprofile", profile.pk
+        )
+
+    @display(description="State", label={"Enabled": "success", "Off": "default"})
+    def is_enabled(self, profile: ModelProfile) -> str:
+        return "Enabled" if profile.enabled else "Off"
+
+    @display(description="A picture's step", ordering="gpu_ms_per_step")
+    def display_speed(self, profile: ModelProfile) -> str:
+        return f"{profile.learned_gpu_ms_per_step or profile.gpu_ms_per_step:.0f} ms"
+
+
+@admin.register(Worker)
+class WorkerAdmin(ScopedAdmin):
+    guild_path = None
+    operators_may = frozenset({"view"})
+    list_display = ["id", "display_state", "device", "model_id", "jobs_done", "display_seen", "display_up"]
+    ordering = ["-seen_at"]
+
+    @display(
+        description="State",
+        label={"Ready": "success", "Busy": "primary", "Starting": "info", "Leaving": "warning", "Silent": "danger"},
+    )
+    def display_state(self, worker: Worker) -> str:
+        silent = (timezone.now() - worker.seen_at).total_seconds() > 60
+        return "Silent" if silent else str(worker.get_state_display())
+
+    @display(description="Last seen", ordering="seen_at")
+    def display_seen(self, worker: Worker) -> str:
+        return formatting.when(worker.seen_at)
+
+    @display(description="Up for")
+    def display_up(self, worker: Worker) -> str:
+        return formatting.between(worker.started_at, worker.seen_at)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["id", "state", "device", "model_id", "started_at", "seen_at", "jobs_done", "startup"]

@@ -1,0 +1,127 @@
+"""Traces (OpenTelemetry): one an interaction, from Discord's request to the picture. Off unless an exporter is named.
+
+OTEL_EXPORTER_OTLP_ENDPOINT names a collector that takes OTLP over HTTP; the SDK's other variables hold as documented
+(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). Nothing of it is imported without.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+Attribute = str | int | float | bool
+
+# Milliseconds from 1970 to Discord's first, and the bits below a snowflake's time.
+_DISCORD_EPOCH_MS = 1420070400000
+_BELOW_TIME = 22
+_root_of: ContextVar[int | None] = ContextVar("_root_of", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Something that took from `began` to `ended`. Attributes hold ids and figures, never a member's words."""
+
+    name: str
+    began: datetime
+    ended: datetime
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    failed: bool = False
+
+
+def is_enabled() -> bool:
+    """Say whether an exporter is configured."""
+    return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+
+
+def trace_id(interaction_id: int) -> int:
+    """Return the trace's 128 bits: seconds since 1970 (which AWS X-Ray asks for), zeros, the interaction's snowflake.
+
+    It follows from the interaction alone, so nothing has to carry it from the Lambda through the queue to the worker,
+    and who has the one id finds the other.
+    """
+    seconds = ((interaction_id >> _BELOW_TIME) + _DISCORD_EPOCH_MS) // 1000
+    return (seconds & 0xFFFFFFFF) << 96 | (interaction_id & 0xFFFFFFFFFFFFFFFF)
+
+
+def root(interaction_id: int, span: Span) -> None:
+    """Record the span that all others of the interaction belong to."""
+    token = _root_of.set(interaction_id)
+    try:
+        _record(span, None)
+    finally:
+        _root_of.reset(token)
+
+
+def record(interaction_id: int, spans: Iterable[Span]) -> None:
+    """Record spans below the interaction's root, which another process has told of."""
+    from opentelemetry import trace
+
+    parent = trace.SpanContext(
+        trace_id(interaction_id), _root_id(interaction_id), is_remote=True, trace_flags=trace.TraceFlags(1)
+    )
+    for span in spans:
+        _record(span, parent)
+
+
+def flush() -> None:
+    """Send what was recorded. Lambda stops the sender's thread between two requests; elsewhere it sends by itself."""
+    _provider().force_flush()
+
+
+def _record(span: Span, parent: object) -> None:
+    from opentelemetry import trace
+
+    context = trace.set_span_in_context(trace.NonRecordingSpan(parent)) if parent else None  # type: ignore[arg-type]
+    told = (
+        _provider()
+        .get_tracer("sparkle")
+        .start_span(
+            span.name,
+            context=context,
+            kind=trace.SpanKind.INTERNAL if parent else trace.SpanKind.SERVER,
+            attributes=dict(span.attributes),
+            start_time=_nanoseconds(span.began),
+        )
+    )
+    if span.failed:
+        told.set_status(trace.StatusCode.ERROR)
+    told.end(_nanoseconds(span.ended))
+
+
+def _root_id(interaction_id: int) -> int:
+    # 0 is no id.
+    return interaction_id & 0xFFFFFFFFFFFFFFFF or 1
+
+
+def _nanoseconds(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+
+
+@functools.cache
+def _provider() -> TracerProvider:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import RandomIdGenerator, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    class Ids(RandomIdGenerator):
+        def generate_trace_id(self) -> int:
+            interaction_id = _root_of.get()
+            return trace_id(interaction_id) if interaction_id is not None else super().generate_trace_id()
+
+        def generate_span_id(self) -> int:
+            interaction_id = _root_of.get()
+            return _root_id(interaction_id) if interaction_id is not None else super().generate_span_id()
+
+    resource = Resource.create({"service.namespace": os.environ.get("DEPLOYMENT", "sparkle")})
+    provider = TracerProvider(resource=resource, id_generator=Ids())
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider

@@ -1,0 +1,41 @@
+"""The bound is trusted because it gives what can be reckoned by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.arrival_traces import HOUR
+from benchmarks.lower_bound import least_hours
+from benchmarks.scaling import ours
+
+FLEET = replace(ours().fleet, warm_start_s=110, release_s=30, service_s=7)
+
+
+def hours(an_hour: float, **wish: float) -> float:
+    return least_hours(lambda _: an_hour / HOUR, 4 * HOUR, FLEET, **{"p95_wait_s": 60, **wish})
+
+
+def test_where_nobody_comes_nothing_is_paid():
+    assert hours(0) == 0
+
+
+def test_where_someone_always_comes_a_machine_is_always_there():
+    assert hours(400) == pytest.approx(4, abs=0.05)
+
+
+def test_more_work_than_one_machine_does_is_paid_for():
+    # The machines of the 5 % who may be late need not be there.
+    assert hours(1000) == pytest.approx(0.95 * 4 * 1000 * 7 / 3600, rel=0.03)
+
+
+def test_who_comes_every_two_hours_and_may_not_wait_is_waited_for():
+    assert hours(0.5) == pytest.approx(0.95 * 4, rel=0.1)
+
+
+def test_a_start_that_is_in_time_leaves_nothing_to_decide():
+    with pytest.raises(ValueError, match="a start of 110 s is within 120 s"):
+        hours(0.5, p95_wait_s=120)
+
+
+def test_patience_costs_less():
+    assert hours(30, p95_wait_s=60, longest_s=900) < hours(30, p95_wait_s=60) <= hours(30, p95_wait_s=20)

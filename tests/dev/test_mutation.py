@@ -1,0 +1,54 @@
+"""What `./dev mutate` makes of a run's results; the run itself takes minutes and is not part of the tests."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from devtools.cli.mutation import MODULES, module_and_function, read_results, summary
+
+ROOT = Path(__file__).resolve().parents[2]
+PRINTED = """
+    guilds.quota.x_decide__mutmut_1: killed
+    guilds.quota.x_decide__mutmut_2: survived
+    guilds.quota.xǁUsedǁ__add____mutmut_1: timeout
+    guilds.quota.x_standing__mutmut_1: no tests
+    jobs.fair_queue.x_place__mutmut_1: killed
+    jobs.fair_queue.x_place__mutmut_2: no tests
+"""
+
+
+def test_a_survivor_and_an_untested_change_lower_the_share_and_a_function_with_a_database_is_left_out():
+    lines, share = summary(read_results(PRINTED), ["guilds.quota", "jobs.fair_queue"])
+    assert share == pytest.approx(3 / 5)
+    assert [line.split() for line in lines] == [
+        ["guilds.quota", "2", "of", "3", "66.7%"],
+        ["jobs.fair_queue", "1", "of", "2", "50.0%"],
+        ["all", "3", "of", "5", "60.0%"],
+    ]
+
+
+def test_nothing_tried_is_nothing_noticed():
+    assert summary({}, ["jobs.fair_queue"])[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("mutant", "module", "function"),
+    [
+        ("guilds.policy.x__may_post__mutmut_12", "guilds.policy", "_may_post"),
+        ("guilds.blocked_terms.xǁMatcherǁ_from__mutmut_3", "guilds.blocked_terms", "_from"),
+    ],
+)
+def test_a_changes_name_says_where_it_is(mutant, module, function):
+    assert module_and_function(mutant) == (module, function)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_its_tests_and_the_functions_left_out_are_there(name):
+    tree = ast.parse((ROOT / f"{name.replace('.', '/')}.py").read_text())
+    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert MODULES[name].with_database <= functions
+    for file in MODULES[name].tests:
+        tests = (ROOT / file).read_text()
+        assert name.rpartition(".")[2] in tests
+        assert "django_db" not in tests

@@ -1,0 +1,56 @@
+"""What a member who waits is shown: the place, and the wait that measured times promise."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobs.fair_queue import Backlog, QueuePosition, position
+
+
+def ahead(**facts):
+    quiet = {"queued": 0, "running": 0, "waiting": 0, "workers": 1, "seconds": 10.0, "start_s": 60.0}
+    return Backlog(**(quiet | facts))
+
+
+@pytest.mark.parametrize(
+    ("facts", "wait_s"),
+    [
+        # Its own ten seconds.
+        ({}, 10),
+        # Three before it, and itself.
+        ({"queued": 3}, 40),
+        # What runs is half done on average.
+        ({"running": 1}, 15),
+        ({"running": 4, "queued": 1}, 40),
+        # Two workers take half as long as one, four a quarter.
+        ({"queued": 3, "workers": 2}, 20),
+        ({"queued": 3, "running": 8, "workers": 4}, 20),
+        # Without a worker one is started first.
+        ({"workers": 0}, 60 + 10),
+        ({"workers": 0, "queued": 2}, 60 + 30),
+        ({"workers": 0, "start_s": None}, 180 + 10),
+        # Before the first job was measured only the start is known.
+        ({"seconds": None}, None),
+        ({"seconds": None, "queued": 5, "running": 2}, None),
+        ({"seconds": None, "workers": 0}, 60),
+        ({"seconds": None, "workers": 0, "start_s": None}, 180),
+        ({"seconds": 0.5, "queued": 1}, 1),
+    ],
+)
+def test_the_wait_is_what_is_before_the_job_shared_by_the_workers(facts, wait_s):
+    assert position(ahead(**facts), waits=False).wait_s == wait_s
+
+
+def test_the_place_counts_the_queue_and_not_what_runs():
+    assert position(ahead(queued=3, running=2), waits=False) == QueuePosition(place=4, wait_s=50, gpu_starting=False)
+
+
+def test_its_servers_own_requests_are_before_a_job_only_while_it_waits_for_its_turn():
+    busy = ahead(queued=3, waiting=4)
+    assert position(busy, waits=True) == QueuePosition(place=8, wait_s=80, gpu_starting=False)
+    assert position(busy, waits=False) == QueuePosition(place=4, wait_s=40, gpu_starting=False)
+
+
+def test_a_member_is_shown_that_a_gpu_is_started_only_where_none_is_there():
+    assert position(ahead(workers=0), waits=False).gpu_starting is True
+    assert position(ahead(workers=1), waits=False).gpu_starting is False

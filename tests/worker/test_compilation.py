@@ -1,0 +1,191 @@
+"""Nobody waits for the compiler: pictures come before it, beside it, and after it, and are the same ones."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_worker.batch_policy import worth_compiling
+from gpu_worker.engine import Completed, GenerationRequest
+
+from . import tiny_models
+
+torch = pytest.importorskip("torch")
+WITHIN_S = 600
+LATENTS = (12, 8, 8)  # of the tiny pipeline
+# A compiler's warnings are its own affair.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Compiler:
+    """A backend of torch.compile that does nothing but note the rows it compiled for and those it ran."""
+
+    def __init__(self) -> None:
+        self.compiled: list[int] = []
+        self.ran: list[int] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def __call__(self, graph: Any, inputs: list[Any]) -> Callable[..., Any]:
+        assert self.may_go_on.wait(WITHIN_S)
+        (rows,) = {len(each) for each in inputs if getattr(each, "shape", ())[1:] == LATENTS}
+        self.compiled.append(rows)
+
+        def run(*arguments: Any) -> Any:
+            self.ran.append(rows)
+            return graph.forward(*arguments)
+
+        return run
+
+
+def _engine(backend: Any, *, rows: tuple[int, ...] = worth_compiling(most=8)) -> Any:
+    from diffusers import StableDiffusionPipeline
+
+    from gpu_worker.compilation import Compiled
+    from gpu_worker.continuous_batching import ContinuousBatchEngine
+    from gpu_worker.diffusers_engine import _example, schedulers
+
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
+    return ContinuousBatchEngine(
+        pipe,
+        model="tiny",
+        scheduler_for=schedulers(pipe),
+        largest=8,
+        room=4.0,
+        compiled=Compiled(pipe.unet, example=partial(_example, pipe), rows=rows, backend=backend),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    torch.compiler.set_stance("default")
+    torch._dynamo.reset()
+
+
+def _pictures(engine: Any, **fields: Any) -> tuple[Any, ...]:
+    defaults: dict[str, Any] = {
+        "id": 1,
+        "prompt": "a red cat",
+        "seed": 3,
+        "count": 4,
+        "steps": 3,
+        "sampler": "DDIM",
+        "guidance": 7.5,
+        "width": tiny_models.SIZE,
+        "height": tiny_models.SIZE,
+    }
+    engine.admit(GenerationRequest(**(defaults | fields)))
+    made: list[Completed] = []
+    while engine.load:
+        engine.advance(lambda event: made.append(event) if isinstance(event, Completed) else None)
+    return made[0].images
+
+
+def _same(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
+    pairs = zip(left, right, strict=True)
+    return all(max(abs(x - y) for x, y in zip(a.tobytes(), b.tobytes(), strict=True)) <= 1 for a, b in pairs)
+
+
+def test_the_first_pictures_come_before_the_compiler_begins_and_the_next_while_it_works() -> None:
+    compiler = Compiler()
+    compiler.may_go_on.clear()
+    engine = _engine(compiler)
+    first = _pictures(engine)
+    # The compiler is at work now, for as long as it likes.
+    beside = _pictures(engine)
+    assert compiler.ran == compiler.compiled == []
+    compiler.may_go_on.set()
+    assert engine.compiled_within(WITHIN_S)
+    after = _pictures(engine)
+    assert compiler.compiled == [8, 4, 2]
+    assert compiler.ran.count(8) == 1 + 3  # the example, and three steps
+    assert _same(first, beside)
+    assert _same(first, after)
+
+
+def test_nothing_that_is_asked_later_is_compiled_while_someone_waits() -> None:
+    compiler = Compiler()
+    engine = _engine(compiler, rows=(8,))
+    assert engine.compiled_within(WITHIN_S)
+    before = list(compiler.compiled)
+    ran = len(compiler.ran)
+    _pictures(engine, width=2 * tiny_models.SIZE)  # another size
+    _pictures(engine, prompt="cat " * 60)  # more text
+    _pictures(engine, count=1)  # too few rows to pad
+    assert compiler.compiled == before
+    assert len(compiler.ran) == ran
+    _pictures(engine)
+    assert len(compiler.ran) == ran + 3
+
+
+def test_rows_padded_for_a_compiled_shape_change_no_picture() -> None:
+    compiler = Compiler()
+    engine = _engine(compiler, rows=(8, 4))
+    alone = _pictures(engine, count=2)
+    plain = [_pictures(engine, count=count, guidance=1.0) for count in (3, 4)]
+    assert engine.compiled_within(WITHIN_S)
+    ran = len(compiler.ran)
+    assert _same(_pictures(engine, count=2), alone)
+    assert len(compiler.ran) == ran + 3
+    for count, before in zip((3, 4), plain, strict=True):
+        assert _same(_pictures(engine, count=count, guidance=1.0), before)
+
+
+def test_a_compiler_that_fails_leaves_a_worker_that_draws() -> None:
+    def broken(graph: Any, inputs: list[Any]) -> Any:
+        raise RuntimeError("no compiler here")
+
+    engine = _engine(broken)
+    before = _pictures(engine)
+    assert engine.compiled_within(WITHIN_S)
+    assert _same(_pictures(engine), before)
+
+
+def test_an_idle_worker_compiles_too_and_one_that_leaves_stops_after_the_shape_at_hand() -> None:
+    compiler = Compiler()
+    compiler.may_go_on.clear()
+    engine = _engine(compiler)
+    engine.probe()
+    engine.close()
+    compiler.may_go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "compile":
+            thread.join(WITHIN_S)
+    assert len(set(compiler.compiled)) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not shutil.which("g++") or not Path(sysconfig.get_paths()["include"], "Python.h").is_file(),
+    reason="torch.compile needs a C++ compiler and Python's headers here",
+)
+@pytest.mark.processes
+def test_the_real_compiler_draws_the_same_pictures_and_leaves_a_cache_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    engine = _engine("inductor", rows=(8,))
+    before = _pictures(engine)
+    assert engine.compiled_within(WITHIN_S)
+    assert engine._compiled._ready == {8}
+    assert _same(_pictures(engine), before)
+    assert any(tmp_path.rglob("*.so"))
+    torch._dynamo.reset()
+    found = _cache_hits()
+    engine = _engine("inductor", rows=(8,))
+    assert engine.compiled_within(WITHIN_S)
+    assert engine._compiled._ready == {8}
+    assert _cache_hits() > found
+
+
+def _cache_hits() -> int:
+    counters = torch._dynamo.utils.counters
+    return int(counters["inductor"]["fxgraph_cache_hit"] + counters["aot_autograd"]["autograd_cache_hit"])

@@ -1,0 +1,154 @@
+"""The worker at a real queue: what is in hand stays unseen, what ended is gone, what is given back is seen at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from gpu_worker.engine import Engine
+from gpu_worker.noise_engine import NoiseEngine
+from gpu_worker.runner import Runner
+from gpu_worker.sqs_consumer import SqsSource
+from guilds.models import Platform
+from jobs.dispatch.message import JobMessage
+from jobs.dispatch.sqs import SqsDispatcher
+from jobs.lifecycle import Status
+from jobs.models import Job, JobEvent
+from tests.dispatch.emulator import Queue, make_queue
+
+from .conftest import Place, running
+
+WITHIN_S = 120
+
+
+@pytest.fixture
+def queue(sqs_environment: dict[str, str]) -> Queue:
+    """An empty queue."""
+    return make_queue(sqs_environment)
+
+
+@contextmanager
+def serving(
+    queue: Queue, *, visibility_s: int = 12, long_poll_s: int = 1, **worker: Any
+) -> Iterator[tuple[Runner, SqsSource]]:
+    with running(**worker) as runner:
+        source = SqsSource(queue.sqs, queue.url, visibility_s=visibility_s, long_poll_s=long_poll_s, beat_s=0.5)
+        source.start(runner)
+        try:
+            yield runner, source
+        finally:
+            _leave(runner, source)
+
+
+def _leave(runner: Runner, source: SqsSource) -> None:
+    source.stop()
+    runner.stop()
+    assert source.join(10), "it would take the messages of whoever comes next"
+
+
+def _ring(queue: Queue, *jobs: Job) -> None:
+    SqsDispatcher(queue.sqs, queue.url).send([JobMessage.of(job) for job in jobs])
+
+
+def _until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not ready():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def _slow(source: str) -> Engine:
+    return NoiseEngine(source, step_s=0.2)
+
+
+def _completed() -> int:
+    return Job.objects.filter(status=Status.COMPLETED).count()
+
+
+def test_jobs_with_a_message_are_done_and_their_messages_are_gone(place: Place, queue: Queue) -> None:
+    jobs = [place.ask() for _ in range(8)]
+    with serving(queue):
+        _ring(queue, *jobs)
+        _until(lambda: _completed() == 8)
+        _until(lambda: queue.depth() == (0, 0))
+
+
+def test_long_work_keeps_its_message_unseen_and_its_lease(place: Place, queue: Queue, settings: Any) -> None:
+    settings.SPARKLE_LEASE_SECONDS = 1
+    job = place.ask(steps=20)  # 4 seconds, twice the visibility and four times the lease
+    with serving(queue, visibility_s=2, load=_slow), serving(queue, visibility_s=2, name="worker-2"):
+        _ring(queue, job)
+        _until(lambda: _completed() == 1)
+    job.refresh_from_db()
+    assert job.attempts == 1
+    assert JobEvent.objects.filter(job=job, kind="running").count() == 1
+
+
+def test_leaving_shows_the_messages_again_at_once_and_another_worker_goes_on(place: Place, queue: Queue) -> None:
+    jobs = [place.ask(steps=50, user_id=member) for member in range(100, 103)]
+    with serving(queue, load=_slow, visibility_s=600) as (runner, source):
+        _ring(queue, *jobs)
+        _until(lambda: len(runner.active_ids) == 3)
+        _leave(runner, source)
+        assert queue.depth() == (3, 0)
+    assert {job.attempts for job in Job.objects.all()} == {0}
+    with serving(queue, name="worker-2"):
+        _until(lambda: _completed() == 3)
+
+
+def test_who_has_left_takes_no_message_of_those_that_come_later(place: Place, queue: Queue) -> None:
+    job = place.ask()
+    with serving(queue, long_poll_s=5) as (runner, source):
+        time.sleep(0.3)  # a long poll is under way
+        _leave(runner, source)
+        _ring(queue, job)
+        time.sleep(1)  # for whoever still waits for it
+        (message,) = queue.sqs.receive_message(
+            QueueUrl=queue.url, WaitTimeSeconds=5, AttributeNames=["ApproximateReceiveCount"]
+        )["Messages"]
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def test_a_message_that_is_none_of_ours_waits_for_someone_to_look_at_it(place: Place, queue: Queue) -> None:
+    job = place.ask()
+    queue.put('{"v":9,"job_id":1}', group="strange", dedup_id="strange")
+    with serving(queue):
+        _ring(queue, job)
+        _until(lambda: _completed() == 1)
+        _until(lambda: sum(queue.depth()) == 1)
+
+
+def test_messages_that_come_too_often_or_for_nothing_do_no_harm(place: Place, queue: Queue) -> None:
+    job = place.ask()
+    with serving(queue), serving(queue, name="worker-2"):
+        for number in range(4):
+            queue.put(f'{{"v":1,"job_id":{job.pk}}}', group=f"g{number}", dedup_id=f"x{number}")
+        queue.put('{"v":1,"job_id":999999}', group="nobody", dedup_id="nobody")
+        _until(lambda: _completed() == 1)
+        _until(lambda: queue.depth() == (0, 0))
+    assert JobEvent.objects.filter(job=job, kind="completed").count() == 1
+
+
+def test_while_operators_drain_the_platform_nothing_starts_and_nothing_is_forgotten(place: Place, queue: Queue) -> None:
+    Platform.objects.update(draining=True)
+    job = place.ask()
+    with serving(queue):
+        _ring(queue, job)
+        time.sleep(2)
+        assert sum(queue.depth()) == 1
+        assert Job.objects.get(pk=job.pk).status == Status.QUEUED
+        Platform.objects.update(draining=False)
+        _until(lambda: _completed() == 1)
+
+
+def test_a_worker_takes_no_more_than_it_can_do(place: Place, queue: Queue) -> None:
+    jobs = [place.ask(steps=50, user_id=member) for member in range(100, 108)]
+    with serving(queue, load=lambda source: NoiseEngine(source, step_s=0.2, room=8.0)) as (runner, _):
+        _ring(queue, *jobs)
+        _until(lambda: len(runner.active_ids) == 3)  # two in the batch of eight pictures, one prepared ahead
+        time.sleep(1.5)
+        assert len(runner.active_ids) == 3
