@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Before the first tag this stands for it: the commit that has the first migrations as they will be released.
-RELEASE = "90bd2f06e640a99dd09133f796952a2c38268e39"
+RELEASE = "2abaf6db583d4e41d96b338fd4b6df85a97f89b4"
 
 
 def last_release() -> str:
