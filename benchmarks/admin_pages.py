@@ -50,9 +50,11 @@ FROM guilds_guild g, generate_series(0, 20) m, unnest(ARRAY['hour', 'day', 'mont
 _JOBS = """
 INSERT INTO jobs_job (interaction_id, application_id, guild_id, channel_id, user_id, member_name, locale,
   encrypted_token, reply_deadline, attachment_size_limit, ephemeral, kind, source_url, prompt, negative_prompt, style,
-  styled_prompt, seed, steps, sampler, width, height, guidance, count, model_id, spoiler, status, reason, detail, attempts,
+  styled_prompt, seed, steps, sampler, width, height, guidance, count,
+  model_id, spoiler, status, reason, detail, attempts,
   messages_sent, worker_id, progress_step, progress_total, created_at, queued_at, started_at, images_stored_at,
-  ended_at, gpu_ms, grid_key, delivered_via, notified_at, reserved_pictures, reserved_gpu_ms, usage_ids, settled_at, erasure)
+  ended_at, gpu_ms, grid_key, delivered_via, notified_at, reserved_pictures, reserved_gpu_ms, usage_ids, settled_at,
+  erasure)
 SELECT 1200000000000000000 + n, 1, 1100000000000000000 + 1 + (%(guilds)s * power(r.guild, 2))::bigint, 1,
   800000000000000000 + (20 * power(r.member, 2))::bigint, 'member', 'en-US', '', at, 1, false, 'txt2img', '',
   CASE WHEN n %% 1000 = 0 THEN 'an egret, ' ELSE '' END || CASE WHEN n %% 100 = 0 THEN 'a heron, ' ELSE '' END ||

@@ -15,7 +15,6 @@ from discord_api import payloads
 from discord_api.client import DiscordClient
 from discord_api.errors import Unavailable
 from guilds import channels, installations
-from guilds.discord_client import from_settings
 from guilds.models import Guild
 from guilds.policy import Refusal
 from jobs import messages, permissions, transitions
@@ -138,7 +137,13 @@ def _fetch_channel(started: float, channel_id: int) -> dict[str, Any]:
 
 @functools.cache
 def _client() -> DiscordClient:
-    return from_settings(timeout_s=FETCH_BY_S)
+    # Without the secret's ARN: this function may not read it.
+    return DiscordClient(
+        settings.DISCORD_API_BASE,
+        application_id=settings.DISCORD_APPLICATION_ID,
+        bot_token=settings.DISCORD_BOT_TOKEN,
+        timeout_s=FETCH_BY_S,
+    )
 
 
 def language(interaction: Interaction) -> str:

@@ -118,7 +118,7 @@ def read_results(printed: str) -> dict[str, str]:
 
 
 def module_and_function(mutant: str) -> tuple[str, str]:
-    """Split a name like `guilds.quota.x_decide__mutmut_3` or `guilds.quota.xǁUsedǁ__add____mutmut_1`."""
+    """Split a name like `guilds.quota.x_decide__mutmut_3` or `guilds.quota.xǁCounterǁ__add____mutmut_1`."""
     module, _, mangled = mutant.rpartition(".")
     function = mangled.rpartition("__mutmut_")[0]
     return module, function.rpartition("ǁ")[2] if "ǁ" in function else function.removeprefix("x_")

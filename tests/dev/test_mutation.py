@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PRINTED = """
     guilds.quota.x_decide__mutmut_1: killed
     guilds.quota.x_decide__mutmut_2: survived
-    guilds.quota.xǁUsedǁ__add____mutmut_1: timeout
-    guilds.quota.x_standing__mutmut_1: no tests
+    guilds.quota.xǁCounterǁ__add____mutmut_1: timeout
+    guilds.quota.x_load_status__mutmut_1: no tests
     jobs.fair_queue.x_place__mutmut_1: killed
     jobs.fair_queue.x_place__mutmut_2: no tests
 """
