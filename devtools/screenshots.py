@@ -100,7 +100,7 @@ def pages() -> list[Page]:
         Page(name="models", address=f"{guilds}/modelprofile/", whole=False),
         Page(name="model", address=f"{guilds}/modelprofile/1/change/"),
         Page(name="workers", address=f"{jobs}/worker/", whole=False),
-        Page(name="trouble", address="/admin/trouble/"),
+        Page(name="stuck-jobs", address="/admin/stuck-jobs/"),
         Page(name="audit", address="/admin/audit/", whole=False),
         Page(name="switches", address=f"{guilds}/platform/1/change/"),
         Page(name="people", address="/admin/auth/user/", whole=False),

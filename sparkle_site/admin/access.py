@@ -33,7 +33,7 @@ class Access:
     """The guilds that a person may see: all of them (None) for operators, else those Discord lets them manage."""
 
     guild_ids: frozenset[int] | None
-    changes: bool
+    can_change: bool
     """Whether anything may be changed at all; observers only look."""
 
     @property
@@ -44,11 +44,11 @@ class Access:
     def can_enter(self) -> bool:
         return self.guild_ids is None or bool(self.guild_ids)
 
-    def active_ids(self, guild_id: int | None) -> bool:
+    def includes(self, guild_id: int | None) -> bool:
         return self.guild_ids is None or guild_id in self.guild_ids
 
 
-NOTHING = Access(guild_ids=frozenset(), changes=False)
+NOTHING = Access(guild_ids=frozenset(), can_change=False)
 
 
 def discord_id(user: User | AnonymousUser) -> int | None:
@@ -76,16 +76,16 @@ def _read(request: HttpRequest) -> Access:
         return NOTHING
     if not second_factor.missing(request):
         if user.is_superuser:
-            return Access(guild_ids=None, changes=True)
+            return Access(guild_ids=None, can_change=True)
         if user.is_staff and user.groups.filter(name=OBSERVERS).exists():
-            return Access(guild_ids=None, changes=False)
+            return Access(guild_ids=None, can_change=False)
     snowflake = discord_id(user)
     if snowflake is None:
         return NOTHING
     fresh = Staff.objects.filter(
         user_id=snowflake, synced_at__gt=timezone.now() - Staff.FRESH_FOR, guild__left_at=None
     ).values_list("guild_id", flat=True)
-    return Access(guild_ids=frozenset(fresh), changes=True)
+    return Access(guild_ids=frozenset(fresh), can_change=True)
 
 
 class ScopedAdmin(ModelAdmin):
@@ -137,14 +137,14 @@ class ScopedAdmin(ModelAdmin):
     def may(self, request: HttpRequest, what: str, obj: Any = None) -> bool:
         """Whether the person may do `what` (view, add, change, delete), with `obj` where there is one."""
         scope = of(request)
-        if not scope.can_enter or (what != "view" and not scope.changes):
+        if not scope.can_enter or (what != "view" and not scope.can_change):
             return False
         if scope.sees_all_guilds:
             return what in self.operators_may
         if self.guild_path is None or what not in self.moderators_may:
             return False
         # Unfold passes an id where it has no object; whoever acts on one fetches it by get_queryset.
-        return not isinstance(obj, Model) or scope.active_ids(self.guild_of(obj))
+        return not isinstance(obj, Model) or scope.includes(self.guild_of(obj))
 
     def guild_of(self, obj: Model) -> int | None:
         """The id of the row's guild."""
@@ -181,7 +181,7 @@ class ScopedAdmin(ModelAdmin):
     def may_act(self, request: HttpRequest, object_id: Any) -> bool:
         """Whether the person may act on rows of this kind; with an id, 404 where it is outside the scope."""
         scope = of(request)
-        if not scope.can_enter or not scope.changes or (self.guild_path is None and not scope.sees_all_guilds):
+        if not scope.can_enter or not scope.can_change or (self.guild_path is None and not scope.sees_all_guilds):
             return False
         if object_id is not None:
             self.get_or_404(request, object_id)

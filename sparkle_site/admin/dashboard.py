@@ -289,7 +289,7 @@ def build_context(person: access.Access, chosen: str, *, now: datetime) -> dict[
         "range_name": RANGES[chosen].lower() if guilds is None or chosen != "24h" else "2 days",
         "live": live,
         "oldest": formatting.seconds((now - live["oldest"]).total_seconds()) if live["oldest"] else "",
-        "in_line": live["waiting"] + live["queued"],
+        "queued": live["waiting"] + live["queued"],
         "pictures_made": formatting.count(sum(row[5] for row in in_range)),
         "completed": formatting.count(sum(row[3] for row in in_range if row[1] == Status.COMPLETED)),
         "gpu_hours": f"{month_ms / 3_600_000:,.1f}",
@@ -310,7 +310,7 @@ def build_context(person: access.Access, chosen: str, *, now: datetime) -> dict[
             }
             for code, jobs in sorted(reasons.items(), key=lambda item: -item[1])[:6]
         ],
-        "standings": quota_usage(guilds, now=now)[:6],
+        "quota_usage": quota_usage(guilds, now=now)[:6],
         "busiest": busiest_guilds(guilds, now=now, price=platform.price_per_gpu_hour),
         "newest": [
             {

@@ -75,7 +75,7 @@ def guild_page(guild: Guild, *, now: datetime) -> dict[str, Any]:
     return {
         "guild": guild,
         "icon": initials.icon(guild.pk, guild.name, large=True),
-        "standings": dashboard.quota_usage(only, now=now),
+        "quota_usage": dashboard.quota_usage(only, now=now),
         "month": busiest[0] if busiest else None,
         "members": members(guild, now=now),
         "open_jobs": open_jobs,

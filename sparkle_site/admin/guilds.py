@@ -88,8 +88,8 @@ class QuotaRuleInline(TabularInline):
     tab = True
 
     def _may(self, request: HttpRequest, obj: Any) -> bool:
-        person = access.of(request)
-        return person.changes and (obj is None or person.active_ids(obj.pk))
+        viewer = access.of(request)
+        return viewer.can_change and (obj is None or viewer.includes(obj.pk))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return access.of(request).can_enter
@@ -260,7 +260,7 @@ class GuildAdmin(ScopedAdmin):
             saved = Guild.objects.get(pk=obj.pk)
             context |= guild_summary.guild_page(saved, now=timezone.now())
             context["title"] = str(saved)
-            context["may_change"] = access.of(request).changes
+            context["can_change"] = access.of(request).can_change
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response
 

@@ -279,7 +279,6 @@ class JobAdmin(JobActionsMixin):
         if obj is not None:
             context |= page_of(obj, viewer=access.of(request))
             context["title"] = f"Request #{obj.pk}"
-            context["may_act"] = self.may_act(request, None)
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response
 
@@ -429,7 +428,7 @@ def page_of(job: Job, *, viewer: Access) -> dict[str, Any]:
         ("Strength", f"{job.strength:g}" if job.strength is not None else ""),
         ("Kind", job.get_kind_display()),
     ]
-    course = [
+    outcome = [
         ("Waited", formatting.between(job.created_at, job.started_at)),
         ("Took in all", formatting.between(job.created_at, job.ended_at)),
         ("GPU time", formatting.seconds(job.gpu_ms / 1000) if job.gpu_ms else "–"),
@@ -452,12 +451,12 @@ def page_of(job: Job, *, viewer: Access) -> dict[str, Any]:
             }
             for image in images
         ],
-        "facts": [(name, value) for name, value in facts if value not in ("", None)] if job.steps else [],
-        "course": course,
+        "parameters": [(name, value) for name, value in facts if value not in ("", None)] if job.steps else [],
+        "outcome": outcome,
         "steps": list(timeline(list(job.events.all()[:200]), viewer=viewer)),
         "member": formatting.member(job.user_id, job.member_name),
-        "asked": formatting.when(job.created_at),
-        "why": formatting.reason(job.reason) if job.reason else "",
+        "requested_at": formatting.when(job.created_at),
+        "reason": formatting.reason(job.reason) if job.reason else "",
         "remedy": formatting.remedy(job.reason),
         "message_link": formatting.message_link(job),
         "percent": round(100 * job.progress_step / job.progress_total) if job.progress_total else 0,
@@ -500,7 +499,7 @@ class JobImageAdmin(ScopedAdmin):
                     "job": image.job,
                     "src": formatting.picture(image, width=320),
                     "alt": formatting.alt(image),
-                    "asked": formatting.when(image.created_at),
+                    "requested_at": formatting.when(image.created_at),
                     "reported": formatting.when(image.reported_at) if image.reported_at else "",
                 },
             )

@@ -94,7 +94,7 @@ UNFOLD: dict[str, Any] = {
                 "title": "Platform",
                 "separator": True,
                 "items": [
-                    _item("Trouble", "troubleshoot", "trouble", operators=True),
+                    _item("Stuck jobs", "troubleshoot", "stuck_jobs", operators=True),
                     _item("Switches", "toggle_on", "guilds_platform_changelist", operators=True),
                     _item("Workers", "memory", "jobs_worker_changelist", operators=True),
                     _item("Models", "model_training", "guilds_modelprofile_changelist", operators=True),

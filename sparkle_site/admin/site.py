@@ -31,7 +31,7 @@ class SparkleAdminSite(UnfoldAdminSite):
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
         """allauth signs in, with its rate limits and second factor; who may not enter is told so."""
         if request.user.is_authenticated:
-            return render(request, "pages/nothing.html", status=403)
+            return render(request, "pages/no_access.html", status=403)
         return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index"))
 
     def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
@@ -66,7 +66,7 @@ class SparkleAdminSite(UnfoldAdminSite):
 
         return [
             path("audit/", self.admin_view(audit_views.page), name="audit"),
-            path("trouble/", self.admin_view(stuck_jobs.page), name="trouble"),
+            path("stuck-jobs/", self.admin_view(stuck_jobs.page), name="stuck_jobs"),
             path("preview/<str:kind>/<int:pk>/", self.admin_view(image_views.preview), name="preview"),
             path("dashboard/", self.admin_view(dashboard.part), name="dashboard"),
             path("picture/<int:image_id>/", self.admin_view(image_views.picture), name="picture"),

@@ -30,27 +30,27 @@ RECEIVED_AT_ONCE = 10
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Stuck requests and dead letters; a POST does one of `ACTS`."""
-    person = access.of(request)
-    if not person.sees_all_guilds:
+    """Stuck requests and dead letters; a POST does one of `ACTIONS`."""
+    viewer = access.of(request)
+    if not viewer.sees_all_guilds:
         raise Http404
     if request.method == "POST":
-        if not person.changes:
+        if not viewer.can_change:
             raise PermissionDenied
-        ACTS.get(request.POST.get("act", ""), _unknown)(request, timezone.now())
-        return redirect("admin:trouble")
+        ACTIONS.get(request.POST.get("action", ""), _unknown)(request, timezone.now())
+        return redirect("admin:stuck_jobs")
     now = timezone.now()
     stuck = find(now=now)
     context = {
         **admin.site.each_context(request),
-        "title": "Trouble",
+        "title": "Stuck jobs",
         "stuck": stuck,
         "dead": dead_letters(),
         "platform": Platform.objects.first(),
-        "may_change": person.changes,
-        "clear": not any(group["rows"] for group in stuck),
+        "can_change": viewer.can_change,
+        "nothing_stuck": not any(group["rows"] for group in stuck),
     }
-    return render(request, "admin/trouble.html", context)
+    return render(request, "admin/stuck_jobs.html", context)
 
 
 def find(*, now: datetime) -> list[dict[str, Any]]:
@@ -83,8 +83,8 @@ def find(*, now: datetime) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "why": why,
-            "act": act,
+            "explanation": explanation,
+            "action": action,
             "button": button,
             "rows": [
                 {
@@ -95,7 +95,7 @@ def find(*, now: datetime) -> list[dict[str, Any]]:
                 for job in rows.select_related("guild").order_by("pk")[:MOST]
             ],
         }
-        for name, why, rows, act, button in groups
+        for name, explanation, rows, action, button in groups
     ]
 
 
@@ -201,4 +201,4 @@ def _unknown(request: HttpRequest, now: datetime) -> None:
     raise Http404
 
 
-ACTS = {"resend": _resend, "reclaim": _reclaim, "redrive": _redrive, "retry": _retry_failed, "erase": _erase}
+ACTIONS = {"resend": _resend, "reclaim": _reclaim, "redrive": _redrive, "retry": _retry_failed, "erase": _erase}

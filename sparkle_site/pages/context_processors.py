@@ -9,5 +9,5 @@ from sparkle_site.admin import access
 
 
 def viewer_access(request: HttpRequest) -> dict[str, object]:
-    """`enters`: whether the admin opens for them. Asked only where a template asks."""
-    return {"enters": SimpleLazyObject(lambda: access.of(request).can_enter)}
+    """`can_enter`: whether the viewer may open the admin. Evaluated only where a template uses it."""
+    return {"can_enter": SimpleLazyObject(lambda: access.of(request).can_enter)}

@@ -34,7 +34,7 @@ A_PAGE = 24
 def home(request: HttpRequest) -> HttpResponse:
     """The member's own requests, newest first; for visitors, what Sparkle is."""
     if not request.user.is_authenticated:
-        return render(request, "pages/visitor.html")
+        return render(request, "pages/landing.html")
     user_id = access.discord_id(request.user)
     jobs: list[Job] = []
     if user_id is not None:
@@ -55,7 +55,7 @@ def home(request: HttpRequest) -> HttpResponse:
             "jobs": [
                 {
                     "job": job,
-                    "asked": formatting.when(job.created_at),
+                    "requested_at": formatting.when(job.created_at),
                     "status": _status(job),
                     "deletable": job.status not in OPEN,
                     "pictures": _shown(job),
@@ -94,10 +94,12 @@ def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
     """One request's pictures, for its asker and for those who manage its server: messages link here."""
     job = queries.visible(Job.objects.filter(pk=job_id, guild_id=guild_id)).select_related("guild").first()
     mine = job is not None and access.discord_id(request.user) == job.user_id
-    if job is None or not (mine or access.of(request).active_ids(guild_id)):
+    if job is None or not (mine or access.of(request).includes(guild_id)):
         raise Http404
     return render(
-        request, "pages/gallery.html", {"job": job, "asked": formatting.when(job.created_at), "pictures": _shown(job)}
+        request,
+        "pages/gallery.html",
+        {"job": job, "requested_at": formatting.when(job.created_at), "pictures": _shown(job)},
     )
 
 

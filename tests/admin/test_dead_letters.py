@@ -45,7 +45,7 @@ def bury(queue: Queue, body: str, *, number: int) -> None:
 
 
 def send_again(client: Any) -> Any:
-    return client.post("/admin/trouble/", {"act": "redrive"}, follow=True)
+    return client.post("/admin/stuck-jobs/", {"action": "redrive"}, follow=True)
 
 
 def test_a_dead_letter_goes_back_to_the_queue_and_a_worker_finds_its_job(queue, operator, guild_a, make_ask):
@@ -55,7 +55,7 @@ def test_a_dead_letter_goes_back_to_the_queue_and_a_worker_finds_its_job(queue, 
     queue.sqs.purge_queue(QueueUrl=queue.url)
     bury(queue, body, number=1)
 
-    page = operator.get("/admin/trouble/")
+    page = operator.get("/admin/stuck-jobs/")
     assert page.context["dead"] == {"configured": True, "count": 1}
     assert "Send them again" in page.text
     answer = send_again(operator)
@@ -85,14 +85,14 @@ def test_letters_of_what_ended_and_letters_that_nobody_can_read_only_go(queue, o
 
 def test_only_operators_send_letters_again(queue, observer, moderator_a):
     bury(queue, codec.encode(1), number=5)
-    assert observer.post("/admin/trouble/", {"act": "redrive"}).status_code == 403
-    assert moderator_a.post("/admin/trouble/", {"act": "redrive"}).status_code == 404
+    assert observer.post("/admin/stuck-jobs/", {"action": "redrive"}).status_code == 403
+    assert moderator_a.post("/admin/stuck-jobs/", {"action": "redrive"}).status_code == 404
     assert bodies(queue, queue.dead_url) == [codec.encode(1)]
 
 
 def test_a_queue_that_is_away_is_said_and_breaks_nothing(queue, operator, settings):
     settings.SQS_DEAD_LETTER_URL = queue.missing_url
-    assert "The queue does not answer." in operator.get("/admin/trouble/").text
+    assert "The queue does not answer." in operator.get("/admin/stuck-jobs/").text
     answer = send_again(operator)
     assert answer.status_code == 200
     assert "The queue does not answer. Nothing was lost: try again." in answer.text

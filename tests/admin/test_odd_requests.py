@@ -192,14 +192,14 @@ def test_no_form_of_the_admin_breaks_it(world, kind, request):
 
 
 def bodies(name: str) -> Iterable[dict[str, Any]]:
-    """Odd bodies for pages whose forms are no admin form: actions, dialogs, sign-in, trouble."""
+    """Odd bodies for pages whose forms are no admin form: actions, dialogs, sign-in, stuck jobs."""
     fields = [
-        "act", "user_id", "action", "_selected_action", "index", "select_across", "pictures", "gpu_seconds", "sure",
+        "user_id", "action", "_selected_action", "index", "select_across", "pictures", "gpu_seconds", "sure",
         "login", "password", "code", "next", "username", "_form_submitted", "process", "password1", "password2", "post",
     ]  # fmt: skip
     for value in ODD_VALUES:
         yield dict.fromkeys(fields, value)
-        yield {**dict.fromkeys(fields, value), "_form_submitted": "on", "act": "erase", "sure": "no"}
+        yield {**dict.fromkeys(fields, value), "_form_submitted": "on", "action": "erase", "sure": "no"}
     if name.endswith("_changelist"):
         _, model, _ = name.split("_")
         registered = next((each for each in admin.site._registry if each._meta.model_name == model), None)

@@ -61,7 +61,7 @@ def test_a_session_counts_as_an_operators_only_once_it_used_the_factor(world, se
     assert client.get(address).status_code == 404, "signed in before the factor was set up"
     answer = client.get("/admin/jobs/job/?q=a")
     assert answer["Location"] == "/accounts/2fa/reauthenticate/?next=%2Fadmin%2Fjobs%2Fjob%2F%3Fq%3Da"
-    assert client.post("/admin/trouble/", {"act": "resend"}).status_code == 302
+    assert client.post("/admin/stuck-jobs/", {"action": "resend"}).status_code == 302
     wrong = f"{(int(code_of(secret)) + 1) % 10**6:06}"
     assert client.post(answer["Location"], {"code": wrong}).status_code == 200
     assert client.get(address).status_code == 404

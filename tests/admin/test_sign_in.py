@@ -124,7 +124,7 @@ def test_operators_and_observers_set_up_a_second_factor_first(operator, observer
     for client in (operator, observer):
         answer = client.get("/admin/")
         assert (answer.status_code, answer["Location"]) == (302, "/accounts/2fa/totp/activate/")
-        assert client.post("/admin/trouble/", {"act": "resend"}).status_code == 302
+        assert client.post("/admin/stuck-jobs/", {"action": "resend"}).status_code == 302
 
 
 @pytest.mark.django_db

@@ -222,7 +222,7 @@ def forms(world: World, path: str, name: str) -> Iterator[dict[str, Any]]:
         "pictures": 50,
         "gpu_seconds": 5,
         "_form_submitted": "on",
-        "act": "erase",
+        "action": "erase",
         "next": "/admin/",
         "password": "x",
         "username": "x",
