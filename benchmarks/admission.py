@@ -1,4 +1,4 @@
-"""How many requests a second `jobs.transitions.submit` admits: from several connections, over few and many guilds,
+"""How many requests a second `jobs.submission.submit` admits: from several connections, over few and many guilds,
 with and without a long history behind.
 
 Clients are processes, as Lambdas are; each holds one connection. The message goes nowhere, since the queue is not what
@@ -242,7 +242,7 @@ def _measure(case: Case, database: services.Database, *, seconds: float) -> Meas
 
 def _client(number: int, case: Case, seconds: float, ready: Any, results: Any) -> None:
     services.django_here(os.environ["SPARKLE_BENCH_URL"], DATABASE_STATEMENT_TIMEOUT_MS="60000")
-    from jobs import transitions
+    from jobs import submission
     from jobs.dispatch.memory import MemoryDispatcher
 
     chance = random.Random(f"{SEED} {number} {case}")
@@ -253,7 +253,7 @@ def _client(number: int, case: Case, seconds: float, ready: Any, results: Any) -
         nonlocal interaction
         interaction += 64 * 7
         guild = chance.randrange(case.guilds)
-        wish = transitions.JobRequest(
+        wish = submission.JobRequest(
             interaction_id=interaction,
             application_id=1,
             token="aW50ZXJhY3Rpb246" + "x" * 180,
@@ -263,7 +263,7 @@ def _client(number: int, case: Case, seconds: float, ready: Any, results: Any) -
             member_name="Member",
             prompt=f"a lighthouse over the sea, style {chance.randrange(5000)}",
         )
-        return isinstance(transitions.submit(wish, now=datetime.now(UTC), dispatch=dispatch), transitions.Accepted)
+        return isinstance(submission.submit(wish, now=datetime.now(UTC), dispatch=dispatch), submission.Accepted)
 
     try:
         for _ in range(10):

@@ -336,7 +336,7 @@ def _worker(
 def _line(runner: Any, guild: Any, side: int, requests: int) -> dict[str, Any]:
     """Put so many requests in line, and time them from the first claim to the last completion."""
     from jobs.models import Job
-    from jobs.transitions import Accepted, JobRequest, submit
+    from jobs.submission import Accepted, JobRequest, submit
 
     from .synthetic_models import PROMPT
 

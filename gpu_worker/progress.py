@@ -151,7 +151,9 @@ class ProgressReporter:
         job, now = line.job, datetime.now(UTC)
         close_old_connections()
         try:
-            if step and not transitions.progress(job.pk, worker_id=self._worker_id, step=step, total=total, now=now):
+            if step and not transitions.record_progress(
+                job.pk, worker_id=self._worker_id, step=step, total=total, now=now
+            ):
                 self._stop(job.pk)
                 return self._interval_s
         except DatabaseError as error:

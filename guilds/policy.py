@@ -173,7 +173,7 @@ def plan_generation(
         return Refusal(code="prompt_empty")
     if len(prompt) > MAX_PROMPT:
         return _range("prompt", f"1-{MAX_PROMPT}")
-    model = _pick_model(rules.models, wish.model)
+    model = pick_model(rules.models, wish.model)
     if model is None:
         return _range("model", ", ".join(each.slug for each in rules.models) or "-")
     style = next((each for each in rules.styles if each.slug == wish.style), None) if wish.style else None
@@ -265,7 +265,8 @@ def _nsfw_allowed(rule: str, *, channel_nsfw: bool) -> bool:
     return rule == "spoiler" or (rule == "age_restricted" and channel_nsfw)
 
 
-def _pick_model(models: Sequence[ModelOptions], slug: str | None) -> ModelOptions | None:
+def pick_model(models: Sequence[ModelOptions], slug: str | None) -> ModelOptions | None:
+    """Return the model of this slug; without a slug the default model, else the first."""
     if slug:
         return next((each for each in models if each.slug == slug), None)
     return next((each for each in models if each.is_default), models[0] if models else None)

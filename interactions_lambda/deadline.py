@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from django.db import OperationalError, connection
 
-from jobs.transitions import send_now
+from jobs.dispatch.sending import send_now
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def run(act: Callable[[], T], *, started: float) -> T:
 
 
 def send_after_commit(send: Step, missed: Step) -> None:
-    """Send when the request that is being acted upon is done with its database (jobs.transitions.SendHook)."""
+    """Send when the request that is being acted upon is done with its database (jobs.dispatch.sending.SendHook)."""
     _sends.get().append((send, missed))
 
 

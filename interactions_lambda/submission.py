@@ -17,9 +17,9 @@ from discord_api.errors import Unavailable
 from guilds import channels, installations
 from guilds.models import Guild
 from guilds.policy import Refusal
-from jobs import messages, permissions, transitions
+from jobs import messages, permissions, submission
 from jobs.models import Job
-from jobs.transitions import JobRequest
+from jobs.submission import JobRequest
 
 from . import responses
 from .deadline import run_within, send_after_commit
@@ -42,7 +42,7 @@ def size(typed: str | None) -> tuple[int, int] | Refusal | None:
 
 
 def answer(interaction: Interaction, *, now: datetime, started: float, **wish: Any) -> dict[str, Any]:
-    """Submit the options `wish` (fields of jobs.transitions.JobRequest); return the callback with the outcome."""
+    """Submit the options `wish` (fields of jobs.submission.JobRequest); return the callback with the outcome."""
     place = _place(interaction, now=now, started=started)
     ask = JobRequest(
         interaction_id=interaction.id,
@@ -63,11 +63,11 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
         **wish,
     )
     try:
-        result = transitions.submit(ask, now=now, send_hook=send_after_commit)
+        result = submission.submit(ask, now=now, send_hook=send_after_commit)
     except Guild.DoesNotExist:
         # The event that told of the installation is late or was lost.
         installations.install({"id": interaction.home}, now)
-        result = transitions.submit(ask, now=now, send_hook=send_after_commit)
+        result = submission.submit(ask, now=now, send_hook=send_after_commit)
     fields = {"interaction_id": interaction.id, "guild_id": interaction.home}
     if isinstance(result, Refusal):
         counted = {"JobsRefused": (1, "Count")}

@@ -201,10 +201,6 @@ WITH usage AS (
 )
 SELECT id, usage_ids FROM job
 """
-_SETTLE = """
-UPDATE guilds_usage SET pictures = greatest(0, pictures + %(pictures)s), gpu_ms = greatest(0, gpu_ms + %(gpu_ms)s)
-WHERE id = ANY(%(ids)s)
-"""
 
 # What comes later in a job's life stands in the statement as it is at the start: psycopg keeps a statement in its
 # parsed form only up to 50 parameters.
@@ -256,13 +252,3 @@ def write(job: Job, windows: Mapping[str, Window]) -> None:
 def _jsonable(value: Any) -> Any:
     # A number's size would else be part of the statement's name: one plan, not one for each combination.
     return Int8(value) if type(value) is int else str(value) if isinstance(value, models.Choices) else value
-
-
-def settle(usage_ids: list[int], *, pictures: int, gpu_ms: int) -> None:
-    """Add to the counters what was used above what had been reserved; below it, both numbers are negative.
-
-    The guild's row must be locked by this transaction.
-    """
-    if usage_ids and (pictures or gpu_ms):
-        with connection.cursor() as cursor:
-            cursor.execute(_SETTLE, {"ids": usage_ids, "pictures": pictures, "gpu_ms": gpu_ms})

@@ -20,11 +20,11 @@ from guilds.discord_client import from_settings
 from guilds.models import Ban, Guild, Usage
 from guilds.policy import Refusal
 
-from . import admission, erasure, transitions
+from . import erasure, quota_settlement, submission, transitions
 from .guild_lock import lock_guild, lock_guild_of
 from .lifecycle import ENDED, OPEN, Status
 from .models import Job, JobEvent, JobImage
-from .transitions import Accepted, JobRequest
+from .submission import Accepted, JobRequest
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
     if job is None:
         return None
     refused = job.status == Status.REFUSED
-    found = transitions.submit(
+    found = submission.submit(
         JobRequest(
             interaction_id=_snowflake(now),
             application_id=job.application_id,
@@ -96,12 +96,8 @@ def refund(job_id: int, *, by: str, now: datetime) -> bool:
     GPU time is not given back: it was used.
     """
     with lock_guild_of(job_id) as guild:
-        if guild is None or not Job.objects.filter(
-            pk=job_id, status=Status.COMPLETED, settled_at__isnull=False, refunded_at=None
-        ).update(refunded_at=now):
+        if guild is None or not quota_settlement.refund_images(job_id, now=now):
             return False
-        job = Job.objects.only("usage_ids", "reserved_pictures").get(pk=job_id)
-        admission.settle(job.usage_ids, pictures=-job.reserved_pictures, gpu_ms=0)
         _record_event(job_id, "refunded", by=by, now=now)
     return True
 

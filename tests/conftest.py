@@ -266,7 +266,7 @@ def make_guild(db: None) -> Callable[..., Any]:
 @pytest.fixture
 def make_ask() -> Callable[..., Any]:
     """Make a member's request of a guild, a new interaction each time."""
-    from jobs.transitions import JobRequest
+    from jobs.submission import JobRequest
 
     def make(guild: Any, **fields: Any) -> JobRequest:
         defaults: dict[str, Any] = {

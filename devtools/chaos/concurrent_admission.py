@@ -26,7 +26,7 @@ def main() -> None:
 
     from jobs.lifecycle import OPEN
     from jobs.models import Job
-    from jobs.transitions import Accepted, submit
+    from jobs.submission import Accepted, submit
 
     asks = int(sys.argv[1])
     # The one that has been: whoever waits for a reply's token would wait for one that is in the future.

@@ -69,7 +69,7 @@ def ask(server: Server, number: int, *, count: int = 1) -> Any:
     from django.conf import settings
 
     from devtools.simulator import snowflake_generator
-    from jobs.transitions import JobRequest
+    from jobs.submission import JobRequest
 
     return JobRequest(
         interaction_id=snowflake_generator.make(datetime.now(UTC)),
@@ -87,7 +87,8 @@ def ask(server: Server, number: int, *, count: int = 1) -> Any:
 def make_platform() -> None:
     """Make the platform's side of them, and a cancelled request for upkeep to erase. Runs in a platform process."""
     from guilds.models import Guild, QuotaRule
-    from jobs.transitions import Accepted, cancel, submit
+    from jobs.submission import Accepted, submit
+    from jobs.transitions import cancel
 
     for server in ALL:
         guild, _ = Guild.objects.update_or_create(pk=server.id, defaults={"name": server.name} | server.settings)

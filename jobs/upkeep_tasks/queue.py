@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import Q
 
 from jobs import transitions
+from jobs.dispatch import sending
 from jobs.lifecycle import Status
 from jobs.models import Job
 
@@ -45,7 +46,7 @@ def resend_lost_messages(work: TaskRun) -> int:
             },
         )
         lost = list(interleave_guilds(Row(pk=pk, guild_id=guild_id) for pk, guild_id in cursor.fetchall()))
-    return work.for_each_batch(lost, MESSAGES_AT_ONCE, lambda ids: transitions.resend_message(ids, now=work.now))
+    return work.for_each_batch(lost, MESSAGES_AT_ONCE, lambda ids: sending.resend_messages(ids, now=work.now))
 
 
 @upkeep_task(budget_s=5)

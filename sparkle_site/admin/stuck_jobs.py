@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from discord_api import snowflakes
 from guilds.models import Platform
-from jobs import moderation, transitions, upkeep
-from jobs.dispatch import codec
+from jobs import moderation, submission, upkeep
+from jobs.dispatch import codec, sending
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
 from sparkle_site import privacy
@@ -137,7 +137,7 @@ def redrive(*, now: datetime) -> tuple[int, int]:
                 ids.append(codec.decode(message["Body"]))
             except codec.BadMessage:
                 logger.warning("dead_letter_unreadable", extra={"message_id": message["MessageId"]})
-        sent += transitions.resend_message(ids, now=now)
+        sent += sending.resend_messages(ids, now=now)
         for message in batch:
             client.delete_message(QueueUrl=settings.SQS_DEAD_LETTER_URL, ReceiptHandle=message["ReceiptHandle"])
         letters += len(batch)
@@ -146,7 +146,7 @@ def redrive(*, now: datetime) -> tuple[int, int]:
 
 def _resend(request: HttpRequest, now: datetime) -> None:
     ids = [row["job"].pk for row in find(now=now)[0]["rows"]]
-    sent = transitions.resend_message(ids, now=now)
+    sent = sending.resend_messages(ids, now=now)
     messages.success(request, f"Told the workers of {formatting.counted(sent, 'request')} again.")
 
 
@@ -176,7 +176,7 @@ def _retry_failed(request: HttpRequest, now: datetime) -> None:
     failed = Job.objects.filter(status=Status.FAILED, ended_at__gt=now - timedelta(hours=1)).exclude(prompt="")
     by = dialogs.name_of(request)
     found = [moderation.retry(pk, by=by, now=now) for pk in failed.values_list("pk", flat=True)[:MOST]]
-    done = sum(isinstance(each, transitions.Accepted) for each in found)
+    done = sum(isinstance(each, submission.Accepted) for each in found)
     messages.success(request, f"Asked for {done} of {len(found)} again.")
 
 

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from guilds.models import Ban, BlockedTerm, Guild, Usage
-from jobs import moderation, transitions
+from jobs import moderation, submission
 
 from .conftest import MODERATOR_A, discord_user, signed_in
 
@@ -28,7 +28,7 @@ def test_no_page_of_a_moderator_names_an_operator_or_their_address(olivia, moder
     assert olivia.post("/admin/guilds/blockedterm/add/", {"guild": guild_a.pk, "phrase": "tower"}).status_code == 302
     usage = Usage.objects.create(guild=guild_a, subject_id=0, window="day", starts_at=now)
     olivia.post(f"/admin/guilds/usage/{usage.pk}/grant/", {"pictures": 5, "gpu_seconds": 0, "_form_submitted": "on"})
-    job = transitions.submit(make_ask(guild_a), now=now).job
+    job = submission.submit(make_ask(guild_a), now=now).job
     assert moderation.cancel(job.pk, by=NAME, now=now)
     # An operator who signs in with Discord is an operator too.
     both = discord_user(77, first_name=NAME, is_superuser=True, is_staff=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from jobs import transitions
+from jobs import submission, transitions
 from jobs.dispatch import codec, sqs
 from jobs.lifecycle import Status
 from jobs.models import Job
@@ -50,7 +50,7 @@ def send_again(client: Any) -> Any:
 
 def test_a_dead_letter_goes_back_to_the_queue_and_a_worker_finds_its_job(queue, operator, guild_a, make_ask):
     now = timezone.now()
-    job = transitions.submit(make_ask(guild_a), now=now).job
+    job = submission.submit(make_ask(guild_a), now=now).job
     (body,) = bodies(queue, queue.url)
     queue.sqs.purge_queue(QueueUrl=queue.url)
     bury(queue, body, number=1)
@@ -72,7 +72,7 @@ def test_a_dead_letter_goes_back_to_the_queue_and_a_worker_finds_its_job(queue, 
 
 def test_letters_of_what_ended_and_letters_that_nobody_can_read_only_go(queue, operator, guild_a, make_ask):
     now = timezone.now()
-    ended = transitions.submit(make_ask(guild_a), now=now).job
+    ended = submission.submit(make_ask(guild_a), now=now).job
     assert transitions.cancel(ended.pk, by=ended.user_id, now=now)
     queue.sqs.purge_queue(QueueUrl=queue.url)
     bury(queue, codec.encode(ended.pk), number=2)

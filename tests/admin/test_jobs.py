@@ -2,9 +2,9 @@ from django.urls import reverse
 
 
 def test_placeholder_page_of_a_request(operator, guild_a, make_ask, now):
-    from jobs import transitions
+    from jobs import submission
 
-    job = transitions.submit(make_ask(guild_a), now=now).job
+    job = submission.submit(make_ask(guild_a), now=now).job
     page = operator.get(reverse("admin:jobs_job_change", args=[job.pk]))
     assert page.status_code == 200
     assert "a red circle" in page.text

@@ -19,7 +19,7 @@ from django.db import DatabaseError, connection, models, transaction
 
 from guilds import models as guild_models
 from guilds.models import Ban, Guild, ModelProfile, QuotaRule
-from jobs import transitions
+from jobs import submission
 from jobs.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -154,7 +154,7 @@ def test_the_largest_and_smallest_settings_are_no_trouble_to_admission(make_guil
         }
         guild = make_guild(**settings)
         QuotaRule.objects.create(guild=guild, subject="member", limit=QuotaRule._meta.get_field("limit").high)
-        accepted = transitions.submit(make_ask(guild), now=now)
+        accepted = submission.submit(make_ask(guild), now=now)
         assert getattr(accepted, "code", "") in {"", "budget_spent"}, accepted
         Job.objects.update(status="completed")
 

@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 
 from discord_api.custom_id import pack, parse
 from guilds.models import Channel, Guild, ModelProfile, QuotaRule
-from jobs import storage, transitions
+from jobs import storage, submission, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
 from jobs.permissions import MANAGE_MESSAGES
@@ -34,8 +34,8 @@ def make_job(make_ask: Callable[..., Any], now: datetime) -> MakeJob:
 
     def make(guild: Guild, status: Status = Status.COMPLETED, **fields: Any) -> Job:
         ask = make_ask(guild, **({"user_id": ASKER, "channel_id": HERE, "prompt": "a cat", "seed": 100} | fields))
-        accepted = transitions.submit(ask, now=now)
-        assert isinstance(accepted, transitions.Accepted)
+        accepted = submission.submit(ask, now=now)
+        assert isinstance(accepted, submission.Accepted)
         job = accepted.job
         if status in (Status.RUNNING, Status.COMPLETED):
             assert transitions.claim(job.pk, worker_id="w", now=now)

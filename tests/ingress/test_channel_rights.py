@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from discord_api.custom_id import pack
-from jobs import transitions
+from jobs import submission
 from jobs.lifecycle import Status
 from jobs.models import Job
 from jobs.permissions import MANAGE_GUILD, MANAGE_MESSAGES
@@ -26,8 +26,8 @@ def theirs(make_guild: Callable[..., Any], make_ask: Callable[..., Any], now: An
     def make(*, channel_id: int, private: bool = False, **ask: Any) -> Job:
         guild = make_guild(results_ephemeral=private)
         ask |= {"user_id": MEMBER, "channel_id": channel_id, "prompt": "secret"}
-        accepted = transitions.submit(make_ask(guild, **ask), now=now)
-        assert isinstance(accepted, transitions.Accepted)
+        accepted = submission.submit(make_ask(guild, **ask), now=now)
+        assert isinstance(accepted, submission.Accepted)
         return accepted.job
 
     return make

@@ -18,7 +18,7 @@ from django.db import OperationalError, connection, transaction
 
 from guilds.models import Guild
 from interactions_lambda import deadline
-from jobs import transitions
+from jobs.dispatch import sending
 from jobs.dispatch.message import DispatchFailed, JobMessage
 from jobs.models import Job
 
@@ -178,7 +178,7 @@ def test_a_request_is_accepted_although_the_queue_is_stuck(
     stuck: Stuck,
     django_db_serialized_rollback: None,
 ) -> None:
-    monkeypatch.setattr(transitions, "current_dispatcher", lambda: stuck)
+    monkeypatch.setattr(sending, "current_dispatcher", lambda: stuck)
     monkeypatch.setattr(deadline, "SEND_BY_S", 0.1)
     answer = slash(make_guild(), said={"prompt": "a cat"})
     assert answer["data"]["content"].startswith("**Submitted")

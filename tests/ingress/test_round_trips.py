@@ -17,7 +17,7 @@ from guilds.models import Guild, ModelProfile, StylePreset
 from guilds.policy import MAX_SEED
 from interactions_lambda import modal_fields
 from interactions_lambda.components import fields
-from jobs import messages, transitions
+from jobs import messages, submission
 from jobs.lifecycle import Status
 from jobs.models import Job, JobImage
 
@@ -33,8 +33,8 @@ def done(make_ask: Callable[..., Any], now: datetime) -> Callable[..., Job]:
     """A completed request with its pictures."""
 
     def make(guild: Guild, **ask: Any) -> Job:
-        found = transitions.submit(make_ask(guild, **({"user_id": ASKER, "channel_id": HERE} | ask)), now=now)
-        assert isinstance(found, transitions.Accepted), found
+        found = submission.submit(make_ask(guild, **({"user_id": ASKER, "channel_id": HERE} | ask)), now=now)
+        assert isinstance(found, submission.Accepted), found
         return complete(found.job)
 
     return make

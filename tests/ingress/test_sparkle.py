@@ -269,7 +269,7 @@ def test_an_unexpected_error_is_told_under_a_reference_that_the_log_has(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret prompt and A_UNIQUE_TOKEN")
 
-    monkeypatch.setattr("jobs.transitions.submit", broken)
+    monkeypatch.setattr("jobs.submission.submit", broken)
     sentence = told(slash(make_guild(), said={"prompt": "a secret prompt"}))
     record = next(record for record in caplog.records if record.message == "interaction_failed")
     assert record.reference in sentence  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from guilds.models import BlockedTerm, Channel, Guild
 from interactions_lambda import submission
 from jobs import moderation
 from jobs.models import Job
-from jobs.transitions import Accepted
+from jobs.submission import Accepted
 
 from .conftest import payload, told
 

@@ -13,7 +13,7 @@ from django.db import connection, connections
 
 from guilds.models import Guild, QuotaRule, Usage
 from guilds.policy import Refusal
-from jobs import transitions
+from jobs import submission, transitions
 from jobs.guild_lock import lock_guild
 from jobs.lifecycle import Status
 from jobs.models import Job
@@ -21,7 +21,7 @@ from jobs.models import Job
 from .sql_statements import asked
 
 pytestmark = pytest.mark.django_db(transaction=True)
-Submit = Callable[[], transitions.Accepted | Refusal]
+Submit = Callable[[], submission.Accepted | Refusal]
 
 
 def _someone_waits_for_us() -> bool:
@@ -33,10 +33,10 @@ def _someone_waits_for_us() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> transitions.Accepted | Refusal:
+def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> submission.Accepted | Refusal:
     """Let `late` wait for the guild's lock while `early` is done under it; return what `late` came to."""
 
-    def act() -> transitions.Accepted | Refusal:
+    def act() -> submission.Accepted | Refusal:
         try:
             return late()
         finally:
@@ -44,7 +44,7 @@ def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> transitio
 
     with ThreadPoolExecutor(1) as pool:
         with lock_guild(guild.pk):
-            result: Future[transitions.Accepted | Refusal] = pool.submit(act)
+            result: Future[submission.Accepted | Refusal] = pool.submit(act)
             deadline = time.monotonic() + 10
             while not _someone_waits_for_us():
                 assert time.monotonic() < deadline, "it did not ask for the guild's lock"
@@ -55,14 +55,14 @@ def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> transitio
 
 
 @pytest.fixture
-def submit(make_ask: Callable[..., Any], now: datetime) -> Callable[..., transitions.Accepted | Refusal]:
-    return lambda guild, **wish: transitions.submit(make_ask(guild, **wish), now=now)
+def submit(make_ask: Callable[..., Any], now: datetime) -> Callable[..., submission.Accepted | Refusal]:
+    return lambda guild, **wish: submission.submit(make_ask(guild, **wish), now=now)
 
 
 def test_the_quota_that_another_request_has_just_spent_is_not_spent_again(make_guild, submit):
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)
-    assert isinstance(submit(guild, count=4), transitions.Accepted)
+    assert isinstance(submit(guild, count=4), submission.Accepted)
     late = overtaken(guild, lambda: submit(guild, count=4), lambda: submit(guild, count=4))
     assert isinstance(late, Refusal)
     assert late.code == "quota_exceeded"
@@ -89,7 +89,7 @@ def test_the_first_two_requests_of_a_month_at_once_are_both_counted(make_guild, 
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)
     late = overtaken(guild, lambda: submit(guild, count=3), lambda: submit(guild, count=3))
-    assert isinstance(late, transitions.Accepted)
+    assert isinstance(late, submission.Accepted)
     assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {6}
     for job in Job.objects.filter(guild=guild):
         assert set(job.usage_ids) == set(Usage.objects.filter(guild=guild).values_list("pk", flat=True))
@@ -107,7 +107,7 @@ def test_the_place_that_another_request_has_just_taken_is_waited_for(make_guild,
     guild = make_guild(concurrency=2)
     first = submit(guild)
     late = overtaken(guild, lambda: submit(guild), lambda: submit(guild))
-    assert isinstance(late, transitions.Accepted)
+    assert isinstance(late, submission.Accepted)
     assert late.job.status == Status.WAITING
     assert transitions.cancel(first.job.pk, by=1, now=now)
     late.job.refresh_from_db()
@@ -119,7 +119,7 @@ def test_a_place_that_has_just_come_free_is_not_waited_for(make_guild, submit, n
     guild = make_guild(concurrency=1)
     first = submit(guild)
     late = overtaken(guild, lambda: submit(guild), lambda: transitions.cancel(first.job.pk, by=1, now=now))
-    assert isinstance(late, transitions.Accepted)
+    assert isinstance(late, submission.Accepted)
     assert late.job.status == Status.QUEUED
 
 
@@ -128,7 +128,7 @@ def test_facts_are_read_once_and_after_the_lock(make_guild, submit):
     for _ in range(3):
         with asked() as statements:
             last = submit(guild)
-    assert isinstance(last, transitions.Accepted)
+    assert isinstance(last, submission.Accepted)
     assert last.job.status == Status.WAITING
     kinds = [
         "lock" if "FOR NO KEY UPDATE" in sql else "facts" if "json_build_object" in sql else "write"
@@ -145,9 +145,9 @@ def test_two_deciders_on_both_sides_of_a_months_boundary_take_one_slot(make_guil
     before, after = boundary - timedelta(microseconds=1), boundary
     asks = [make_ask(guild), make_ask(guild)]
     late = overtaken(
-        guild, lambda: transitions.submit(asks[0], now=before), lambda: transitions.submit(asks[1], now=after)
+        guild, lambda: submission.submit(asks[0], now=before), lambda: submission.submit(asks[1], now=after)
     )
-    assert isinstance(late, transitions.Accepted)
+    assert isinstance(late, submission.Accepted)
     assert sorted(Job.objects.values_list("status", flat=True)) == [Status.QUEUED, Status.WAITING]
     months = Usage.objects.filter(guild=guild, subject_id=0, window="month").order_by("starts_at")
     assert [row.pictures for row in months] == [4, 4]
@@ -157,18 +157,18 @@ def test_what_changes_no_counter_overtakes_nobody(make_guild, submit):
     guild = make_guild()
     submit(guild)
     late = overtaken(guild, lambda: submit(guild), lambda: Guild.objects.filter(pk=guild.pk).update(name="Renamed"))
-    assert isinstance(late, transitions.Accepted)
+    assert isinstance(late, submission.Accepted)
     assert late.job.status == Status.QUEUED
 
 
 def test_the_same_interaction_at_once_is_one_job(make_guild, make_ask, now):
     guild = make_guild()
-    transitions.submit(make_ask(guild), now=now)
+    submission.submit(make_ask(guild), now=now)
     ask = make_ask(guild)
     early: list[Any] = []
     late = overtaken(
-        guild, lambda: transitions.submit(ask, now=now), lambda: early.append(transitions.submit(ask, now=now))
+        guild, lambda: submission.submit(ask, now=now), lambda: early.append(submission.submit(ask, now=now))
     )
-    assert isinstance(late, transitions.Accepted)
+    assert isinstance(late, submission.Accepted)
     assert late.repeated
     assert late.job.pk == early[0].job.pk

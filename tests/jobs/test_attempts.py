@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import transitions
+from jobs import submission, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job
 
@@ -23,7 +23,7 @@ def upkeep_takes_it_back(job, *, now):
 @pytest.mark.parametrize("end", [engine_fails, upkeep_takes_it_back])
 def test_a_request_is_tried_as_often_as_the_limit_says_and_then_fails(make_guild, make_ask, now, settings, limit, end):
     settings.SPARKLE_MAX_ATTEMPTS = limit
-    job = transitions.submit(make_ask(make_guild()), now=now).job
+    job = submission.submit(make_ask(make_guild()), now=now).job
     tried = 0
     while claimed := transitions.claim(job.pk, worker_id="w", now=now):
         tried += 1
@@ -38,7 +38,7 @@ def test_a_silent_workers_job_is_taken_over_only_while_attempts_are_left(
     make_guild, make_ask, now, settings, limit, status
 ):
     settings.SPARKLE_MAX_ATTEMPTS = limit
-    job = transitions.submit(make_ask(make_guild()), now=now).job
+    job = submission.submit(make_ask(make_guild()), now=now).job
     assert transitions.claim(job.pk, worker_id="w", now=now)
     transitions.claim(job.pk, worker_id="another", now=now + timedelta(minutes=5))
     job.refresh_from_db()
@@ -46,7 +46,7 @@ def test_a_silent_workers_job_is_taken_over_only_while_attempts_are_left(
 
 
 def test_a_lease_holds_up_to_its_last_moment(make_guild, make_ask, now, settings):
-    job = transitions.submit(make_ask(make_guild()), now=now).job
+    job = submission.submit(make_ask(make_guild()), now=now).job
     assert transitions.claim(job.pk, worker_id="w", now=now)
     ends = now + timedelta(seconds=settings.SPARKLE_LEASE_SECONDS)
     assert transitions.claim(job.pk, worker_id="another", now=ends) is None

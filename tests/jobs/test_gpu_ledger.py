@@ -9,10 +9,11 @@ import pytest
 from guilds import gpu_ledger, installations
 from guilds.models import GpuLedger, Guild, QuotaRule, Usage
 from guilds.policy import Refusal
-from jobs import moderation, privacy, transitions
+from jobs import moderation, privacy, submission, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job
-from jobs.transitions import Accepted, StoredImage
+from jobs.submission import Accepted
+from jobs.transitions import StoredImage
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def running(make_ask, now):
     def run(guild, *, at=now, **wish):
-        accepted = transitions.submit(make_ask(guild, **wish), now=at)
+        accepted = submission.submit(make_ask(guild, **wish), now=at)
         assert isinstance(accepted, Accepted), accepted
         assert transitions.claim(accepted.job.pk, worker_id="w", now=at)
         return accepted.job
@@ -82,7 +83,7 @@ def test_a_lost_worker_is_charged_by_its_progress(make_guild, running, now, sett
     settings.SPARKLE_MAX_ATTEMPTS = attempts
     guild = make_guild()
     job = running(guild)
-    assert transitions.progress(job.pk, worker_id="w", step=4, total=16, now=now)
+    assert transitions.record_progress(job.pk, worker_id="w", step=4, total=16, now=now)
     job.refresh_from_db()
     assert transitions.reclaim(job, now=now + timedelta(minutes=5))
     assert used_ms(guild, now) == round(job.reserved_gpu_ms / 4)
@@ -134,7 +135,7 @@ def spent(make_guild, running, now):
 
 
 def refused(guild, make_ask, now):
-    answer = transitions.submit(make_ask(Guild.objects.get(pk=guild.pk)), now=now)
+    answer = submission.submit(make_ask(Guild.objects.get(pk=guild.pk)), now=now)
     return isinstance(answer, Refusal) and answer.code == "budget_spent"
 
 
@@ -179,7 +180,7 @@ def test_a_month_of_the_budget_is_utcs(spent, make_ask):
 def test_what_open_jobs_will_take_is_reserved_over_a_months_boundary(make_guild, make_ask):
     guild = make_guild(monthly_budget_gpu_seconds=20)
     before, after = datetime(2026, 11, 30, 23, 59, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
-    job = transitions.submit(make_ask(guild), now=before).job
+    job = submission.submit(make_ask(guild), now=before).job
     assert job.reserved_gpu_ms == 16_000
     assert refused(guild, make_ask, after)
     assert transitions.cancel(job.pk, by=1, now=after)
@@ -206,7 +207,7 @@ def test_five_zones_in_a_row_give_no_more_quota(make_guild, make_ask, now):
     for zone in ("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Asia/Tokyo", "America/New_York", "Asia/Kolkata"):
         Guild.objects.filter(pk=guild.pk).update(time_zone=zone)
         for _ in range(3):
-            accepted += isinstance(transitions.submit(make_ask(guild), now=now), Accepted)
+            accepted += isinstance(submission.submit(make_ask(guild), now=now), Accepted)
     assert accepted == 2
     assert {row.pictures for row in Usage.objects.filter(guild=guild)} == {8}
 
@@ -214,11 +215,11 @@ def test_five_zones_in_a_row_give_no_more_quota(make_guild, make_ask, now):
 def test_a_grant_survives_a_change_of_zone(make_guild, make_ask, now):
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
-    assert isinstance(transitions.submit(make_ask(guild), now=now), Accepted)
+    assert isinstance(submission.submit(make_ask(guild), now=now), Accepted)
     moderation.grant(Usage.objects.get(guild=guild, subject_id=42, window="day").pk, pictures=4)
     Guild.objects.filter(pk=guild.pk).update(time_zone="Asia/Tokyo")
-    assert isinstance(transitions.submit(make_ask(guild), now=now), Accepted)
-    assert isinstance(transitions.submit(make_ask(guild), now=now), Refusal)
+    assert isinstance(submission.submit(make_ask(guild), now=now), Accepted)
+    assert isinstance(submission.submit(make_ask(guild), now=now), Refusal)
 
 
 def test_erasing_ones_data_three_times_gives_one_month(make_guild, make_ask, running, now):
@@ -227,7 +228,7 @@ def test_erasing_ones_data_three_times_gives_one_month(make_guild, make_ask, run
     accepted = 0
     for _ in range(3):
         for _ in range(3):
-            answer = transitions.submit(make_ask(guild), now=now)
+            answer = submission.submit(make_ask(guild), now=now)
             if isinstance(answer, Accepted):
                 accepted += 1
                 assert transitions.claim(answer.job.pk, worker_id="w", now=now)
@@ -235,8 +236,8 @@ def test_erasing_ones_data_three_times_gives_one_month(make_guild, make_ask, run
         privacy.erase_member(42, now=now)
         assert not Usage.objects.filter(subject_id=42).exists()
     assert accepted == 2
-    assert isinstance(transitions.submit(make_ask(guild, user_id=43), now=now), Accepted), "another member's own quota"
-    assert isinstance(transitions.submit(make_ask(guild), now=now + timedelta(days=31)), Accepted)
+    assert isinstance(submission.submit(make_ask(guild, user_id=43), now=now), Accepted), "another member's own quota"
+    assert isinstance(submission.submit(make_ask(guild), now=now + timedelta(days=31)), Accepted)
 
 
 def test_a_job_that_outlives_an_erasure_gives_its_images_back(make_guild, make_ask, running, now):
@@ -248,8 +249,8 @@ def test_a_job_that_outlives_an_erasure_gives_its_images_back(make_guild, make_a
     privacy.erase_member(42, now=now)
     job.refresh_from_db()
     assert transitions.finish_cancel(job.pk, worker_id="w", gpu_ms=10, now=now)
-    assert isinstance(transitions.submit(make_ask(guild), now=now), Accepted)
-    assert isinstance(transitions.submit(make_ask(guild), now=now), Refusal)
+    assert isinstance(submission.submit(make_ask(guild), now=now), Accepted)
+    assert isinstance(submission.submit(make_ask(guild), now=now), Refusal)
 
 
 def test_what_is_kept_of_an_erased_member_goes_with_its_window(make_guild, running, now):

@@ -15,7 +15,7 @@ from django.db import connection, connections
 
 from guilds import gpu_ledger
 from guilds.models import Guild, QuotaRule, Usage
-from jobs import moderation, privacy, transitions, upkeep
+from jobs import moderation, privacy, submission, transitions, upkeep
 from jobs.guild_lock import lock_guild
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
@@ -54,14 +54,14 @@ class Crowd:
 
     def submit(self, chance: random.Random) -> None:
         ask = self.make_ask(chance.choice(self.guilds), user_id=chance.choice(MEMBERS), count=chance.randint(1, 4))
-        transitions.submit(ask, now=NOW)
+        submission.submit(ask, now=NOW)
 
     def work(self, chance: random.Random) -> None:
         job = self.any_job(chance, status=Status.QUEUED)
         worker = f"w{threading.get_ident()}"
         if job is None or not transitions.claim(job.pk, worker_id=worker, now=NOW):
             return
-        transitions.progress(job.pk, worker_id=worker, step=3, total=16, now=NOW)
+        transitions.record_progress(job.pk, worker_id=worker, step=3, total=16, now=NOW)
         gpu_ms = chance.choice([None, chance.randint(1, 30_000)])
         end = chance.randrange(4)
         if end == 0:
@@ -157,7 +157,7 @@ def _check(guild: Guild) -> None:
 @pytest.mark.parametrize("write", ["refund", "grant", "start_anew", "erase", "cancel", "record", "complete", "submit"])
 def test_whatever_writes_a_counter_waits_for_the_guilds_row(make_guild, make_ask, write):
     guild = make_guild()
-    job = transitions.submit(make_ask(guild), now=NOW).job
+    job = submission.submit(make_ask(guild), now=NOW).job
     if write in ("refund", "record", "complete"):
         assert transitions.claim(job.pk, worker_id="w", now=NOW)
     images = [StoredImage(index=0, key="k", seed=0, width=8, height=8, bytes=1)]
@@ -178,7 +178,7 @@ def test_whatever_writes_a_counter_waits_for_the_guilds_row(make_guild, make_ask
             job.pk, worker_id="w", images=images, grid_key="", gpu_ms=5, now=NOW
         ),
         "complete": lambda: transitions.complete(job.pk, **end),
-        "submit": lambda: transitions.submit(ask, now=NOW),
+        "submit": lambda: submission.submit(ask, now=NOW),
     }[write]
 
     def run() -> None:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from guilds import gpu_ledger, quota
 from guilds.models import Ban, Guild, ModelProfile, QuotaRule, Usage
 from guilds.quota_clock import WINDOWS, window_start
-from jobs import transitions, upkeep
+from jobs import submission, transitions, upkeep
 from jobs.lifecycle import ACTIVE, ENDED, Status
 from jobs.models import Job
-from jobs.transitions import Accepted, JobRequest, StoredImage
+from jobs.submission import Accepted, JobRequest
+from jobs.transitions import StoredImage
 from tests.conftest import NOW
 
 _ids = itertools.count(1_300_000_000_000_000_000)
@@ -64,7 +65,7 @@ class World:
             interaction_id=next(_ids), application_id=1, token="t", guild_id=self.guild.pk, channel_id=7,
             user_id=member, role_ids=frozenset({ROLE} if has_role else ()), prompt="a star", count=count,
         )  # fmt: skip
-        transitions.submit(ask, now=self.now)
+        submission.submit(ask, now=self.now)
 
     def claim(self):
         # The queue keeps each member's order, so a worker sees the first of a member's queued jobs.
@@ -82,7 +83,7 @@ class World:
 
     def progress(self, step):
         for pk in self.running[:1]:
-            transitions.progress(pk, worker_id="w", step=step, total=16, now=self.now)
+            transitions.record_progress(pk, worker_id="w", step=step, total=16, now=self.now)
 
     def fail(self, permanent, gpu_ms):
         for pk in self.running[:1]:
@@ -195,7 +196,7 @@ def test_concurrent_submits_never_overdraw_nor_exceed_the_concurrency():
                 interaction_id=interactions[number % 24], application_id=1, token="t", guild_id=guild.pk,
                 channel_id=7, user_id=number % 5 + 1, prompt="a star", count=4,
             )  # fmt: skip
-            return transitions.submit(ask, now=NOW + timedelta(milliseconds=number))
+            return submission.submit(ask, now=NOW + timedelta(milliseconds=number))
         finally:
             connections.close_all()
 
@@ -214,8 +215,8 @@ def test_concurrent_submits_never_overdraw_nor_exceed_the_concurrency():
 def test_a_flood_of_one_guild_does_not_starve_another(make_guild, make_ask, now):
     flooding, quiet = make_guild(concurrency=8, max_waiting=1000, max_waiting_per_member=1000), make_guild()
     for _ in range(500):
-        assert isinstance(transitions.submit(make_ask(flooding), now=now), Accepted)
-    single = transitions.submit(make_ask(quiet), now=now).job
+        assert isinstance(submission.submit(make_ask(flooding), now=now), Accepted)
+    single = submission.submit(make_ask(quiet), now=now).job
     world = World(flooding, now=now)
     for position in range(1, 12):
         head = Job.objects.filter(status=Status.QUEUED).order_by("queued_at", "pk").first()

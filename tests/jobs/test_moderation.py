@@ -15,10 +15,11 @@ from django.utils import timezone
 from discord_api.client import DiscordClient
 from guilds.models import Ban, BlockedTerm, QuotaRule, Usage
 from guilds.policy import Refusal
-from jobs import moderation, storage, transitions
+from jobs import moderation, storage, submission, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
-from jobs.transitions import Accepted, StoredImage
+from jobs.submission import Accepted
+from jobs.transitions import StoredImage
 from tests.simulator.in_process_transport import SiteTransport
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callab
 
     def make(guild: Any = None, *, count: int = 2, **ask: Any) -> Job:
         now = timezone.now()
-        job: Job = transitions.submit(make_ask(guild or make_guild(), count=count, **ask), now=now).job
+        job: Job = submission.submit(make_ask(guild or make_guild(), count=count, **ask), now=now).job
         assert transitions.claim(job.pk, worker_id="w1", now=now)
         keys = [storage.picture_key(job.guild_id, job.pk, index) for index in range(count)]
         grid = storage.grid_key(job.guild_id, job.pk)
@@ -144,7 +145,7 @@ def test_a_message_that_is_gone_already_counts_as_gone_and_one_out_of_reach_does
 
 
 def test_what_still_runs_is_not_deleted(make_guild, make_ask, now):
-    job = transitions.submit(make_ask(make_guild()), now=now).job
+    job = submission.submit(make_ask(make_guild()), now=now).job
     assert transitions.claim(job.pk, worker_id="w1", now=now)
     assert moderation.delete_everywhere(job.pk, by=BY, now=now) is None
     assert not events(job, "deleted")
@@ -186,15 +187,15 @@ def test_a_retry_is_bound_by_what_binds_the_member(make_guild, done):
 
 def test_a_ban_cancels_and_refunds_what_the_member_has_waiting_there_and_nowhere_else(make_guild, make_ask, now):
     here, there = make_guild(), make_guild()
-    waiting = [transitions.submit(make_ask(here), now=now).job for _ in range(2)]
-    elsewhere = transitions.submit(make_ask(there), now=now).job
+    waiting = [submission.submit(make_ask(here), now=now).job for _ in range(2)]
+    elsewhere = submission.submit(make_ask(there), now=now).job
     ban, cancelled = moderation.ban_member(here, 42, reason="flooding", until=now + timedelta(days=1), by=BY, now=now)
     assert cancelled == 2
     assert (ban.guild_id, ban.user_id, ban.created_by) == (here.pk, 42, BY)
     assert {Job.objects.get(pk=job.pk).status for job in waiting} == {Status.CANCELLED}
     assert Job.objects.get(pk=elsewhere.pk).status == Status.QUEUED
     assert Usage.objects.filter(guild=here, pictures__gt=0).count() == 0
-    refused = transitions.submit(make_ask(here), now=now)
+    refused = submission.submit(make_ask(here), now=now)
     assert isinstance(refused, Refusal)
     assert refused.code == "banned"
 
@@ -204,20 +205,20 @@ def test_more_is_granted_and_a_counter_starts_anew(make_guild, make_ask, done):
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
     job = done(guild, count=4)
     now = timezone.now()
-    assert isinstance(transitions.submit(make_ask(guild, count=1), now=now), Refusal)
+    assert isinstance(submission.submit(make_ask(guild, count=1), now=now), Refusal)
     usage = Usage.objects.get(guild=guild, subject_id=job.user_id, window="day")
     assert moderation.grant(usage.pk, pictures=1)
-    assert isinstance(transitions.submit(make_ask(guild, count=1), now=now), Accepted)
-    assert isinstance(transitions.submit(make_ask(guild, count=1), now=now), Refusal)
+    assert isinstance(submission.submit(make_ask(guild, count=1), now=now), Accepted)
+    assert isinstance(submission.submit(make_ask(guild, count=1), now=now), Refusal)
     assert moderation.reset_window(usage.pk)
-    assert isinstance(transitions.submit(make_ask(guild, count=4), now=now), Accepted)
+    assert isinstance(submission.submit(make_ask(guild, count=4), now=now), Accepted)
     assert not moderation.grant(10**9, pictures=1)
 
 
 def test_a_dry_run_tells_what_a_term_would_have_met_and_changes_nothing(make_guild, make_ask, now):
     here, there = make_guild(), make_guild()
     for guild, prompt in ((here, "A Red FOX in snow"), (here, "a foxglove"), (here, "a hen"), (there, "a fox")):
-        transitions.submit(make_ask(guild, prompt=prompt), now=now)
+        submission.submit(make_ask(guild, prompt=prompt), now=now)
     found = moderation.dry_run("fox", guild_ids=[here.pk])
     assert (found.looked_at, found.hits) == (3, 1), "whole words, of one's own servers"
     assert [job.prompt for job in found.examples] == ["A Red FOX in snow"]
@@ -228,7 +229,7 @@ def test_a_dry_run_tells_what_a_term_would_have_met_and_changes_nothing(make_gui
 
 def test_a_dry_run_over_the_longest_prompts_does_not_hold_the_site_up(make_guild, make_ask, now):
     guild = make_guild()
-    job = transitions.submit(make_ask(guild, prompt="a hen"), now=now).job
+    job = submission.submit(make_ask(guild, prompt="a hen"), now=now).job
     words = ["masterpiece,", "(best quality:1.2),", "un été", "美しい", "дом", "누워서", "一个女孩", "[cat|dog]"]
     prompts = [" ".join(words[(n + k) % len(words)] + str(n * k % 97) for k in range(900))[:6000] for n in range(2000)]
     for start in range(0, len(prompts), 500):
@@ -246,7 +247,7 @@ def test_a_dry_run_over_the_longest_prompts_does_not_hold_the_site_up(make_guild
 def test_a_refusal_shows_the_moderators_own_words(make_guild, make_ask, now):
     guild = make_guild()
     BlockedTerm.objects.create(guild=guild, phrase="Brüste & Möse")
-    refusal = transitions.submit(make_ask(guild, prompt="[brueste|MOESE]"), now=now)
+    refusal = submission.submit(make_ask(guild, prompt="[brueste|MOESE]"), now=now)
     assert isinstance(refusal, Refusal)
     assert refusal.params["term"] == "Brüste & Möse"
     assert BlockedTerm.objects.get().hits == 1

@@ -6,7 +6,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection
 
-from jobs import privacy, transitions
+from jobs import privacy, submission, transitions
 from jobs.models import Job
 from jobs.transitions import StoredImage
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 
 def finished(guild, make_ask, now, **ask):
-    job = transitions.submit(make_ask(guild, **ask), now=now).job
+    job = submission.submit(make_ask(guild, **ask), now=now).job
     transitions.claim(job.pk, worker_id="w1", now=now)
     key = default_storage.save(f"{guild.pk}/{job.pk}/p-0.png", ContentFile(b"picture"))
     grid = default_storage.save(f"{guild.pk}/{job.pk}/grid.png", ContentFile(b"grid"))
@@ -49,7 +49,7 @@ def test_erasing_a_member_leaves_nothing_behind(make_guild, make_ask, now, snowf
     guild, member = make_guild(concurrency=1), snowflake()
     finished(guild, make_ask, now, user_id=member, prompt="a-planted-prompt", member_name="Planted Name")
     kept = finished(guild, make_ask, now, user_id=7, prompt="someone else")
-    transitions.submit(make_ask(guild, user_id=member, prompt="a-planted-prompt waiting"), now=now)
+    submission.submit(make_ask(guild, user_id=member, prompt="a-planted-prompt waiting"), now=now)
     assert privacy.erase_member(member, now=now) == 2
     assert rows_naming(member) == rows_naming("a-planted-prompt") == rows_naming("Planted Name") == {}
     assert Job.objects.get().pk == kept.pk
@@ -61,7 +61,7 @@ def test_erasing_a_guild_leaves_nothing_behind(make_guild, make_ask, now):
     guild, other = make_guild(), make_guild()
     finished(guild, make_ask, now)
     finished(other, make_ask, now)
-    transitions.submit(make_ask(guild), now=now)
+    submission.submit(make_ask(guild), now=now)
     privacy.erase_guild(guild.pk, now=now)
     assert rows_naming(guild.pk) == {}
     assert Job.objects.filter(guild=other).count() == 1

@@ -11,7 +11,7 @@ from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH, MAX_CACHED_STATEMENT_P
 from psycopg.types.numeric import Int8
 
 from guilds.quota_clock import QuotaClock
-from jobs import admission, fair_queue, transitions
+from jobs import admission, fair_queue, submission
 from jobs.models import Job
 
 from .sql_statements import asked
@@ -55,7 +55,7 @@ def few(make_guild, make_ask, now, django_db_serialized_rollback):
     """So few requests that reading all is cheaper than any index, with statistics that say so; yields their guild."""
     guild = make_guild(concurrency=64, max_waiting=1000, max_waiting_per_member=1000)
     for _ in range(20):
-        assert isinstance(transitions.submit(make_ask(guild), now=now), transitions.Accepted)
+        assert isinstance(submission.submit(make_ask(guild), now=now), submission.Accepted)
     with connect() as plain:
         plain.execute("ANALYZE")
     return guild
@@ -92,7 +92,7 @@ def test_psycopg_keeps_the_statements_parsed(make_guild, make_ask, now, django_d
     guild = make_guild(concurrency=2)
     with asked() as statements:
         for _ in range(3):
-            assert isinstance(transitions.submit(make_ask(guild), now=now), transitions.Accepted)
+            assert isinstance(submission.submit(make_ask(guild), now=now), submission.Accepted)
     named = [(sql, params) for sql, params in statements if isinstance(params, dict)]
     assert len(named) == 9, "the lock, the facts and the row"
     for sql, params in named:

@@ -9,7 +9,7 @@ from pytest_httpserver import HTTPServer
 
 from discord_api.client import ATTEMPTS, DiscordClient
 from guilds.models import ModelProfile, Usage
-from jobs import transitions, upkeep
+from jobs import submission, transitions, upkeep
 from jobs.dispatch.memory import MemoryDispatcher
 from jobs.lifecycle import Status
 from jobs.models import Job
@@ -29,7 +29,7 @@ def discord(httpserver: HTTPServer) -> Iterator[DiscordClient]:
 
 
 def submitted(make_guild, make_ask, now, **fields):
-    return transitions.submit(make_ask(make_guild(), **fields), now=now).job
+    return submission.submit(make_ask(make_guild(), **fields), now=now).job
 
 
 def completed(job, *, now, key="k", gpu_ms=6400):
@@ -105,7 +105,7 @@ def test_waits_with_telling_while_discord_is_away(make_guild, make_ask, now, htt
 
 def test_notes_which_message_a_reply_is_before_nobody_can_ask_any_more(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
-    private = transitions.submit(make_ask(make_guild(results_ephemeral=True)), now=now).job
+    private = submission.submit(make_ask(make_guild(results_ephemeral=True)), now=now).job
     httpserver.expect_oneshot_request(REPLY, method="GET").respond_with_json({"id": "9"})
     assert upkeep.save_reply_ids(now=now + timedelta(minutes=9), client=discord) == 0
     assert upkeep.save_reply_ids(now=now + timedelta(minutes=10), client=discord) == 1
@@ -117,7 +117,7 @@ def test_notes_which_message_a_reply_is_before_nobody_can_ask_any_more(make_guil
 def test_asks_for_one_reply_alone_while_discord_is_away(make_guild, make_ask, now, httpserver, discord):
     guild = make_guild()
     for _ in range(3):
-        transitions.submit(make_ask(guild), now=now)
+        submission.submit(make_ask(guild), now=now)
     httpserver.expect_request(REPLY).respond_with_data(status=503)
     assert upkeep.save_reply_ids(now=now + timedelta(minutes=10), client=discord) == 0
     assert len(httpserver.log) == ATTEMPTS
@@ -141,7 +141,7 @@ def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):
 
 def test_purges_pictures_and_words_by_the_guilds_retention(make_guild, make_ask, now):
     guild = make_guild(retention_days=30)
-    job = transitions.submit(make_ask(guild, prompt="a secret garden"), now=now).job
+    job = submission.submit(make_ask(guild, prompt="a secret garden"), now=now).job
     key = default_storage.save(f"{guild.pk}/{job.pk}/0.png", ContentFile(b"picture"))
     completed(job, now=now, key=key)
     assert upkeep.purge_images(now=now + timedelta(days=29)) == 0
@@ -157,7 +157,7 @@ def test_learns_what_a_step_really_takes(make_guild, make_ask, now):
         completed(submitted(make_guild, make_ask, now, steps=16, count=4), now=now, gpu_ms=16 * 4 * 77)
     upkeep.learn_speed(now=now)
     assert ModelProfile.objects.get(is_default=True).learned_gpu_ms_per_step == pytest.approx(77)
-    asked = transitions.submit(make_ask(make_guild(), steps=16, count=4), now=now)
+    asked = submission.submit(make_ask(make_guild(), steps=16, count=4), now=now)
     assert asked.job.reserved_gpu_ms == 16 * 4 * 77
 
 

@@ -11,7 +11,7 @@ from django.db import connection
 from pytest_httpserver import HTTPServer
 
 from discord_api.client import DiscordClient
-from jobs import erasure, transitions, upkeep
+from jobs import erasure, submission, transitions, upkeep
 from jobs.models import ClosedRoute, Job
 from jobs.transitions import StoredImage
 from jobs.upkeep_tasks.task import Deadline, Row, TaskRun, interleave_guilds
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def completed(make_ask, guild, now, **fields):
-    job = transitions.submit(make_ask(guild, **fields), now=now).job
+    job = submission.submit(make_ask(guild, **fields), now=now).job
     transitions.claim(job.pk, worker_id="w1", now=now)
     made = [StoredImage(index=0, key=f"jobs/{job.pk}", seed=1, width=8, height=8, bytes=7)]
     transitions.record_images(job.pk, worker_id="w1", images=made, grid_key="", gpu_ms=5, now=now)
@@ -57,7 +57,7 @@ def test_a_row_that_breaks_stops_no_other_row(make_guild, make_ask, now, monkeyp
 
 def test_many_backed_off_messages_do_not_hide_one_that_is_lost(make_guild, make_ask, now):
     guild = make_guild(concurrency=64, max_waiting=10_000)
-    job = transitions.submit(make_ask(guild), now=now).job
+    job = submission.submit(make_ask(guild), now=now).job
     template = Job.objects.get(pk=job.pk)
     later = now + timedelta(seconds=1000)
     backed_off = []
@@ -85,7 +85,7 @@ def test_an_outage_of_discord_keeps_nothing_else_from_its_work(make_guild, make_
     Job.objects.filter(pk=job.pk).update(grid_key=key, encrypted_token=b"sealed")
     later = now + timedelta(days=100)
     for n in range(20):
-        unsaid = transitions.submit(make_ask(guild, user_id=n + 1), now=later).job
+        unsaid = submission.submit(make_ask(guild, user_id=n + 1), now=later).job
         transitions.cancel(unsaid.pk, by=1, now=later)
     naps: list[float] = []
     client = DiscordClient(
@@ -126,7 +126,7 @@ def test_a_part_without_time_is_unfinished(now):
 )
 def test_where_a_channel_is_closed_the_next_route_is_taken(make_guild, make_ask, now, httpserver, status, code):
     """The token is dead; the channel refuses; a direct message is taken."""
-    job = transitions.submit(make_ask(make_guild()), now=now).job
+    job = submission.submit(make_ask(make_guild()), now=now).job
     transitions.cancel(job.pk, by=1, now=now)
     httpserver.expect_request("/api/v10/channels/77/messages").respond_with_json(
         {"code": code, "message": "no"}, status=status
@@ -152,7 +152,7 @@ def test_a_closed_channel_is_left_alone_for_a_while(make_guild, make_ask, now, h
         httpserver.url_for("/api/v10"), application_id=1, bot_token="bot", sleep=lambda seconds: None
     )
     for _ in range(5):
-        job = transitions.submit(make_ask(guild), now=now).job
+        job = submission.submit(make_ask(guild), now=now).job
         transitions.cancel(job.pk, by=1, now=now)
     assert upkeep.notify_ended(now=now + timedelta(minutes=20), client=client) == 5
     assert len(httpserver.log) == 2, "one post and one direct message were tried for five requests"
@@ -166,7 +166,7 @@ def test_parts_that_need_no_discord_come_first():
 
 
 def test_images_that_were_made_while_discord_was_away_are_delivered_later(make_guild, make_ask, now, httpserver):
-    job = transitions.submit(make_ask(make_guild()), now=now).job
+    job = submission.submit(make_ask(make_guild()), now=now).job
     transitions.claim(job.pk, worker_id="w1", now=now)
     key = default_storage.save("jobs/late", ContentFile(b"a png"))
     made = [StoredImage(index=0, key=key, seed=1, width=8, height=8, bytes=5)]

@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 from PIL import Image
 
-from jobs import storage, transitions
+from jobs import storage, submission, transitions
 from jobs.models import Job, JobImage
 from jobs.transitions import StoredImage
 from tests.admin.conftest import discord_user, signed_in
@@ -40,7 +40,7 @@ def png() -> bytes:
 def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callable[..., Job]:
     def make(user_id: int = ME, *, count: int = 2, **ask: Any) -> Job:
         now = timezone.now()
-        job: Job = transitions.submit(make_ask(make_guild(), user_id=user_id, count=count, **ask), now=now).job
+        job: Job = submission.submit(make_ask(make_guild(), user_id=user_id, count=count, **ask), now=now).job
         assert transitions.claim(job.pk, worker_id="w1", now=now)
         keys = [storage.picture_key(job.guild_id, job.pk, index) for index in range(count)]
         for key in (*keys, storage.grid_key(job.guild_id, job.pk)):
@@ -110,7 +110,7 @@ def test_the_gallery_of_a_request_opens_for_its_asker_alone(member, done):
 def test_a_long_history_comes_in_pages(member, make_guild, make_ask):
     guild, now = make_guild(max_waiting=100, max_waiting_per_member=100, concurrency=1), timezone.now()
     for number in range(30):
-        transitions.submit(make_ask(guild, user_id=ME, prompt=f"number {number:02}"), now=now)
+        submission.submit(make_ask(guild, user_id=ME, prompt=f"number {number:02}"), now=now)
     first = member.get("/")
     assert "number 29" in first.text
     assert "number 05" not in first.text
@@ -137,7 +137,7 @@ def test_a_member_deletes_one_request(member, done):
 
 def test_what_is_still_being_made_cannot_be_deleted_and_nor_can_anothers(member, done, make_guild, make_ask):
     now = timezone.now()
-    running = transitions.submit(make_ask(make_guild(), user_id=ME), now=now).job
+    running = submission.submit(make_ask(make_guild(), user_id=ME), now=now).job
     assert transitions.claim(running.pk, worker_id="w1", now=now)
     assert "still being made" in member.post(f"/requests/{running.pk}/delete/", follow=True).text
     assert Job.objects.get(pk=running.pk).prompt

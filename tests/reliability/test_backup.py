@@ -23,8 +23,9 @@ STORY = """
 import django; django.setup()
 from datetime import UTC, datetime, timedelta
 from guilds.models import Guild
-from jobs import transitions, upkeep
-from jobs.transitions import JobRequest, StoredImage
+from jobs import submission, transitions, upkeep
+from jobs.submission import JobRequest
+from jobs.transitions import StoredImage
 from jobs.models import Job
 now = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """
@@ -35,7 +36,7 @@ guild = Guild.objects.create(pk=1234, concurrency=1)
 def ask(number):
     return JobRequest(interaction_id=number, application_id=1, token="t", guild_id=1234, channel_id=7, user_id=42,
                prompt="a fox", count=1)
-done, running, waiting = (transitions.submit(ask(number), now=now).job for number in (1, 2, 3))
+done, running, waiting = (submission.submit(ask(number), now=now).job for number in (1, 2, 3))
 def make(job):
     made = [StoredImage(index=0, key=f"{job.pk}", seed=1, width=8, height=8, bytes=1)]
     assert transitions.record_images(job.pk, worker_id="w", images=made, grid_key="g", gpu_ms=1, now=now)

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from guilds.models import Guild, Staff
-from jobs import transitions
+from jobs import submission
 from jobs.models import Job
 from tests.admin.conftest import MODERATOR_A
 
@@ -48,7 +48,7 @@ def test_a_moderator_sets_nothing_that_the_form_does_not_offer(moderator_a: Clie
 def test_no_form_writes_a_requests_status_or_its_counters(
     moderator_a: Client, guild_a: Guild, make_ask: Any, now: Any
 ) -> None:
-    job = transitions.submit(make_ask(guild_a), now=now).job
+    job = submission.submit(make_ask(guild_a), now=now).job
     before = Job.objects.filter(pk=job.pk).values().get()
     page = f"/admin/jobs/job/{job.pk}/change/"
     moderator_a.post(

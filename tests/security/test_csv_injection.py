@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from jobs import transitions
+from jobs import submission
 from sparkle_site.admin.csv_export import neutralize_formula
 
 FORMULAS = [
@@ -35,7 +35,7 @@ def test_no_cell_of_an_export_begins_a_formula(
 ) -> None:
     guild = make_guild(name="=1+2", max_waiting=99, max_waiting_per_member=99)
     for typed in FORMULAS:
-        transitions.submit(make_ask(guild, prompt=typed, member_name=typed[:30]), now=now)
+        submission.submit(make_ask(guild, prompt=typed, member_name=typed[:30]), now=now)
     answer = operator.get("/admin/jobs/job/export/", follow=True)
     text = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
     rows = list(csv.reader(io.StringIO(text)))

@@ -21,7 +21,7 @@ from django.test import Client
 from django.utils import timezone
 
 from guilds.models import Ban, BlockedTerm, QuotaRule, Staff, StylePreset, Usage
-from jobs import moderation, reports, transitions
+from jobs import moderation, reports, submission, transitions
 from jobs.models import Job, JobImage, MemberTurn
 from jobs.transitions import StoredImage
 from sparkle_site import privacy
@@ -40,7 +40,7 @@ EVERY_PLANT = (MEMBER, *WORDS.values(), "planted-display", "203.0.113.77")
 
 def finished(guild: Any, make_ask: Any, **ask: Any) -> Job:
     now = timezone.now()
-    job: Job = transitions.submit(make_ask(guild, count=1, **ask), now=now).job
+    job: Job = submission.submit(make_ask(guild, count=1, **ask), now=now).job
     assert transitions.claim(job.pk, worker_id="w1", now=now)
     key = default_storage.save(f"{guild.pk}/{job.pk}/p-0.png", ContentFile(b"picture"))
     grid = default_storage.save(f"{guild.pk}/{job.pk}/grid.png", ContentFile(b"grid"))
@@ -74,7 +74,7 @@ def site(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Iterat
     guild = make_guild(name="Home", owner_id=MEMBER)
     own = finished(guild, make_ask, user_id=MEMBER, **WORDS)
     neighbour = finished(guild, make_ask, user_id=7, prompt="someone else's", member_name="Neighbour")
-    transitions.submit(make_ask(guild, user_id=MEMBER, **WORDS), now=timezone.now())
+    submission.submit(make_ask(guild, user_id=MEMBER, **WORDS), now=timezone.now())
     # As a moderator: a term, a ban, a quota rule, reports and acts on the requests of others.
     user = User.objects.create(username=f"discord-{MEMBER}", first_name="planted-display")
     SocialAccount.objects.create(

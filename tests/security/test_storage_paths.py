@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from guilds.models import Guild, StylePreset
-from jobs import storage, transitions
+from jobs import storage, submission, transitions
 from jobs.storage import StorageUnavailable
 from jobs.transitions import StoredImage
 from sparkle_site.pages import signed_urls
@@ -42,7 +42,7 @@ def test_a_pictures_key_is_made_of_numbers_alone(
     make_guild: Callable[..., Any], make_ask: Callable[..., Any], now: Any
 ) -> None:
     guild = make_guild(name="../../x")
-    job = transitions.submit(make_ask(guild, prompt="../../etc/passwd", member_name="../.."), now=now).job
+    job = submission.submit(make_ask(guild, prompt="../../etc/passwd", member_name="../.."), now=now).job
     for key in (storage.picture_key(guild.pk, job.pk, 0), storage.grid_key(guild.pk, job.pk)):
         parts = key.split("/")
         assert parts[:3] == ["jobs", str(guild.pk), str(job.pk)]
@@ -72,7 +72,7 @@ def address(make_guild: Callable[..., Guild], make_ask: Callable[..., Any]) -> s
     """The signed address of a picture."""
     now = timezone.now()
     guild = make_guild()
-    job = transitions.submit(make_ask(guild, count=1), now=now).job
+    job = submission.submit(make_ask(guild, count=1), now=now).job
     assert transitions.claim(job.pk, worker_id="w", now=now)
     key = storage.picture_key(guild.pk, job.pk, 0)
     storage.store(key, b"a picture")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interactions_lambda import scheduled_functions
-from jobs import transitions
+from jobs import submission
 
 # A tick begins with connections that still live, and ends those that do not: not within a test's transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,7 +22,7 @@ def tick(*, wanted: int, running: int) -> tuple[dict[str, Any], int]:
 
 
 def test_an_instance_is_asked_for_in_the_tick_that_sees_the_work(make_guild: Any, make_ask: Any, now: datetime) -> None:
-    transitions.submit(make_ask(make_guild()), now=now)
+    submission.submit(make_ask(make_guild()), now=now)
     points, instances = tick(wanted=0, running=0)
     assert points["WorkersShort"] == 1
     # The alarm has not moved the service yet; the machine is on its way already, and the next tick asks for no second.
@@ -46,7 +46,7 @@ def test_an_instance_stays_until_its_task_has_ended() -> None:
 def test_without_an_image_nothing_is_started(
     make_guild: Any, make_ask: Any, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transitions.submit(make_ask(make_guild()), now=now)
+    submission.submit(make_ask(make_guild()), now=now)
     monkeypatch.setenv("WORKERS_MAX", "0")  # As terraform/functions.tf has it before the first push.
     points, instances = tick(wanted=0, running=0)
     assert (points["WorkersShort"], instances) == (0, 0)

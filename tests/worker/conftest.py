@@ -41,7 +41,7 @@ class Place:
         from devtools.simulator import snowflake_generator, store
         from devtools.simulator.models import SimInteraction, SimMessage
         from jobs.models import Job
-        from jobs.transitions import Accepted, JobRequest, submit
+        from jobs.submission import Accepted, JobRequest, submit
 
         asked_at = datetime.now(UTC) - timedelta(seconds=token_age_s)
         interaction = SimInteraction.objects.create(

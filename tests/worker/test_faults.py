@@ -245,7 +245,7 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
     # The test is worth something only if it hurt.
     assert fleet.left_politely > 0
     assert Job.objects.filter(attempts__gt=1).exists()
-    assert JobEvent.objects.filter(kind=Status.QUEUED, detail__cause="given_back").exists()
+    assert JobEvent.objects.filter(kind=Status.QUEUED, detail__cause="released").exists()
     by = Counter(Job.objects.values_list("status", flat=True))
     assert by[Status.CANCELLED] > 0
     assert by[Status.COMPLETED] + by[Status.CANCELLED] + by[Status.FAILED] == JOBS

@@ -1,0 +1,311 @@
+"""Submission of a new job: lock the guild's row, read the facts, decide, write, send the message after the commit."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError
+from django.db.models import F, Q
+
+from guilds import policy, quota
+from guilds.models import BlockedTerm, Guild, ModelProfile
+from guilds.policy import Refusal
+from guilds.quota_clock import Window
+from guilds.samplers import SAMPLERS
+
+from . import admission, fair_queue
+from .dispatch.message import Dispatcher
+from .dispatch.sending import SendHook, send_after_commit
+from .guild_lock import lock_guild
+from .lifecycle import Status
+from .models import Job, JobEvent, JobImage
+from .token_encryption import encrypt
+
+# Discord voids an interaction token after 15 minutes; the margin covers the upload.
+TOKEN_LIFE = timedelta(minutes=14, seconds=30)
+_SAMPLER_NAMES = frozenset(SAMPLERS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """What a member requested, parsed from an interaction. None where the member set nothing."""
+
+    interaction_id: int
+    application_id: int
+    token: str
+    guild_id: int
+    channel_id: int
+    parent_channel_id: int | None = None
+    category_id: int | None = None
+    channel_nsfw: bool | None = False
+    channel_complete: bool = True
+    user_id: int
+    member_name: str = ""
+    role_ids: frozenset[int] = frozenset()
+    locale: str = "en-US"
+    app_permissions: int | None = None
+    attachment_size_limit: int = 10 * 1024 * 1024
+    prompt: str
+    negative_prompt: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    sampler: str | None = None
+    width: int | None = None
+    height: int | None = None
+    guidance: float | None = None
+    count: int | None = None
+    style: str | None = None
+    model: str | None = None
+    kind: str = Job.Kind.TXT2IMG
+    source_job_id: int | None = None
+    source_index: int | None = None
+    source_url: str = ""
+    strength: float | None = None
+    lowerable: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The accepted job and what to tell the member. `repeated`: the interaction was accepted before."""
+
+    job: Job
+    place: int
+    wait_s: float | None
+    gpu_starting: bool
+    repeated: bool = False
+    budget_warning: bool = False
+
+
+def submit(
+    request: JobRequest, *, now: datetime, dispatch: Dispatcher | None = None, send_hook: SendHook | None = None
+) -> Accepted | Refusal:
+    """Accept a request and write its job, or return why it is refused. A refusal is recorded and costs nothing.
+
+    1. Lock the guild's row.
+    2. Read the facts, in one query.
+    3. Decide: policy, queue limits, quotas, budget.
+    4. Write the job with its reservation, or the refusal. Commit.
+    5. Send the message if the job may start now; `send_hook` may do that later.
+
+    Submitting an interaction again returns the same result. Raises Guild.DoesNotExist for an unknown guild.
+    """
+    try:
+        with lock_guild(request.guild_id) as guild:
+            result = _admit(request, guild, now=now)
+    except IntegrityError:
+        # Two concurrent deliveries of one interaction meet the unique constraint.
+        result = _repeat_result(Job.objects.get(interaction_id=request.interaction_id), now=now)
+    if isinstance(result, Accepted) and result.job.status == Status.QUEUED and not result.repeated:
+        send_after_commit([result.job], dispatch=dispatch, send_hook=send_hook)
+    return result
+
+
+def _repeat_result(job: Job, *, now: datetime) -> Accepted | Refusal:
+    if job.status == Status.REFUSED:
+        return Refusal(code=job.reason)
+    return _accepted(job, fair_queue.position_of(job, now=now), repeated=True)
+
+
+def _accepted(
+    job: Job, position: fair_queue.QueuePosition, *, repeated: bool = False, budget_warning: bool = False
+) -> Accepted:
+    return Accepted(
+        job=job,
+        place=position.place,
+        wait_s=position.wait_s,
+        gpu_starting=position.gpu_starting,
+        repeated=repeated,
+        budget_warning=budget_warning,
+    )
+
+
+def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Refusal:
+    """Read, decide and write, under the guild's lock.
+
+    1. Read the facts, with the counters of the open quota windows.
+    2. Return the earlier result if the interaction has a job already.
+    3. Plan the generation: fill in defaults, check every parameter and rule.
+    4. Check queue limits, quotas and budget for the plan.
+    5. Write the refusal, or the job: queued if the guild has a free slot and no job waits, else waiting.
+    """
+    windows = _open_windows(guild, now=now)
+    facts = admission.read(
+        guild,
+        interaction_id=request.interaction_id,
+        user_id=request.user_id,
+        style=request.style,
+        windows=windows,
+        now=now,
+    )
+    if facts.existing is not None:
+        return _repeat_result(Job.objects.get(pk=facts.existing), now=now)
+    seed = secrets.randbelow(policy.MAX_SEED - 16)
+    plan = policy.plan_generation(facts.rules, _requested_options(request), seed=seed, samplers=_SAMPLER_NAMES)
+    refusal = plan if isinstance(plan, Refusal) else _check_limits(guild, facts, request, plan, windows, now=now)
+    if refusal is not None:
+        _record_refusal(request, guild, facts, refusal, now=now)
+        return refusal
+    assert isinstance(plan, policy.Plan)  # noqa: S101
+    queued = facts.waiting == 0 and facts.active < guild.concurrency
+    job = _new_job(request, guild, plan, queued=queued, now=now)
+    admission.write(job, windows)
+    position = fair_queue.position(facts.ahead, waits=not queued)
+    return _accepted(job, position, budget_warning=_budget_warning(guild, facts, plan))
+
+
+def _open_windows(guild: Guild, *, now: datetime) -> dict[str, Window]:
+    """Return the guild's open quota windows. Save its quota clock after its first use or a change of time zone."""
+    clock = quota.load_clock(guild, now)
+    if guild.quota_clock.get("time_zone") != clock.time_zone:
+        Guild.objects.filter(pk=guild.pk).update(quota_clock=clock.dump())
+    return clock.windows(now)
+
+
+def _requested_options(request: JobRequest) -> policy.RequestedOptions:
+    return policy.RequestedOptions(
+        channel_id=request.channel_id,
+        parent_channel_id=request.parent_channel_id,
+        category_id=request.category_id,
+        channel_nsfw=request.channel_nsfw,
+        channel_complete=request.channel_complete,
+        role_ids=request.role_ids,
+        app_permissions=request.app_permissions,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        seed=request.seed,
+        steps=request.steps,
+        sampler=request.sampler,
+        width=request.width,
+        height=request.height,
+        guidance=request.guidance,
+        count=request.count,
+        style=request.style,
+        model=request.model,
+        strength=request.strength,
+        kind=request.kind,
+        lowerable=request.lowerable,
+    )
+
+
+def _new_job(request: JobRequest, guild: Guild, plan: policy.Plan, *, queued: bool, now: datetime) -> Job:
+    return Job(
+        **_origin_fields(request, guild, now=now),
+        encrypted_token=encrypt(request.token),
+        ephemeral=plan.ephemeral,
+        kind=request.kind,
+        source_job_id=request.source_job_id,
+        source_index=request.source_index,
+        source_url=request.source_url,
+        prompt=plan.prompt,
+        styled_prompt=plan.styled_prompt,
+        negative_prompt=plan.negative_prompt,
+        style=plan.style,
+        seed=plan.seed,
+        steps=plan.steps,
+        sampler=plan.sampler,
+        width=plan.width,
+        height=plan.height,
+        guidance=plan.guidance,
+        count=plan.count,
+        strength=plan.strength,
+        model_id=plan.model_id,
+        spoiler=plan.spoiler,
+        status=Status.QUEUED if queued else Status.WAITING,
+        queued_at=now if queued else None,
+        message_sent_at=now if queued else None,
+        messages_sent=1 if queued else 0,
+        reserved_pictures=plan.count,
+        reserved_gpu_ms=plan.gpu_ms,
+    )
+
+
+def _check_limits(
+    guild: Guild,
+    facts: admission.AdmissionData,
+    request: JobRequest,
+    plan: policy.Plan,
+    windows: Mapping[str, Window],
+    *,
+    now: datetime,
+) -> Refusal | None:
+    """Return the refusal if the queue, the source image, a quota or the budget does not allow the plan."""
+    if facts.active >= guild.concurrency or facts.waiting:
+        if facts.mine_waiting >= guild.max_waiting_per_member:
+            return Refusal(code="too_many_waiting", params={"limit": guild.max_waiting_per_member})
+        if facts.waiting >= guild.max_waiting:
+            return Refusal(code="line_full", params={"limit": guild.max_waiting})
+    if (
+        request.source_job_id is not None
+        and not JobImage.objects.filter(
+            job_id=request.source_job_id, job__guild_id=guild.pk, index=request.source_index or 0, hidden_at=None
+        ).exists()
+    ):
+        return Refusal(code="picture_gone")
+    rules = quota.applicable(facts.quota, request.role_ids)
+    statuses = quota.evaluate(rules, facts.used, user_id=request.user_id, windows=windows)
+    return quota.decide(statuses, pictures=plan.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(
+        guild.monthly_budget_gpu_seconds, spent_ms=facts.spent_ms, gpu_ms=plan.gpu_ms, now=now
+    )
+
+
+def _budget_warning(guild: Guild, facts: admission.AdmissionData, plan: policy.Plan) -> bool:
+    budget = guild.monthly_budget_gpu_seconds
+    return bool(budget) and facts.spent_ms + plan.gpu_ms >= budget * 10 * guild.budget_warning_percent
+
+
+def _origin_fields(request: JobRequest, guild: Guild, *, now: datetime) -> dict[str, Any]:
+    return {
+        "interaction_id": request.interaction_id,
+        "application_id": request.application_id,
+        "guild_id": request.guild_id,
+        "channel_id": request.channel_id,
+        "parent_channel_id": request.parent_channel_id,
+        "category_id": request.category_id,
+        "channel_nsfw": request.channel_nsfw,
+        "user_id": request.user_id,
+        "member_name": request.member_name[:100],
+        "locale": (guild.language or request.locale)[:8],
+        "reply_deadline": now + TOKEN_LIFE,
+        "attachment_size_limit": request.attachment_size_limit,
+        "created_at": now,
+    }
+
+
+def _record_refusal(
+    request: JobRequest, guild: Guild, facts: admission.AdmissionData, refusal: Refusal, *, now: datetime
+) -> None:
+    if refusal.code == "term_blocked":
+        BlockedTerm.objects.filter(
+            Q(guild_id=request.guild_id) | Q(guild=None), folded=refusal.params["folded"]
+        ).update(hits=F("hits") + 1)
+    model = policy.pick_model(facts.rules.models, None)
+    model_id = model.id if model else ModelProfile.objects.values_list("pk", flat=True).first()
+    if model_id is None:
+        return
+    job = Job.objects.create(
+        **_origin_fields(request, guild, now=now),
+        prompt=request.prompt[: policy.MAX_PROMPT],
+        negative_prompt=(request.negative_prompt or "")[: policy.MAX_PROMPT],
+        seed=0,
+        steps=0,
+        sampler="",
+        width=0,
+        height=0,
+        guidance=0,
+        count=0,
+        model_id=model_id,
+        status=Status.REFUSED,
+        reason=refusal.code,
+        ended_at=now,
+        notified_at=now,
+        settled_at=now,
+    )
+    JobEvent.objects.create(job=job, at=now, kind=Status.REFUSED, detail=_event_detail(refusal.params))
+
+
+def _event_detail(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value if isinstance(value, int | float | str | None) else str(value) for key, value in params.items()}
