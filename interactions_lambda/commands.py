@@ -25,7 +25,7 @@ from jobs.permissions import may_manage
 from . import interaction as parsing
 from . import responses, submission
 from .interaction import Interaction
-from .router import REMIX_MODAL
+from .modal_fields import REMIX_MODAL
 
 _ID = re.compile(r"\s*#?([0-9]{1,18})\s*", re.ASCII)
 

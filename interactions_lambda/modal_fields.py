@@ -1,10 +1,13 @@
-"""A long text in a form: split over fields of Discord's limited length, and put together again. Pure."""
+"""Modal ids, and long texts split over text inputs of limited length and joined again. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from discord_api.payloads import length
+
+# A remix has no job yet, so the custom id of its modal holds no job id.
+REMIX_MODAL = "s1:remix"
 
 
 def part_name(name: str, number: int) -> str:

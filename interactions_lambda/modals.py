@@ -14,7 +14,7 @@ from . import commands, modal_fields, responses, submission
 from . import interaction as parsing
 from .components import repeat_params
 from .interaction import Interaction, WrongType
-from .router import REMIX_MODAL
+from .modal_fields import REMIX_MODAL
 
 
 def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:

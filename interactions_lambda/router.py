@@ -17,6 +17,7 @@ from telemetry import tracing
 from . import interaction as parsing
 from . import responses
 from .interaction import Interaction, Malformed, WrongType
+from .modal_fields import REMIX_MODAL
 from .verification import Response, VerifiedRequest
 
 logger = logging.getLogger(__name__)
@@ -126,8 +127,6 @@ def _act(interaction: Interaction) -> Act | str:
 
 
 _SLASH = frozenset(f"sparkle{rest}" for rest in ("", "-quota", "-history", "-show", "-cancel", "-settings", "-help"))
-# A remix has no job yet, so its modal's id carries none.
-REMIX_MODAL = "s1:remix"
 
 
 def _command(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:

@@ -3,7 +3,7 @@ the history of settings, small pictures in the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -13,13 +13,12 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
-from django.core.cache import cache
 from django.db.models import Model
 
 from guilds.models import Ban, Guild, Usage
 from jobs import privacy
 from jobs.models import Job, JobImage
-from sparkle_site.admin.image_views import WIDTHS
+from sparkle_site import thumbnails
 from sparkle_site.audit.models import AUDITED
 
 BATCH = 500
@@ -57,7 +56,7 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     the platform: only its tie to Discord is cut. Changes that the member made stay, without who made them.
     """
     usages = [str(pk) for pk in Usage.objects.filter(subject_id=user_id).values_list("pk", flat=True)]
-    _forget_small(JobImage.objects.filter(job__user_id=user_id).values_list("pk", flat=True).iterator(BATCH))
+    thumbnails.forget(JobImage.objects.filter(job__user_id=user_id).values_list("pk", flat=True).iterator(BATCH))
     erased = privacy.erase_member(user_id, now=now)
     _forget_acts_on(Usage, usages)
     if not Ban.objects.filter(user_id=user_id).exists():
@@ -75,7 +74,7 @@ def erase_guild(guild_id: int, *, now: datetime) -> int:
     While one of its requests is still running the guild stays, switched off: call again.
     """
     usages = [str(pk) for pk in Usage.objects.filter(guild_id=guild_id).values_list("pk", flat=True)]
-    _forget_small(JobImage.objects.filter(job__guild_id=guild_id).values_list("pk", flat=True).iterator(BATCH))
+    thumbnails.forget(JobImage.objects.filter(job__guild_id=guild_id).values_list("pk", flat=True).iterator(BATCH))
     erased = privacy.erase_guild(guild_id, now=now)
     if Job.objects.filter(guild_id=guild_id).exists():
         return erased
@@ -92,12 +91,6 @@ def erase_guild(guild_id: int, *, now: datetime) -> int:
 
 def _history(model: type[Model]) -> Any:
     return model.history  # type: ignore[attr-defined]
-
-
-def _forget_small(image_ids: Iterable[int]) -> None:
-    """Take the small copies of pictures out of the cache."""
-    for image_id in image_ids:
-        cache.delete_many([f"picture-{image_id}-{width}" for width in WIDTHS])
 
 
 def _forget_acts_on(model: type[Model], ids: list[str]) -> None:

@@ -29,9 +29,9 @@ from jobs import moderation
 from jobs.models import Job
 
 from . import access, actor_names, audit, dialogs, formatting, guild_summary, initials
-from .access import ScopedAdmin
 from .filters import BanStatusFilter, GuildFilter, SubjectFilter
 from .pagination import BoundedPaginator
+from .scoped_admin import ScopedAdmin
 from .validated_input import CheckedForm
 
 LABELS = {

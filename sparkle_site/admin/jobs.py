@@ -33,9 +33,10 @@ from jobs.lifecycle import ENDED, OPEN, Status
 from jobs.models import Job, JobEvent, JobImage
 
 from . import access, actor_names, csv_export, dialogs, formatting
-from .access import Access, ScopedAdmin
+from .access import Access
 from .filters import CreatedAtFilter, GuildFilter, MemberFilter, ModelFilter, ModerationStateFilter, ReasonFilter
 from .pagination import BoundedPaginator, FoundPaginator
+from .scoped_admin import ScopedAdmin
 
 EVENTS = {
     "waiting": ("Asked", "add_circle"),

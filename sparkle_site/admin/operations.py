@@ -16,7 +16,7 @@ from guilds.models import ModelProfile, Platform
 from jobs.models import Worker
 
 from . import formatting
-from .access import ScopedAdmin
+from .scoped_admin import ScopedAdmin
 
 
 @admin.register(Platform)

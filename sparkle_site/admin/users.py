@@ -21,7 +21,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from guilds.models import Staff
 
 from . import dialogs, formatting
-from .access import OBSERVERS, ScopedAdmin
+from .access import OBSERVERS
+from .scoped_admin import ScopedAdmin
 
 # allauth's rows hold secrets and tokens, and are nobody's to edit.
 _FOREIGN = ("account", "socialaccount", "mfa")
