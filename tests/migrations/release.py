@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Before the first tag this stands for it: the commit that has the first migrations as they will be released.
-RELEASE = "2abaf6db583d4e41d96b338fd4b6df85a97f89b4"
+RELEASE = "a286f14ece47d79f4fbba3561593d8bec80db44c"
 
 
 def last_release() -> str:

@@ -31,8 +31,9 @@ HEAD = """
 import django; django.setup()
 from datetime import UTC, datetime
 from guilds.models import Guild
-from jobs import transitions
-from jobs.transitions import JobRequest, StoredImage
+from jobs import submission, transitions
+from jobs.submission import JobRequest
+from jobs.transitions import StoredImage
 from jobs.models import Job
 now = datetime(2026, 11, 23, 12, tzinfo=UTC)
 Guild.objects.get_or_create(pk=1234, defaults=dict(name="Home"))
@@ -42,7 +43,7 @@ SUBMIT = (
     + """
 ask = JobRequest(interaction_id=NUMBER, application_id=1, token="the token", guild_id=1234, channel_id=7, user_id=42,
           prompt="a fox", count=2)
-assert transitions.submit(ask, now=now).job.status == "queued"
+assert submission.submit(ask, now=now).job.status == "queued"
 """
 )
 WORK = (
@@ -50,7 +51,7 @@ WORK = (
     + """
 job = transitions.claim(Job.objects.get(interaction_id=NUMBER).pk, worker_id="w", now=now)
 assert (job.prompt, job.token, job.count) == ("a fox", "the token", 2), "what was asked arrives as it was asked"
-transitions.progress(job.pk, worker_id="w", step=1, total=8, now=now)
+transitions.record_progress(job.pk, worker_id="w", step=1, total=8, now=now)
 made = [StoredImage(index=n, key=f"{job.pk}-{n}", seed=job.seed + n, width=8, height=8, bytes=1) for n in range(2)]
 assert transitions.record_images(job.pk, worker_id="w", images=made, grid_key="g", gpu_ms=5, now=now)
 assert transitions.complete(job.pk, worker_id="w", delivered_via="original", message_id=9, now=now)
