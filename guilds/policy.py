@@ -134,7 +134,7 @@ class Plan:
     gpu_ms: int
 
 
-def check_access(rules: GuildPolicy, wish: RequestedOptions) -> Refusal | None:
+def check_access(rules: GuildPolicy, options: RequestedOptions) -> Refusal | None:
     """Whether this member may ask at all in this channel; None is yes."""
     if rules.maintenance:
         return Refusal(code="maintenance", params={"notice": rules.notice})
@@ -143,14 +143,14 @@ def check_access(rules: GuildPolicy, wish: RequestedOptions) -> Refusal | None:
     if rules.ban_reason is not None:
         return Refusal(code="banned", params={"reason": rules.ban_reason})
     # A thread belongs to its channel, and a channel to its category.
-    places = {wish.channel_id, wish.parent_channel_id, wish.category_id}
+    places = {options.channel_id, options.parent_channel_id, options.category_id}
     if rules.allowed_channel_ids and not rules.allowed_channel_ids & places:
-        if not wish.channel_complete:
+        if not options.channel_complete:
             return Refusal(code="channel_unknown")
         return Refusal(code="channel_not_allowed", params={"channels": sorted(rules.allowed_channel_ids)[:5]})
-    if rules.allowed_role_ids and not rules.allowed_role_ids & wish.role_ids:
+    if rules.allowed_role_ids and not rules.allowed_role_ids & options.role_ids:
         return Refusal(code="role_required", params={"roles": sorted(rules.allowed_role_ids)[:5]})
-    if not rules.results_ephemeral and not _may_post(wish.app_permissions):
+    if not rules.results_ephemeral and not _may_post(options.app_permissions):
         return Refusal(code="cannot_post_here")
     return None
 
@@ -161,91 +161,171 @@ def _may_post(permissions: int | None) -> bool:
     return permissions is None or bool(permissions & (ATTACH_FILES | ADMINISTRATOR))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parameters:
+    """The options with every default filled in, before the prompt's words are checked."""
+
+    model: ModelOptions
+    style: StyleOptions | None
+    sampler: str
+    steps: int
+    width: int
+    height: int
+    count: int
+    guidance: float
+    seed: int
+    negative_prompt: str
+
+
 def plan_generation(
-    rules: GuildPolicy, wish: RequestedOptions, *, seed: int, samplers: frozenset[str]
+    rules: GuildPolicy, options: RequestedOptions, *, seed: int, samplers: frozenset[str]
 ) -> Plan | Refusal:
-    """Fill in defaults and check every parameter against its range; `seed` is used where the member named none."""
-    refusal = check_access(rules, wish)
+    """Fill in defaults and check the request against every rule. `seed` is used if the member set none.
+
+    1. Check access, and that there is a prompt.
+    2. Fill in each parameter and check its range.
+    3. Check the prompt against the blocked terms.
+    4. Estimate the GPU time.
+    """
+    prompt = options.prompt.strip()
+    refusal = check_access(rules, options) or _check_prompt(prompt)
     if refusal:
         return refusal
-    prompt = wish.prompt.strip()
-    if blocked_terms.is_blank(prompt):
-        return Refusal(code="prompt_empty")
-    if len(prompt) > MAX_PROMPT:
-        return _range("prompt", f"1-{MAX_PROMPT}")
-    model = pick_model(rules.models, wish.model)
-    if model is None:
-        return _range("model", ", ".join(each.slug for each in rules.models) or "-")
-    style = next((each for each in rules.styles if each.slug == wish.style), None) if wish.style else None
-    if wish.style and style is None:
-        return _range("style", ", ".join(dict.fromkeys(each.slug for each in rules.styles)) or "-")
-    sampler = wish.sampler or model.default_sampler
-    if sampler not in samplers:
-        return _range("sampler", ", ".join(sorted(samplers)))
-    steps_limit = min(rules.max_steps, model.max_steps, SAMPLERS[sampler].max_steps)
-    steps = wish.steps if wish.steps is not None else min(rules.default_steps or model.default_steps, steps_limit)
-    if "steps" in wish.lowerable:
-        steps = min(steps, steps_limit)
-    if not 1 <= steps <= steps_limit:
-        return _range("steps", f"1-{steps_limit}")
-    sizes = [size for size in model.sizes if not rules.allowed_sizes or size in rules.allowed_sizes] or model.sizes[:1]
-    width, height = wish.width, wish.height
-    if width is None or height is None:
-        width, height = (int(side) for side in sizes[0].split("x"))
-    elif wish.kind != "upscale" and not _size_allowed(width, height, sizes, enlarged=wish.kind == "variation"):
-        return _range("size", ", ".join(sizes))
-    count = wish.count if wish.count is not None else rules.max_pictures
-    if "count" in wish.lowerable:
-        count = min(count, rules.max_pictures)
-    if not 1 <= count <= rules.max_pictures:
-        return _range("count", f"1-{rules.max_pictures}")
-    guidance = wish.guidance if wish.guidance is not None else model.default_guidance
-    if not 0 <= guidance <= 30:
-        return _range("guidance", "0-30")
-    wished_seed = None if wish.seed == RANDOM_SEED else wish.seed
-    if wished_seed is not None and not 0 <= wished_seed <= MAX_SEED:
-        return _range("seed", f"0-{MAX_SEED}")
-    if wish.strength is not None and not 0 < wish.strength <= 1:
-        return _range("strength", "0.05-1")
-    negative = wish.negative_prompt if wish.negative_prompt is not None else rules.default_negative_prompt
-    # A repeated request brings the style's words along already.
-    if style and style.negative_prompt and negative.endswith(style.negative_prompt):
-        negative = negative.removesuffix(style.negative_prompt).removesuffix(", ")
-    if len(negative) > MAX_PROMPT:
-        return _range("negative_prompt", f"0-{MAX_PROMPT}")
-    # A negative prompt steers away from a term, so only the prompt is held to the list.
-    term = blocked_terms.find(prompt, rules.blocked_terms)
-    if term is not None:
-        return Refusal(code="term_blocked", params={"term": rules.blocked_terms[term], "folded": term})
+    parameters = _fill_parameters(rules, options, seed=seed, samplers=samplers)
+    if isinstance(parameters, Refusal):
+        return parameters
     adult = blocked_terms.find(prompt, rules.nsfw_terms) is not None
-    if adult and rules.nsfw_rule == "age_restricted" and wish.channel_nsfw is None:
-        return Refusal(code="channel_unknown")
-    if adult and not _nsfw_allowed(rules.nsfw_rule, channel_nsfw=bool(wish.channel_nsfw)):
-        return Refusal(code="nsfw_not_allowed", params={"rule": rules.nsfw_rule})
-    if style and style.negative_prompt:
-        negative = f"{negative}, {style.negative_prompt}" if negative else style.negative_prompt
-    work = work_of(
-        kind=wish.kind, sampler=sampler, steps=steps, strength=wish.strength, guidance=guidance, width=width,
-        height=height, count=count,
-    )  # fmt: skip
+    refusal = _check_terms(rules, options, prompt, adult=adult)
+    if refusal:
+        return refusal
+    style = parameters.style
     return Plan(
         prompt=prompt,
         styled_prompt=style.template.replace("{prompt}", prompt, 1) if style else prompt,
-        negative_prompt=negative,
+        negative_prompt=_styled_negative_prompt(parameters.negative_prompt, style),
         style=style.slug if style else "",
-        seed=wished_seed if wished_seed is not None else seed,
-        steps=steps,
-        sampler=sampler,
-        width=width,
-        height=height,
-        guidance=float(guidance),
-        count=count,
-        strength=wish.strength,
-        model_id=model.id,
-        spoiler=adult and not wish.channel_nsfw,
+        seed=parameters.seed,
+        steps=parameters.steps,
+        sampler=parameters.sampler,
+        width=parameters.width,
+        height=parameters.height,
+        guidance=float(parameters.guidance),
+        count=parameters.count,
+        strength=options.strength,
+        model_id=parameters.model.id,
+        spoiler=adult and not options.channel_nsfw,
         ephemeral=rules.results_ephemeral,
-        gpu_ms=gpu_ms_of(work, gpu_ms_per_step=model.gpu_ms_per_step),
+        gpu_ms=_estimate_gpu_ms(options, parameters),
     )
+
+
+def _check_prompt(prompt: str) -> Refusal | None:
+    if blocked_terms.is_blank(prompt):
+        return Refusal(code="prompt_empty")
+    return _out_of_range("prompt", f"1-{MAX_PROMPT}") if len(prompt) > MAX_PROMPT else None
+
+
+def _fill_parameters(
+    rules: GuildPolicy, options: RequestedOptions, *, seed: int, samplers: frozenset[str]
+) -> _Parameters | Refusal:
+    model = pick_model(rules.models, options.model)
+    if model is None:
+        return _out_of_range("model", ", ".join(offered.slug for offered in rules.models) or "-")
+    style = next((style for style in rules.styles if style.slug == options.style), None) if options.style else None
+    if options.style and style is None:
+        return _out_of_range("style", ", ".join(dict.fromkeys(style.slug for style in rules.styles)) or "-")
+    sampler = options.sampler or model.default_sampler
+    if sampler not in samplers:
+        return _out_of_range("sampler", ", ".join(sorted(samplers)))
+    steps_limit = min(rules.max_steps, model.max_steps, SAMPLERS[sampler].max_steps)
+    steps = _default_or_lowered(
+        options, "steps", default=min(rules.default_steps or model.default_steps, steps_limit), limit=steps_limit
+    )
+    sizes = [size for size in model.sizes if not rules.allowed_sizes or size in rules.allowed_sizes] or model.sizes[:1]
+    size = _pick_size(options, sizes)
+    count = _default_or_lowered(options, "count", default=rules.max_pictures, limit=rules.max_pictures)
+    guidance = options.guidance if options.guidance is not None else model.default_guidance
+    chosen_seed = seed if options.seed is None or options.seed == RANDOM_SEED else options.seed
+    negative_prompt = _own_negative_prompt(rules, options, style)
+    ranges = (
+        ("steps", 1 <= steps <= steps_limit, f"1-{steps_limit}"),
+        ("size", size is not None, ", ".join(sizes)),
+        ("count", 1 <= count <= rules.max_pictures, f"1-{rules.max_pictures}"),
+        ("guidance", 0 <= guidance <= 30, "0-30"),
+        ("seed", 0 <= chosen_seed <= MAX_SEED, f"0-{MAX_SEED}"),
+        ("strength", options.strength is None or 0 < options.strength <= 1, "0.05-1"),
+        ("negative_prompt", len(negative_prompt) <= MAX_PROMPT, f"0-{MAX_PROMPT}"),
+    )
+    for parameter, in_range, allowed in ranges:
+        if not in_range:
+            return _out_of_range(parameter, allowed)
+    assert size is not None  # noqa: S101  # checked above
+    return _Parameters(
+        model=model,
+        style=style,
+        sampler=sampler,
+        steps=steps,
+        width=size[0],
+        height=size[1],
+        count=count,
+        guidance=guidance,
+        seed=chosen_seed,
+        negative_prompt=negative_prompt,
+    )
+
+
+def _default_or_lowered(options: RequestedOptions, parameter: str, *, default: int, limit: int) -> int:
+    requested: int | None = getattr(options, parameter)
+    number = default if requested is None else requested
+    return min(number, limit) if parameter in options.lowerable else number
+
+
+def _pick_size(options: RequestedOptions, sizes: Sequence[str]) -> tuple[int, int] | None:
+    """Return width and height in pixels, or None for a size that is not allowed."""
+    width, height = options.width, options.height
+    if width is None or height is None:
+        width, height = (int(side) for side in sizes[0].split("x"))
+    elif options.kind != "upscale" and not _size_allowed(width, height, sizes, enlarged=options.kind == "variation"):
+        return None
+    return width, height
+
+
+def _own_negative_prompt(rules: GuildPolicy, options: RequestedOptions, style: StyleOptions | None) -> str:
+    """Return the negative prompt without the style's, which a repeated request contains already."""
+    negative = options.negative_prompt if options.negative_prompt is not None else rules.default_negative_prompt
+    if style and style.negative_prompt and negative.endswith(style.negative_prompt):
+        return negative.removesuffix(style.negative_prompt).removesuffix(", ")
+    return negative
+
+
+def _styled_negative_prompt(negative: str, style: StyleOptions | None) -> str:
+    return ", ".join(part for part in (negative, style.negative_prompt if style else "") if part)
+
+
+def _check_terms(rules: GuildPolicy, options: RequestedOptions, prompt: str, *, adult: bool) -> Refusal | None:
+    # A negative prompt steers away from a term, so only the prompt is checked.
+    term = blocked_terms.find(prompt, rules.blocked_terms)
+    if term is not None:
+        return Refusal(code="term_blocked", params={"term": rules.blocked_terms[term], "folded": term})
+    if adult and rules.nsfw_rule == "age_restricted" and options.channel_nsfw is None:
+        return Refusal(code="channel_unknown")
+    if adult and not _nsfw_allowed(rules.nsfw_rule, channel_nsfw=bool(options.channel_nsfw)):
+        return Refusal(code="nsfw_not_allowed", params={"rule": rules.nsfw_rule})
+    return None
+
+
+def _estimate_gpu_ms(options: RequestedOptions, parameters: _Parameters) -> int:
+    work = work_of(
+        kind=options.kind,
+        sampler=parameters.sampler,
+        steps=parameters.steps,
+        strength=options.strength,
+        guidance=parameters.guidance,
+        width=parameters.width,
+        height=parameters.height,
+        count=parameters.count,
+    )
+    return gpu_ms_of(work, gpu_ms_per_step=parameters.model.gpu_ms_per_step)
 
 
 def seeds(first: int, count: int) -> tuple[int, ...]:
@@ -268,9 +348,9 @@ def _nsfw_allowed(rule: str, *, channel_nsfw: bool) -> bool:
 def pick_model(models: Sequence[ModelOptions], slug: str | None) -> ModelOptions | None:
     """Return the model of this slug; without a slug the default model, else the first."""
     if slug:
-        return next((each for each in models if each.slug == slug), None)
-    return next((each for each in models if each.is_default), models[0] if models else None)
+        return next((model for model in models if model.slug == slug), None)
+    return next((model for model in models if model.is_default), models[0] if models else None)
 
 
-def _range(parameter: str, allowed: str) -> Refusal:
+def _out_of_range(parameter: str, allowed: str) -> Refusal:
     return Refusal(code="parameter_out_of_range", params={"parameter": parameter, "range": allowed})

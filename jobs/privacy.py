@@ -23,74 +23,23 @@ EVENTS_AT_ONCE = 200_000
 
 
 def export_member(user_id: int) -> Iterator[dict[str, Any]]:
-    """Yield all that is kept about a member, one plain record a time; snowflakes as text, times in ISO 8601.
+    """Yield everything stored about a member, one plain record at a time: snowflakes as text, times in ISO 8601.
 
-    A request that the member deleted and that is kept only for the decision on a report is not among them.
+    Left out is a request that the member deleted and that is kept only until a report on it is decided.
     """
     requests = queries.visible(Job.objects.filter(user_id=user_id)).order_by("pk").select_related("model")
     for job in requests.prefetch_related("images", "events").iterator(BATCH):
-        yield {
-            "type": "request",
-            "id": job.pk,
-            "guild_id": str(job.guild_id),
-            "channel_id": str(job.channel_id),
-            "name": job.member_name,
-            "created_at": job.created_at.isoformat(),
-            "started_at": _at(job.started_at),
-            "ended_at": _at(job.ended_at),
-            "language": job.locale,
-            "status": job.status,
-            "reason": job.reason,
-            "detail": job.detail,
-            "kind": job.kind,
-            "prompt": job.prompt,
-            "negative_prompt": job.negative_prompt,
-            "style": job.style,
-            "styled_prompt": job.styled_prompt,
-            "model": job.model.slug,
-            "seed": job.seed,
-            "steps": job.steps,
-            "sampler": job.sampler,
-            "size": f"{job.width}x{job.height}",
-            "guidance": job.guidance,
-            "strength": job.strength,
-            "source": job.source_url or job.source_job_id,
-            "gpu_seconds": job.gpu_ms / 1000,
-            "message_id": str(job.message_id or ""),
-            "grid": job.grid_key,
-            "pictures": [
-                {
-                    "index": image.index,
-                    "key": image.key,
-                    "seed": image.seed,
-                    "nsfw_score": image.nsfw_score,
-                    "blurred": image.blurred,
-                    "hidden_at": _at(image.hidden_at),
-                    "reported_at": _at(image.reported_at),
-                }
-                for image in job.images.all()
-            ],
-            "events": [
-                {"at": event.at.isoformat(), "kind": event.kind, "by_you": event.detail.get("by") in _names(user_id)}
-                for event in job.events.all()
-            ],
+        yield _job_record(job) | {
+            "pictures": [_image_record(image) for image in job.images.all()],
+            "events": [_event_record(event, user_id) for event in job.events.all()],
         }
     subjects = [user_id, member_pseudonym(user_id)]
-    for row in Usage.objects.filter(subject_id__in=subjects).order_by("starts_at").iterator(BATCH):
-        yield {
-            "type": "usage",
-            "guild_id": str(row.guild_id),
-            "window": row.window,
-            "starts_at": row.starts_at.isoformat(),
-            "pictures": row.pictures,
-            "gpu_seconds": row.gpu_ms / 1000,
-            "granted_pictures": row.granted_pictures,
-            "granted_gpu_seconds": row.granted_gpu_ms / 1000,
-        }
+    for counter in Usage.objects.filter(subject_id__in=subjects).order_by("starts_at").iterator(BATCH):
+        yield _usage_record(counter)
     for turn in MemberTurn.objects.filter(user_id=user_id):
         yield {"type": "turn", "guild_id": str(turn.guild_id), "served_at": turn.served_at.isoformat()}
     for image in JobImage.objects.filter(reported_by=user_id).order_by("pk"):
-        yield {"type": "report", "request": image.job_id, "picture": image.index, "at": _at(image.reported_at)}
+        yield {"type": "report", "request": image.job_id, "picture": image.index, "at": _iso(image.reported_at)}
     for guild in Guild.objects.filter(owner_id=user_id):
         yield {"type": "owner", "guild_id": str(guild.pk)}
     for ban in Ban.objects.filter(user_id=user_id):
@@ -99,11 +48,74 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
         yield {"type": "staff", "guild_id": str(staff.guild_id), "role": staff.role}
 
 
-def _at(moment: datetime | None) -> str | None:
+def _job_record(job: Job) -> dict[str, Any]:
+    return {
+        "type": "request",
+        "id": job.pk,
+        "guild_id": str(job.guild_id),
+        "channel_id": str(job.channel_id),
+        "name": job.member_name,
+        "created_at": job.created_at.isoformat(),
+        "started_at": _iso(job.started_at),
+        "ended_at": _iso(job.ended_at),
+        "language": job.locale,
+        "status": job.status,
+        "reason": job.reason,
+        "detail": job.detail,
+        "kind": job.kind,
+        "prompt": job.prompt,
+        "negative_prompt": job.negative_prompt,
+        "style": job.style,
+        "styled_prompt": job.styled_prompt,
+        "model": job.model.slug,
+        "seed": job.seed,
+        "steps": job.steps,
+        "sampler": job.sampler,
+        "size": f"{job.width}x{job.height}",
+        "guidance": job.guidance,
+        "strength": job.strength,
+        "source": job.source_url or job.source_job_id,
+        "gpu_seconds": job.gpu_ms / 1000,
+        "message_id": str(job.message_id or ""),
+        "grid": job.grid_key,
+    }
+
+
+def _image_record(image: JobImage) -> dict[str, Any]:
+    return {
+        "index": image.index,
+        "key": image.key,
+        "seed": image.seed,
+        "nsfw_score": image.nsfw_score,
+        "blurred": image.blurred,
+        "hidden_at": _iso(image.hidden_at),
+        "reported_at": _iso(image.reported_at),
+    }
+
+
+def _event_record(event: JobEvent, user_id: int) -> dict[str, Any]:
+    by_member = event.detail.get("by") in _actor_names(user_id)
+    return {"at": event.at.isoformat(), "kind": event.kind, "by_you": by_member}
+
+
+def _usage_record(counter: Usage) -> dict[str, Any]:
+    return {
+        "type": "usage",
+        "guild_id": str(counter.guild_id),
+        "window": counter.window,
+        "starts_at": counter.starts_at.isoformat(),
+        "pictures": counter.pictures,
+        "gpu_seconds": counter.gpu_ms / 1000,
+        "granted_pictures": counter.granted_pictures,
+        "granted_gpu_seconds": counter.granted_gpu_ms / 1000,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _names(user_id: int) -> tuple[str, str]:
+def _actor_names(user_id: int) -> tuple[str, str]:
     """How a member is written down as the one who did something: from Discord, and from the site."""
     return str(user_id), f"discord-{user_id}"
 
@@ -125,7 +137,7 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     MemberTurn.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
     Ban.objects.filter(user_id=user_id, until__lt=now).delete()
-    Ban.objects.filter(created_by__in=_names(user_id)).update(created_by="")
+    Ban.objects.filter(created_by__in=_actor_names(user_id)).update(created_by="")
     JobImage.objects.filter(reported_by=user_id).update(reported_by=None)
     Guild.objects.filter(owner_id=user_id).update(owner_id=None)
     _forget_actor(user_id)
@@ -167,7 +179,7 @@ def _forget_actor(user_id: int) -> None:
     # By stretches of the key: nothing is indexed by it, and one statement over a long history would run out of time.
     for start in range(0, newest + 1, EVENTS_AT_ONCE):
         stretch = JobEvent.objects.filter(pk__gte=start, pk__lt=start + EVENTS_AT_ONCE)
-        for event in stretch.filter(detail__by__in=_names(user_id)):
+        for event in stretch.filter(detail__by__in=_actor_names(user_id)):
             JobEvent.objects.filter(pk=event.pk).update(detail=event.detail | {"by": ""})
 
 
