@@ -1,6 +1,6 @@
 """Blocked words and phrases: what people read as the term is found, what they read as another word is not. Pure.
 
-Terms and prompts are read as words, with Unicode's data on scripts and look-alikes (docs/decisions/0030-blocked-terms).
+Terms and prompts are read as words, with Unicode's data on scripts and look-alikes (docs/decisions/0012-blocked-terms).
 Where a word can be read in more than one way (`p0rn`, `nude1`, `누드를`), each reading is compared.
 """
 

@@ -123,7 +123,7 @@ def _place(interaction: Interaction, *, now: datetime, started: float) -> channe
 
 
 def _may_fetch() -> bool:
-    # On AWS this function has neither the token nor a way to Discord (docs/decisions/0032-absent-fields.md).
+    # On AWS this function has neither the token nor a way to Discord (docs/decisions/0014-absent-fields.md).
     return bool(settings.DISCORD_BOT_TOKEN)
 
 

@@ -1,8 +1,8 @@
 """Statements of the hot path, which PostgreSQL parses and plans once a connection instead of once a request.
 
 Django binds parameters on the client, so each of its statements is new to the server. Planning admission's facts took
-four times as long as reading them (docs/performance.md). Parameters are bound by the server here: where their type
-is not clear from the place they stand in, the statement casts them.
+four times as long as reading them (docs/explanation/performance.md). Here the server binds parameters: where their
+type is not clear from the place they stand in, the statement casts them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How many GPU workers are wanted. Pure: the scaling function calls it every ten seconds, and so does the simulation.
 
-The defaults come from the simulation (docs/performance.md); Terraform's variables repeat them.
+The defaults come from the simulation (docs/explanation/performance.md); Terraform's variables repeat them.
 """
 
 from __future__ import annotations

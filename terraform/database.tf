@@ -55,7 +55,7 @@ resource "aws_db_instance" "this" {
   db_name        = local.database_name
 
   # The master's password is RDS's own secret, rotated by it, read by one task only: the one that makes the
-  # application's role (docs/deploy.md). Everything else logs in as that role, by IAM, for fifteen minutes.
+  # application's role (docs/how-to/deploy.md). Everything else logs in as that role, by IAM, for fifteen minutes.
   username                            = "postgres"
   manage_master_user_password         = true
   iam_database_authentication_enabled = true

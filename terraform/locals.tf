@@ -14,7 +14,7 @@ locals {
   database_iam = var.database_url == ""
   database_url = local.database_iam ? "postgres://${local.database_user}@${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.database_name}?sslmode=require" : var.database_url
 
-  # What every runtime shape reads (docs/deploy.md).
+  # What every runtime shape reads (docs/how-to/deploy.md).
   environment = merge(var.otlp_endpoint == "" ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint }, {
     DATABASE_URL           = local.database_url
     DATABASE_IAM_AUTH      = local.database_iam ? "true" : "false"

@@ -11,7 +11,7 @@ terraform {
     }
   }
 
-  # State holds no secret, but it is the map of the deployment: keep it in a bucket (docs/deploy.md).
+  # State holds no secret, but it is the map of the deployment: keep it in a bucket (docs/how-to/deploy.md).
   # backend "s3" {}
 }
 

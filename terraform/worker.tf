@@ -269,7 +269,7 @@ resource "aws_ecs_capacity_provider" "gpu" {
     managed_draining = "ENABLED"
 
     # ECS's own scaling waits 15 minutes before it takes an instance, and a minute or two before it adds one; its
-    # termination protection works only together with it (docs/decisions/0020-terraform.md).
+    # termination protection works only together with it (docs/decisions/0009-terraform.md).
     managed_termination_protection = "DISABLED"
 
     managed_scaling {

@@ -54,7 +54,7 @@ COMMANDS = {
         from_here=True,
     ),
     "test": Command(help="run the tests", arguments=("-m", "pytest"), usage="[pytest's options]"),
-    "check": Command(help="lint, formatting, types, import contracts, templates, Terraform"),
+    "check": Command(help="lint, formatting, types, import contracts, templates, documentation, Terraform"),
     "bench": Command(
         help="measure, and write the numbers as JSON",
         arguments=("-m", "benchmarks"),
@@ -94,6 +94,13 @@ COMMANDS = {
         usage="[MODULE ...]",
         from_here=True,
     ),
+    "docs": Command(
+        help="serve the documentation as a site; --write brings its generated pages up to date",
+        arguments=("-m", "devtools.docs"),
+        needs="devtools/docs/__main__.py",
+        usage="[--port N] [--write]",
+        from_here=True,
+    ),
     "security": Command(
         help="static analysis, known vulnerabilities, bill of materials",
         arguments=("-m", "devtools.cli.security"),
@@ -113,6 +120,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "formatting": ("ruff", "format", "--check", ".", "dev"),
     "import contracts": ("lint-imports", "--no-cache"),
     "templates": ("djlint", "--lint", "--quiet", "templates", "sparkle_site"),
+    "docs": ("mkdocs", "build", "--strict", "--quiet"),
     # Tests say what they expect of a union by failing; their types are not checked.
     "types": ("mypy", ".", "--exclude", "^tests/"),
 }

@@ -1,7 +1,7 @@
 """`./dev mutate`: change the pure modules a little, a thousand times, and see whether their tests notice.
 
 Each module is tried with tests that need no database. Why each change that no test notices is let be:
-docs/mutation-testing.md.
+docs/explanation/mutation-testing.md.
 """
 
 from __future__ import annotations

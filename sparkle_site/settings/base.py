@@ -14,7 +14,9 @@ def required(name: str) -> str:
     """Read a setting that has no safe default; a boot without it stops with one line that names it."""
     value: str = env.str(name, default="")
     if not value:
-        raise ImproperlyConfigured(f"{name} is not set: put it into the environment (docs/deploy.md lists them all).")
+        raise ImproperlyConfigured(
+            f"{name} is not set: put it into the environment (docs/reference/settings.md lists them all)."
+        )
     return value
 
 

@@ -12,5 +12,5 @@ DATABASES = {
 # All that is asked here has its index, and a plan is kept while the table grows: one that was made when a few hundred
 # requests were there would walk through thousands. A plain scan of an index also marks the entries whose rows are gone,
 # where a bitmap scan walks them again each time: a job leaves ten behind, and on a large table the next vacuum is hours
-# away (docs/performance.md).
+# away (docs/explanation/performance.md).
 DATABASES["default"]["OPTIONS"]["options"] += " -c enable_seqscan=off -c enable_bitmapscan=off"

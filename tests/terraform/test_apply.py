@@ -248,7 +248,7 @@ def addresses(terraform: Terraform, state: Path) -> set[str]:
 
 
 def spare_the_database(terraform: Terraform, state: Path) -> None:
-    """Do what docs/deploy.md says of a database whose making was interrupted: else Terraform would make it anew."""
+    """Untaint a database whose creation was interrupted (docs/how-to/deploy.md): Terraform would replace it."""
     resources = terraform.shown(state)["values"]["root_module"]["resources"]
     tainted = {each["address"] for each in resources if each.get("tainted")}
     if "aws_db_instance.this" in tainted:
@@ -256,7 +256,7 @@ def spare_the_database(terraform: Terraform, state: Path) -> None:
 
 
 def refused_once_adopted(terraform: Terraform, cloud: Cloud, where: tuple[str, ...]) -> str:
-    """Apply until nothing "already exists", as docs/deploy.md says; return what the last apply, which fails, said.
+    """Apply until nothing "already exists" (docs/how-to/deploy.md); return the output of the last apply, which fails.
 
     What AWS was making at an interrupt exists, and the state does not know it.
     """
