@@ -175,9 +175,9 @@ def _erase(job: Job, *, now: datetime, started: float) -> None:
     if not erasure.request(job.pk, Job.Erasure.IMAGES, now=now):
         return
     try:
-        keys = erasure.keys(job)
+        keys = erasure.keys([job])
         if run_within(lambda: erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
-            erasure.forget(job.pk)
+            erasure.forget([job.pk])
     except Exception as error:  # each storage backend has errors of its own
         logger.warning("pictures_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})
 

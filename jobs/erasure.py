@@ -6,7 +6,7 @@ deleted meanwhile stands in `Job.erasure`, and is deleted after the decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from django.core.files.storage import default_storage
@@ -31,15 +31,23 @@ def request(job_id: int, what: Erasure, *, now: datetime) -> bool:
 
     A hidden image cannot be reported, so what may be erased now may still be erased when its files are deleted.
     """
+    return bool(request_many([job_id], what, now=now))
+
+
+def request_many(job_ids: Collection[int], what: Erasure, *, now: datetime, skip_locked: bool = False) -> list[int]:
+    """Request the erasure of several ended jobs; return the ids of those without an open report.
+
+    `skip_locked` leaves out jobs that another transaction holds: a batch never waits for one row while it holds others.
+    """
     with transaction.atomic():
-        job = Job.objects.select_for_update(no_key=True).filter(pk=job_id).exclude(status__in=OPEN).first()
-        if job is None:
-            return False
-        images = list(JobImage.objects.select_for_update().filter(job_id=job_id).order_by("pk"))
-        JobImage.objects.filter(job_id=job_id, hidden_at=None).update(hidden_at=now)
-        if _ORDER.index(job.erasure) < _ORDER.index(what):
-            Job.objects.filter(pk=job_id).update(erasure=what)
-    return not any(image.reported_at for image in images)
+        ended = Job.objects.filter(pk__in=job_ids).exclude(status__in=OPEN).order_by("pk")
+        marks = dict(ended.select_for_update(no_key=True, skip_locked=skip_locked).values_list("pk", "erasure"))
+        images = JobImage.objects.filter(job_id__in=marks).order_by("pk")
+        reported = {job_id for job_id, at in images.select_for_update().values_list("job_id", "reported_at") if at}
+        JobImage.objects.filter(job_id__in=marks, hidden_at=None).update(hidden_at=now)
+        less = [pk for pk, erasure in marks.items() if _ORDER.index(erasure) < _ORDER.index(what)]
+        Job.objects.filter(pk__in=less).update(erasure=what)
+    return [pk for pk in marks if pk not in reported]
 
 
 def erase(job_id: int, what: Erasure, *, now: datetime) -> bool:
@@ -49,22 +57,31 @@ def erase(job_id: int, what: Erasure, *, now: datetime) -> bool:
     """
     if not request(job_id, what, now=now):
         return False
-    finish(job_id)
+    finish([job_id])
     return True
 
 
-def finish(job_id: int) -> None:
-    """Erase what was requested of a job. Its files go first: a row that is left names what is left to delete."""
-    job = Job.objects.filter(pk=job_id).exclude(erasure="").first()
-    if job is not None:
-        erase_files(keys(job))
-        forget(job.pk)
+def erase_many(job_ids: Collection[int], what: Erasure, *, now: datetime) -> int:
+    """Erase `what` of several ended jobs, a few statements for all of them; return of how many it was erased now.
+
+    Jobs that another transaction holds are left for the next call. Raises what the storage raises, as `erase`.
+    """
+    free = request_many(job_ids, what, now=now, skip_locked=True)
+    finish(free)
+    return len(free)
 
 
-def keys(job: Job) -> list[str]:
-    """Return the keys of the job's images and grid."""
-    images = JobImage.objects.filter(job=job).values_list("key", flat=True)
-    return [*images, *([job.grid_key] if job.grid_key else [])]
+def finish(job_ids: Collection[int]) -> None:
+    """Erase what was requested of jobs. Their files go first: a row that is left names what is left to delete."""
+    jobs = list(Job.objects.filter(pk__in=job_ids).exclude(erasure=""))
+    erase_files(keys(jobs))
+    forget([job.pk for job in jobs])
+
+
+def keys(jobs: Collection[Job]) -> list[str]:
+    """Return the keys of the jobs' images and grids."""
+    images = JobImage.objects.filter(job__in=jobs).values_list("key", flat=True)
+    return [*images, *(job.grid_key for job in jobs if job.grid_key)]
 
 
 def erase_files(keys: Iterable[str]) -> None:
@@ -73,30 +90,28 @@ def erase_files(keys: Iterable[str]) -> None:
         default_storage.delete(key)
 
 
-def forget(job_id: int) -> None:
-    """Drop the rows and words of a job whose files are gone, as far as that was requested."""
+def forget(job_ids: Collection[int]) -> None:
+    """Drop the rows and words of jobs whose files are gone, as far as that was requested."""
     with transaction.atomic():
-        job = Job.objects.select_for_update().filter(pk=job_id).first()
-        if job is None or not job.erasure:
-            return
-        JobImage.objects.filter(job=job).delete()
-        if job.erasure == Erasure.ROW:
-            JobEvent.objects.filter(job=job).delete()
-            Job.objects.filter(source_job=job).update(source_job=None)
-            job.delete()
-            return
+        requested = Job.objects.filter(pk__in=job_ids).exclude(erasure="").order_by("pk")
+        marks = dict(requested.select_for_update().values_list("pk", "erasure"))
+        rows = [pk for pk, erasure in marks.items() if erasure == Erasure.ROW]
+        JobImage.objects.filter(job_id__in=marks).delete()
+        if rows:
+            JobEvent.objects.filter(job_id__in=rows).delete()
+            Job.objects.filter(source_job_id__in=rows).update(source_job=None)
+            Job.objects.filter(pk__in=rows).delete()
         words = dict.fromkeys(("prompt", "styled_prompt", "negative_prompt", "member_name", "source_url"), "")
-        erased = {**words, "encrypted_token": b""} if job.erasure == Erasure.WORDS else {}
-        Job.objects.filter(pk=job.pk).update(grid_key="", erasure="", **erased)
+        kept = Job.objects.filter(pk__in=marks)
+        kept.filter(erasure=Erasure.WORDS).update(grid_key="", erasure="", encrypted_token=b"", **words)
+        kept.filter(erasure=Erasure.IMAGES).update(grid_key="", erasure="")
 
 
 def after_decision(job_ids: set[int]) -> None:
     """Erase what was requested of these jobs, as far as no report on them is open any more."""
     waiting = Job.objects.filter(pk__in=job_ids).exclude(erasure="")
     kept = set(with_open_report(waiting).values_list("pk", flat=True))
-    for job_id in waiting.values_list("pk", flat=True):
-        if job_id not in kept:
-            finish(job_id)
+    finish([job_id for job_id in waiting.values_list("pk", flat=True) if job_id not in kept])
 
 
 def ready() -> QuerySet[Job]:

@@ -101,7 +101,9 @@ def purge_images(work: TaskRun) -> int:
             if work.deadline.passed:
                 break
             rows = guild.next()
-            purged += work.for_each(rows, lambda pk: erasure.erase(pk, Job.Erasure.WORDS, now=work.now))
+            purged += work.for_each_batch(
+                rows, JOBS_AT_ONCE, lambda ids: erasure.erase_many(ids, Job.Erasure.WORDS, now=work.now)
+            )
             if len(rows) == JOBS_AT_ONCE:
                 left.append(guild)
         overdue = left
@@ -113,11 +115,11 @@ def purge_images(work: TaskRun) -> int:
 def finish_erasures(work: TaskRun) -> int:
     """Erase what was requested and waited for a decision on a report, or for the storage."""
 
-    def finish(pk: int) -> bool:
-        erasure.finish(pk)
-        return True
+    def finish(ids: list[int]) -> int:
+        erasure.finish(ids)
+        return len(ids)
 
-    return work.for_each(due(erasure.ready(), by="pk"), finish)
+    return work.for_each_batch(due(erasure.ready(), by="pk"), JOBS_AT_ONCE, finish)
 
 
 @upkeep_task(budget_s=3)

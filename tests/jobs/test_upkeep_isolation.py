@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import connection
 from pytest_httpserver import HTTPServer
 
 from discord_api.client import DiscordClient
-from jobs import erasure, submission, transitions, upkeep
+from jobs import submission, transitions, upkeep
 from jobs.models import ClosedRoute, Job
 from jobs.transitions import StoredImage
 from jobs.upkeep_tasks.task import Deadline, Row, TaskRun, interleave_guilds
@@ -43,14 +43,16 @@ def test_a_retention_beyond_any_date_stops_no_other_server(make_guild, make_ask,
 def test_a_row_that_breaks_stops_no_other_row(make_guild, make_ask, now, monkeypatch, caplog):
     guild = make_guild(concurrency=3)
     jobs = [completed(make_ask, guild, now) for _ in range(3)]
-    erase = erasure.erase
+    delete = FileSystemStorage.delete
 
-    def erase_all_but_the_first(pk, what, *, now):
-        if pk == jobs[0].pk:
+    def delete_all_but_the_first(self, key):
+        if key == jobs[0].grid_key:
             raise OSError("this object cannot be deleted")
-        return erase(pk, what, now=now)
+        delete(self, key)
 
-    monkeypatch.setattr(erasure, "erase", erase_all_but_the_first)
+    Job.objects.filter(pk=jobs[0].pk).update(grid_key="kept")
+    jobs[0].refresh_from_db()
+    monkeypatch.setattr(FileSystemStorage, "delete", delete_all_but_the_first)
     assert upkeep.purge_images(now=now + timedelta(days=100)) == 2
     assert [record.job_id for record in caplog.records if record.msg == "upkeep_row_failed"] == [jobs[0].pk]
 
