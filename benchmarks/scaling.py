@@ -461,7 +461,7 @@ def run(*, full: bool = False) -> Result:
     settings = asdict(ours().fleet) | asdict(scaling.Limits()) | {"idle_s": 20}
     more: dict[str, Any] = {}
     if full:
-        # docs/how-to/deploy.md counts its cost from it.
+        # docs/explanation/costs.md uses it.
         busy = simulate(arrival_traces.month(100_000), ours()).summary()
         more = {"busy_month": busy, "other_evenings": other_evenings(), "sweep": sweep()}
     return Result(

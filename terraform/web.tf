@@ -70,7 +70,7 @@ resource "aws_ecs_task_definition" "web" {
   }
 }
 
-# Makes the application's role in the database, and migrates: run by hand before a new version (docs/how-to/deploy.md).
+# Makes the application's role in the database, and migrates: run by hand before a new version (docs/how-to/update.md).
 resource "aws_ecs_task_definition" "prepare" {
   family                   = "${local.name}-prepare"
   requires_compatibilities = ["FARGATE"]
