@@ -47,9 +47,9 @@ def answer(error: Exception, signed: VerifiedRequest | None) -> Response:
 
 
 def _sentence(error: Exception) -> str:
-    # Where Django was never loaded, its errors cannot have been raised; and nothing here may load it.
-    db, punctual = sys.modules.get("django.db"), sys.modules.get(f"{__package__}.punctual")
-    if punctual is not None and isinstance(error, punctual.TooLate):
+    # This module must not load Django. Where it was never loaded, its errors cannot have been raised.
+    db, deadline = sys.modules.get("django.db"), sys.modules.get(f"{__package__}.deadline")
+    if deadline is not None and isinstance(error, deadline.ResponseDeadlineExceeded):
         return "error.late"
     if db is not None and isinstance(error, db.OperationalError | db.InterfaceError):
         return "error.unavailable"

@@ -26,7 +26,7 @@ ROOMS = (
     "sparkle_site/settings",
     "sparkle_site/rds",
 )
-LEFT_OUT = {"build.py", "__pycache__"}
+LEFT_OUT = {"packaging.py", "__pycache__"}
 # What Lambda has anyway, or what only tools need.
 PRUNED = (
     "**/__pycache__", "**/tests", "bin", "**/*.pyi", "django/contrib/*/locale", "django/conf/locale/*/LC_MESSAGES/*.po",

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, transaction
 
+from discord_api import i18n
 from guilds.models import Guild
-from interactions_lambda import deadline
+from interactions_lambda import deadline, error_response
+from interactions_lambda.verification import VerifiedRequest
 from jobs.dispatch import sending
 from jobs.dispatch.message import DispatchFailed, JobMessage
 from jobs.models import Job
@@ -230,6 +232,25 @@ def test_a_connection_that_the_server_closed_is_replaced_within_seconds_of_its_l
     finally:
         for _ in range(16):
             deadline.run(lambda: connection.close(), started=time.monotonic())  # noqa: PLW0108  # of that thread
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (deadline.ResponseDeadlineExceeded(), "error.late"),
+        (deadline.StatementDeadlineExceeded(), "error.unavailable"),
+        (OperationalError(), "error.unavailable"),
+        (ValueError(), "error.unexpected"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_each_kind_of_error_has_its_own_message(error: Exception, expected: str) -> None:
+    request = VerifiedRequest(kind="interaction", payload=payload("slash"))
+    body = error_response.answer(error, request).body
+    assert body is not None
+    message = body["data"]["content"]
+    reference = message.rsplit("`", 2)[1]
+    assert message == i18n.translate("en-US", expected, reference=reference)
 
 
 def test_an_error_in_time_is_the_error_itself() -> None:
