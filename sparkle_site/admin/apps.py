@@ -9,7 +9,7 @@ class SparkleAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        from . import guilds, jobs, operations, users  # noqa: F401  # their imports register
+        from . import bans, blocked_terms, guilds, images, jobs, operations, styles, usage, users  # noqa: F401  # register
 
         # What the breadcrumbs begin with, as those of our own apps do.
         apps.get_app_config("auth").verbose_name = "Sparkle"

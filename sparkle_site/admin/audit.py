@@ -138,6 +138,6 @@ def _grants(guild_ids: frozenset[int] | None, *, viewer: Access) -> Iterable[Ent
         )
 
 
-def note(request: HttpRequest, row: Model, what: str) -> None:
-    """Write down an act that changes no setting."""
+def record_action(request: HttpRequest, row: Model, what: str) -> None:
+    """Log an action that changes no audited setting."""
     LogEntry.objects.log_actions(int(request.user.pk or 0), [row], CHANGE, change_message=what, single_object=True)

@@ -1,4 +1,4 @@
-"""Rows as CSV, streamed: the table's length costs no memory."""
+"""Rows as CSV, streamed, so that memory does not grow with the table."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
-MOST = 100_000
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+MAX_ROWS = 100_000
+_FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class _Echo:
@@ -18,14 +18,14 @@ class _Echo:
 
 
 def neutralize_formula(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP, CSV Injection; the wide signs count in CJK versions)."""
+    """Return a cell that no spreadsheet evaluates (OWASP, CSV Injection). Full-width signs count in CJK versions."""
     text = "" if value is None else str(value)
     harmless = text[:1] != "=" and text[1:].isascii() and text[1:].isdigit()
-    return f"'{text}" if text.startswith(_BEGINS_A_FORMULA) and not harmless else text
+    return f"'{text}" if text.startswith(_FORMULA_PREFIXES) and not harmless else text
 
 
 def csv_response(name: str, columns: Mapping[str, Callable[[Any], Any]], rows: Iterable[Any]) -> StreamingHttpResponse:
-    """A file `name`.csv with one line a row, in UTF-8 with the mark that Excel looks for."""
+    """Return `name`.csv with one line per row, in UTF-8 with the byte order mark that Excel needs."""
     writer = csv.writer(_Echo())
 
     def lines() -> Iterator[str]:

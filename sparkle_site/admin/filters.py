@@ -124,19 +124,19 @@ class ModerationStateFilter(DropdownFilter):
 
 
 class BanStatusFilter(admin.SimpleListFilter):
-    """Bans: those that hold, and those that are over."""
+    """Active and expired bans."""
 
-    title = "standing"
-    parameter_name = "standing"
+    title = "state"
+    parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("holds", "Holds"), ("over", "Over")]
+        return [("active", "Active"), ("expired", "Expired")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         now = timezone.now()
-        if self.value() == "over":
+        if self.value() == "expired":
             return queryset.filter(until__lte=now)
-        return queryset.exclude(until__lte=now) if self.value() == "holds" else queryset
+        return queryset.exclude(until__lte=now) if self.value() == "active" else queryset
 
 
 def _first_id(at: datetime) -> int | None:

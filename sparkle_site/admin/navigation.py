@@ -75,7 +75,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Dashboard", "dashboard", "index"),
                     _item("Requests", "auto_awesome", "jobs_job_changelist"),
                     _item("Pictures", "photo_library", "jobs_jobimage_changelist")
-                    | {"badge": "sparkle_site.admin.jobs.reported_badge"},
+                    | {"badge": "sparkle_site.admin.images.reported_badge"},
                 ],
             },
             {

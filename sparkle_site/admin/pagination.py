@@ -1,25 +1,23 @@
-"""Pages of tables too long to be counted."""
+"""Paginators for tables that are too long to count."""
 
 from typing import Any
 
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
-MOST = 10_000
-
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts to ten thousand rows and no further: nobody turns more pages than that, one filters instead."""
+    """Counts at most `max_count` rows. Whoever needs more uses a filter."""
 
-    most = MOST
+    max_count = 10_000
 
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return int(rows.order_by()[: self.most].count())
+        return int(rows.order_by()[: self.max_count].count())
 
 
-class FoundPaginator(BoundedPaginator):
-    """Counts what a search of words found, which costs each row a look at its text: to a thousand."""
+class SearchPaginator(BoundedPaginator):
+    """Counts fewer: a full-text search reads the text of each row it counts."""
 
-    most = 1_000
+    max_count = 1_000

@@ -12,7 +12,9 @@ from django.db import DataError, IntegrityError
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.decorators import display
 
 from discord_api import snowflakes
 from guilds.models import Guild
@@ -158,6 +160,22 @@ class ScopedAdmin(ModelAdmin):
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
         raise Http404
+
+
+class GuildOwnedAdmin(ScopedAdmin):
+    """The base for rows of a guild that its moderators manage themselves."""
+
+    moderators_may = frozenset({"view", "add", "change", "delete"})
+    list_select_related = ["guild"]
+    autocomplete_fields = ["guild"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # A row stays with its server, because its history belongs to that server.
+        return [*super().get_readonly_fields(request, obj), *(["guild"] if obj is not None else [])]
+
+    @display(description="Server")
+    def display_guild(self, row: Any) -> str | SafeString:
+        return str(row.guild) if row.guild_id else SafeString('<span class="sp-tag">All servers</span>')
 
 
 def _is_key(model: type[Any], text: str) -> bool:

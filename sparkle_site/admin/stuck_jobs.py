@@ -21,7 +21,8 @@ from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
 from sparkle_site import privacy
 
-from . import access, dialogs, formatting
+from . import access, formatting
+from .actions import actor_name
 
 logger = logging.getLogger(__name__)
 MOST = 50
@@ -174,7 +175,7 @@ def _redrive(request: HttpRequest, now: datetime) -> None:
 def _retry_failed(request: HttpRequest, now: datetime) -> None:
     """Retry what failed in the last hour through no fault of its own."""
     failed = Job.objects.filter(status=Status.FAILED, ended_at__gt=now - timedelta(hours=1)).exclude(prompt="")
-    by = dialogs.name_of(request)
+    by = actor_name(request)
     found = [moderation.retry(pk, by=by, now=now) for pk in failed.values_list("pk", flat=True)[:MOST]]
     done = sum(isinstance(each, submission.Accepted) for each in found)
     messages.success(request, f"Asked for {done} of {len(found)} again.")
@@ -189,7 +190,7 @@ def _erase(request: HttpRequest, now: datetime) -> None:
         return
     erased = privacy.erase_member(user_id, now=now)
     left = Job.objects.filter(user_id=user_id, status__in=OPEN).exists()
-    logger.info("member_erased", extra={"requests": erased, "by": dialogs.name_of(request)})
+    logger.info("member_erased", extra={"requests": erased, "by": actor_name(request)})
     messages.success(
         request, f"Erased {formatting.counted(erased, 'request')} with all pictures, and the member's counters."
     )

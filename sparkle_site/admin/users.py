@@ -7,21 +7,21 @@ from typing import Any
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from allauth.socialaccount.models import SocialAccount
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import BigIntegerField, Exists, OuterRef, QuerySet
 from django.db.models.functions import Cast
-from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from unfold.decorators import action, display
+from django.http import HttpRequest
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from guilds.models import Staff
 
-from . import dialogs, formatting
+from . import audit, formatting
 from .access import OBSERVERS
+from .actions import Confirmation, Result, RowAction, with_actions
 from .scoped_admin import ScopedAdmin
 
 # allauth's rows hold secrets and tokens, and are nobody's to edit.
@@ -31,7 +31,33 @@ admin.site.unregister(
 )
 
 
+def _reset_second_factor(request: HttpRequest, user: User, form: Any) -> Result:
+    Authenticator.objects.filter(user=user).delete()
+    audit.record_action(request, user, "Reset the second factor")
+    return Result(text=f"{user} has to set up a new second factor.")
+
+
+ON_ROW = (
+    RowAction(
+        name="reset_second_factor",
+        label="Reset second factor",
+        icon="lock_reset",
+        url_path="reset-second-factor",
+        permission="reset",
+        confirmation=Confirmation(
+            title="Reset the second factor?",
+            text="For a user who lost it. They must set up a new one before they can open the admin. First make sure "
+            "that the request really comes from them.",
+            button="Reset",
+        ),
+        run=_reset_second_factor,
+        applies_to=is_mfa_enabled,
+    ),
+)
+
+
 @admin.register(User)
+@with_actions(on_row=ON_ROW)
 class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     guild_path = None
     form = UserChangeForm
@@ -62,30 +88,6 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
         ),
     )
     readonly_fields = ["last_login", "date_joined"]
-    actions_detail = ["reset_second_factor"]
-
-    def has_reset_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        if not self.may_act(request, object_id):
-            return False
-        return object_id is None or is_mfa_enabled(self.get_or_404(request, object_id))
-
-    @action(
-        description="Reset the second factor",
-        icon="lock_reset",
-        url_path="reset-second-factor",
-        permissions=["reset"],
-        dialog=dialogs.dialog(
-            "Reset the second factor?",
-            "For someone who lost it. They must set up a new one before the admin opens again; be sure who asks.",
-            "Reset",
-        ),
-    )
-    def reset_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        person = self.get_or_404(request, object_id)
-        Authenticator.objects.filter(user=person).delete()
-        self.log_change(request, person, "Reset the second factor")
-        messages.success(request, f"{person} has to set up a new second factor.")
-        return dialogs.done(request, reverse("admin:auth_user_change", args=[person.pk]))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         accounts = SocialAccount.objects.filter(provider="discord", user=OuterRef(OuterRef("pk")))

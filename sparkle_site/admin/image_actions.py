@@ -1,0 +1,165 @@
+"""What moderators can do to pictures, on a picture's page and on those chosen in the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.enums import ActionVariant
+
+from jobs import moderation
+from jobs.models import JobImage
+
+from . import formatting
+from .actions import Confirmation, ListAction, Result, RowAction, actor_name
+
+MAX_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageAction:
+    """One operation of jobs.moderation on pictures, offered for one (`<name>_one`) and for many (`<name>_chosen`)."""
+
+    name: str
+    label: str
+    label_for_many: str = ""
+    icon: str
+    question: str
+    effect: str
+    button: str
+    change: Callable[..., int]
+    """Takes picture ids, `by` and `now`; returns how many it changed."""
+    applies_to: Callable[[JobImage], bool]
+    done: str
+    done_many: str
+    """The success text with `{pictures}`, for example "3 pictures"."""
+    variant: ActionVariant = ActionVariant.DEFAULT
+
+    def on_row(self) -> RowAction:
+        def run(request: HttpRequest, image: JobImage, form: Any) -> Result:
+            if self.change([image.pk], by=actor_name(request), now=timezone.now()):
+                return Result(text=self.done)
+            return Result(text="Someone already did this.", level=messages.WARNING)
+
+        return RowAction(
+            name=f"{self.name}_one",
+            label=self.label,
+            icon=self.icon,
+            url_path=self.name,
+            permission=self.name,
+            confirmation=Confirmation(title=self.question, text=self.effect, button=self.button),
+            run=run,
+            applies_to=self.applies_to,
+            variant=self.variant,
+        )
+
+    def on_list(self) -> ListAction:
+        def run(request: HttpRequest, rows: QuerySet[JobImage]) -> Result:
+            ids = list(rows.values_list("pk", flat=True)[:MAX_ROWS])
+            changed = self.change(ids, by=actor_name(request), now=timezone.now())
+            return Result(text=self.done_many.format(pictures=formatting.counted(changed, "picture")))
+
+        return ListAction(
+            name=f"{self.name}_chosen", label=self.label_for_many or self.label, permission="act", run=run
+        )
+
+
+_ACTIONS = (
+    ImageAction(
+        name="hide",
+        label="Hide",
+        icon="visibility_off",
+        question="Hide this picture?",
+        effect="Removes it from galleries, histories and new requests. You can show it again later.",
+        button="Hide",
+        change=moderation.hide,
+        applies_to=lambda image: image.hidden_at is None,
+        done="The picture is hidden.",
+        done_many="Hid {pictures}.",
+        variant=ActionVariant.WARNING,
+    ),
+    ImageAction(
+        name="show",
+        label="Show again",
+        icon="visibility",
+        question="Show this picture again?",
+        effect="It returns to galleries and histories.",
+        button="Show",
+        change=moderation.unhide,
+        applies_to=lambda image: image.hidden_at is not None,
+        done="The picture is visible again.",
+        done_many="Made {pictures} visible again.",
+    ),
+    ImageAction(
+        name="blur",
+        label="Blur",
+        icon="blur_on",
+        question="Blur this picture?",
+        effect="Galleries show it clearly only on hover.",
+        button="Blur",
+        change=partial(moderation.blur, blurred=True),
+        applies_to=lambda image: not image.blurred,
+        done="The picture is blurred.",
+        done_many="Blurred {pictures}.",
+    ),
+    ImageAction(
+        name="unblur",
+        label="Remove blur",
+        icon="blur_off",
+        question="Remove the blur?",
+        effect="Galleries show the picture clearly.",
+        button="Remove blur",
+        change=partial(moderation.blur, blurred=False),
+        applies_to=lambda image: image.blurred,
+        done="The picture is no longer blurred.",
+        done_many="Removed the blur from {pictures}.",
+    ),
+    ImageAction(
+        name="dismiss",
+        label="Dismiss report",
+        label_for_many="Dismiss reports",
+        icon="flag",
+        question="Dismiss the report?",
+        effect="The picture stays visible and leaves the list of reports.",
+        button="Dismiss",
+        change=moderation.dismiss_reports,
+        applies_to=lambda image: image.reported_at is not None,
+        done="The report is dismissed.",
+        done_many="Dismissed the reports of {pictures}.",
+    ),
+)
+
+
+def _delete_chosen(request: HttpRequest, rows: QuerySet[JobImage]) -> Result:
+    job_ids = sorted(set(rows.values_list("job_id", flat=True)[:MAX_ROWS]))
+    by, now = actor_name(request), timezone.now()
+    deletions = [moderation.delete_everywhere(job_id, by=by, now=now) for job_id in job_ids]
+    messages_left = sum(deleted is not None and not deleted.message_gone for deleted in deletions)
+    text = f"Deleted the pictures of {formatting.counted(len(deletions), 'request')}."
+    if not messages_left:
+        return Result(text=text)
+    left = formatting.counted(messages_left, "message")
+    return Result(
+        text=f"{text} On Discord {left} could not be deleted: delete what is left there.", level=messages.WARNING
+    )
+
+
+def _on_list() -> Iterator[ListAction]:
+    for image_action in _ACTIONS:
+        yield image_action.on_list()
+    yield ListAction(
+        name="delete_chosen",
+        label="Delete everywhere (all pictures of the request)",
+        permission="act",
+        run=_delete_chosen,
+    )
+
+
+ON_ROW = tuple(image_action.on_row() for image_action in _ACTIONS)
+ON_LIST = tuple(_on_list())

@@ -1,0 +1,140 @@
+"""Usage counters, and what moderators may grant on top of a limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import display
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
+
+from guilds.models import Usage
+from jobs import moderation
+from jobs.models import Job
+
+from . import access, audit, formatting
+from .actions import Confirmation, Result, RowAction, with_actions
+from .filters import GuildFilter, SubjectFilter
+from .pagination import BoundedPaginator
+from .scoped_admin import ScopedAdmin
+
+
+class GrantForm(BaseDialogForm):
+    pictures = forms.IntegerField(
+        min_value=0, max_value=100_000, initial=50, required=False, widget=UnfoldAdminIntegerFieldWidget
+    )
+    gpu_seconds = forms.IntegerField(
+        label="GPU seconds",
+        min_value=0,
+        max_value=10_000_000,
+        initial=0,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
+
+
+def _grant_more(request: HttpRequest, usage: Usage, form: GrantForm) -> Result:
+    pictures, gpu_seconds = form.cleaned_data["pictures"] or 0, form.cleaned_data["gpu_seconds"] or 0
+    operator = access.of(request).sees_all_guilds
+    moderation.grant(usage.pk, pictures=pictures, gpu_ms=gpu_seconds * 1000, operator=operator)
+    granted = f"Granted {pictures} more pictures and {gpu_seconds} more GPU seconds"
+    audit.record_action(request, usage, granted)
+    return Result(text=f"{granted}.")
+
+
+def _reset_counter(request: HttpRequest, usage: Usage, form: Any) -> Result:
+    moderation.reset_window(usage.pk, operator=access.of(request).sees_all_guilds)
+    audit.record_action(request, usage, "Reset the counter")
+    return Result(text="The counter was reset. The full limit is available again.")
+
+
+ON_ROW = (
+    RowAction(
+        name="grant_more",
+        label="Grant more",
+        icon="add",
+        url_path="grant",
+        permission="grant",
+        confirmation=Confirmation(
+            title="Grant more", text="Adds to the limit until this window ends.", button="Grant", form=GrantForm
+        ),
+        run=_grant_more,
+        back_to="changelist",
+    ),
+    RowAction(
+        name="reset_counter",
+        label="Reset",
+        icon="restart_alt",
+        url_path="reset",
+        permission="grant",
+        confirmation=Confirmation(
+            title="Reset this counter?", text="The full limit is available again in this window.", button="Reset"
+        ),
+        run=_reset_counter,
+        back_to="changelist",
+    ),
+)
+
+
+@admin.register(Usage)
+@with_actions(on_row=ON_ROW)
+class UsageAdmin(ScopedAdmin):
+    operators_may = frozenset({"view"})
+    list_display = ["display_subject", "display_guild", "window", "display_start", "display_pictures", "display_gpu"]
+    list_display_links = None
+    list_select_related = ["guild"]
+    list_filter = [("guild", GuildFilter), SubjectFilter, ("window", ChoicesDropdownFilter)]
+    list_filter_submit = True
+    ordering = ["-starts_at", "-pk"]
+    sortable_by = ()
+    paginator = BoundedPaginator
+    # Unfold passes a row's id to the permission check only for actions that are in actions_detail too (with_actions).
+    actions_row = [row_action.name for row_action in ON_ROW]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Usage]:
+        last = Job.objects.filter(guild_id=OuterRef("guild_id"), user_id=OuterRef("subject_id")).order_by("-pk")
+        rows: QuerySet[Usage] = super().get_queryset(request)
+        return rows.annotate(member_name=Subquery(last.values("member_name")[:1]))
+
+    @display(description="Subject")
+    def display_subject(self, usage: Usage) -> str | SafeString:
+        if not usage.subject_id:
+            return "Whole server"
+        if usage.subject_id < 0:
+            return "Erased member"
+        return formatting.member(usage.subject_id, getattr(usage, "member_name", None) or "")
+
+    @display(description="Server")
+    def display_guild(self, usage: Usage) -> str:
+        return str(usage.guild)
+
+    @display(description="Window start")
+    def display_start(self, usage: Usage) -> str:
+        return formatting.when(usage.starts_at)
+
+    @display(description="Pictures")
+    def display_pictures(self, usage: Usage) -> SafeString:
+        return _with_grant(formatting.count(usage.pictures), usage.granted_pictures, "")
+
+    @display(description="GPU seconds")
+    def display_gpu(self, usage: Usage) -> SafeString:
+        return _with_grant(formatting.count(usage.gpu_ms / 1000), usage.granted_gpu_ms // 1000, " s")
+
+    def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not self.may_act(request, object_id):
+            return False
+        # The operators' own limits use the counters of the whole server.
+        whole_server = object_id is not None and not self.get_or_404(request, object_id).subject_id
+        return not whole_server or access.of(request).sees_all_guilds
+
+
+def _with_grant(used: str, granted: int, unit: str) -> SafeString:
+    more = format_html('<span class="sp-sub">{}{} granted</span>', formatting.count(granted), unit) if granted else ""
+    return format_html("{}{}", used, more)
