@@ -20,7 +20,7 @@ def ask(page: Page, prompt: str) -> None:
     """Type /sparkle and a prompt with the keyboard alone."""
     page.get_by_label(re.compile("^Message ")).focus()
     page.keyboard.type("/spark")
-    expect(page.get_by_role("option", name="/sparkle Make pictures from words")).to_have_attribute(
+    expect(page.get_by_role("option", name="/sparkle Create images from text")).to_have_attribute(
         "aria-selected", "true"
     )
     page.keyboard.press("Enter")
@@ -71,9 +71,9 @@ def test_a_member_asks_with_the_keyboard_and_gets_pictures(open_page: OpenPage, 
     assert list(dict.fromkeys(stages)) == ["Submitted", "Processing", "Completed"]
 
     message.get_by_role("button", name="Enlarge: a red circle on a blue background").press("Enter")
-    expect(page.get_by_role("dialog", name="Picture")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Image")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()
+    expect(page.get_by_role("dialog", name="Image")).to_be_hidden()
 
 
 def test_options_are_those_that_were_registered(open_page: OpenPage, worker: None) -> None:
@@ -106,7 +106,7 @@ def test_buttons_make_more_and_forms_change_the_prompt(open_page: OpenPage, work
 
     page = open_page()
     ask(page, "a lighthouse")
-    completed(page).get_by_role("button", name="Again").click()
+    completed(page).get_by_role("button", name="Try again").click()
     expect(page.get_by_role("article")).to_have_count(2)
     completed(page).get_by_role("button", name="Edit").click()
     form = page.get_by_role("dialog")
@@ -221,7 +221,7 @@ def test_the_bot_can_be_removed_and_invited_again(open_page: OpenPage) -> None:
     page.get_by_role("dialog").get_by_role("button", name="Invite Sparkle").click()
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_label(re.compile("^Message ")).fill("/")
-    expect(page.get_by_role("option", name="/sparkle Make pictures from words")).to_be_visible()
+    expect(page.get_by_role("option", name="/sparkle Create images from text")).to_be_visible()
 
 
 def test_a_member_can_be_another_one_and_stays_so_after_a_reload(open_page: OpenPage) -> None:
@@ -259,7 +259,7 @@ def test_the_theme_can_be_chosen_and_is_kept(open_page: OpenPage) -> None:
     page = open_page(dark=True)
     background: Any = "getComputedStyle(document.querySelector('.main')).backgroundColor"
     dark = page.evaluate(background)
-    page.get_by_role("button", name=re.compile("^Theme: as the system")).click()
+    page.get_by_role("button", name=re.compile("^Theme: system")).click()
     light = page.evaluate(background)
     assert light != dark
     page.reload()

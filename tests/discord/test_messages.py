@@ -87,8 +87,8 @@ def test_place_and_wait_are_told() -> None:
     content = messages.submitted(job(), place=3, wait_s=200, gpu_starting=True).content
     assert content is not None
     assert "Place in line: 3." in content
-    assert "A GPU is being started" in content
-    assert "About 3 min to go." in content
+    assert "A GPU is starting up" in content
+    assert "Ready in about 3 min." in content
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_buttons_are_for_the_pictures_there_are() -> None:
     labels = [
         [button["label"] for button in row["components"]] for row in messages.result_buttons(job(count=2, width=1536))
     ]
-    assert labels == [["Vary 1", "Vary 2"], ["Again", "Edit", "Delete", "Report"]]
+    assert labels == [["Vary 1", "Vary 2"], ["Try again", "Edit", "Delete", "Report"]]
 
 
 @pytest.mark.parametrize("limit", [9, 10, 100, 1500])

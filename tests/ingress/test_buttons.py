@@ -150,7 +150,7 @@ def test_a_hidden_picture_is_no_start(make_guild: Callable[..., Guild], make_job
     guild = make_guild()
     job = make_job(guild)
     press(guild, pack("delete", job.pk))
-    assert "no longer kept" in told(press(guild, pack("vary", job.pk, 0)))
+    assert "no longer available" in told(press(guild, pack("vary", job.pk, 0)))
 
 
 def test_a_thread_of_an_allowed_channel_is_allowed(
@@ -165,7 +165,7 @@ def test_a_thread_of_an_allowed_channel_is_allowed(
     # It may be below an allowed category: that is not known yet.
     assert "in a minute" in told(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
     Channel.objects.filter(pk=6).update(read_at=now, parent_id=8)
-    assert "not used in this channel" in told(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
+    assert "isn't available here" in told(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
     Channel.objects.filter(pk=6).update(parent_id=645027906669510667)
     assert "Submitted" in str(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
 
@@ -198,7 +198,7 @@ def test_a_job_of_another_server_cannot_be_touched(
     job = make_job(there)
     for action in ("reroll", "vary", "enlarge", "edit", "cancel", "delete", "report"):
         index = 0 if action in ("vary", "enlarge") else None
-        assert "no longer kept" in told(press(here, pack(action, job.pk, index)))
+        assert "no longer available" in told(press(here, pack(action, job.pk, index)))
     assert Job.objects.count() == 1
     assert not JobImage.objects.exclude(hidden_at=None, reported_at=None).exists()
 

@@ -51,8 +51,8 @@ def test_quota_names_each_rule_with_used_left_and_reset(make_guild: Callable[...
     answer = slash(guild, "sparkle-quota")
     assert answer["data"]["flags"] == 64
     shown = fields(answer)
-    assert shown.keys() == {"The whole server's limit per month", "Your limit per day as Patrons"}
-    assert "4 of 40 pictures used, 36 left" in shown["Your limit per day as Patrons"]
+    assert shown.keys() == {"Server limit per month", "Your limit per day as Patrons"}
+    assert "4 of 40 images used, 36 left" in shown["Your limit per day as Patrons"]
     assert ":R>" in shown["Your limit per day as Patrons"]
 
 
@@ -132,11 +132,11 @@ def test_nobody_sees_the_requests_of_others_or_of_other_servers(
     guild = make_guild()
     others, elsewhere = make_job(guild, user_id=OTHER), make_job(make_guild())
     for job in (others, elsewhere):
-        assert "no request" in told(slash(guild, "sparkle-show", {"id": str(job.pk)}))
-        assert "no request" in told(slash(guild, "sparkle-cancel", {"id": str(job.pk)}))
+        assert "Request not found" in told(slash(guild, "sparkle-show", {"id": str(job.pk)}))
+        assert "Request not found" in told(slash(guild, "sparkle-cancel", {"id": str(job.pk)}))
     manager = as_manager()
     assert f"#{others.pk}" in slash(guild, "sparkle-show", {"id": str(others.pk)}, **manager)["data"]["content"]
-    assert "no request" in told(slash(guild, "sparkle-show", {"id": str(elsewhere.pk)}, **manager))
+    assert "Request not found" in told(slash(guild, "sparkle-show", {"id": str(elsewhere.pk)}, **manager))
 
 
 def test_cancel_without_a_number_takes_the_newest(
@@ -154,7 +154,7 @@ def test_cancel_with_a_number(make_guild: Callable[..., Guild], make_job: MakeJo
     guild = make_guild()
     waiting, running, done = make_job(guild, Status.QUEUED), make_job(guild, Status.RUNNING), make_job(guild)
     assert "cancelled" in told(slash(guild, "sparkle-cancel", {"id": str(waiting.pk)}))
-    assert "stops" in told(slash(guild, "sparkle-cancel", {"id": str(running.pk)}))
+    assert "will stop" in told(slash(guild, "sparkle-cancel", {"id": str(running.pk)}))
     assert "ended" in told(slash(guild, "sparkle-cancel", {"id": str(done.pk)}))
 
 
@@ -168,14 +168,14 @@ def test_settings_are_shown_to_managers_with_a_link(make_guild: Callable[..., Gu
     answer = slash(guild, "sparkle-settings", **as_manager())
     shown = fields(answer)
     assert shown["Channels"] == "<#77>"
-    assert shown["Pictures a request"] == "2"
-    assert shown["Adult prompts"] == "Anywhere, as a spoiler"
-    assert shown["Limits"] == "Every member: 4 pictures per day"
+    assert shown["Images per request"] == "2"
+    assert shown["Adult prompts"] == "Everywhere, as spoilers"
+    assert shown["Limits"] == "Every member: 4 images per day"
     assert answer["data"]["components"][0]["components"][0]["url"].endswith(f"/admin/guilds/guild/{guild.pk}/change/")
 
 
 def test_settings_are_for_managers(make_guild: Callable[..., Guild], slash: Slash) -> None:
-    assert "manage this server" in told(slash(make_guild(), "sparkle-settings"))
+    assert "Manage Server" in told(slash(make_guild(), "sparkle-settings"))
 
 
 def test_help_fits_in_one_message(make_guild: Callable[..., Guild], slash: Slash) -> None:

@@ -104,7 +104,7 @@ _TEXT = "https://cdn.discordapp.com/attachments/1/2/cat.txt"
         ({"url": 5}, "uploaded to Discord"),
         ({"content_type": "image/svg+xml"}, "PNG, JPEG or WebP"),
         ({"content_type": None, "filename": "cat.txt", "url": _TEXT, "proxy_url": None}, "PNG, JPEG or WebP"),
-        ({"size": 11 * 1024 * 1024}, "larger than 10 MiB"),
+        ({"size": 11 * 1024 * 1024}, "10 MB or smaller"),
     ],
 )
 def test_other_pictures_are_refused(
@@ -209,14 +209,14 @@ def test_a_spent_quota_names_the_rule_and_its_reset(make_guild: Callable[..., Gu
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
     slash(guild, said={"prompt": "a cat"})
     sentence = told(slash(guild, said={"prompt": "a cat"}))
-    assert "4 of 4 pictures" in sentence
+    assert "4 of 4 images" in sentence
     assert "<t:" in sentence
     assert ":R>" in sentence
 
 
 def test_a_server_switched_off_says_so_in_its_own_language(make_guild: Callable[..., Guild], slash: Slash) -> None:
     guild = make_guild(enabled=False, language="de")
-    assert "ausgeschaltet" in told(slash(guild, said={"prompt": "a cat"}))
+    assert "deaktiviert" in told(slash(guild, said={"prompt": "a cat"}))
 
 
 def test_a_member_is_answered_in_the_members_language(make_guild: Callable[..., Guild], slash: Slash) -> None:

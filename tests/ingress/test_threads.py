@@ -85,7 +85,7 @@ def test_a_thread_below_an_allowed_category_is_allowed(make_guild: Any, slash: A
     assert "Submitted" in str(slash(guild, "sparkle", {"prompt": "a fox"}, **in_thread()))
     guild.allowed_channel_ids = [999]
     guild.save()
-    assert "not used in this channel" in told(slash(guild, "sparkle", {"prompt": "a fox"}, **in_thread()))
+    assert "isn't available here" in told(slash(guild, "sparkle", {"prompt": "a fox"}, **in_thread()))
 
 
 def test_discord_is_asked_once_for_a_while(make_guild: Any, slash: Any, discord: Any) -> None:

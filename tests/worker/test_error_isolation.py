@@ -78,7 +78,7 @@ def test_whatever_a_loader_raises_concerns_that_model_alone(place: Place, error:
         assert not runner.broken.is_set()
     bad.refresh_from_db()
     assert (bad.status, bad.reason, bad.attempts) == (Status.FAILED, "model_unavailable", 1)
-    assert "model could not be loaded" in place.original(bad).content
+    assert "model couldn't be loaded" in place.original(bad).content
     assert Job.objects.get(pk=good.pk).status == Status.COMPLETED
     assert sum(Usage.objects.filter(window="month", subject_id=0).values_list("pictures", flat=True)) == good.count
 
@@ -462,5 +462,5 @@ def test_a_request_that_does_not_fit_alone_ends_with_that_reason_and_a_refund(
     assert outcomes == [Outcome.REQUEUED] * (attempts - 1) + [Outcome.ENDED]
     job.refresh_from_db()
     assert (job.status, job.reason, job.attempts) == (Status.FAILED, "out_of_memory", attempts)
-    assert "did not fit into the GPU's memory" in place.original(job).content
+    assert "ran out of memory" in place.original(job).content
     assert sum(Usage.objects.filter(window="month", subject_id=0).values_list("pictures", flat=True)) == 0

@@ -168,7 +168,7 @@ def test_a_model_that_is_not_there_fails_the_job_with_its_reason_and_a_refund(pl
         assert runner.run([job.pk]) == [Outcome.ENDED]
     job.refresh_from_db()
     assert (job.status, job.reason) == (Status.FAILED, "model_unavailable")
-    assert "model could not be loaded" in place.original(job).content
+    assert "model couldn't be loaded" in place.original(job).content
     assert _used() == 0
 
 
@@ -405,7 +405,7 @@ def test_an_attachment_that_is_no_picture_fails_with_its_reason(place: Place) ->
         assert runner.run([job.pk]) == [Outcome.ENDED]
     job.refresh_from_db()
     assert (job.status, job.reason) == (Status.FAILED, "source_unreadable")
-    assert "could not be read" in place.original(job).content
+    assert "couldn't be read" in place.original(job).content
 
 
 class _PreviewJudge:
