@@ -222,7 +222,7 @@ def action(view: Callable[[dict[str, Any], HttpRequest], dict[str, Any]]) -> Vie
         try:
             body = json.loads(request.POST["json"] if is_form else request.body)
         except (KeyError, ValueError):
-            return JsonResponse({"problem": "This is not JSON."}, status=400)
+            return JsonResponse({"problem": "The request is not valid JSON."}, status=400)
         try:
             return JsonResponse(view(body, request))
         except Unusable as unusable:

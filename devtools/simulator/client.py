@@ -274,7 +274,7 @@ def press(
     now = now or timezone.now()
     component = next((each for each in _components(message) if each.get("custom_id") == custom_id), None)
     if message.deleted_at or component is None:
-        raise Unusable("This message has no such button any more.")
+        raise Unusable("This button no longer exists.")
     if component.get("disabled"):
         raise Unusable("This button is disabled.")
     data: dict[str, Any] = {"custom_id": custom_id, "component_type": component["type"], "id": component.get("id", 1)}
@@ -324,7 +324,7 @@ def _offered(name: str, *, channel: SimChannel, user: SimUser, kind: int = 1) ->
                 if not permissions.may(member.permissions, int(needed) or permissions.ADMINISTRATOR):
                     break
             return command
-    raise Unusable(f"There is no command {name} here.")
+    raise Unusable(f"The command {name} isn't available here.")
 
 
 def _components(message: SimMessage) -> list[Mapping[str, Any]]:

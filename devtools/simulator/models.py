@@ -241,8 +241,8 @@ class SimFault(models.Model):
         UNKNOWN_WEBHOOK = "unknown_webhook", "404, code 10015"
         FORBIDDEN = "forbidden", "403, code 50013"
         TOO_LARGE = "too_large", "413, code 40005"
-        DELAY = "delay", "A slow answer"
-        LOST_ANSWER = "lost_answer", "Done, but answered with 500"
+        DELAY = "delay", "a slow response"
+        LOST_ANSWER = "lost_answer", "500 after success"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     method = models.CharField(max_length=6, blank=True, help_text="Empty: every method.")

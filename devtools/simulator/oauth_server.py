@@ -83,7 +83,7 @@ def _wrong_request(request: HttpRequest) -> str:
     if not _registered(request, asked.get("redirect_uri", "")):
         return "Invalid OAuth2 redirect_uri."
     if asked.get("response_type") != "code":
-        return "This stand-in only knows the authorization code grant."
+        return "The simulator supports only the authorization code grant."
     if set(asked.get("scope", "").split()) - set(KNOWN_SCOPES) or not asked.get("scope"):
         return "Invalid scope."
     if asked.get("code_challenge") and asked.get("code_challenge_method") != "S256":

@@ -61,12 +61,12 @@ SERVERS = (
             _Person(name="Guest", hue=40),
         ),
         channels=(
-            _Channel(name="sparkle", topic="Ask for pictures with /sparkle"),
+            _Channel(name="sparkle", topic="Create images with /sparkle"),
             _Channel(name="general", topic="Everything else"),
             _Channel(name="after-dark", topic="Adults only", nsfw=True),
             _Channel(
                 name="announcements",
-                topic="Sparkle may not post here",
+                topic="Sparkle can't post here",
                 bot=permissions.BOT & ~permissions.SEND_MESSAGES & ~permissions.ATTACH_FILES,
             ),
         ),
@@ -82,10 +82,10 @@ SERVERS = (
             _Person(name="Guest", hue=40),
         ),
         channels=(
-            _Channel(name="midnight-gallery", topic="Pictures of the night"),
+            _Channel(name="midnight-gallery", topic="Images of the night"),
             _Channel(name="lounge"),
             _Channel(name="uncensored", topic="Adults only", nsfw=True),
-            _Channel(name="rules", topic="Sparkle may not post here", bot=permissions.VIEW_CHANNEL),
+            _Channel(name="rules", topic="Sparkle can't post here", bot=permissions.VIEW_CHANNEL),
         ),
     ),
     _Server(
@@ -99,10 +99,10 @@ SERVERS = (
             _Person(name="Guest", hue=40),
         ),
         channels=(
-            _Channel(name="insert-coin", topic="One prompt, four pictures"),
+            _Channel(name="insert-coin", topic="One prompt, four images"),
             _Channel(name="high-scores"),
             _Channel(name="back-room", topic="Adults only", nsfw=True),
-            _Channel(name="noticeboard", topic="Sparkle may not post here", bot=permissions.VIEW_CHANNEL),
+            _Channel(name="noticeboard", topic="Sparkle can't post here", bot=permissions.VIEW_CHANNEL),
         ),
     ),
 )

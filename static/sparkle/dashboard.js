@@ -1,4 +1,4 @@
-// The dashboard fetches itself again, and the admin asks before it deletes.
+// Refreshes the dashboard, and asks before an action deletes.
 (() => {
   "use strict";
 
@@ -15,7 +15,7 @@
           if (focused) element.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
           failures = 0;
         } catch {
-          // Signed out, or rights have to be renewed: the whole page does that.
+          // Signed out, or permissions have to be checked again: reloading the page does both.
           if (++failures === 3) location.reload();
         }
       }
@@ -32,7 +32,7 @@
       const chosen = event.target.querySelector?.('select[name="action"]');
       if (chosen?.value && /delete|refund|cancel|hide/.test(chosen.value)) {
         const rows = event.target.querySelectorAll("input.action-select:checked").length;
-        if (!confirm(`${chosen.selectedOptions[0].textContent.trim()}: ${rows} chosen. Do it?`)) event.preventDefault();
+        if (!confirm(`${chosen.selectedOptions[0].textContent.trim()}: ${rows} selected. Continue?`)) event.preventDefault();
       }
       const question = event.target.dataset?.confirm;
       if (question && !confirm(question)) event.preventDefault();

@@ -1,4 +1,4 @@
-// Times come in UTC; they are shown in the viewer's own zone, with UTC in the title.
+// Shows times in the viewer's time zone. The title keeps UTC.
 (() => {
   "use strict";
   const short = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });

@@ -92,7 +92,7 @@ def test_only_operators_send_letters_again(queue, observer, moderator_a):
 
 def test_a_queue_that_is_away_is_said_and_breaks_nothing(queue, operator, settings):
     settings.SQS_DEAD_LETTER_URL = queue.missing_url
-    assert "The queue does not answer." in operator.get("/admin/stuck-jobs/").text
+    assert "The queue isn’t responding." in operator.get("/admin/stuck-jobs/").text
     answer = send_again(operator)
     assert answer.status_code == 200
     assert "The queue does not answer. Nothing was lost: try again." in answer.text

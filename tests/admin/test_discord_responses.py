@@ -164,7 +164,7 @@ def test_names_are_taken_as_far_as_they_can_be_kept(discord, make_guild):
 
 def refused(answer: Any) -> None:
     assert answer.status_code == 401
-    assert "not understood" in answer.text
+    assert "Sign-in failed" in answer.text
     assert "Try again" in answer.text
     assert not User.objects.exists()
 

@@ -204,4 +204,4 @@ def test_nobody_signs_up_with_a_password():
 def test_who_manages_nothing_is_told_so(nobody):
     answer = nobody.get("/admin/", follow=True)
     assert answer.status_code == 403
-    assert "You manage no server here" in answer.text
+    assert "You don’t manage any servers here" in answer.text

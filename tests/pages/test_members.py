@@ -185,7 +185,7 @@ def test_an_account_without_discord_has_no_data_pages(db):
     from django.contrib.auth.models import User
 
     client = signed_in(User.objects.create(username="otto"))
-    assert "not connected with Discord" in client.get("/").text
+    assert "isn’t connected to Discord" in client.get("/").text
     assert client.get("/data/").status_code == 404
     assert client.post("/data/delete/", {"sure": "yes"}).status_code == 404
 

@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
             name='SimFault',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('rate_limited', '429 of this route'), ('rate_limited_global', '429 for the whole bot'), ('rate_limited_shared', '429 shared with others'), ('server_error', '500'), ('bad_gateway', '502 with an HTML page'), ('unknown_webhook', '404, code 10015'), ('forbidden', '403, code 50013'), ('too_large', '413, code 40005'), ('delay', 'A slow answer'), ('lost_answer', 'Done, but answered with 500')], max_length=20)),
+                ('kind', models.CharField(choices=[('rate_limited', '429 of this route'), ('rate_limited_global', '429 for the whole bot'), ('rate_limited_shared', '429 shared with others'), ('server_error', '500'), ('bad_gateway', '502 with an HTML page'), ('unknown_webhook', '404, code 10015'), ('forbidden', '403, code 50013'), ('too_large', '413, code 40005'), ('delay', 'a slow response'), ('lost_answer', '500 after success')], max_length=20)),
                 ('method', models.CharField(blank=True, help_text='Empty: every method.', max_length=6)),
                 ('path', models.CharField(blank=True, help_text='A part of the path; empty: every path.', max_length=200)),
                 ('remaining', models.PositiveIntegerField(default=1)),

@@ -9,9 +9,9 @@ async function reach(address, options) {
   try {
     answer = await fetch(new URL(address, document.baseURI), options);
   } catch {
-    throw new Unreachable("The simulator does not answer. Is ./dev demo still running?");
+    throw new Unreachable("The simulator isn't responding. Is ./dev demo still running?");
   }
-  if (!answer.ok && answer.status !== 304) throw new Unreachable(`The simulator answered ${answer.status}.`);
+  if (!answer.ok && answer.status !== 304) throw new Unreachable(`The simulator returned status ${answer.status}.`);
   return answer;
 }
 

@@ -1,4 +1,4 @@
-// The page as a whole: where one is, who one is, and what is shown there.
+// The whole page: the current server, channel and member, and what is shown for them.
 
 import { Unreachable, get, getChanged, post } from "./api.js";
 import { Composer } from "./composer.js";
@@ -26,11 +26,11 @@ function keep(key, value) {
   try {
     localStorage.setItem(key, JSON.stringify(value));
   } catch {
-    // Without storage the page forgets, and works.
+    // Without storage the page still works; it just forgets.
   }
 }
 
-// What is where.
+// Current server, channel and member.
 
 const guildNow = () => here.world.guilds.find((guild) => guild.id === here.guild);
 const membersNow = () => guildNow()?.members ?? here.world.users.filter((user) => !user.bot);
@@ -66,7 +66,7 @@ function goTo({ guild = here.guild, channel, user = here.user }) {
   show();
 }
 
-// The frame.
+// Everything around the log.
 
 function show() {
   const guild = guildNow();
@@ -142,10 +142,10 @@ function showMe(user) {
   $("me-avatar").replaceWith(Object.assign(avatar(user), { id: "me-avatar" }));
   $("me-name").textContent = user.name;
   $("me-role").textContent = here.guild === DIRECT ? "Direct messages" : roleOf(user);
-  $("me").setAttribute("aria-label", `You are ${user.name}, ${roleOf(user)}. Be another member`);
+  $("me").setAttribute("aria-label", `You are ${user.name}, ${roleOf(user)}. Switch member`);
   fill(
     $("people"),
-    el("p", { class: "muted", "aria-hidden": "true" }, "Be another member"),
+    el("p", { class: "muted", "aria-hidden": "true" }, "Switch member"),
     ...membersNow().map((member) =>
       el(
         "button",
@@ -187,7 +187,7 @@ function welcome(channel, commands) {
     { class: "welcome" },
     el("span", { class: "welcome-sign" }, sign(channel.direct ? "dm" : channel.nsfw ? "lock" : "hash")),
     el("h3", {}, channel.direct ? "Your messages with Sparkle" : `Welcome to #${channel.name}`),
-    el("p", { class: "muted" }, channel.topic || "This is where the channel begins."),
+    el("p", { class: "muted" }, channel.topic || "This is the start of the channel."),
   );
   if (commands.some((command) => command.name === "sparkle")) {
     made.append(
@@ -205,20 +205,20 @@ function welcome(channel, commands) {
   return made;
 }
 
-/** The same four for the whole visit: a page that changes under one's hand is no help. */
+/** Keep the same four suggestions for the whole visit. */
 function suggestions() {
   drafts.suggestion ??= [...here.world.prompts].sort(() => Math.random() - 0.5).slice(0, 4);
   return drafts.suggestion;
 }
 
-// Doing things.
+// Actions.
 
 function tell(problem) {
   $("problem").textContent = problem;
   $("problem").hidden = !problem;
 }
 
-/** POST, show what went wrong, open a form where the answer is one; true when it went well. */
+/** POST, show any problem, and open the modal if the response is one. Resolves to true on success. */
 async function act(address, body, files, message = null) {
   try {
     const told = await post(address, { channel: here.channel, user: here.user, ...body }, files);
@@ -257,7 +257,7 @@ const actions = {
   open: (picture) => openPicture($("lightbox"), picture),
 };
 
-// Keeping up.
+// Polling.
 
 const poll = {
   timer: 0,
@@ -316,7 +316,7 @@ async function reload() {
   show();
 }
 
-// The frame's own buttons.
+// The buttons around the log.
 
 function closePeople() {
   $("people").hidden = true;
@@ -363,7 +363,7 @@ document.addEventListener("keydown", (event) => {
 const THEMES = ["", "light", "dark"];
 const themeNow = () => document.documentElement.dataset.theme ?? "";
 function nameTheme() {
-  const name = { "": "as the system", light: "light", dark: "dark" }[themeNow()];
+  const name = { "": "system", light: "light", dark: "dark" }[themeNow()];
   $("theme").setAttribute("aria-label", `Theme: ${name}. Change`);
   $("theme").title = `Theme: ${name}`;
 }
@@ -374,7 +374,7 @@ $("theme").addEventListener("click", () => {
   try {
     localStorage.setItem("simulator-theme", next);
   } catch {
-    // It lasts for this visit.
+    // Without storage the theme lasts for this visit only.
   }
   nameTheme();
 });
@@ -385,7 +385,7 @@ function showInstallation() {
 $("installation").addEventListener("click", showInstallation);
 $("calls").addEventListener("click", () => openCalls($("sheet"), here.world.faults));
 for (const dialog of document.querySelectorAll("dialog")) closeByBackdrop(dialog);
-// Who reads at the end stays there when a picture loads or the message box grows; who has scrolled up is left alone.
+// Keep the log at its end when an image loads or the message box grows, unless the member scrolled up.
 let reading = false;
 $("log").addEventListener("scroll", ({ target }) => {
   reading = target.scrollHeight - target.scrollTop - target.clientHeight > 120;
@@ -402,7 +402,7 @@ const wanted = Object.fromEntries(new URLSearchParams(location.search));
 const remembered = load("simulator-place", {});
 const server = wanted.server ?? remembered.guild;
 const known = server === DIRECT || here.world.guilds.some((guild) => guild.id === server);
-if (!here.world.guilds.length) tell("There are no servers yet: ./dev demo makes them.");
+if (!here.world.guilds.length) tell("There are no servers yet. Run ./dev demo to create them.");
 else {
   goTo({ guild: known ? server : here.world.guilds[0].id, channel: wanted.channel ?? remembered.channel, user: wanted.as ?? remembered.user });
   composer.box?.focus();

@@ -13,7 +13,7 @@ const LONG = 200;
 const ASK_AFTER_MS = 150;
 
 export class Composer {
-  /** `send` does what was composed: {text} or {command, options, files}; it resolves to false to keep what stands. */
+  /** `send` does what was composed: {text} or {command, options, files}; it resolves to false to keep the input. */
   constructor({ form, picker, send, tell }) {
     this.form = form;
     this.picker = new Picker(picker);
@@ -81,7 +81,7 @@ export class Composer {
     const typed = match[1].toLowerCase();
     const exact = this.place.commands.find((command) => command.name === typed);
     if (exact && match[2] !== undefined) {
-      // "/sparkle a red circle": what follows the name belongs to its first text option.
+      // "/sparkle a red circle": text after the name goes to the first option.
       return this.startCommand(exact.name, {}, match[2].trimStart());
     }
     const found = this.place.commands.filter((command) => command.name.includes(typed));
@@ -89,7 +89,7 @@ export class Composer {
       box,
       found.map((command) => ({ title: `/${command.name}`, detail: command.description, sign: sign("spark"), name: command.name })),
       (entry) => this.startCommand(entry.name),
-      { label: "Sparkle", empty: this.place.commands.length ? "No command of that name" : "There are no commands here" },
+      { label: "Sparkle", empty: this.place.commands.length ? "No matching commands" : "No commands available here" },
     );
   }
 
@@ -130,7 +130,7 @@ export class Composer {
           { class: "command-head" },
           el("span", { class: "command-chip" }, sign("spark"), `/${command.name}`),
           el("span", { class: "command-text" }, command.description),
-          el("button", { type: "button", class: "icon", "aria-label": "Leave the command", onclick: () => this.plain("", { focus: true }) }, sign("close")),
+          el("button", { type: "button", class: "icon", "aria-label": "Close command", onclick: () => this.plain("", { focus: true }) }, sign("close")),
         ),
         row,
         more.children.length ? more : null,
@@ -138,7 +138,7 @@ export class Composer {
       el("button", { type: "submit", class: "icon send", id: "composer", "aria-label": `Send /${command.name}` }, sign("send")),
     );
     this.form.classList.add("with-command");
-    // Only what stands in the page has a height.
+    // Only elements in the document have a height.
     for (const box of row.querySelectorAll("textarea")) grow(box);
     const first = [...this.fields.values()].find((field) => !field.input.value) ?? [...this.fields.values()][0];
     (first?.input ?? this.form.querySelector(".send")).focus();
@@ -168,7 +168,7 @@ export class Composer {
     input.setAttribute("aria-labelledby", `${id}-name`);
     input.setAttribute("aria-describedby", `${id}-help`);
     if (option.required) input.setAttribute("aria-required", "true");
-    const face = option.type === ATTACHMENT ? el("span", { class: "file-name", "aria-hidden": "true" }, "Choose a picture") : null;
+    const face = option.type === ATTACHMENT ? el("span", { class: "file-name", "aria-hidden": "true" }, "Choose an image") : null;
     const element = el(
       "label",
       { class: `option ${long ? "long" : ""} ${option.type === ATTACHMENT ? "attachment" : ""}`, for: id },
@@ -184,7 +184,7 @@ export class Composer {
     if (option.type === ATTACHMENT) {
       input.addEventListener("change", () => {
         state.file = input.files[0] ?? null;
-        face.textContent = state.file?.name ?? "Choose a picture";
+        face.textContent = state.file?.name ?? "Choose an image";
       });
     }
     if (long) input.addEventListener("input", () => grow(input));
@@ -199,7 +199,7 @@ export class Composer {
     return made;
   }
 
-  /** Offer an option's choices while it is typed: its own, or what the application says. */
+  /** Offer an option's choices while the member types: its own, or the application's autocomplete. */
   listen(state, input, chosen) {
     const { option } = state;
     let asked = 0;
@@ -213,7 +213,7 @@ export class Composer {
           state.value = entry.value;
           state.shown = input.value = entry.title;
         },
-        { label: option.description, empty: option.autocomplete ? "Nothing to suggest" : "Choose one of the list" },
+        { label: option.description, empty: option.autocomplete ? "No suggestions" : "Choose from the list" },
       );
     };
     const ask = async () => {

@@ -1,4 +1,4 @@
-// What opens over the page: a picture, a form of the application, the server's settings, the requests to Discord.
+// Dialogs: an image, a modal, the server's settings, the requests to Discord.
 
 import { get, post } from "./api.js";
 import { el, fill, sign } from "./dom.js";
@@ -6,14 +6,14 @@ import { el, fill, sign } from "./dom.js";
 const closer = (dialog, label = "Close") =>
   el("button", { type: "button", class: "icon close", "aria-label": label, onclick: () => dialog.close() }, sign("close"));
 
-/** A press beside the dialog closes it, as Escape does by itself. */
+/** Close the dialog on a click outside it. */
 export function closeByBackdrop(dialog) {
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
 }
 
-/** Show a picture large. */
+/** Show an image at full size. */
 export function openPicture(dialog, { url, words }) {
   fill(
     dialog,
@@ -24,7 +24,7 @@ export function openPicture(dialog, { url, words }) {
   dialog.showModal();
 }
 
-/** Show a form that the application sent; `submit` gets its values and resolves to true when it was taken. */
+/** Show a modal of the application. `submit` gets its values and resolves to true when they were accepted. */
 export function openForm(dialog, modal, submit) {
   const inputs = modal.components.map((row) => {
     const field = row.components?.[0] ?? row.component;
@@ -72,20 +72,20 @@ export function openInstallation(dialog, guild, changed) {
     dialog,
     el("header", {}, el("h2", { id: "sheet-title" }, guild.name), closer(dialog)),
     el("p", {}, guild.installed ? "Sparkle is a member of this server." : "Sparkle is not in this server."),
-    el("p", { class: "muted" }, "Inviting sends the application Discord's webhook event; removing it does too, but that event only names the user: the application finds out by its own list."),
+    el("p", { class: "muted" }, "Both send the application a webhook event. The event for removal names only the user, as Discord's does, so Sparkle finds out from its list of servers."),
     el("div", { class: "form-end" }, el("button", { type: "button", class: `button ${guild.installed ? "danger" : "primary"}`, onclick: act }, guild.installed ? "Remove Sparkle" : "Invite Sparkle")),
   );
   dialog.showModal();
 }
 
-/** Show what the application asked of Discord, and let the next requests fail. */
+/** Show the application's requests to Discord, and inject faults into the next ones. */
 export async function openCalls(dialog, faults) {
   dialog.setAttribute("aria-labelledby", "sheet-title");
   const rows = el("tbody");
   const planned = el("p", { class: "muted" });
   const refresh = async () => {
     const told = await get("page/calls");
-    planned.textContent = told.faults.length ? `To come: ${told.faults.map((each) => `${each.name} (${each.remaining}×)`).join(", ")}` : "Discord behaves.";
+    planned.textContent = told.faults.length ? `Planned faults: ${told.faults.map((each) => `${each.name} (${each.remaining}×)`).join(", ")}` : "No faults planned.";
     fill(
       rows,
       ...told.calls.map((call) =>
@@ -106,20 +106,20 @@ export async function openCalls(dialog, faults) {
   fill(
     dialog,
     el("header", {}, el("h2", { id: "sheet-title" }, "Requests to Discord"), closer(dialog)),
-    el("p", { class: "muted" }, "What the application asked of Discord's API, newest first. Tokens are left out."),
+    el("p", { class: "muted" }, "The application's requests to Discord's API, newest first. Tokens are hidden."),
     el(
       "form",
       { class: "fault-form" },
-      el("label", { for: "fault" }, "Let the next"),
+      el("label", { for: "fault" }, "Make the next"),
       times,
-      el("label", { for: "fault-times", class: "visually-hidden" }, "How many"),
-      el("label", { for: "fault" }, "answer with"),
+      el("label", { for: "fault-times", class: "visually-hidden" }, "Number of requests"),
+      el("label", { for: "fault" }, "requests fail with"),
       kind,
-      el("button", { type: "submit", class: "button secondary" }, "Plan"),
+      el("button", { type: "submit", class: "button secondary" }, "Add"),
       el("button", { type: "button", class: "button quiet", onclick: async () => { await post("page/fault", {}); refresh(); } }, "Clear"),
     ),
     planned,
-    el("div", { class: "table" }, el("table", {}, el("thead", {}, el("tr", {}, ...["At", "", "Route", "Status", "Took"].map((each) => el("th", { scope: "col" }, each)))), rows)),
+    el("div", { class: "table" }, el("table", {}, el("thead", {}, el("tr", {}, ...["Time", "Method", "Route", "Status", "Duration"].map((each) => el("th", { scope: "col" }, each)))), rows)),
   );
   dialog.querySelector("form").addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -1,6 +1,6 @@
-// Small makers of elements. Nothing here takes HTML: what members write is always text.
+// Helpers that create elements. Nothing here parses HTML: what members write is always text.
 
-/** Make an element. Properties that start with "on" are listeners, "class" and aria/data ones attributes. */
+/** Create an element. Properties that start with "on" are listeners, "class" and aria/data ones attributes. */
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -33,7 +33,7 @@ const PATHS = {
   more: "M6 12h.01M12 12h.01M18 12h.01",
 };
 
-/** Return a drawn sign for a name or an emoji, or null where there is none. */
+/** Return the SVG icon for a name or an emoji, or null. */
 export function sign(name) {
   const path = PATHS[name] ?? PATHS[`${name}\ufe0f`];
   if (!path) return null;
@@ -46,7 +46,7 @@ export function sign(name) {
   return drawn;
 }
 
-/** A round picture of a user: the first letter on their colour; the application has its spark. */
+/** A user's avatar: their initial on their colour. The application has its spark. */
 export function avatar(user, size = "") {
   return el(
     "span",
@@ -55,7 +55,7 @@ export function avatar(user, size = "") {
   );
 }
 
-/** Replace what an element holds, unless it holds the same already. */
+/** Replace an element's children. */
 export function fill(parent, ...children) {
   parent.replaceChildren(...children.filter(Boolean));
 }

@@ -1,4 +1,4 @@
-// Discord's markdown as elements. Every part of a message becomes a text node sooner or later; nothing is parsed as HTML.
+// Discord's markdown as elements. Every part of a message ends up in a text node; nothing is parsed as HTML.
 
 import { el } from "./dom.js";
 
@@ -45,7 +45,7 @@ function inline(text, context) {
 }
 
 function spoiler(children) {
-  const hidden = el("button", { type: "button", class: "spoiler", "aria-label": "Spoiler, press to reveal" }, ...children);
+  const hidden = el("button", { type: "button", class: "spoiler", "aria-label": "Spoiler, select to reveal" }, ...children);
   hidden.addEventListener("click", () => {
     hidden.classList.add("open");
     hidden.removeAttribute("aria-label");
@@ -88,7 +88,7 @@ function moment(seconds, style) {
   return el("time", { datetime: at.toISOString(), title: full, class: "moment", "data-relative": style === "R" }, text);
 }
 
-/** A line of ▰ and ▱ is drawn as the bar that it means. */
+/** Draw a line of ▰ and ▱ as a progress bar. */
 function bar(line, context) {
   const match = /^([▰▱█░▓]+)\s*(.*)$/u.exec(line);
   if (!match || match[1].length < 5) return null;

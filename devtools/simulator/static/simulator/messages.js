@@ -1,4 +1,4 @@
-// A channel's messages. An element is made anew only when its message changed, so that a picture does not flicker and
+// A channel's messages. An element is rebuilt only when its message changed, so that images do not flicker and
 // a revealed spoiler stays revealed.
 
 import { avatar, el, sign } from "./dom.js";
@@ -6,7 +6,7 @@ import { markdown, relative } from "./markdown.js";
 
 const JOINED_FOR_MS = 5 * 60 * 1000;
 
-/** Show `messages` in `log`. `actions`: press, select, menu, dismiss, open (a picture). */
+/** Show `messages` in `log`. `actions`: press, select, menu, dismiss, open (an image). */
 export function render(log, messages, context, actions) {
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 120;
   const known = new Map([...log.querySelectorAll(":scope > article")].map((each) => [each.dataset.id, each]));
@@ -20,7 +20,7 @@ export function render(log, messages, context, actions) {
     else {
       const made = article(message, joined, context, actions);
       made.print = print;
-      // The keyboard's place survives an edit of the message it was in.
+      // Keyboard focus survives an edit of the message.
       const focused = old?.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       if (old) {
         const open = [...old.querySelectorAll(".covered.open")].map((each) => each.dataset.key);
@@ -117,7 +117,7 @@ function above(message) {
   );
 }
 
-const plain = (text) => text.replace(/[*_`~|#>]/g, "").replace(/\s+/g, " ").trim() || "Press to see the attachment";
+const plain = (text) => text.replace(/[*_`~|#>]/g, "").replace(/\s+/g, " ").trim() || "Click to see attachment";
 
 function card(embed, context, actions) {
   const made = el("div", { class: "card" });
@@ -143,7 +143,7 @@ function card(embed, context, actions) {
       ),
     );
   }
-  if (embed.image) made.append(picture({ ...embed.image, id: embed.image.url.replace(/\?.*/, ""), filename: "picture" }, actions));
+  if (embed.image) made.append(picture({ ...embed.image, id: embed.image.url.replace(/\?.*/, ""), filename: "image" }, actions));
   if (embed.footer) made.append(el("div", { class: "card-footer" }, embed.footer.text));
   return made;
 }
@@ -179,7 +179,7 @@ function picture(attachment, actions) {
       type: "button",
       class: attachment.spoiler ? "picture covered" : "picture",
       "data-key": `picture-${attachment.id}`,
-      "aria-label": attachment.spoiler ? "Spoiler, press to reveal" : `Enlarge: ${words}`,
+      "aria-label": attachment.spoiler ? "Spoiler, select to reveal" : `Enlarge: ${words}`,
     },
     image,
     attachment.spoiler ? el("span", { class: "cover" }, "Spoiler") : null,
@@ -242,7 +242,7 @@ function menu(message, context, actions) {
       el("button", { type: "button", onclick: () => { list.hidden = true; actions.menu(message, command); } }, sign("spark"), command.name),
     ),
   );
-  const opener = el("button", { type: "button", class: "icon", "aria-label": "More about this message", "aria-expanded": "false", "data-key": "more" }, sign("more"));
+  const opener = el("button", { type: "button", class: "icon", "aria-label": "More actions", "aria-expanded": "false", "data-key": "more" }, sign("more"));
   const close = () => {
     list.hidden = true;
     opener.setAttribute("aria-expanded", "false");
@@ -266,7 +266,7 @@ function menu(message, context, actions) {
   return around;
 }
 
-/** Keep "in 3 minutes" true. */
+/** Update relative times such as "in 3 minutes". */
 export function refreshMoments(log) {
   for (const each of log.querySelectorAll("time[data-relative]")) {
     const text = relative(Date.parse(each.dateTime) / 1000);

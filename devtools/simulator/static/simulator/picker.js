@@ -1,5 +1,5 @@
-// The list above the message box: commands, choices, suggestions. Focus stays in the field; the field points at the
-// active entry by aria-activedescendant.
+// The list above the message box: commands, choices, suggestions. Focus stays in the field, which
+// refers to the active entry by aria-activedescendant.
 
 import { el, fill } from "./dom.js";
 
