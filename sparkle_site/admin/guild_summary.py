@@ -1,4 +1,4 @@
-"""What one server's page tells above its settings."""
+"""What a server's page shows above its settings."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from guilds.quota_clock import window_start
 from jobs.lifecycle import OPEN
 from jobs.models import Job, JobImage
 
-from . import dashboard, formatting, initials
+from . import formatting, initials, statistics
 
 
 def with_month(rows: QuerySet[Guild], *, now: datetime) -> QuerySet[Guild]:
-    """Put this month's pictures beside each server."""
-    # By the servers' own clocks: a month may have started up to a day earlier there.
+    """Add this month's number of pictures to each server."""
+    # A server's month starts in its own time zone, up to a day earlier than in UTC.
     since = window_start("month", now, "UTC") - timedelta(days=2)
     month = Usage.objects.filter(guild=OuterRef("pk"), subject_id=0, window="month", starts_at__gt=since)
     return rows.annotate(month_pictures=Subquery(month.order_by("-starts_at").values("pictures")[:1]))
 
 
-# The name is what the member was called when they asked last.
+# The name is the one in the member's newest request.
 _MEMBERS = """
 SELECT month.id, month.subject_id, named.member_name, month.pictures, month.gpu_ms, day.id, day.pictures,
        day.granted_pictures
@@ -41,13 +41,13 @@ ORDER BY month.pictures DESC LIMIT 10
 
 
 def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
-    """The members who made most pictures this month."""
+    """Return the ten members with the most pictures this month."""
     price = Platform.objects.values_list("price_per_gpu_hour", flat=True).first() or Platform().price_per_gpu_hour
     windows = load_clock(guild, now).windows(now)
     with connection.cursor() as cursor:
         cursor.execute(_MEMBERS, {"guild": guild.pk, "day": windows["day"].start, "month": windows["month"].start})
         rows = cursor.fetchall()
-    most = max((row[3] for row in rows), default=0)
+    highest = max((row[3] for row in rows), default=0)
     return [
         {
             "user_id": user_id,
@@ -56,7 +56,7 @@ def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
             "today": formatting.count(today or 0),
             "granted": granted or 0,
             "cost": formatting.money(gpu_ms, price),
-            "percent": round(100 * pictures / most) if most else 0,
+            "percent": round(100 * pictures / highest) if highest else 0,
             "day_usage": day_id,
         }
         for _, user_id, name, pictures, gpu_ms, day_id, today, granted in rows
@@ -64,18 +64,18 @@ def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
 
 
 def guild_page(guild: Guild, *, now: datetime) -> dict[str, Any]:
-    """The head of a server's page."""
+    """Return the template's variables for one server."""
     only = frozenset({guild.pk})
     requests = reverse("admin:jobs_job_changelist")
     price = Platform.objects.values_list("price_per_gpu_hour", flat=True).first() or Platform().price_per_gpu_hour
-    busiest = dashboard.busiest_guilds(only, now=now, price=price)
-    times = dashboard.latencies(only, since=now)
+    busiest = statistics.busiest_guilds(only, now=now, price=price)
+    times = statistics.latencies(only, since=now)
     open_jobs = Job.objects.filter(guild=guild, status__in=OPEN).count()
     reported = JobImage.objects.filter(job__guild=guild, reported_at__isnull=False).count()
     return {
         "guild": guild,
         "icon": initials.icon(guild.pk, guild.name, large=True),
-        "quota_usage": dashboard.quota_usage(only, now=now),
+        "quota_usage": statistics.quota_usage(only, now=now),
         "month": busiest[0] if busiest else None,
         "members": members(guild, now=now),
         "open_jobs": open_jobs,
@@ -90,6 +90,6 @@ def guild_page(guild: Guild, *, now: datetime) -> dict[str, Any]:
                 "blur": image.blurred or image.job.spoiler,
                 "title": image.job.prompt[:200],
             }
-            for image in dashboard.newest_pictures(only)[:8]
+            for image in statistics.newest_pictures(only)[:8]
         ],
     }
