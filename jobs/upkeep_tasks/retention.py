@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Q
@@ -13,7 +13,7 @@ from jobs import erasure
 from jobs.lifecycle import OPEN
 from jobs.models import ClosedRoute, Job, Worker
 
-from .task import Row, TaskRun, due, upkeep_task
+from .task import MOST_ROWS, Row, TaskRun, due, interleave_guilds, upkeep_task
 
 HOURS_KEPT = timedelta(days=8)
 USAGE_KEPT = timedelta(days=400)
@@ -25,18 +25,19 @@ AT_ONCE = 500
 JOBS_AT_ONCE = 50
 COUNTERS_AT_ONCE = 5000
 
-# For each server the oldest job that still holds words, by the index job_holds_words: how long a history is does not
-# matter, nor how much of it is purged. No setting, whatever the row holds, is out of the range of intervals.
+# For each server its oldest jobs that still hold words, by the index job_holds_words: neither the length of a history
+# nor how much of it is purged matters. No setting, whatever the row holds, is out of the range of intervals.
 _OVERDUE = """
-SELECT guild.id, guild.before FROM (
+SELECT job.id, guild.id FROM (
   SELECT id, %(now)s - make_interval(days => CASE
     WHEN left_at < %(left)s THEN 0 ELSE least(greatest(retention_days, 0), 36500) END) AS before
   FROM guilds_guild
 ) AS guild CROSS JOIN LATERAL (
-  SELECT created_at FROM jobs_job
+  SELECT id, created_at FROM jobs_job
   WHERE guild_id = guild.id AND prompt <> '' AND erasure = '' AND created_at < guild.before AND status <> ALL(%(open)s)
-  ORDER BY created_at LIMIT 1
-) AS oldest ORDER BY oldest.created_at - guild.before
+    AND id <> ALL(%(seen)s)
+  ORDER BY created_at LIMIT %(of_a_guild)s
+) AS job ORDER BY job.created_at - guild.before LIMIT %(most)s
 """
 
 
@@ -63,52 +64,33 @@ def _wipe(ids: list[int]) -> int:
         return Job.objects.filter(pk__in=held).update(encrypted_token=b"")
 
 
-@dataclass(slots=True, kw_only=True)
-class _Overdue:
-    """A server with jobs from before `before`; those up to `since` were looked at in this run."""
-
-    guild_id: int
-    before: datetime
-    since: datetime | None = None
-    seen: set[int] = field(default_factory=set)
-
-    def next(self) -> list[Row]:
-        jobs = Job.objects.filter(guild_id=self.guild_id, created_at__lt=self.before).exclude(prompt="")
-        # What is marked already waits for a decision, and is erased by finish_erasures.
-        jobs = jobs.filter(erasure="").exclude(status__in=OPEN).exclude(pk__in=self.seen)
-        if self.since:
-            jobs = jobs.filter(created_at__gte=self.since)
-        found = list(jobs.order_by("created_at", "pk").values_list("pk", "created_at")[:JOBS_AT_ONCE])
-        if found:
-            # Others of the same moment may follow.
-            self.seen = {pk for pk, created_at in found if created_at == found[-1][1]} | (
-                self.seen if self.since == found[-1][1] else set()
-            )
-            self.since = found[-1][1]
-        return [Row(pk=pk, guild_id=self.guild_id) for pk, _ in found]
-
-
 @upkeep_task(budget_s=6)
 def purge_images(work: TaskRun) -> int:
     """Delete images and prompts that are older than their server keeps them; a server that left keeps them a month."""
-    with connection.cursor() as cursor:
-        cursor.execute(_OVERDUE, {"now": work.now, "left": work.now - LEFT_GUILDS_KEPT, "open": sorted(map(str, OPEN))})
-        overdue = [_Overdue(guild_id=guild_id, before=before) for guild_id, before in cursor.fetchall()]
     purged = 0
-    while overdue and not work.deadline.passed:
-        left = []
-        for guild in overdue:
-            if work.deadline.passed:
-                break
-            rows = guild.next()
-            purged += work.for_each_batch(
-                rows, JOBS_AT_ONCE, lambda ids: erasure.erase_many(ids, Job.Erasure.WORDS, now=work.now)
-            )
-            if len(rows) == JOBS_AT_ONCE:
-                left.append(guild)
-        overdue = left
+    seen: list[int] = []
+    while not work.deadline.passed and (rows := _overdue(work.now, seen)):
+        purged += work.for_each_batch(
+            rows, JOBS_AT_ONCE, lambda ids: erasure.erase_many(ids, Job.Erasure.WORDS, now=work.now)
+        )
+        seen += [row.pk for row in rows]
     work.unfinished |= work.deadline.passed
     return purged
+
+
+def _overdue(now: datetime, seen: list[int]) -> list[Row]:
+    """Return jobs to purge, the longest overdue first, guilds in turns; `seen` were tried in this run."""
+    values: dict[str, Any] = {
+        "now": now,
+        "left": now - LEFT_GUILDS_KEPT,
+        "open": sorted(map(str, OPEN)),
+        "seen": seen,
+        "of_a_guild": JOBS_AT_ONCE,
+        "most": MOST_ROWS,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_OVERDUE, values)
+        return list(interleave_guilds(Row(pk=pk, guild_id=guild_id) for pk, guild_id in cursor.fetchall()))
 
 
 @upkeep_task(budget_s=4)
