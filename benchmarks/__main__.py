@@ -1,4 +1,4 @@
-"""./dev bench [NAME ...] [--full] [--json FILE]: run benchmarks, print their figures, write numbers and plots."""
+"""`./dev bench`: run benchmarks, print their results, and write numbers and plots."""
 
 from __future__ import annotations
 
@@ -31,12 +31,10 @@ def read_arguments(argv: list[str]) -> argparse.Namespace:
         nargs="*",
         metavar="NAME",
         type=arguments.one_of(NAMES),
-        help=f"of {', '.join(NAMES)}; all of them by default",
+        help=f"benchmarks to run, all by default: {', '.join(NAMES)}",
     )
-    parser.add_argument("--full", action="store_true", help="the long forms: minutes each")
-    parser.add_argument(
-        "--json", type=arguments.file_to_write, metavar="FILE", help="write everything that was measured to FILE"
-    )
+    parser.add_argument("--full", action="store_true", help="run the long versions, which take minutes each")
+    parser.add_argument("--json", type=arguments.file_to_write, metavar="FILE", help="write all measurements to FILE")
     parser.add_argument("--save", action="store_true", help="write numbers and plots to benchmarks/results")
     return parser.parse_args(argv)
 
@@ -65,7 +63,7 @@ def main(argv: list[str]) -> int:
         for figure in each["figures"]
         if figure["met"] is False
     ]
-    print("\nEvery goal is met." if not missed and not broken else "\nMissed: " + "; ".join(missed))
+    print("\nAll goals met." if not missed and not broken else "\nMissed: " + "; ".join(missed))
     return 1 if missed or broken else 0
 
 

@@ -1,9 +1,8 @@
-"""Hostile interactions in bulk, against the real handler over real PostgreSQL: `./dev fuzz --count 100000`.
+"""`./dev fuzz`: send many hostile interactions to the real handler over real PostgreSQL.
 
-Values come from hypothesis and from lists of what
-has broken bots before; they are put into recorded-like payloads, whose parts are dropped, doubled and swapped. What
-must hold: no exception leaves the handler, no 5xx, no answer over three seconds, no second job of one interaction, and
-nothing that could ping anyone.
+Values come from hypothesis and from lists of values that have broken bots before. They are put into realistic payloads,
+whose parts are dropped, doubled and swapped. What must hold: no exception leaves the handler, no 5xx, no response after
+more than three seconds, no second job of one interaction, and nothing that could ping anyone.
 """
 
 from __future__ import annotations
@@ -338,9 +337,13 @@ def fuzz(*, count: int, seed: int) -> dict[str, Any]:
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments.Parser(prog="./dev fuzz", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--count", type=arguments.whole(1), default=20_000, help="interactions to send (20000)")
-    parser.add_argument("--seed", type=arguments.whole(0), default=1, help="the same seed sends the same (1)")
-    parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
+    parser.add_argument(
+        "--count", type=arguments.whole(1), default=20_000, help="number of interactions (default: 20000)"
+    )
+    parser.add_argument(
+        "--seed", type=arguments.whole(0), default=1, help="the same seed sends the same interactions (default: 1)"
+    )
+    parser.add_argument("--json", type=arguments.file_to_write, help="file for the result")
     return parser.parse_args(argv)
 
 

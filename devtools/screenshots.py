@@ -1,7 +1,7 @@
-"""`./dev screenshots`: every page of the site in light and dark, and on a phone, as docs/images/screens/*.png.
+"""`./dev screenshots`: take screenshots of the site's pages in light, dark and phone layout (docs/images/screens).
 
-It fails on a server error, on anything that a page asks of another host or that its policy refuses, and on a page wider
-than the phone.
+Fails on a server error, a request to another host, a violation of the content security policy, or a page wider than the
+phone.
 """
 
 from __future__ import annotations
@@ -119,21 +119,21 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         type=arguments.text(100),
         action="append",
-        help="only pages whose name contains this",
+        help="only pages whose name contains NAME",
     )
     parser.add_argument(
         "--look",
         metavar="LOOK",
         type=arguments.one_of(EVERY),
         action="append",
-        help=f"only so, of {', '.join(EVERY)}; by default all",
+        help=f"{', '.join(EVERY)} (default: all)",
     )
     parser.add_argument("--out", metavar="FOLDER", type=arguments.folder_to_write, default=FOLDER)
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Take the pictures; returns the exit status."""
+    """Take the screenshots; return the exit status."""
     options = read_arguments(argv)
     with ExitStack() as stack:
         site = stack.enter_context(_site())

@@ -1,4 +1,4 @@
-"""`./dev chaos`: break everything at random while requests come in, then look whether anything was lost."""
+"""`./dev chaos`: inject random faults while requests come in, then check that nothing was lost."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class Run:
             except (StageBroken, ChildFailed):
                 raise
             except Exception as error:
-                say(f"            {fault.kind} could not strike: {type(error).__name__}: {error}")
+                say(f"            {fault.kind} could not be injected: {type(error).__name__}: {error}")
 
     def _strike(self, fault: Fault) -> None:
         stage = self.stage
@@ -353,29 +353,36 @@ class Run:
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments.Parser(prog="./dev chaos", description=(__doc__ or "").split(": ", 1)[1])
-    parser.add_argument("--jobs", type=arguments.whole(1), default=300, help="requests to send (300)")
-    parser.add_argument("--seed", type=arguments.whole(0), default=1, help="the same seed plans the same faults (1)")
+    parser.add_argument("--jobs", type=arguments.whole(1), default=300, help="number of requests (default: 300)")
     parser.add_argument(
-        "--faults", type=arguments.whole(0), help="how many faults (one for every 15 requests, at least one a kind)"
+        "--seed", type=arguments.whole(0), default=1, help="the same seed plans the same faults (default: 1)"
     )
     parser.add_argument(
-        "--rate", type=arguments.number(0, 10_000, above=True), default=10.0, help="requests a second (10)"
+        "--faults",
+        type=arguments.whole(0),
+        help="number of faults (default: one per 15 requests, at least one per kind)",
     )
     parser.add_argument(
-        "--workers", type=arguments.whole(1, MOST_WORKERS), default=2, help="GPU workers with the noise engine (2)"
+        "--rate", type=arguments.number(0, 10_000, above=True), default=10.0, help="requests per second (default: 10)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=arguments.whole(1, MOST_WORKERS),
+        default=2,
+        help="number of workers, with the noise engine (default: 2)",
     )
     parser.add_argument(
         "--discord-down",
         metavar="SECONDS",
         type=arguments.number(0, 3600, above=True),
         default=600.0,
-        help="how long Discord is down, once a run (600)",
+        help="length of the one Discord outage (default: 600)",
     )
     parser.add_argument(
-        "--release", type=arguments.checkout, help="a checkout of an earlier version that half of the processes run"
+        "--release", type=arguments.checkout, help="checkout of an earlier version, which half of the processes run"
     )
-    parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
-    parser.add_argument("--logs", type=arguments.folder_to_write, help="keep every process's log in this folder")
+    parser.add_argument("--json", type=arguments.file_to_write, help="file for the result")
+    parser.add_argument("--logs", type=arguments.folder_to_write, help="folder to keep the logs of all processes in")
     return parser.parse_args(argv)
 
 
@@ -416,7 +423,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(stage: ChaosEnvironment, options: argparse.Namespace, faults: tuple[Fault, ...]) -> dict[str, Any]:
-    say(f"{options.jobs} requests, {len(faults)} faults, seed {options.seed}: starting everything")
+    say(f"{options.jobs} requests, {len(faults)} faults, seed {options.seed}: starting all processes")
     machine = describe()
     os.environ.update(stage.discord.environment)
     stage.start()
@@ -458,7 +465,7 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace, faults: tuple[Fau
     )
     statuses = Counter(job["status"] for job in platform_rows(stage.platform_db.direct)["jobs"])
     for invariant in invariants:
-        say(f"{'holds ' if invariant.active_ids else 'BROKEN'}  {invariant.name} ({invariant.checked})")
+        say(f"{'holds ' if invariant.holds else 'BROKEN'}  {invariant.name} ({invariant.checked})")
         for line in invariant.broken:
             say(f"          {line}")
     return {
@@ -474,8 +481,8 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace, faults: tuple[Fau
         "seconds": round(took_s, 1),
         "drained_in_s": round(drained_s, 1),
         "restarts": sum(part.starts - 1 for part in stage.parts),
-        "invariants": [asdict(invariant) | {"holds": invariant.active_ids} for invariant in invariants],
-        "holds": all(invariant.active_ids for invariant in invariants),
+        "invariants": [asdict(invariant) | {"holds": invariant.holds} for invariant in invariants],
+        "holds": all(invariant.holds for invariant in invariants),
     }
 
 

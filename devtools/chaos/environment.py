@@ -320,7 +320,7 @@ class ChaosEnvironment:
         """Start again what ended by itself, as ECS does."""
         for part in self.parts:
             if not part.alive:
-                say(f"            {part.name} had ended by itself, exit status {part.exit_status}")
+                say(f"            {part.name} ended by itself with exit status {part.exit_status}")
                 part.start()
 
     def drain(self) -> float:

@@ -32,7 +32,7 @@ class Invariant:
     broken: list[str] = field(default_factory=list)
 
     @property
-    def active_ids(self) -> bool:
+    def holds(self) -> bool:
         return not self.broken
 
 

@@ -1,4 +1,4 @@
-"""What ./dev does: make the virtual environment, then run one command inside it. Standard library only."""
+"""Implements ./dev: create the virtual environment, then run a command in it. Standard library only."""
 
 from __future__ import annotations
 
@@ -35,85 +35,85 @@ LOCKED = ("--no-deps", "--require-hashes", "-r", str(LOCK))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """One word of ./dev. `arguments` follow the environment's python; without `needs` it is not offered."""
+    """A command of ./dev. `arguments` follow the environment's python; without the file `needs` it is not offered."""
 
     help: str
     arguments: tuple[str, ...] = ()
     needs: str = "dev"
     usage: str = ""
     from_here: bool = False
-    """Run in the caller's folder, so that file names on the command line mean what they say."""
+    """Run in the caller's folder, so that relative file names on the command line work."""
 
 
 COMMANDS = {
     "demo": Command(
-        help="start everything on this machine and open the Discord simulator",
+        help="run Sparkle on this machine with a Discord simulator",
         arguments=("-m", "devtools.demo.main"),
         needs="devtools/demo/main.py",
-        usage="[--port N] | --once PROMPT --out FILE",
+        usage="[--once PROMPT]",
         from_here=True,
     ),
-    "test": Command(help="run the tests", arguments=("-m", "pytest"), usage="[pytest's options]"),
-    "check": Command(help="lint, formatting, types, import contracts, templates, documentation, Terraform"),
+    "test": Command(help="run the tests", arguments=("-m", "pytest"), usage="[OPTIONS OF PYTEST]"),
+    "check": Command(help="check style, types, imports, templates, docs and Terraform"),
     "bench": Command(
-        help="measure, and write the numbers as JSON",
+        help="run benchmarks",
         arguments=("-m", "benchmarks"),
         needs="benchmarks/__main__.py",
-        usage="[NAME ...] [--full] [--json FILE]",
+        usage="[NAME ...]",
         from_here=True,
     ),
     "package": Command(
-        help="build the Lambda's zip, byte for byte the same every time",
+        help="build the Lambda package (reproducible zip)",
         arguments=("-m", "devtools.cli.package"),
         needs="devtools/cli/package.py",
-        usage="[--out FILE] [--architecture NAME]",
+        usage="[--out FILE]",
         from_here=True,
     ),
     "chaos": Command(
-        help="kill, lose and double things, and count what was lost",
+        help="inject faults under load and check that nothing is lost",
         arguments=("-m", "devtools.chaos"),
         needs="devtools/chaos/__main__.py",
         from_here=True,
     ),
     "soak": Command(
-        help="load everything steadily for an hour, and see whether memory stays flat",
+        help="run a steady load for an hour and check memory",
         arguments=("-m", "devtools.soak"),
         needs="devtools/soak/__main__.py",
         from_here=True,
     ),
     "fuzz": Command(
-        help="throw generated interactions at the handler",
+        help="send generated hostile interactions to the handler",
         arguments=("-m", "devtools.fuzz"),
         needs="devtools/fuzz.py",
         from_here=True,
     ),
     "mutate": Command(
-        help="change the pure modules, and see whether their tests notice",
+        help="run mutation tests on the pure modules",
         arguments=("-m", "devtools.cli.mutation"),
         needs="devtools/cli/mutation.py",
         usage="[MODULE ...]",
         from_here=True,
     ),
     "docs": Command(
-        help="serve the documentation as a site; --write brings its generated pages up to date",
+        help="serve the documentation, or update its generated pages",
         arguments=("-m", "devtools.docs"),
         needs="devtools/docs/__main__.py",
-        usage="[--port N] [--write]",
+        usage="[--write]",
         from_here=True,
     ),
     "security": Command(
-        help="static analysis, known vulnerabilities, bill of materials",
+        help="run static analysis, a vulnerability audit and an SBOM",
         arguments=("-m", "devtools.cli.security"),
         needs="devtools/cli/security.py",
         from_here=True,
     ),
     "screenshots": Command(
-        help="take the documentation's pictures again",
+        help="update the screenshots in the documentation",
         arguments=("-m", "devtools.screenshots"),
         needs="devtools/screenshots.py",
         from_here=True,
     ),
-    "manage": Command(help="Django's own commands", arguments=("manage.py",), usage="COMMAND ..."),
+    "manage": Command(help="run a Django management command", arguments=("manage.py",), usage="COMMAND ..."),
 }
 CHECKS: dict[str, tuple[str, ...]] = {
     "lint": ("ruff", "check", ".", "dev"),
@@ -121,15 +121,15 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "import contracts": ("lint-imports", "--no-cache"),
     "templates": ("djlint", "--lint", "--quiet", "templates", "sparkle_site"),
     "docs": ("mkdocs", "build", "--strict", "--quiet"),
-    # Tests say what they expect of a union by failing; their types are not checked.
+    # Test code is not type-checked: a wrong type fails the test itself.
     "types": ("mypy", ".", "--exclude", "^tests/"),
 }
-# The Terraform checks know themselves what they need and what they skip.
+# The Terraform checks decide themselves what to skip.
 TERRAFORM_CHECK = "tests/terraform/static_checks.py"
 
 
 class Stop(Exception):
-    """Ends ./dev with one line for a person."""
+    """Ends ./dev with a one-line message."""
 
     def __init__(self, line: str, status: int = 1) -> None:
         super().__init__(line)
@@ -167,19 +167,19 @@ def _run(argv: Sequence[str]) -> int:
     command = available().get(word)
     if command is None:
         near = difflib.get_close_matches(word, available(), n=1)
-        hint = f'did you mean "{near[0]}"?' if near else "./dev help lists the commands."
-        raise Stop(f'unknown command "{word}": {hint}', status=2)
+        hint = f'Did you mean "{near[0]}"?' if near else "See ./dev help."
+        raise Stop(f'unknown command "{word}". {hint}', status=2)
     ensure_environment()
     if word == "check":
         return check(rest)
     variables = environment()
     if command.from_here:
-        # A folder of the caller's must not be taken for a package of ours.
+        # A folder of the caller must not shadow one of our packages.
         variables["PYTHONSAFEPATH"] = "1"
     else:
         os.chdir(ROOT)
     sys.stdout.flush()
-    # The command takes this process's place: signals and the terminal reach it directly.
+    # The command replaces this process, so it gets signals and the terminal directly.
     os.execve(PYTHON, [str(PYTHON), *command.arguments, *rest], variables)
 
 
@@ -189,7 +189,7 @@ def available() -> dict[str, Command]:
 
 
 def help_text() -> str:
-    lines = [f"  {f'{word} {command.usage}'.strip():<40} {command.help}" for word, command in available().items()]
+    lines = [f"  {f'{word} {command.usage}'.strip():<27} {command.help}" for word, command in available().items()]
     return textwrap.dedent("""\
         Sparkle: Stable Diffusion for many Discord servers.
 
@@ -197,8 +197,8 @@ def help_text() -> str:
 
         {commands}
 
-        The first command installs what is needed into .venv; what runs keeps its data in .local.
-        Deleting both starts afresh. Settings are read from the environment: DATABASE_URL, MODEL_ID.""").format(
+        The first command installs everything into .venv. Data is kept in .local. Delete both to start over.
+        Settings come from the environment, such as DATABASE_URL and MODEL_ID. See ./dev COMMAND --help.""").format(
         commands="\n".join(lines)
     )
 
@@ -213,22 +213,22 @@ def environment() -> dict[str, str]:
 
 
 def ensure_environment() -> None:
-    """Make .venv hold what requirements/ asks for. Raises Stop when that fails."""
+    """Install requirements/ into .venv. Raises Stop when that fails."""
     wanted = _requirements_hash()
     if _installed() == wanted:
         return
     LOCAL.mkdir(exist_ok=True)
     with (LOCAL / "install.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _installed() == wanted:  # Another ./dev was first.
+        if _installed() == wanted:  # Another ./dev installed it.
             return
         log = LOCAL / "install.log"
         log.unlink(missing_ok=True)
-        # pyvenv.cfg is what makes it an environment: without it pip would install into the system.
+        # Without pyvenv.cfg, pip would install into the system.
         whole = (VENV / "pyvenv.cfg").exists() and PYTHON.exists()
         if not whole or _logged(log, PYTHON, "-m", "pip", "--version"):
-            _step("Making .venv", log, (sys.executable, "-m", "venv", "--clear", VENV))
-        # Bytecode is written when a module is first imported: most never are.
+            _step("Creating .venv", log, (sys.executable, "-m", "venv", "--clear", VENV))
+        # Most modules are never imported, so compiling all of them would waste time.
         uv = (UV, "pip", "install", "--no-progress", "--python", PYTHON, *LOCKED)
         ways = ([uv] if _has_uv(log) else []) + [(PYTHON, *PIP_INSTALL, "--no-compile", *LOCKED)]
         _step("Installing everything but PyTorch", log, *ways, more=uv_settings() if len(ways) > 1 else {})
@@ -237,7 +237,7 @@ def ensure_environment() -> None:
 
 
 def _has_uv(log: Path) -> bool:
-    """Install the uv that the lock names, by its hash. False where it cannot be had: pip then does its work."""
+    """Install the locked uv by its hash. Return False if that fails; pip is used instead."""
     pinned = LOCAL / "uv.txt"
     pinned.write_text(pin("uv", LOCK.read_text()))
     if not pinned.stat().st_size:
@@ -314,7 +314,7 @@ def _step(title: str, log: Path, *ways: tuple[str | Path, ...], more: Mapping[st
     started = time.monotonic()
     if all(_logged(log, *way, more=more) for way in ways):
         print("failed", flush=True)
-        raise Stop(f"{_reason(log.read_text(errors='replace'))} (the whole story: {log.relative_to(ROOT)})")
+        raise Stop(f"{_reason(log.read_text(errors='replace'))} (full log: {log.relative_to(ROOT)})")
     print(f"{time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -328,11 +328,11 @@ def _reason(log: str) -> str:
     if "No space left" in log:
         return "the disk is full"
     if "ensurepip is not available" in log:
-        return "this Python cannot make virtual environments: install python3-venv"
+        return "this Python cannot create virtual environments. Install python3-venv"
     if any(sign in log for sign in ("NewConnectionError", "NameResolutionError", "Read timed out", "ConnectTimeout")):
-        return "a download failed: is the package index reachable from here? Run the command again to go on"
+        return "a download failed. Check that the package index is reachable, then run the command again"
     errors = [line for line in log.splitlines() if line.startswith("ERROR:")]
-    lines = errors or log.splitlines() or ["it gave no reason"]
+    lines = errors or log.splitlines() or ["no reason given"]
     return lines[-1].removeprefix("ERROR: ").strip()
 
 
@@ -360,7 +360,7 @@ def check(names: Sequence[str]) -> int:
     if (ROOT / TERRAFORM_CHECK).exists():
         checks["terraform"] = (str(PYTHON), "-m", TERRAFORM_CHECK.removesuffix(".py").replace("/", "."))
     if unknown := [name for name in names if name not in checks]:
-        raise Stop(f'unknown check "{unknown[0]}"; there are: {", ".join(checks)}.', status=2)
+        raise Stop(f'unknown check "{unknown[0]}". Choose from: {", ".join(checks)}.', status=2)
     LOCAL.mkdir(exist_ok=True)
     failed = []
     for name in names or checks:

@@ -1,7 +1,6 @@
-"""`./dev mutate`: change the pure modules a little, a thousand times, and see whether their tests notice.
+"""`./dev mutate`: run mutation tests on the pure modules, with the tests that need no database.
 
-Each module is tried with tests that need no database. Why each change that no test notices is let be:
-docs/explanation/mutation-testing.md.
+docs/explanation/mutation-testing.md explains each surviving mutant.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Module:
     tests: tuple[str, ...]
     with_database: frozenset[str] = frozenset()
 
-    def active_ids(self, function: str) -> bool:
+    def includes(self, function: str) -> bool:
         return function not in self.with_database
 
 
@@ -84,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         done = _mutmut(folder, "run", "--max-children", str(len(os.sched_getaffinity(0))))
         if done.returncode:
             print(done.stdout[-4000:], file=sys.stderr)
-            print("./dev mutate: the run did not end well; its last words are above.", file=sys.stderr)
+            print("./dev mutate: mutmut failed. The end of its output is above.", file=sys.stderr)
             return 1
         results = read_results(_mutmut(folder, "results", "--all", "true").stdout)
         survivors = [mutant for mutant, status in results.items() if status not in NOTICED]
@@ -101,7 +100,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="*",
         metavar="MODULE",
         type=arguments.one_of(list(MODULES)),
-        help=f"which ones ({', '.join(MODULES)}); all without any",
+        help=f"modules to test, all by default: {', '.join(MODULES)}",
     )
     return parser.parse_args(argv)
 
@@ -112,7 +111,7 @@ def read_results(printed: str) -> dict[str, str]:
     for line in printed.splitlines():
         mutant, colon, status = line.strip().rpartition(": ")
         module, function = module_and_function(mutant)
-        if colon and module in MODULES and MODULES[module].active_ids(function):
+        if colon and module in MODULES and MODULES[module].includes(function):
             found[mutant] = status
     return found
 

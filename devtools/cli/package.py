@@ -1,4 +1,4 @@
-"""`./dev package`: build the Lambda's zip, byte for byte the same every time."""
+"""`./dev package`: build the Lambda package. The same sources give the same bytes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,20 @@ from . import arguments
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments.Parser(prog="./dev package", description=__doc__ or "")
     parser.add_argument(
-        "--out", metavar="FILE", type=_zip, default=ROOT / "build" / "lambda.zip", help="default: build/lambda.zip"
+        "--out",
+        metavar="FILE",
+        type=_zip,
+        default=ROOT / "build" / "lambda.zip",
+        help="file to write (default: build/lambda.zip)",
     )
     parser.add_argument("--architecture", type=arguments.one_of(sorted(PLATFORMS)), default="arm64")
-    parser.add_argument("--python", type=_python, default="3.13", metavar="VERSION", help="the Lambda's Python (3.13)")
+    parser.add_argument(
+        "--python",
+        type=_python,
+        default="3.13",
+        metavar="VERSION",
+        help="Python version of the Lambda runtime (default: 3.13)",
+    )
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""`./dev security`: static analysis, known vulnerabilities of what is locked, and a bill of materials (CycloneDX)."""
+"""`./dev security`: static analysis, an audit of the locked packages, and an SBOM (CycloneDX)."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def audit() -> bool:
         done = tool("pip_audit", "-r", f"requirements/{lock}.txt", "--require-hashes", "--disable-pip")
         unreached = done.stdout.count(UNREACHED)
         if done.returncode and not unreached and "vulnerabilit" not in done.stdout:
-            print(f"pip-audit {lock}: the advisories cannot be reached from here; nothing was audited")
+            print(f"pip-audit {lock}: not audited, the advisory service can't be reached")
         elif done.returncode:
             print(done.stdout)
             clean = False
         elif unreached:
-            print(f"pip-audit {lock}: {unreached} packages are not known where advisories are asked for; not audited")
+            print(f"pip-audit {lock}: {unreached} packages not audited, unknown to the advisory service")
         else:
-            print(f"pip-audit {lock}: no known vulnerability")
+            print(f"pip-audit {lock}: no known vulnerabilities")
     return clean
 
 
@@ -64,7 +64,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--out",
         type=arguments.folder_to_write,
         default=ROOT / "build",
-        help="where the bills of materials go (build/)",
+        help="folder for the SBOM files (default: build/)",
     )
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""`./dev demo`: everything on this machine, in the shape of production; `--once` makes one picture and leaves."""
+"""`./dev demo`: the whole platform on this machine. `--once` creates one request's images and exits."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ FIRST_PORT = 8000
 THREADS = 16
 START_TIMEOUT_S = 120
 MODEL_TIMEOUT_S = 600  # A model from Hugging Face is downloaded first.
-# The simulator's servers (simulator.seed), which can only be imported when Django is set up.
+# The simulator's servers. devtools.simulator.seed_data can only be imported after Django is set up.
 GUILDS = ("Pixel Garden", "Night Owls", "Retro Arcade")
 
 
 class CannotRun(Exception):
-    """The demo cannot start or go on; the message is a line for a person."""
+    """The demo cannot start or continue. The message is one line for the user."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,21 +49,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line and the settings; what cannot work ends the process with one line and status 2."""
+    """Read the command line and the settings. Exit with status 2 and one line if a value is not valid."""
     parser = _parser()
     options = parser.parse_args(argv)
     if options.once is None:
         for name in WITH_ONCE:
             if getattr(options, name) is not None:
                 option = f"--{name.replace('_', '-')}"
-                parser.error(f"{option} goes with --once: write --once=PROMPT {option}=...")
+                parser.error(f"{option} needs --once: use --once=PROMPT {option}=...")
     elif options.port is not None:
-        parser.error("--port goes without --once, which takes a free port itself: leave it out")
+        parser.error("--port can't be used with --once, which chooses a free port")
     elif options.out is None:
         try:
             arguments.picture_to_write("sparkle-1.png")
         except argparse.ArgumentTypeError as error:
-            parser.error(f"--out is needed here: {error}")
+            parser.error(f"use --out: {error}")
     if problem := _problem_of_settings():
         parser.error(problem)
     if options.once is None:
@@ -72,20 +72,20 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _problem_of_settings() -> str:
-    """Return what is wrong with the settings of the environment, or ""."""
+    """Return what is wrong with the environment variables, or ""."""
     engine = os.environ.get("SPARKLE_ENGINE") or "diffusers"
     if engine not in ("diffusers", "noise"):
-        return f"SPARKLE_ENGINE is {engine!r}: write diffusers or noise"
+        return f"SPARKLE_ENGINE is {engine!r}. Use diffusers or noise"
     model = os.environ.get("MODEL_ID")
     if engine == "diffusers" and model is not None:
         if model and Path(model).is_dir():
             if not (Path(model) / "model_index.json").is_file():
-                return f"MODEL_ID: the folder {model} holds no diffusers pipeline (it has no model_index.json)"
+                return f"MODEL_ID: the folder {model} is not a diffusers pipeline (no model_index.json)"
         elif not HUGGING_FACE_ID.fullmatch(model):
-            return f"MODEL_ID: there is no folder {model or '(empty)'}: write one, or a Hugging Face id (owner/name)"
+            return f"MODEL_ID: {model or '(empty)'} is neither a folder nor a Hugging Face model (owner/name)"
     database = os.environ.get("DATABASE_URL")
     if database and not database.startswith(("postgres://", "postgresql://")):
-        return "DATABASE_URL: write postgres://USER:PASSWORD@HOST:PORT/NAME, or unset it for an embedded PostgreSQL"
+        return "DATABASE_URL: use postgres://USER:PASSWORD@HOST:PORT/NAME, or unset it for the embedded PostgreSQL"
     try:
         arguments.folder_to_write(str(_local()))
     except argparse.ArgumentTypeError as error:
@@ -95,26 +95,24 @@ def _problem_of_settings() -> str:
 
 def _parser() -> arguments.Parser:
     limits = arguments.option_limits(all_commands()[0])
-    parser = arguments.Parser(
-        prog="./dev demo", description="Run Sparkle on this machine, with a simulator in Discord's place."
-    )
-    parser.add_argument("--port", type=arguments.port, help=f"the site's port (default {FIRST_PORT})")
+    parser = arguments.Parser(prog="./dev demo", description="Run Sparkle on this machine with a Discord simulator.")
+    parser.add_argument("--port", type=arguments.port, help=f"port of the site (default: {FIRST_PORT})")
     parser.add_argument(
         "--once",
         metavar="PROMPT",
         type=arguments.text(limits["prompt"]["max_length"]),
-        help="make images of PROMPT without a browser, and leave",
+        help="create images from PROMPT without a browser, then exit",
     )
     parser.add_argument(
         "--out",
         metavar="FILE",
         type=arguments.picture_to_write,
-        help="with --once: where the grid of images goes (default: sparkle-NUMBER.png)",
+        help="with --once: file for the image grid (default: sparkle-NUMBER.png)",
     )
     parser.add_argument(
-        "--guild", type=arguments.one_of(GUILDS), help="with --once: the server to ask in (default: the first)"
+        "--guild", type=arguments.one_of(GUILDS), help="with --once: server to use (default: the first)"
     )
-    wish = parser.add_argument_group("with --once, the options of /sparkle")
+    wish = parser.add_argument_group("options of /sparkle, with --once")
     wish.add_argument("--negative-prompt", type=arguments.text(limits["negative_prompt"]["max_length"]))
     for name in ("seed", "steps", "count"):
         wish.add_argument(
@@ -140,17 +138,17 @@ def _serve(port: int) -> int:
         stack.enter_context(_only_one())
         if not _is_free(port):
             spare = free_port(port + 1) or free_port()
-            print(f"./dev demo: port {port} is taken, or not yours to use: write --port={spare}", file=sys.stderr)
+            print(f"./dev demo: port {port} is already in use or not allowed. Use --port={spare}", file=sys.stderr)
             return arguments.USAGE_ERROR
         children = stack.enter_context(platform(port, say=print))
         login = administrator()
         site = os.environ["SITE_URL"]
         print(
-            f"\nSparkle runs.\n\n"
+            f"\nSparkle is running.\n\n"
             f"  Discord simulator  {site}/simulator/\n"
-            f"  Admin              {site}/admin/   user admin, password {login}\n"
-            f'                     or "Sign in with Discord", as a member of the simulator\n\n'
-            f"Type /sparkle in the simulator. Ctrl-C stops everything. Logs are in {_local() / 'logs'}.",
+            f"  Admin              {site}/admin/   user: admin, password: {login}\n"
+            f'                     or "Sign in with Discord" as a simulated member\n\n'
+            f"Type /sparkle in the simulator. Press Ctrl-C to stop. Logs are in {_local() / 'logs'}.",
             flush=True,
         )
         while True:
@@ -161,7 +159,7 @@ def _serve(port: int) -> int:
 def _once(options: argparse.Namespace) -> int:
     from . import one_shot
 
-    # A folder of its own: it works beside a demo that runs.
+    # A separate folder, so that it works while a demo is running.
     os.environ["SPARKLE_LOCAL_DIR"] = str(_local() / "once")
     with (
         ProgressBar() as bar,
@@ -169,27 +167,27 @@ def _once(options: argparse.Namespace) -> int:
         platform(free_port(), say=lambda stage: bar.show(START_STAGES[stage], stage), tick=bar.tick) as children,
     ):
         status = one_shot.make(options, bar=bar, alive=lambda: children.check(repeated_errors=True))
-        # The request has ended, and there is no other.
+        # The only request has ended.
         children.kill()
         return status
 
 
 POSTGRESQL = "Starting PostgreSQL ..."
-PROCESSES = "Starting the worker, the site and the clock ..."
+PROCESSES = "Starting the worker, the site and the scheduler ..."
 MODEL = "Loading the model ..."
-# The share of `--once` that is done when the stage begins, of some twenty seconds on two cores.
+# Progress of `--once` when a stage starts. The whole takes some twenty seconds on two cores.
 START_STAGES = {POSTGRESQL: 0.02, PROCESSES: 0.1, MODEL: 0.4}
 
 
 @contextmanager
 def platform(port: int, *, say: Callable[[str], None], tick: Callable[[], None] = lambda: None) -> Iterator[Children]:
-    """Run database, site, worker and clock until the context ends; yields when the model is loaded.
+    """Run database, site, worker and scheduler until the context ends. Yields when the model is loaded.
 
-    `say` is given the name of each stage, `tick` is called while one is waited for.
+    `say` gets the name of each stage. `tick` is called while waiting for one.
     Raises CannotRun, ChildFailed, DatabaseUnavailable.
     """
     site = f"http://127.0.0.1:{port}"
-    # What may be set for a real deployment must not reach into this one.
+    # Settings of a real deployment must not affect the demo.
     for name in ("DISCORD_PUBLIC_KEY", "DISCORD_APPLICATION_ID", "DISCORD_BOT_TOKEN", "JOB_DISPATCHER"):
         os.environ.pop(name, None)
     os.environ |= {
@@ -203,12 +201,12 @@ def platform(port: int, *, say: Callable[[str], None], tick: Callable[[], None] 
         say(POSTGRESQL)
         stack.enter_context(_database())
         children = stack.enter_context(Children(_local() / "logs"))
-        # Loading its libraries takes longest, and needs no table yet.
+        # Start the worker first: importing its libraries takes longest and needs no table.
         say(PROCESSES)
         start = datetime.now(UTC)
         worker = children.start("worker", "celery", *CELERY, "worker", "--pool", "solo", *QUIET)
         _prepare()
-        worker.log.forget()  # What it missed while there were no tables.
+        worker.log.forget()  # Errors from before the migration.
         gunicorn = ("--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", str(THREADS), "--no-control-socket")
         logger = ("--logger-class", "sparkle_site.access_log.Logger")
         children.start("site", "gunicorn", "sparkle_site.wsgi", *gunicorn, *logger)
@@ -217,7 +215,7 @@ def platform(port: int, *, say: Callable[[str], None], tick: Callable[[], None] 
         )
         say(MODEL)
         children.wait_until(_worker_ready_since(start), what="the model", timeout_s=MODEL_TIMEOUT_S, tick=tick)
-        # Last: nothing waits for it.
+        # Last, since nothing depends on it.
         children.start("clock", "celery", *CELERY, "beat")
         yield children
 
@@ -228,7 +226,7 @@ QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 @contextmanager
 def _database() -> Iterator[None]:
-    """Make DATABASE_URL name a database: the caller's own where it is set, else an embedded one."""
+    """Use the database in DATABASE_URL if set; otherwise start an embedded one and set it."""
     if os.environ.get("DATABASE_URL"):
         yield
         return
@@ -238,27 +236,27 @@ def _database() -> Iterator[None]:
 
 
 def _prepare() -> None:
-    """Migrate the database and fill it with the simulator's servers, where that has not been done."""
+    """Migrate the database and create the simulator's servers, unless done before."""
     import django
     from django.core.management import call_command
     from django.db import OperationalError
 
     django.setup()
-    # The children's logs have their files; here the terminal is for the person.
+    # The processes log to files; the terminal is for the user.
     logging.getLogger().setLevel(logging.ERROR)
     try:
         call_command("migrate", verbosity=0)
     except OperationalError as error:
-        raise CannotRun(f"the database of DATABASE_URL cannot be used: {str(error).splitlines()[0]}") from error
+        raise CannotRun(f"the database in DATABASE_URL can't be used: {str(error).splitlines()[0]}") from error
 
     from devtools.simulator import seed_data
 
     seed_data.run()
-    _suit_the_demo_model()
+    _set_demo_model_defaults()
 
 
-def _suit_the_demo_model() -> None:
-    """Ask the small model with what draws it best (benchmarks/results/demo-model.json), until someone has chosen."""
+def _set_demo_model_defaults() -> None:
+    """Set the demo model's best defaults (benchmarks/results/demo-model.json), unless someone changed them."""
     from django.conf import settings
 
     from guilds.models import ModelProfile
@@ -292,7 +290,7 @@ def _worker_ready_since(start: datetime) -> Callable[[], bool]:
 
 @contextmanager
 def _only_one(*, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Keep a second demo out of this folder while one runs: refuse it, or let it wait, saying so to `waiting`."""
+    """Allow one demo per folder. A second one is refused, or waits if `waiting` is given, which gets a message."""
     folder = _local()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "demo.lock").open("a+") as lock:
@@ -300,10 +298,10 @@ def _only_one(*, waiting: Callable[[str], None] | None = None) -> Iterator[None]
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            other = f"it is running in this folder already (process {lock.read().strip()})"
+            other = f"another demo is running in this folder (process {lock.read().strip()})"
             if waiting is None:
                 raise CannotRun(other) from None
-            waiting(f"{other}; waiting for it ...")
+            waiting(f"{other}. Waiting for it to finish ...")
             fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -326,7 +324,7 @@ def _is_free(port: int) -> bool:
 
 
 def free_port(first: int = 0) -> int:
-    """Return a free port: any, or the first from `first` on, 0 where there is none."""
+    """Return any free port, or the first one from `first` on; 0 if there is none."""
     if not first:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""One request without a browser: a member of the simulator uses /sparkle, and what Discord got goes into a file."""
+"""One request without a browser: a simulated member uses /sparkle, and the resulting images are saved."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from jobs.models import Job
 
 POLL_S = 0.1
-TIMEOUT_S = 15 * 60  # As long as Discord would take the answer.
-# Shares of the whole way, the start of the platform included.
-SUBMITTED, MADE = 0.6, 0.95
+TIMEOUT_S = 15 * 60  # The lifetime of an interaction token.
+# Progress at these points, including the start of the platform.
+SUBMITTED, GENERATED = 0.6, 0.95
 OPTIONS = ("negative_prompt", "seed", "steps", "sampler", "size", "guidance", "count", "style")
 
 
 def make(options: argparse.Namespace, *, bar: ProgressBar, alive: Callable[[], None]) -> int:
-    """Ask for pictures, follow them, save them; print the outcome as a line of JSON.
+    """Submit a request, wait for it and save its images; print the outcome as a line of JSON.
 
-    `alive` raises when the platform has broken. Return 0 for pictures, 1 for a refusal or a failure.
+    `alive` raises when a process has failed. Return 0 for images, 1 for a refusal or a failure.
     """
     from devtools.simulator import client
     from jobs.lifecycle import ENDED, Status
@@ -49,12 +49,12 @@ def make(options: argparse.Namespace, *, bar: ProgressBar, alive: Callable[[], N
     job = Job.objects.filter(interaction_id=outcome.interaction_id).exclude(status=Status.REFUSED).first()
     if job is None:
         bar.end()
-        return _failed(outcome.problem or (outcome.message.content if outcome.message else "no answer"))
+        return _failed(outcome.problem or (outcome.message.content if outcome.message else "no response"))
     with bar:
         while job.status not in ENDED or job.notified_at is None:
             alive()
             if time.monotonic() - started > TIMEOUT_S:
-                return _failed("it takes too long", job)
+                return _failed("the request took too long", job)
             _show(job, bar)
             time.sleep(POLL_S)
             job.refresh_from_db()
@@ -70,7 +70,7 @@ def make(options: argparse.Namespace, *, bar: ProgressBar, alive: Callable[[], N
 
 def _show(job: Job, bar: ProgressBar) -> None:
     done = 1.0 if job.images_stored_at else job.progress_step / (job.progress_total or 1)
-    bar.show(SUBMITTED + (MADE - SUBMITTED) * done, str(job.status))
+    bar.show(SUBMITTED + (GENERATED - SUBMITTED) * done, str(job.status))
 
 
 def _member(guild: str | None) -> SimMember:
@@ -82,7 +82,7 @@ def _member(guild: str | None) -> SimMember:
 
 
 def _last_message(job: Job) -> SimMessage | None:
-    """The message that told the end: the reply to the command, or the post that took its place."""
+    """Return the final message: the reply to the command, or the post that replaced it."""
     from devtools.simulator.models import SimInteraction, SimMessage
 
     if job.message_id is not None:
@@ -91,7 +91,7 @@ def _last_message(job: Job) -> SimMessage | None:
 
 
 def _save(message: SimMessage, out: Path) -> list[Path]:
-    """Write the message's pictures to `out` and, if there are more, beside it."""
+    """Write the message's images to `out`; further ones go next to it."""
     saved = []
     for number, attachment in enumerate(message.attachments.filter(content_type__startswith="image/")):
         path = out if not number else out.with_stem(f"{out.stem}-{number + 1}")
@@ -117,7 +117,7 @@ def _line(job: Job, *, seconds: float, images: list[Path]) -> str:
 
 
 def _failed(reason: str, job: Job | None = None) -> int:
-    print(f"No pictures: {reason}", file=sys.stderr)
+    print(f"No images: {reason}", file=sys.stderr)
     if job is None:
         print(json.dumps({"job_id": None, "status": "refused", "seed": None, "seconds": 0, "images": []}))
     else:

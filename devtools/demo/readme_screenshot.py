@@ -1,4 +1,4 @@
-"""The README's picture: a finished request in the simulator, taken from the running platform in headless Chromium."""
+"""Takes the README's screenshot: a completed request in the simulator, in headless Chromium."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "docs" / "images" / "simulator.png"
 PROMPT = "a rainbow in the sky"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PATIENCE_MS = 180_000
+TIMEOUT_MS = 180_000
 
 
 def main() -> int:
-    """Take the picture and return the exit status."""
+    """Take the screenshot and return the exit status."""
     interrupt_on_termination()
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        print("front_page: Chromium is needed: apt install chromium", file=sys.stderr)
+        print("readme_screenshot: Chromium is not installed. Run: apt install chromium", file=sys.stderr)
         return 1
-    # A folder of its own: what was tried by hand in the demo does not get into the picture.
+    # A separate folder, so that requests from a manual demo are not in the screenshot.
     folder = ROOT / ".local" / "front-page"
     shutil.rmtree(folder, ignore_errors=True)
     os.environ["SPARKLE_LOCAL_DIR"] = str(folder)
@@ -35,7 +35,7 @@ def main() -> int:
         with platform(free_port(), say=print):
             take(browser, address=f"{os.environ['SITE_URL']}/simulator/")
     except (CannotRun, DatabaseUnavailable) as error:
-        print(f"front_page: {error}", file=sys.stderr)
+        print(f"readme_screenshot: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -43,19 +43,19 @@ def main() -> int:
 
 
 def take(executable: str, *, address: str) -> None:
-    """Ask for a picture on the page, wait for it, and shoot."""
+    """Submit a request on the page, wait for its image and take the screenshot."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 1060}, color_scheme="light", locale="en-US")
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(TIMEOUT_MS)
         page.goto(address)
         page.get_by_label(re.compile("^Message ")).fill(f"/sparkle {PROMPT}")
         page.keyboard.press("Enter")
         page.get_by_text("Completed your Sparkle!").wait_for()
         page.get_by_role("img", name=PROMPT).first.wait_for()
-        page.wait_for_timeout(1500)  # Animations come to rest.
+        page.wait_for_timeout(1500)  # Animations end.
         OUT.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=OUT)
         browser.close()

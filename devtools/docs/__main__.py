@@ -1,4 +1,4 @@
-"""`./dev docs`: serve the documentation's site, or write the pages that follow from code."""
+"""`./dev docs`: serve the documentation, or write the reference pages that are generated from code."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments.Parser(prog="./dev docs", description=__doc__ or "")
-    parser.add_argument("--port", type=arguments.port, default=8001, metavar="N", help="where to serve it (8001)")
-    parser.add_argument("--write", action="store_true", help="write the generated reference pages, and end")
+    parser.add_argument("--port", type=arguments.port, default=8001, metavar="N", help="port (default: 8001)")
+    parser.add_argument("--write", action="store_true", help="write the generated reference pages and exit")
     return parser.parse_args(argv)
 
 

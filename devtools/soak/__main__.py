@@ -1,4 +1,4 @@
-"""`./dev soak`: mixed load at a steady rate for an hour, then whether memory stayed flat and nothing was lost."""
+"""`./dev soak`: run a steady mixed load for an hour, then check that memory stayed flat and nothing was lost."""
 
 from __future__ import annotations
 
@@ -36,16 +36,23 @@ MOST_WORKERS = 64  # Each is a process of its own.
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments.Parser(prog="./dev soak", description=(__doc__ or "").split(": ", 1)[1])
-    parser.add_argument("--minutes", type=arguments.number(0, above=True), default=60.0, help="how long (60)")
     parser.add_argument(
-        "--rate", type=arguments.number(0, 10_000, above=True), default=20.0, help="requests a second (20)"
+        "--minutes", type=arguments.number(0, above=True), default=60.0, help="duration in minutes (default: 60)"
     )
     parser.add_argument(
-        "--workers", type=arguments.whole(1, MOST_WORKERS), default=2, help="GPU workers with the noise engine (2)"
+        "--rate", type=arguments.number(0, 10_000, above=True), default=20.0, help="requests per second (default: 20)"
     )
-    parser.add_argument("--seed", type=arguments.whole(0), default=1, help="the same seed sends the same kinds (1)")
-    parser.add_argument("--json", type=arguments.file_to_write, help="write the result here")
-    parser.add_argument("--logs", type=arguments.folder_to_write, help="keep every process's log in this folder")
+    parser.add_argument(
+        "--workers",
+        type=arguments.whole(1, MOST_WORKERS),
+        default=2,
+        help="number of workers, with the noise engine (default: 2)",
+    )
+    parser.add_argument(
+        "--seed", type=arguments.whole(0), default=1, help="the same seed sends the same requests (default: 1)"
+    )
+    parser.add_argument("--json", type=arguments.file_to_write, help="file for the result")
+    parser.add_argument("--logs", type=arguments.folder_to_write, help="folder to keep the logs of all processes in")
     return parser.parse_args(argv)
 
 
@@ -77,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(stage: ChaosEnvironment, options: argparse.Namespace) -> dict[str, Any]:
     seconds = options.minutes * 60
-    say(f"{options.rate:g} requests a second for {options.minutes:g} minutes: starting everything")
+    say(f"{options.rate:g} requests per second for {options.minutes:g} minutes: starting all processes")
     machine = describe()
     os.environ.update(stage.discord.environment)
     stage.start()
@@ -111,13 +118,11 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace) -> dict[str, Any]
         observed=Observed(),
     )
     for invariant in invariants:
-        say(f"{'holds ' if invariant.active_ids else 'BROKEN'}  {invariant.name} ({invariant.checked})")
+        say(f"{'holds ' if invariant.holds else 'BROKEN'}  {invariant.name} ({invariant.checked})")
         for line in invariant.broken:
             say(f"          {line}")
     verdicts = {name: memory_usage.judge(samples, of_s=seconds) for name, samples in watch.samples.items()}
-    figures = _figures(
-        load, verdicts, broken=sum(not each.active_ids for each in invariants) + len(ended), sent_s=sent_s
-    )
+    figures = _figures(load, verdicts, broken=sum(not each.holds for each in invariants) + len(ended), sent_s=sent_s)
     for figure in figures:
         verdict = {True: "met   ", False: "MISSED", None: "      "}[figure.met]
         say(f"{verdict}  {figure.name}: {figure.value} {figure.unit}")
@@ -142,7 +147,7 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace) -> dict[str, Any]
                 name: asdict(verdict) | {"ours": name not in NOT_OURS, "points": _points(watch.samples[name])}
                 for name, verdict in verdicts.items()
             },
-            "invariants": [asdict(each) | {"holds": each.active_ids} for each in invariants],
+            "invariants": [asdict(each) | {"holds": each.holds} for each in invariants],
         },
     }
 

@@ -56,37 +56,37 @@ def refused(capsys, word, *given) -> str:
 @pytest.mark.parametrize(
     ("given", "hint"),
     [
-        ((*ONCE, "--out", "x.psd"), "end the name with .png"),
-        ((*ONCE, "--out", "x.xbm"), "end the name with .png"),
-        ((*ONCE, "--out", "x.ico"), "end the name with .png"),
-        ((*ONCE, "--out", "x.pdf"), "end the name with .png"),
-        ((*ONCE, "--out", "x.txt"), "end the name with .png"),
-        ((*ONCE, "--out", "x"), "end the name with .png"),
-        ((*ONCE, "--out", ".png"), "end the name with .png"),
+        ((*ONCE, "--out", "x.psd"), "Use .png"),
+        ((*ONCE, "--out", "x.xbm"), "Use .png"),
+        ((*ONCE, "--out", "x.ico"), "Use .png"),
+        ((*ONCE, "--out", "x.pdf"), "Use .png"),
+        ((*ONCE, "--out", "x.txt"), "Use .png"),
+        ((*ONCE, "--out", "x"), "Use .png"),
+        ((*ONCE, "--out", ".png"), "Use .png"),
         ((*ONCE, "--out", "folder"), "is a folder"),
         ((*ONCE, "--out", "folder/"), "is a folder"),
         ((*ONCE, "--out", "."), "is a folder"),
-        ((*ONCE, "--out", ""), "is empty"),
-        ((*ONCE, "--out", "no/x.png"), "there is no folder"),
-        ((*ONCE, "--out", "file/x.png"), "there is no folder"),
-        ((*ONCE, "--out", "nowhere.png"), "there is no folder"),
-        ((*ONCE, "--out", "loop/x.png"), "write another name"),
+        ((*ONCE, "--out", ""), "name is empty"),
+        ((*ONCE, "--out", "no/x.png"), "doesn't exist"),
+        ((*ONCE, "--out", "file/x.png"), "doesn't exist"),
+        ((*ONCE, "--out", "nowhere.png"), "doesn't exist"),
+        ((*ONCE, "--out", "loop/x.png"), "loop"),
         ((*ONCE, "--out", f"{LONG}.png"), "too long"),
         ((*ONCE, "--out", "ä" * 126 + ".png"), "too long"),
-        ((*ONCE, "--out", f"{LONG}/x.png"), "write"),
+        ((*ONCE, "--out", f"{LONG}/x.png"), "too long"),
         ((*ONCE, "--out", "a\nb.png"), "control characters"),
         ((*ONCE, "--out", "a\0b.png"), "control characters"),
-        ((*ONCE, "--out"), "--out: write --out=VALUE"),
+        ((*ONCE, "--out"), "--out needs a value: --out=VALUE"),
         (("--out", "x.png"), "--once=PROMPT --out="),
         (("--seed", "7"), "--once=PROMPT --seed="),
         (("--negative-prompt", "blur"), "--once=PROMPT --negative-prompt="),
         (("--guild", "Night Owls"), "--once=PROMPT --guild="),
         (("--once", "-anime"), '"-" needs the "="'),
-        (("--once",), "--once: write --once=VALUE"),
-        (("--once", "--out", "x.png"), "--once: write --once=VALUE"),
+        (("--once",), "--once needs a value: --once=VALUE"),
+        (("--once", "--out", "x.png"), "--once needs a value: --once=VALUE"),
         (("--once", ""), "empty"),
         (("--once", " \t"), "empty"),
-        (("--once", "x" * 6001), "at most 6,000 characters; these are 6,001"),
+        (("--once", "x" * 6001), "at most 6,000 characters (this is 6,001)"),
         (("--once", "\udcff"), "UTF-8"),
         ((*ONCE, "--seed", "x"), "from -1 to 4294967295"),
         ((*ONCE, "--seed", "1.5"), "from -1 to 4294967295"),
@@ -103,7 +103,7 @@ def refused(capsys, word, *given) -> str:
         ((*ONCE, "--sampler", "k_best"), "k_lms"),
         ((*ONCE, "--size", "large"), "512x512"),
         ((*ONCE, "--guild", "Nobody's"), "Pixel Garden"),
-        ((*ONCE, "--port", "8123"), "leave it out"),
+        ((*ONCE, "--port", "8123"), "can't be used with --once"),
         ((*ONCE, "--outt", "x.png"), "unrecognized argument"),
         ((*ONCE, "--see", "7"), "unrecognized argument"),
         ((*ONCE, "and", "a", "square"), "unrecognized argument"),
@@ -149,20 +149,20 @@ def test_a_taken_port_is_refused_with_a_free_one(place, capsys, monkeypatch):
         port = taken.getsockname()[1]
         assert main.main(["--port", str(port)]) == 2
     line = capsys.readouterr().err
-    assert line.startswith(f"./dev demo: port {port} is taken")
-    assert "write --port=" in line
+    assert line.startswith(f"./dev demo: port {port} is already in use")
+    assert "Use --port=" in line
     assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("name", "value", "hint"),
     [
-        ("MODEL_ID", "/no/such/model", "there is no folder /no/such/model"),
+        ("MODEL_ID", "/no/such/model", "/no/such/model is neither a folder"),
         ("MODEL_ID", "./folder", "model_index.json"),
         ("MODEL_ID", "a/b/c", "owner/name"),
         ("MODEL_ID", "", "owner/name"),
         ("MODEL_ID", "two words", "owner/name"),
-        ("SPARKLE_ENGINE", "magic", "write diffusers or noise"),
+        ("SPARKLE_ENGINE", "magic", "Use diffusers or noise"),
         ("DATABASE_URL", "sqlite:///x", "postgres://"),
         ("SPARKLE_LOCAL_DIR", "file", "is not a folder"),
     ],
@@ -181,19 +181,19 @@ def test_a_setting_that_cannot_work_is_named(name, value, hint, place, monkeypat
         ("chaos", ("--jobs", "many"), "at least 1"),
         ("chaos", ("--faults", "-1"), "at least 0"),
         ("chaos", ("--rate", "0"), "from 0 to"),
-        ("chaos", ("--rate", "nan"), "write a number"),
+        ("chaos", ("--rate", "nan"), "not a number"),
         ("chaos", ("--workers", "1000000"), "from 1 to 64"),
-        ("chaos", ("--release", "folder"), "no checkout of Sparkle"),
+        ("chaos", ("--release", "folder"), "not a checkout of Sparkle"),
         ("chaos", ("--json", "folder"), "is a folder"),
-        ("chaos", ("--json", "no/x.json"), "there is no folder"),
+        ("chaos", ("--json", "no/x.json"), "doesn't exist"),
         ("chaos", ("--logs", "file"), "is not a folder"),
         ("soak", ("--minutes", "0"), "above 0"),
         ("soak", ("--minutes", "inf"), "above 0"),
-        ("soak", ("--rate", "x"), "write a number"),
+        ("soak", ("--rate", "x"), "not a number"),
         ("soak", ("--json", f"{LONG}"), "too long"),
         ("fuzz", ("--count", "0"), "at least 1"),
-        ("mutate", ("guilds.models",), 'there is no "guilds.models"; write one of: guilds.policy, guilds.quota'),
-        ("mutate", ("guilds.policy", ""), 'there is no ""'),
+        ("mutate", ("guilds.models",), 'unknown value "guilds.models". Choose from: guilds.policy, guilds.quota'),
+        ("mutate", ("guilds.policy", ""), 'unknown value ""'),
         ("mutate", ("--all",), "unrecognized argument"),
         ("fuzz", ("--seed", "1e3"), "at least 0"),
         ("fuzz", ("--json", "a\nb"), "control characters"),
@@ -210,7 +210,7 @@ def test_a_setting_that_cannot_work_is_named(name, value, hint, place, monkeypat
         ("bench", ("nothing",), "scaling"),
         ("bench", ("--json", "folder"), "is a folder"),
         *((word, ("--no-such-option",), "--help") for word in MODULES),
-        *((word, ("--json",), "write --json=VALUE") for word in ("chaos", "soak", "fuzz", "bench")),
+        *((word, ("--json",), "--json=VALUE") for word in ("chaos", "soak", "fuzz", "bench")),
         ("security", ("stray",), "unrecognized argument"),
     ],
 )
@@ -244,6 +244,6 @@ def test_what_an_ordinary_user_may_not_write_is_refused(make_folder):
     )
     first, second, third = done.stdout.splitlines()
     assert first.startswith("ArgumentTypeError the folder")
-    assert "cannot be written to" in first
-    assert "cannot be written to" in second
-    assert "cannot be overwritten" in third
+    assert "isn't writable" in first
+    assert "isn't writable" in second
+    assert "can't be overwritten" in third

@@ -55,7 +55,7 @@ def test_help_fits_a_screen_and_offers_only_what_is_there(checkout):
 def test_an_unknown_word_gets_one_line_and_the_nearest_command(checkout):
     done = dev(checkout, "tets")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == 'dev: unknown command "tets": did you mean "test"?\n'
+    assert done.stderr == 'dev: unknown command "tets". Did you mean "test"?\n'
 
 
 def test_an_old_python_gets_one_line(checkout):
@@ -72,7 +72,7 @@ def test_the_first_command_installs_and_the_second_does_not(checkout):
     first = dev(checkout, "manage", "shell", "two words")
     assert first.returncode == 7, first.stderr
     assert [line.split(" ... ")[0] for line in first.stdout.splitlines()[:-1]] == [
-        "Making .venv",
+        "Creating .venv",
         "Installing everything but PyTorch",
         "Installing PyTorch",
     ]

@@ -92,7 +92,7 @@ def _broken(tmp_path: Any, jobs: list[dict[str, Any]], observed: Observed, *, im
         secrets=[],
         observed=observed,
     )
-    return {invariant.name for invariant in found if not invariant.active_ids}
+    return {invariant.name for invariant in found if not invariant.holds}
 
 
 CLOSED_AT = datetime(2026, 11, 27, 11, tzinfo=UTC)

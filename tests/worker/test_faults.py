@@ -274,5 +274,5 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         secrets=secrets,
         observed=Observed(),
     )
-    broken = {each.name: each.broken for each in invariants if not each.active_ids}
+    broken = {each.name: each.broken for each in invariants if not each.holds}
     assert broken.keys() <= {"each asker saw exactly one final message, or the row says why none"}, broken
