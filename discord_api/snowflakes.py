@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 MAX_SNOWFLAKE = 2**63 - 1
-# The digits of MAX_SNOWFLAKE. More are never converted: Python refuses very long ones with an error of its own.
+# No snowflake is older. The bits above TIME_SHIFT are the milliseconds since.
+EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
+TIME_SHIFT = 22
+# The digits of MAX_SNOWFLAKE. Longer text is never converted: Python refuses very long numbers with its own error.
 _DIGITS = 19
 
 
 def parse(value: object) -> int | None:
     """Return the id that text or an integer stands for, None for anything else. Never through a float, which rounds.
 
-    0 is nobody's: it stands for the whole server where counters are kept.
+    0 is no snowflake: usage counters use it for the whole guild.
     """
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
         value = int(value)
     return value if type(value) is int and 0 < value <= MAX_SNOWFLAKE else None
+
+
+def created_at(snowflake: int) -> datetime:
+    """Return when the object with this id was created, to the millisecond."""
+    return EPOCH + timedelta(milliseconds=snowflake >> TIME_SHIFT)
+
+
+def first_at(at: datetime) -> int:
+    """Return the lowest id of the millisecond of `at`."""
+    return (at - EPOCH) // timedelta(milliseconds=1) << TIME_SHIFT

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from discord_api import i18n
+from discord_api.permissions import MANAGE_GUILD
 
 from .samplers import SAMPLERS
 
-MANAGE_GUILD = 1 << 5
 _SLASH = 1
 _ON_MESSAGE = 3
 _STRING, _INTEGER, _NUMBER, _ATTACHMENT = 3, 4, 10, 11

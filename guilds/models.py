@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from discord_api import snowflakes
+
 from . import generation_limits
 from .bounded_fields import (
     MAX_SNOWFLAKE,
@@ -50,7 +52,7 @@ MAX_LIMIT = 10**9
 MAX_CHANNELS = 500
 MAX_ROLES = 250
 MAX_STEPS = 150
-FIRST_DAY = datetime(2015, 1, 1, tzinfo=UTC)
+FIRST_DAY = snowflakes.EPOCH
 LAST_DAY = datetime(2100, 1, 1, tzinfo=UTC)
 
 

@@ -6,17 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from discord_api.permissions import can_attach_files
+
 from . import blocked_terms
 from .cost_estimates import gpu_ms_of, work_of
 from .samplers import SAMPLERS
 
-# https://discord.com/developers/docs/topics/permissions
-ATTACH_FILES = 1 << 15
-EMBED_LINKS = 1 << 14
-SEND_MESSAGES = 1 << 11
-VIEW_CHANNEL = 1 << 10
-SEND_MESSAGES_IN_THREADS = 1 << 38
-ADMINISTRATOR = 1 << 3
 MAX_SEED = 2**32 - 1
 # The seed that stands for another one each time, as everywhere in Stable Diffusion's tools.
 RANDOM_SEED = -1
@@ -156,9 +151,8 @@ def check_access(rules: GuildPolicy, options: RequestedOptions) -> Refusal | Non
 
 
 def _may_post(permissions: int | None) -> bool:
-    # A missing field is an old recording or a test tool: Discord always sends it in guilds. The reply itself comes by
-    # the interaction's token and needs no VIEW_CHANNEL; a post after the token's end has other ways to go.
-    return permissions is None or bool(permissions & (ATTACH_FILES | ADMINISTRATOR))
+    # Absent is never "no". The reply uses the interaction's token, which needs no VIEW_CHANNEL.
+    return permissions is None or can_attach_files(permissions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

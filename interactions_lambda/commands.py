@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 from discord_api import cdn_urls, payloads
 from discord_api.i18n import translate
 from discord_api.payloads import TextInput
+from discord_api.permissions import can_manage_guild
 from guilds import installations, quota
 from guilds.command_definitions import REMIX
 from guilds.models import Guild, QuotaRule
@@ -20,7 +21,6 @@ from guilds.policy import Refusal
 from jobs import messages, queries, reports, transitions
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
-from jobs.permissions import may_manage
 
 from . import interaction as parsing
 from . import responses, submission
@@ -165,7 +165,7 @@ def _cancel(interaction: Interaction, now: datetime) -> dict[str, Any]:
 def _settings(interaction: Interaction, now: datetime) -> dict[str, Any]:
     guild = _guild(interaction, now)
     locale = guild.language or interaction.locale
-    if not may_manage(interaction.permissions):
+    if not can_manage_guild(interaction.permissions):
         return responses.ephemeral(locale, "refusal.moderators_only")
     rules = QuotaRule.objects.filter(guild=guild).order_by("subject", "metric", "window", "pk")[:10]
     return responses.settings(

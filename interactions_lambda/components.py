@@ -175,7 +175,7 @@ def _erase(job: Job, *, now: datetime, started: float) -> None:
     if not erasure.request(job.pk, Job.Erasure.IMAGES, now=now):
         return
     try:
-        keys = erasure.keys([job])
+        keys = erasure.storage_keys([job])
         if run_within(lambda: erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
             erasure.forget([job.pk])
     except Exception as error:  # each storage backend has errors of its own

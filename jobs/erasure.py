@@ -74,12 +74,12 @@ def erase_many(job_ids: Collection[int], what: Erasure, *, now: datetime) -> int
 def finish(job_ids: Collection[int]) -> None:
     """Erase what was requested of jobs. Their files go first: a row that is left names what is left to delete."""
     jobs = list(Job.objects.filter(pk__in=job_ids).exclude(erasure=""))
-    erase_files(keys(jobs))
+    erase_files(storage_keys(jobs))
     forget([job.pk for job in jobs])
 
 
-def keys(jobs: Collection[Job]) -> list[str]:
-    """Return the keys of the jobs' images and grids."""
+def storage_keys(jobs: Collection[Job]) -> list[str]:
+    """Return the storage keys of the jobs' images and grids."""
     images = JobImage.objects.filter(job__in=jobs).values_list("key", flat=True)
     return [*images, *(job.grid_key for job in jobs if job.grid_key)]
 

@@ -7,12 +7,13 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 
+from discord_api import snowflakes
 from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError
 from guilds import blocked_terms, quota
@@ -28,7 +29,6 @@ from .submission import Accepted, JobRequest
 
 logger = logging.getLogger(__name__)
 
-_DISCORD_EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
 DRY_RUN_PROMPTS = 2000
 # Seconds of the processor after which a dry run ends with what it has looked at.
 DRY_RUN_S = 2.0
@@ -46,7 +46,7 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
     refused = job.status == Status.REFUSED
     found = submission.submit(
         JobRequest(
-            interaction_id=_snowflake(now),
+            interaction_id=_new_snowflake(now),
             application_id=job.application_id,
             token="",  # nosec B106  # there is no interaction to answer
             guild_id=job.guild_id,
@@ -85,9 +85,8 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
     return found
 
 
-def _snowflake(now: datetime) -> int:
-    milliseconds = int((now - _DISCORD_EPOCH).total_seconds() * 1000)
-    return (milliseconds << 22) | secrets.randbelow(1 << 22)
+def _new_snowflake(now: datetime) -> int:
+    return snowflakes.first_at(now) | secrets.randbits(snowflakes.TIME_SHIFT)
 
 
 def refund(job_id: int, *, by: str, now: datetime) -> bool:

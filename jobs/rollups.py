@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
 
+from discord_api import snowflakes
+
 from .models import RollupCursor
 
 # A transaction that ends a job commits within seconds of the time it writes.
@@ -19,7 +21,6 @@ OVERLAP = timedelta(hours=1)
 FIRST_S = 0.25
 FACTOR = 1.25
 BUCKETS = 60
-_EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
 
 _FORGET = """
 DELETE FROM jobs_jobrollup WHERE (guild_id IS NULL AND starts_at >= %(hour)s)
@@ -83,7 +84,7 @@ def refresh_rollups(*, now: datetime, older_than: timedelta = timedelta(0)) -> d
             mark = RollupCursor.objects.select_for_update().get(pk=1)
         if mark.counted_to and now - mark.counted_to < older_than:
             return mark.counted_to
-        since = (mark.counted_to - OVERLAP if mark.counted_to else _EPOCH).astimezone(UTC)
+        since = (mark.counted_to - OVERLAP if mark.counted_to else snowflakes.EPOCH).astimezone(UTC)
         hour = since.replace(minute=0, second=0, microsecond=0)
         with connection.cursor() as cursor:
             cursor.execute(_FORGET, {"hour": hour, "day": hour.replace(hour=0)})

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from discord_api import snowflakes
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 Attribute = str | int | float | bool
 
-# Milliseconds from 1970 to Discord's first, and the bits below a snowflake's time.
-_DISCORD_EPOCH_MS = 1420070400000
-_BELOW_TIME = 22
 _root_of: ContextVar[int | None] = ContextVar("_root_of", default=None)
 
 
@@ -47,7 +46,7 @@ def trace_id(interaction_id: int) -> int:
     It follows from the interaction alone, so nothing has to carry it from the Lambda through the queue to the worker,
     and who has the one id finds the other.
     """
-    seconds = ((interaction_id >> _BELOW_TIME) + _DISCORD_EPOCH_MS) // 1000
+    seconds = int(snowflakes.created_at(interaction_id).timestamp())
     return (seconds & 0xFFFFFFFF) << 96 | (interaction_id & 0xFFFFFFFFFFFFFFFF)
 
 

@@ -6,7 +6,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from . import permissions, snowflake_generator
+from discord_api import snowflakes
+
+from . import permissions
 
 
 class SimUser(models.Model):
@@ -156,7 +158,7 @@ class SimMessage(models.Model):
 
     @property
     def created_at(self) -> object:
-        return snowflake_generator.time_of(self.id)
+        return snowflakes.created_at(self.id)
 
 
 class _WithoutContent(models.Manager["SimAttachment"]):

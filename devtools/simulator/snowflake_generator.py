@@ -1,19 +1,14 @@
-"""Ids as Discord makes them: milliseconds since 2015 in the upper bits, so that they sort by time."""
+"""New snowflakes, as Discord generates them."""
 
 import itertools
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
+from discord_api import snowflakes
+
 _sequence = itertools.count()
 
 
 def make(now: datetime) -> int:
     """Return a new id for something that happens at `now`."""
-    milliseconds = int((now - EPOCH) / timedelta(milliseconds=1))
-    return milliseconds << 22 | (os.getpid() & 0x3FF) << 12 | next(_sequence) & 0xFFF
-
-
-def time_of(snowflake: int) -> datetime:
-    """Return when the thing with this id was made, to the millisecond."""
-    return EPOCH + timedelta(milliseconds=snowflake >> 22)
+    return snowflakes.first_at(now) | (os.getpid() & 0x3FF) << 12 | next(_sequence) & 0xFFF

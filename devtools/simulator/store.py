@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db import transaction
 from PIL import Image, UnidentifiedImageError
 
+from discord_api import snowflakes
+
 from . import message_rules, snowflake_generator
 from .models import (
     SimAttachment,
@@ -306,7 +308,7 @@ def message_json(message: SimMessage, *, now: datetime) -> dict[str, Any]:
         "type": message.kind,
         "author": user_json(message.author),
         "content": message.content,
-        "timestamp": snowflake_generator.time_of(message.pk).isoformat(),
+        "timestamp": snowflakes.created_at(message.pk).isoformat(),
         "edited_timestamp": message.edited_at.isoformat() if message.edited_at else None,
         "tts": False,
         "mention_everyone": message.pinged_everyone,

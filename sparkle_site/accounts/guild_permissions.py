@@ -7,13 +7,10 @@ from datetime import datetime
 
 from django.db import transaction
 
+from discord_api.permissions import can_manage_guild
 from guilds.models import Guild, Staff
 
 from .discord.responses import Server
-
-# https://discord.com/developers/docs/topics/permissions
-ADMINISTRATOR = 1 << 3
-MANAGE_GUILD = 1 << 5
 
 
 def managed(servers: Iterable[Server]) -> dict[int, Staff.Role]:
@@ -22,7 +19,7 @@ def managed(servers: Iterable[Server]) -> dict[int, Staff.Role]:
     for server in servers:
         if server.owner:
             found[server.id] = Staff.Role.OWNER
-        elif server.permissions & (ADMINISTRATOR | MANAGE_GUILD):
+        elif can_manage_guild(server.permissions):
             found[server.id] = Staff.Role.MANAGER
     return found
 

@@ -3,10 +3,8 @@ import math
 
 import pytest
 
+from discord_api.permissions import ADMINISTRATOR, ATTACH_FILES, VIEW_CHANNEL
 from guilds.policy import (
-    ADMINISTRATOR,
-    ATTACH_FILES,
-    VIEW_CHANNEL,
     GuildPolicy,
     ModelOptions,
     Plan,

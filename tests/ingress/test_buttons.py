@@ -10,11 +10,11 @@ import pytest
 from django.core.files.storage import default_storage
 
 from discord_api.custom_id import pack, parse
+from discord_api.permissions import MANAGE_MESSAGES
 from guilds.models import Channel, Guild, ModelProfile, QuotaRule
 from jobs import storage, submission, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
-from jobs.permissions import MANAGE_MESSAGES
 
 from .conftest import payload, told
 

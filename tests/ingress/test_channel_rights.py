@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from discord_api.custom_id import pack
+from discord_api.permissions import MANAGE_GUILD, MANAGE_MESSAGES
 from jobs import submission
 from jobs.lifecycle import Status
 from jobs.models import Job
-from jobs.permissions import MANAGE_GUILD, MANAGE_MESSAGES
 
 from .conftest import payload, told
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from discord_api.permissions import MANAGE_GUILD
 from guilds.models import Guild, ModelProfile, QuotaRule, StylePreset
 from jobs import transitions
 from jobs.lifecycle import Status
 from jobs.models import Job
-from jobs.permissions import MANAGE_GUILD
 from jobs.queries import PAGE
 
 from .conftest import options, payload, told

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from discord_api.permissions import ADMINISTRATOR, MANAGE_GUILD, MANAGE_MESSAGES, can_manage_guild
 from jobs.models import Job
-from jobs.permissions import ADMINISTRATOR, MANAGE_GUILD, MANAGE_MESSAGES, may_manage, may_moderate
+from jobs.permissions import may_moderate
 
 CHANNEL, OTHER, THREAD, THREAD_2, CATEGORY = 1, 2, 3, 4, 9
 EVERYTHING_ELSE = 2**50 - 1 & ~(ADMINISTRATOR | MANAGE_GUILD | MANAGE_MESSAGES)
@@ -42,6 +43,6 @@ def test_who_may_act_on_a_members_request(permissions, here, job, may):
 
 
 def test_only_what_no_channel_can_grant_manages_a_server():
-    assert may_manage(MANAGE_GUILD)
-    assert may_manage(ADMINISTRATOR)
-    assert not may_manage(MANAGE_MESSAGES | EVERYTHING_ELSE)
+    assert can_manage_guild(MANAGE_GUILD)
+    assert can_manage_guild(ADMINISTRATOR)
+    assert not can_manage_guild(MANAGE_MESSAGES | EVERYTHING_ELSE)
