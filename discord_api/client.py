@@ -110,14 +110,6 @@ class DiscordClient:
         answer: dict[str, Any] = self._send(self._webhook("GET", token, "/messages/@original"))
         return answer
 
-    def followup(self, token: str, message: Message) -> dict[str, Any]:
-        """Answer an interaction once more; return the message."""
-        return self._message(self._webhook("POST", token, "", idempotent=False), message, edit=False)
-
-    def delete_original(self, token: str) -> None:
-        """Delete the first answer to an interaction."""
-        self._send(self._webhook("DELETE", token, "/messages/@original"))
-
     # As the bot.
 
     def create_message(self, channel_id: int, message: Message) -> dict[str, Any]:
@@ -129,11 +121,6 @@ class DiscordClient:
             idempotent=message.nonce is not None,
         )
         return self._message(route, message, edit=False)
-
-    def edit_message(self, channel_id: int, message_id: int, message: Message) -> dict[str, Any]:
-        """Replace a message of the bot; return it."""
-        path = f"/channels/{channel_id:d}/messages/{message_id:d}"
-        return self._message(_Route("PATCH", path, f"PATCH channel {channel_id:d}"), message, edit=True)
 
     def delete_message(self, channel_id: int, message_id: int) -> None:
         """Delete a message."""
@@ -186,18 +173,14 @@ class DiscordClient:
         scope = "" if guild_id is None else f"/guilds/{guild_id:d}"
         return f"/applications/{self._application_id:d}{scope}/commands"
 
-    def _webhook(self, method: str, token: str, rest: str, *, idempotent: bool = True) -> _Route:
+    def _webhook(self, method: str, token: str, rest: str) -> _Route:
         # A digest, so that no token is a key in a dictionary that a debugger or an error report may show.
         key = hashlib.sha256(token.encode()).hexdigest()[:32]
         path = f"/webhooks/{self._application_id:d}/{token}{rest}"
-        return _Route(method, path, f"webhook {key}", token_key=key, idempotent=idempotent)
+        return _Route(method, path, f"webhook {key}", token_key=key)
 
     def _message(self, route: _Route, message: Message, *, edit: bool) -> dict[str, Any]:
-        path = route.path
-        if route.by_token and not edit:
-            path += "?wait=true"
-        body = payloads.multipart(message, edit=edit)
-        answer: dict[str, Any] = self._send(replace(route, path=path), **body)
+        answer: dict[str, Any] = self._send(route, **payloads.multipart(message, edit=edit))
         return answer
 
     def _send(self, route: _Route, *, json_body: Any = None, **kwargs: Any) -> Any:

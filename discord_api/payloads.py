@@ -8,9 +8,7 @@ from typing import Any
 
 EPHEMERAL = 1 << 6
 # Callback types (docs: interactions/receiving-and-responding).
-PONG = 1
 MESSAGE = 4
-DEFERRED_UPDATE = 6
 UPDATE = 7
 AUTOCOMPLETE = 8
 MODAL = 9
@@ -18,7 +16,6 @@ MODAL = 9
 # Limits (docs: resources/message).
 MAX_CONTENT = 2000
 MAX_ALT_TEXT = 1024
-MAX_EMBEDS = 10
 MAX_CHOICES = 25
 MAX_INPUTS = 5
 MAX_INPUT = 4000

@@ -342,10 +342,6 @@ class StylePreset(OwnsPreview):
         if self.template.count("{prompt}") != 1:
             raise ValidationError({"template": "Write {prompt} exactly once, where the member's words go."})
 
-    def apply(self, prompt: str) -> str:
-        """Return `prompt` in this style's words. Braces in the prompt stay what they are."""
-        return self.template.replace("{prompt}", prompt, 1)
-
 
 @bounded
 class QuotaRule(models.Model):

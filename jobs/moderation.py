@@ -18,7 +18,7 @@ from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError
 from guilds import blocked_terms, quota
 from guilds.discord_client import from_settings
-from guilds.models import Ban, Guild, Usage
+from guilds.models import Usage
 from guilds.policy import Refusal
 
 from . import erasure, quota_settlement, submission, transitions
@@ -219,16 +219,8 @@ def _delete_message(job: Job, *, client: DiscordClient | None) -> bool:
     return True
 
 
-def ban_member(
-    guild: Guild | None, user_id: int, *, reason: str, until: datetime | None, by: str, now: datetime
-) -> tuple[Ban, int]:
-    """Keep a member out of a guild (None: of all), and cancel and refund what they have waiting there."""
-    ban = Ban.objects.create(guild=guild, user_id=user_id, reason=reason, until=until, created_by=by, created_at=now)
-    return ban, cancel_of_member(guild.pk if guild else None, user_id, by=by, now=now)
-
-
-def cancel_of_member(guild_id: int | None, user_id: int, *, by: str, now: datetime) -> int:
-    """Cancel what a member has waiting or running, in one guild or in all; return how many."""
+def cancel_member_jobs(guild_id: int | None, user_id: int, *, by: str, now: datetime) -> int:
+    """Cancel a member's open jobs in one guild (None: in all); return how many."""
     jobs = Job.objects.filter(user_id=user_id, status__in=OPEN)
     if guild_id is not None:
         jobs = jobs.filter(guild_id=guild_id)

@@ -51,6 +51,6 @@ class BanAdmin(GuildOwnedAdmin):
         actor = actor_name(request)
         obj.created_by = actor[:100]
         super().save_model(request, obj, form, change)
-        cancelled = moderation.cancel_of_member(obj.guild_id, obj.user_id, by=actor, now=timezone.now())
+        cancelled = moderation.cancel_member_jobs(obj.guild_id, obj.user_id, by=actor, now=timezone.now())
         if cancelled:
             messages.info(request, f"Cancelled and refunded {formatting.counted(cancelled, 'request')} of the member.")

@@ -180,13 +180,13 @@ def test_a_failing_discord_is_asked_a_few_times(talk: Talk, failure: httpx.Respo
 def test_what_could_be_doubled_is_not_sent_again(talk: Talk) -> None:
     client, discord, _ = talk(httpx.ReadTimeout("slow"))
     with pytest.raises(errors.Unavailable):
-        client.followup(TOKEN, Message(content="x"))
+        client.create_message(7, Message(content="x"))
     assert len(discord.requests) == 1
 
 
 def test_what_never_left_is_sent_again(talk: Talk) -> None:
     client, discord, _ = talk(httpx.ConnectError("refused"), OK)
-    client.followup(TOKEN, Message(content="x"))
+    client.create_message(7, Message(content="x"))
     assert len(discord.requests) == 2
 
 
@@ -246,7 +246,7 @@ def test_a_deleted_message_leaves_its_token_alive(talk: Talk) -> None:
     client, discord, _ = talk(refused(404, 10008), OK)
     with pytest.raises(errors.TokenExpired):
         client.edit_original(TOKEN, Message(content="x"))
-    client.followup(TOKEN, Message(content="x"))
+    client.original(TOKEN)
     assert len(discord.requests) == 2
 
 

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from devtools.simulator import seed_data
 from devtools.simulator.models import SimChannel, SimUser
-from discord_api.client import DiscordClient
 
+from .full_client import FullClient
 from .in_process_transport import SiteTransport
 
 
@@ -51,18 +51,18 @@ def naps() -> list[float]:
 @pytest.fixture
 def make_client(
     world: None, transport: SiteTransport, naps: list[float], settings: object
-) -> Iterator[Callable[..., DiscordClient]]:
+) -> Iterator[Callable[..., FullClient]]:
     """Make the application's client; it notes its sleeps in place of sleeping."""
-    made: list[DiscordClient] = []
+    made: list[FullClient] = []
 
-    def make(**options: object) -> DiscordClient:
+    def make(**options: object) -> FullClient:
         defaults: dict[str, object] = {
             "application_id": settings.DISCORD_APPLICATION_ID,
             "bot_token": settings.DISCORD_BOT_TOKEN,
             "transport": transport,
             "sleep": naps.append,
         }
-        made.append(DiscordClient("http://testserver/simulator/api/v10", **(defaults | options)))
+        made.append(FullClient("http://testserver/simulator/api/v10", **(defaults | options)))
         return made[-1]
 
     yield make
@@ -71,6 +71,6 @@ def make_client(
 
 
 @pytest.fixture
-def client_of_bot(make_client: Callable[..., DiscordClient]) -> DiscordClient:
+def client_of_bot(make_client: Callable[..., FullClient]) -> FullClient:
     """The application's client with its own token."""
     return make_client()

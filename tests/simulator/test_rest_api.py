@@ -13,8 +13,8 @@ from django.utils import timezone
 from devtools.simulator import injected_faults, message_rules, rest_api, store
 from devtools.simulator.models import SimCall, SimChannel, SimGuild, SimInteraction, SimMessage, SimUser
 from discord_api import errors, payloads
-from discord_api.client import DiscordClient
 
+from .full_client import FullClient
 from .in_process_transport import SiteTransport
 
 PNG = bytes.fromhex(
@@ -50,7 +50,7 @@ def interaction(channel: SimChannel, yuki: SimUser, settings: Any) -> SimInterac
 
 
 def test_an_edit_replaces_the_message_and_remembers_what_it_was(
-    client_of_bot: DiscordClient, interaction: SimInteraction
+    client_of_bot: FullClient, interaction: SimInteraction
 ) -> None:
     answer = client_of_bot.edit_original("the-token", payloads.Message(content="Processing"))
     assert answer["content"] == "Processing"
@@ -60,9 +60,7 @@ def test_an_edit_replaces_the_message_and_remembers_what_it_was(
     assert [edit.content for edit in message.edits.all()] == ["Submitted", "Processing"]
 
 
-def test_pictures_are_kept_only_when_an_edit_lists_them(
-    client_of_bot: DiscordClient, interaction: SimInteraction
-) -> None:
+def test_pictures_are_kept_only_when_an_edit_lists_them(client_of_bot: FullClient, interaction: SimInteraction) -> None:
     files = (picture("a.png", description="first"), picture("b.png"))
     answer = client_of_bot.edit_original("the-token", payloads.Message(content="Completed", files=files))
     first, second = answer["attachments"]
@@ -72,7 +70,7 @@ def test_pictures_are_kept_only_when_an_edit_lists_them(
 
 
 def test_an_embed_shows_an_attachment_in_place_of_the_file_list(
-    client_of_bot: DiscordClient, interaction: SimInteraction
+    client_of_bot: FullClient, interaction: SimInteraction
 ) -> None:
     message = payloads.Message(files=(picture(),), embeds=({"image": {"url": "attachment://grid.png"}},))
     answer = client_of_bot.edit_original("the-token", message)
@@ -80,7 +78,7 @@ def test_an_embed_shows_an_attachment_in_place_of_the_file_list(
     assert "/cdn/attachments/" in answer["embeds"][0]["image"]["url"]
 
 
-def test_a_link_to_the_cdn_expires(client_of_bot: DiscordClient, interaction: SimInteraction, client: Any) -> None:
+def test_a_link_to_the_cdn_expires(client_of_bot: FullClient, interaction: SimInteraction, client: Any) -> None:
     answer = client_of_bot.edit_original("the-token", payloads.Message(files=(picture(),)))
     link = re.sub(r"^http://[^/]+", "", answer["attachments"][0]["url"])
     assert client.get(link).content == PNG
@@ -92,9 +90,7 @@ def test_a_link_to_the_cdn_expires(client_of_bot: DiscordClient, interaction: Si
 @pytest.mark.parametrize(
     ("minutes", "code"), [(14, None), (16, 50027)], ids=["while the token lives", "after fifteen minutes"]
 )
-def test_a_token_dies(
-    client_of_bot: DiscordClient, interaction: SimInteraction, minutes: int, code: int | None
-) -> None:
+def test_a_token_dies(client_of_bot: FullClient, interaction: SimInteraction, minutes: int, code: int | None) -> None:
     with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
         if code is None:
             client_of_bot.edit_original("the-token", payloads.Message(content="Processing"))
@@ -104,13 +100,13 @@ def test_a_token_dies(
         assert raised.value.code == code
 
 
-def test_an_unknown_token_is_an_unknown_webhook(client_of_bot: DiscordClient) -> None:
+def test_an_unknown_token_is_an_unknown_webhook(client_of_bot: FullClient) -> None:
     with pytest.raises(errors.TokenExpired) as raised:
         client_of_bot.edit_original("no-such-token", payloads.Message(content="c"))
     assert (raised.value.status, raised.value.code) == (404, 10015)
 
 
-def test_a_deleted_message_cannot_be_edited(client_of_bot: DiscordClient, interaction: SimInteraction) -> None:
+def test_a_deleted_message_cannot_be_edited(client_of_bot: FullClient, interaction: SimInteraction) -> None:
     client_of_bot.delete_original("the-token")
     with pytest.raises(errors.DiscordError) as raised:
         client_of_bot.edit_original("the-token", payloads.Message(content="c"))
@@ -118,7 +114,7 @@ def test_a_deleted_message_cannot_be_edited(client_of_bot: DiscordClient, intera
 
 
 def test_a_deferred_answer_is_filled_in_by_the_first_follow_up(
-    client_of_bot: DiscordClient, interaction: SimInteraction
+    client_of_bot: FullClient, interaction: SimInteraction
 ) -> None:
     original = interaction.original
     assert original is not None
@@ -130,7 +126,7 @@ def test_a_deferred_answer_is_filled_in_by_the_first_follow_up(
 
 
 def test_a_user_install_may_follow_up_five_times(
-    make_client: Callable[..., DiscordClient], interaction: SimInteraction
+    make_client: Callable[..., FullClient], interaction: SimInteraction
 ) -> None:
     SimInteraction.objects.update(user_install_only=True)
     for n in range(5):
@@ -142,7 +138,7 @@ def test_a_user_install_may_follow_up_five_times(
 
 
 def test_an_ephemeral_follow_up_is_seen_by_its_asker_alone(
-    client_of_bot: DiscordClient, interaction: SimInteraction, channel: SimChannel
+    client_of_bot: FullClient, interaction: SimInteraction, channel: SimChannel
 ) -> None:
     answer = client_of_bot.followup("the-token", payloads.Message(content="psst", ephemeral=True))
     message = SimMessage.objects.get(pk=answer["id"])
@@ -151,14 +147,14 @@ def test_an_ephemeral_follow_up_is_seen_by_its_asker_alone(
         client_of_bot.edit_message(channel.pk, message.pk, payloads.Message(content="by the bot"))
 
 
-def test_a_file_over_the_limit_is_too_large(client_of_bot: DiscordClient, interaction: SimInteraction) -> None:
+def test_a_file_over_the_limit_is_too_large(client_of_bot: FullClient, interaction: SimInteraction) -> None:
     SimInteraction.objects.update(attachment_size_limit=10)
     with pytest.raises(errors.TooLarge) as raised:
         client_of_bot.edit_original("the-token", payloads.Message(files=(picture(),)))
     assert (raised.value.status, raised.value.code) == (413, 40005)
 
 
-def test_a_request_over_25_mebibytes_is_too_large(client_of_bot: DiscordClient, interaction: SimInteraction) -> None:
+def test_a_request_over_25_mebibytes_is_too_large(client_of_bot: FullClient, interaction: SimInteraction) -> None:
     files = tuple(
         payloads.File(name=f"{n}.bin", content=b"x" * 9 * 2**20, content_type="application/octet-stream")
         for n in range(3)
@@ -168,7 +164,7 @@ def test_a_request_over_25_mebibytes_is_too_large(client_of_bot: DiscordClient, 
 
 
 def test_nobody_is_pinged_by_what_the_client_sends(
-    client_of_bot: DiscordClient, interaction: SimInteraction, ada: SimUser
+    client_of_bot: FullClient, interaction: SimInteraction, ada: SimUser
 ) -> None:
     client_of_bot.edit_original("the-token", payloads.Message(content=f"<@{ada.pk}> @everyone <@&1>"))
     message = SimMessage.objects.get(pk=interaction.original_id)
@@ -176,7 +172,7 @@ def test_nobody_is_pinged_by_what_the_client_sends(
 
 
 def test_the_client_waits_out_a_rate_limit(
-    client_of_bot: DiscordClient, interaction: SimInteraction, naps: list[float]
+    client_of_bot: FullClient, interaction: SimInteraction, naps: list[float]
 ) -> None:
     injected_faults.plan(injected_faults.Kind.RATE_LIMITED, times=2, seconds=1.25)
     client_of_bot.edit_original("the-token", payloads.Message(content="at last"))
@@ -202,38 +198,38 @@ def test_the_sixth_edit_in_a_moment_is_limited_and_says_for_how_long(
 
 @pytest.mark.parametrize("kind", [injected_faults.Kind.SERVER_ERROR, injected_faults.Kind.BAD_GATEWAY])
 def test_the_client_tries_again_after_a_server_error(
-    client_of_bot: DiscordClient, interaction: SimInteraction, kind: str
+    client_of_bot: FullClient, interaction: SimInteraction, kind: str
 ) -> None:
     injected_faults.plan(kind, times=1)
     client_of_bot.edit_original("the-token", payloads.Message(content="again"))
     assert [call.status for call in SimCall.objects.all()] == [500 if kind == "server_error" else 502, 200]
 
 
-def test_a_post_whose_answer_was_lost_is_not_doubled(client_of_bot: DiscordClient, channel: SimChannel) -> None:
+def test_a_post_whose_answer_was_lost_is_not_doubled(client_of_bot: FullClient, channel: SimChannel) -> None:
     injected_faults.plan(injected_faults.Kind.LOST_ANSWER, path="/messages", times=1)
     client_of_bot.create_message(channel.pk, payloads.Message(content="once", nonce="job-1"))
     assert channel.messages.filter(content="once").count() == 1
 
 
-def test_the_log_of_requests_holds_no_token(client_of_bot: DiscordClient, interaction: SimInteraction) -> None:
+def test_the_log_of_requests_holds_no_token(client_of_bot: FullClient, interaction: SimInteraction) -> None:
     client_of_bot.edit_original("the-token", payloads.Message(content="c"))
     assert [call.route for call in SimCall.objects.all()] == ["/webhooks/{application}/{token}/messages/@original"]
 
 
 def test_a_client_without_a_name_is_turned_away_by_the_edge(
-    make_client: Callable[..., DiscordClient], interaction: SimInteraction
+    make_client: Callable[..., FullClient], interaction: SimInteraction
 ) -> None:
     with pytest.raises(errors.Forbidden):
         make_client(user_agent="python").edit_original("the-token", payloads.Message(content="c"))
 
 
-def test_a_wrong_bot_token_is_unauthorized(make_client: Callable[..., DiscordClient]) -> None:
+def test_a_wrong_bot_token_is_unauthorized(make_client: Callable[..., FullClient]) -> None:
     with pytest.raises(errors.DiscordError) as raised:
         make_client(bot_token="wrong").guilds()
     assert raised.value.status == 401
 
 
-def test_the_bot_cannot_post_where_it_may_not(client_of_bot: DiscordClient, world: None) -> None:
+def test_the_bot_cannot_post_where_it_may_not(client_of_bot: FullClient, world: None) -> None:
     silent = SimChannel.objects.get(name="announcements")
     with pytest.raises(errors.Forbidden) as raised:
         client_of_bot.create_message(silent.pk, payloads.Message(content="c"))
@@ -245,7 +241,7 @@ def test_the_bot_cannot_post_where_it_may_not(client_of_bot: DiscordClient, worl
 
 
 def test_the_bot_edits_and_deletes_its_own_messages_alone(
-    client_of_bot: DiscordClient, channel: SimChannel, ada: SimUser
+    client_of_bot: FullClient, channel: SimChannel, ada: SimUser
 ) -> None:
     own = client_of_bot.create_message(channel.pk, payloads.Message(content="mine"))
     client_of_bot.edit_message(channel.pk, int(own["id"]), payloads.Message(content="still mine"))
@@ -259,7 +255,7 @@ def test_the_bot_edits_and_deletes_its_own_messages_alone(
         client_of_bot.delete_message(channel.pk, hers.pk)
 
 
-def test_direct_messages_reach_those_who_take_them(client_of_bot: DiscordClient, ada: SimUser) -> None:
+def test_direct_messages_reach_those_who_take_them(client_of_bot: FullClient, ada: SimUser) -> None:
     dm = client_of_bot.open_dm(ada.pk)
     assert client_of_bot.open_dm(ada.pk) == dm
     client_of_bot.create_message(dm, payloads.Message(content="hello"))
@@ -270,13 +266,13 @@ def test_direct_messages_reach_those_who_take_them(client_of_bot: DiscordClient,
     assert raised.value.code == 50007
 
 
-def test_the_bot_knows_its_servers(client_of_bot: DiscordClient, world: None) -> None:
+def test_the_bot_knows_its_servers(client_of_bot: FullClient, world: None) -> None:
     assert {guild["name"] for guild in client_of_bot.guilds()} == {"Pixel Garden", "Night Owls", "Retro Arcade"}
     first = SimGuild.objects.get(name="Pixel Garden")
     assert client_of_bot.guild(first.pk)["owner_id"] == str(first.owner_id)
 
 
-def test_commands_are_overwritten_in_bulk_and_keep_their_ids(client_of_bot: DiscordClient) -> None:
+def test_commands_are_overwritten_in_bulk_and_keep_their_ids(client_of_bot: FullClient) -> None:
     body = [{"name": "one", "description": "d"}, {"name": "two", "description": "d"}]
     first = client_of_bot.overwrite_commands(body)
     again = client_of_bot.overwrite_commands(body[:1])
@@ -284,7 +280,7 @@ def test_commands_are_overwritten_in_bulk_and_keep_their_ids(client_of_bot: Disc
     assert [command["name"] for command in client_of_bot.commands()] == ["one"]
 
 
-def test_200_creates_a_day_are_enough(make_client: Callable[..., DiscordClient], world: None) -> None:
+def test_200_creates_a_day_are_enough(make_client: Callable[..., FullClient], world: None) -> None:
     guild = SimGuild.objects.get(name="Pixel Garden")
     for n in range(2):
         make_client().overwrite_commands([{"name": f"c{n}-{m}", "description": "d"} for m in range(100)], guild.pk)
@@ -313,7 +309,7 @@ def test_a_broken_body_is_refused(
     assert answer.json()["code"] in {50035, 50109}
 
 
-def test_only_so_many_calls_are_logged(client_of_bot: DiscordClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_calls_are_logged(client_of_bot: FullClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_api, "KEPT_CALLS", 10)
     client_of_bot.guilds()
     first = SimCall.objects.get()
