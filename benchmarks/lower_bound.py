@@ -1,6 +1,6 @@
 """What it costs not to know who comes next: the least that any policy can pay which knows how many come, but not when.
 
-Beside the optimum of benchmarks/scaling.py, which knows every arrival: what lies between the two no policy can save. By
+Beside the optimum of benchmarks/optimum.py, which knows every arrival: what lies between the two no policy can save. By
 dynamic programming over slots of ten seconds, backwards, with a price on each late request, raised until 95 % are in
 time. That is a Lagrangian bound: no policy of the same p95 costs less on average over such days. It favours the
 policy, which knows the rate of every moment, whose requests never wait for each other, and whose peaks take fractions
@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .scaling import Fleet
+from .policies import Fleet
 
 SLOT_S = 10.0
 

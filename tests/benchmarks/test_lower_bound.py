@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.arrival_traces import HOUR
 from benchmarks.lower_bound import least_hours
-from benchmarks.scaling import ours
+from benchmarks.policies import ours
 
 FLEET = replace(ours().fleet, warm_start_s=110, release_s=30, service_s=7)
 

@@ -1,0 +1,119 @@
+"""Three ways to start and stop GPU workers: Sparkle's, the AWS sample's, and target tracking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from jobs import scaling
+
+TICK_S = 10.0
+TOKEN_S = 15 * 60.0
+# The sample's own figure for four pictures, 16 steps, one after another, on a T4.
+SAMPLE_SERVICE_S = 16.0
+# Published for a T4: batches of four +4 %, torch.compile +13 %. Nothing else is claimed for the worker here.
+T4_SERVICE_S = SAMPLE_SERVICE_S / 1.04 / 1.13
+# By counted work: 0.23 s a picture at the least on an L4, 0.43 s on a T4.
+L4_SERVICE_S = T4_SERVICE_S * 0.23 / 0.43
+# US dollars an hour on demand, us-east-1; spot is about 0.35 of it.
+G4DN, G6, SPOT_SHARE = 0.526, 0.8048, 0.35
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What the policy's machines are. Seconds; `release_s` is from the last task's end to the bill's."""
+
+    service_s: float
+    price: float
+    max_workers: int
+    warm_start_s: float
+    cold_start_s: float
+    warm_pool: int
+    release_s: float
+    interruptions_per_hour: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarms:
+    """Data points of ten seconds until an alarm acts, and the cool-down after it acted, in seconds."""
+
+    up_points: int
+    up_cooldown_s: float
+    down_points: int
+    down_points_of: int
+    down_cooldown_s: float
+    up_by: int | None = None
+    """Workers added at once; None: as many as the metric says."""
+    down_by: int | None = None
+
+
+# (demand, workers desired) -> the metric.
+Metric = Callable[[scaling.Demand, int], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    name: str
+    metric: Metric
+    alarms: Alarms
+    fleet: Fleet
+
+
+def ours(
+    *,
+    limits: scaling.Limits | None = None,
+    idle_s: float = 20,
+    service_s: float = L4_SERVICE_S,
+    price: float = G6,
+    warm_pool: int = 1,
+    release_s: float = 30,
+    name: str = "Sparkle",
+    interruptions_per_hour: float = 0.0,
+) -> Policy:
+    """The design of terraform/: a step to what is wanted at the first data point, down after the idle time."""
+    limits = limits or scaling.Limits()
+    points = max(1, round(idle_s / TICK_S))
+    return Policy(
+        name=name,
+        metric=lambda demand, desired: scaling.worker_deficit(demand, desired=desired, limits=limits),
+        alarms=Alarms(
+            up_points=1, up_cooldown_s=20, down_points=-(-points * 9 // 10), down_points_of=points, down_cooldown_s=60
+        ),
+        fleet=Fleet(
+            service_s=service_s,
+            price=price,
+            max_workers=limits.max_workers,
+            warm_start_s=110,
+            cold_start_s=350,
+            warm_pool=warm_pool,
+            release_s=release_s,
+            interruptions_per_hour=interruptions_per_hour,
+        ),
+    )
+
+
+def sample() -> Policy:
+    """The AWS sample as published: backlog of 60 s / 15 s = 4 a task, one up after 150 s, one down after 25 minutes."""
+    return Policy(
+        name="AWS sample",
+        metric=lambda demand, desired: -(-demand.runnable // 4) - desired,
+        alarms=Alarms(
+            up_points=15, up_cooldown_s=600, down_points=150, down_points_of=150, down_cooldown_s=300, up_by=1,
+            down_by=1,
+        ),
+        # Ten minutes from nothing to the first picture, of which 150 s are the alarm's.
+        fleet=Fleet(
+            service_s=SAMPLE_SERVICE_S, price=G4DN, max_workers=2, warm_start_s=450, cold_start_s=450, warm_pool=0,
+            release_s=30,
+        ),
+    )  # fmt: skip
+
+
+def target_tracking(*, service_s: float = L4_SERVICE_S, price: float = G6, max_workers: int = 8) -> Policy:
+    """AWS's usual answer: keep the backlog per instance at 8; its alarms go up after 3 minutes, down after 15."""
+    return Policy(
+        name="target tracking",
+        metric=lambda demand, desired: min(max_workers, -(-demand.runnable // 8)) - desired,
+        alarms=Alarms(up_points=18, up_cooldown_s=60, down_points=90, down_points_of=90, down_cooldown_s=300),
+        fleet=replace(ours().fleet, service_s=service_s, price=price, max_workers=max_workers),
+    )

@@ -1,0 +1,241 @@
+"""A discrete-event simulation of one scaling policy on one trace of requests.
+
+Requests arrive, a metric is published every ten seconds, alarms count its data points, instances take time to start,
+and workers serve first come, first served, and leave. Nothing sleeps. Chance comes only from the trace and from spot
+interruptions, both seeded.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from devtools.results_file import percentile
+from jobs import scaling
+
+from .arrival_traces import Trace
+from .policies import TICK_S, TOKEN_S, Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """`waits` until a worker begins, in the order of service; `workers` are (time, instances billed)."""
+
+    policy: str
+    waits: list[float]
+    undelivered: int
+    gpu_hours: float
+    money: float
+    starts: int
+    interrupted: int
+    workers: list[tuple[float, float]]
+    line: list[tuple[float, float]]
+
+    def summary(self) -> dict[str, float]:
+        return {
+            "p50_wait_s": round(percentile(self.waits, 0.5), 1),
+            "p95_wait_s": round(percentile(self.waits, 0.95), 1),
+            "p99_wait_s": round(percentile(self.waits, 0.99), 1),
+            "outlived_token": sum(wait > TOKEN_S for wait in self.waits),
+            "undelivered": self.undelivered,
+            "gpu_hours": round(self.gpu_hours, 2),
+            "money_usd": round(self.money, 2),
+            "instance_starts": self.starts,
+            "interrupted": self.interrupted,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class _Worker:
+    billed_from: float
+    ready_at: float
+    busy: int | None = None
+    busy_until: float = 0.0
+    leaving: bool = False
+    gone: bool = False
+
+
+class Simulation:
+    """The state of one run; `run` handles the events in their order of time. Times are seconds since the start."""
+
+    def __init__(self, trace: Trace, policy: Policy, *, seed: int) -> None:
+        self.trace, self.policy = trace, policy
+        self.fleet, self.alarms = policy.fleet, policy.alarms
+        self.chance = random.Random(f"{seed} {trace.name}")
+        self.events: list[tuple[float, int, str, Any]] = []
+        self.scheduled = 0
+        self.queue: deque[int] = deque()
+        self.recent: deque[float] = deque()
+        self.waits: dict[int, float] = {}
+        self.done: set[int] = set()
+        self.fleet_now: list[_Worker] = []
+        self.ups: deque[bool] = deque(maxlen=self.alarms.up_points)
+        self.downs: deque[bool] = deque(maxlen=self.alarms.down_points_of)
+        self.desired = self.billed = self.starts = self.interrupted = 0
+        self.billed_s = self.up_blocked_until = self.down_blocked_until = 0.0
+        self.ticking = False
+        self.workers: list[tuple[float, float]] = [(0.0, 0.0)]
+        self.line: list[tuple[float, float]] = [(0.0, 0.0)]
+
+    def run(self) -> Run:
+        """Run the trace to the last answer and until the last instance is gone."""
+        handlers = {
+            "arrive": self._arrive,
+            "ready": self._ready,
+            "made": self._made,
+            "interrupt": self._interrupt,
+            "released": self._released,
+            "tick": self._tick,
+        }
+        for number, when in enumerate(self.trace.arrivals):
+            self._at(when, "arrive", number)
+        while self.events:
+            now, _, what, about = heapq.heappop(self.events)
+            handlers[what](now, about)
+        hours = self.billed_s / 3600
+        return Run(
+            policy=self.policy.name,
+            waits=[self.waits[number] for number in sorted(self.waits)],
+            undelivered=len(self.trace.arrivals) - len(self.done),
+            gpu_hours=hours,
+            money=hours * self.fleet.price,
+            starts=self.starts,
+            interrupted=self.interrupted,
+            workers=self.workers,
+            line=self.line,
+        )
+
+    def _at(self, when: float, what: str, about: Any = None) -> None:
+        self.scheduled += 1
+        heapq.heappush(self.events, (when, self.scheduled, what, about))
+
+    # -- events
+
+    def _arrive(self, now: float, number: int) -> None:
+        self.queue.append(number)
+        self.recent.append(now)
+        for worker in self.fleet_now:
+            if worker.busy is None and worker.ready_at <= now:
+                self._begin(worker, now)
+                break
+        if not self.ticking:
+            self.ticking = True
+            self._at((now // TICK_S + 1) * TICK_S, "tick")
+
+    def _ready(self, now: float, worker: _Worker) -> None:
+        self._begin(worker, now)
+
+    def _made(self, now: float, worker: _Worker) -> None:
+        if worker.gone or worker.busy is None or worker.busy_until != now:
+            return
+        self.done.add(worker.busy)
+        worker.busy = None
+        if worker.leaving:
+            self._end(worker, now)
+        else:
+            self._begin(worker, now)
+
+    def _interrupt(self, now: float, worker: _Worker) -> None:
+        if worker.gone:
+            return
+        # Two minutes' notice: a worker finishes its request, which takes seconds. Its replacement starts at once.
+        self.interrupted += 1
+        if not worker.leaving:
+            worker.leaving = True
+            self._start(1, now)
+        if worker.busy is None:
+            self._end(worker, now)
+
+    def _released(self, now: float, worker: _Worker) -> None:
+        self.billed -= 1
+        self.billed_s += now - worker.billed_from
+        self.workers.append((now, float(self.billed)))
+
+    def _tick(self, now: float, _: object) -> None:
+        metric = self.policy.metric(self._demand(now), self.desired)
+        self.line.append((now, float(len(self.queue))))
+        self.ups.append(metric >= 1)
+        self.downs.append(metric <= -1)
+        if self._up_alarm(now):
+            more = min(self.alarms.up_by or int(metric), self.fleet.max_workers - self.desired)
+            self.desired += more
+            self.up_blocked_until = now + self.alarms.up_cooldown_s
+            self._start(more, now)
+        elif self._down_alarm(now):
+            fewer = min(self.alarms.down_by or int(-metric), self.desired)
+            self.desired -= fewer
+            self.down_blocked_until = now + self.alarms.down_cooldown_s
+            self._leave(fewer, now)
+        # With an empty queue and no worker the metric stays zero until the next request.
+        self.ticking = bool(self.queue or self.desired or self.fleet_now)
+        if self.ticking:
+            self._at(now + TICK_S, "tick")
+        else:
+            self.ups.clear()
+            self.downs.clear()
+
+    # -- what a tick looks at
+
+    def _demand(self, now: float) -> scaling.Demand:
+        runnable = len(self.queue) + sum(1 for each in self.fleet_now if each.busy is not None)
+        while self.recent and self.recent[0] <= now - scaling.LONG_WINDOW_S:
+            self.recent.popleft()
+        lately = len(self.recent) - bisect_right(self.recent, now - scaling.SHORT_WINDOW_S)
+        idle_s = now - self.recent[-1] if self.recent else scaling.LONG_WINDOW_S
+        return scaling.Demand(runnable=runnable, lately=lately, recently=len(self.recent), idle_s=idle_s)
+
+    def _up_alarm(self, now: float) -> bool:
+        filled = len(self.ups) == self.alarms.up_points
+        return filled and all(self.ups) and now >= self.up_blocked_until and self.desired < self.fleet.max_workers
+
+    def _down_alarm(self, now: float) -> bool:
+        filled = len(self.downs) == self.alarms.down_points_of
+        low = filled and sum(self.downs) >= self.alarms.down_points and self.downs[-1]
+        return low and now >= self.down_blocked_until and self.desired > 0
+
+    # -- workers
+
+    def _begin(self, worker: _Worker, now: float) -> None:
+        unable = worker.busy is not None or worker.gone or worker.leaving or worker.ready_at > now
+        if unable or not self.queue:
+            return
+        worker.busy = self.queue.popleft()
+        self.waits.setdefault(worker.busy, now - self.trace.arrivals[worker.busy])
+        worker.busy_until = now + self.fleet.service_s
+        self._at(worker.busy_until, "made", worker)
+
+    def _end(self, worker: _Worker, now: float) -> None:
+        worker.gone = True
+        self.fleet_now.remove(worker)
+        self._at(now + self.fleet.release_s, "released", worker)
+
+    def _start(self, count: int, now: float) -> None:
+        for _ in range(count):
+            warm = sum(1 for each in self.fleet_now if not each.gone) < self.fleet.warm_pool
+            start_s = self.fleet.warm_start_s if warm else self.fleet.cold_start_s
+            worker = _Worker(billed_from=now, ready_at=now + start_s)
+            self.fleet_now.append(worker)
+            self.billed += 1
+            self.starts += 1
+            self._at(worker.ready_at, "ready", worker)
+            if self.fleet.interruptions_per_hour:
+                interval_s = self.chance.expovariate(self.fleet.interruptions_per_hour / 3600)
+                self._at(now + interval_s, "interrupt", worker)
+        self.workers.append((now, float(self.billed)))
+
+    def _leave(self, count: int, now: float) -> None:
+        # Idle workers leave first, the youngest of them first. A busy one is protected and leaves when it is done.
+        idle_first = sorted(self.fleet_now, key=lambda each: (each.busy is not None, -each.billed_from))
+        for worker in [each for each in idle_first if not each.leaving][:count]:
+            worker.leaving = True
+            if worker.busy is None:
+                self._end(worker, now)
+
+
+def simulate(trace: Trace, policy: Policy, *, seed: int = 7) -> Run:
+    """Return what `policy` does on `trace`. The same seed gives the same run."""
+    return Simulation(trace, policy, seed=seed).run()
