@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
+from nacl.signing import VerifyKey
+
 from devtools.results_file import Figure, Result, percentile
 
 from . import interactions, services
@@ -18,6 +21,7 @@ from .svg_plots import bars
 
 GUILDS = 500
 WARM_UP = GUILDS
+VERIFY_KEY = VerifyKey(bytes.fromhex(interactions.PUBLIC_KEY))
 
 
 def run(*, full: bool = False) -> Result:
@@ -26,7 +30,7 @@ def run(*, full: bool = False) -> Result:
     with services.database() as database, services.queue() as queue:
         services.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
         services.make_guilds(GUILDS)
-        found = _measure(rounds, database.url, queue)
+        found = _measure(rounds, database.url)
     ours, floor, sample, ping = found["sparkle"], found["floor"], found["sample's shape"], found["ping"]
     return Result(
         figures=(
@@ -60,48 +64,65 @@ def run(*, full: bool = False) -> Result:
     )
 
 
-def _measure(rounds: int, url: str, queue: dict[str, str]) -> dict[str, dict[str, float]]:
-    import boto3
-    import psycopg
+def _measure(rounds: int, url: str) -> dict[str, dict[str, float]]:
+    """Return the median and the 99th percentile of each way's wall-clock time, and its median CPU, in milliseconds."""
     from django.db import connection
+
+    times: dict[str, list[float]] = {}
+    cpu: dict[str, list[float]] = {}
+    with psycopg.connect(url) as plain:
+        ways = _ways(plain)
+        for number in range(rounds + WARM_UP):
+            for name, way in ways.items():
+                body = interactions.PING if name == "ping" else interactions.sparkle(number, guilds=GUILDS)
+                event = interactions.event(body)
+                cpu_before, before = time.process_time(), time.perf_counter()
+                way(event, number)
+                took, used = time.perf_counter() - before, time.process_time() - cpu_before
+                if number >= WARM_UP:
+                    times.setdefault(name, []).append(took * 1000)
+                    cpu.setdefault(name, []).append(used * 1000)
+            if number % 100 == 99:
+                _complete_jobs()
+    connection.close()
+    return {
+        name: {
+            "p50_ms": round(percentile(times[name], 0.5), 2),
+            "p99_ms": round(percentile(times[name], 0.99), 2),
+            "cpu_ms": round(percentile(cpu[name], 0.5), 2),
+        }
+        for name in ways
+    }
+
+
+def _complete_jobs() -> None:
+    """Complete all open jobs as workers would: no server's queue fills, and admission can read how long each took."""
     from django.db.models import F
     from django.db.models.functions import Now
-    from nacl.signing import VerifyKey
 
-    from interactions_lambda.handler import handler
     from jobs.models import Job
 
-    sqs: Any = boto3.client("sqs")
-    # One each: the emulator takes longer over a queue that holds more.
-    queues = {
-        name: sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        for name in ("floor", "sample")
-    }
-    plain = psycopg.connect(url)
+    Job.objects.filter(status__in=["queued", "waiting"]).update(
+        status="completed", started_at=F("created_at"), ended_at=Now()
+    )
+
+
+def _ways(plain: psycopg.Connection) -> dict[str, Callable[[dict[str, Any], int], None]]:
+    """Return the ways to answer, by name. The floor and the sample's shape use `plain` and a queue each."""
+    from interactions_lambda.handler import handler
+
     plain.execute("CREATE TABLE floor (id bigserial PRIMARY KEY, interaction_id bigint UNIQUE, body text)")
     plain.commit()
-    key = VerifyKey(bytes.fromhex(interactions.PUBLIC_KEY))
-
-    def verify(event: dict[str, Any]) -> None:
-        signed = event["headers"]["x-signature-timestamp"].encode() + event["body"].encode()
-        key.verify(signed, bytes.fromhex(event["headers"]["x-signature-ed25519"]))
-
-    def send(queue: str, number: int, body: str) -> None:
-        sqs.send_message(
-            QueueUrl=queues[queue],
-            MessageBody=body,
-            MessageGroupId=str(number % GUILDS),
-            MessageDeduplicationId=f"{number}",
-        )
+    send = _sender("floor", "sample")
 
     def floor(event: dict[str, Any], number: int) -> None:
-        verify(event)
+        _verify(event)
         plain.execute("INSERT INTO floor (interaction_id, body) VALUES (%s, %s)", (number, event["body"]))
         plain.commit()
         send("floor", number, '{"v":1,"job_id":%d}' % number)  # noqa: UP031  # as plainly as can be
 
     def sample(event: dict[str, Any], number: int) -> None:
-        verify(event)
+        _verify(event)
         send("sample", number, event["body"])
 
     def sparkle(event: dict[str, Any], number: int) -> None:
@@ -112,33 +133,30 @@ def _measure(rounds: int, url: str, queue: dict[str, str]) -> dict[str, dict[str
     def ping(event: dict[str, Any], number: int) -> None:
         assert handler(event, None)["body"] == '{"type":1}'
 
-    ways: dict[str, Callable[[dict[str, Any], int], None]] = {
-        "sparkle": sparkle, "floor": floor, "sample's shape": sample, "ping": ping,
-    }  # fmt: skip
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    cpu: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + WARM_UP):
-        for name, way in ways.items():
-            body = interactions.PING if name == "ping" else interactions.sparkle(number, guilds=GUILDS)
-            event = interactions.event(body)
-            cpu_before, before = time.process_time(), time.perf_counter()
-            way(event, number)
-            took, used = time.perf_counter() - before, time.process_time() - cpu_before
-            if number >= WARM_UP:
-                times[name].append(took * 1000)
-                cpu[name].append(used * 1000)
-        if number % 100 == 99:
-            # As workers would, so that no server's line fills, and how long each took is there to be read.
-            Job.objects.filter(status__in=["queued", "waiting"]).update(
-                status="completed", started_at=F("created_at"), ended_at=Now()
-            )
-    connection.close()
-    plain.close()
-    return {
-        name: {
-            "p50_ms": round(percentile(times[name], 0.5), 2),
-            "p99_ms": round(percentile(times[name], 0.99), 2),
-            "cpu_ms": round(percentile(cpu[name], 0.5), 2),
-        }
-        for name in ways
+    return {"sparkle": sparkle, "floor": floor, "sample's shape": sample, "ping": ping}
+
+
+def _verify(event: dict[str, Any]) -> None:
+    signed = event["headers"]["x-signature-timestamp"].encode() + event["body"].encode()
+    VERIFY_KEY.verify(signed, bytes.fromhex(event["headers"]["x-signature-ed25519"]))
+
+
+def _sender(*names: str) -> Callable[[str, int, str], None]:
+    """Create the queues `names` and return what sends a body to one of them."""
+    import boto3
+
+    sqs: Any = boto3.client("sqs")
+    # One queue for each: the emulator is slower with a longer queue.
+    urls = {
+        name: sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"] for name in names
     }
+
+    def send(queue: str, number: int, body: str) -> None:
+        sqs.send_message(
+            QueueUrl=urls[queue],
+            MessageBody=body,
+            MessageGroupId=str(number % GUILDS),
+            MessageDeduplicationId=str(number),
+        )
+
+    return send

@@ -11,6 +11,7 @@ import heapq
 import random
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ class Simulation:
 
     def run(self) -> Run:
         """Run the trace to the last answer and until the last instance is gone."""
-        handlers = {
+        handlers: dict[str, Callable[[float, Any], None]] = {
             "arrive": self._arrive,
             "ready": self._ready,
             "made": self._made,

@@ -1,8 +1,8 @@
 """`./dev fuzz`: send many hostile interactions to the real handler over real PostgreSQL.
 
-Values come from hypothesis and from lists of values that have broken bots before. They are put into realistic payloads,
-whose parts are dropped, doubled and swapped. What must hold: no exception leaves the handler, no 5xx, no response after
-more than three seconds, no second job of one interaction, and nothing that could ping anyone.
+Values come from hypothesis and from a list of values that have broken bots before. They replace parts of well-formed
+payloads, whose parts are also dropped, copied and swapped. What must hold: no exception leaves the handler, no status
+5xx, no answer after three seconds, no second job of one interaction, and no content that could ping anyone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,20 @@ NASTY: list[Any] = [
 ]  # fmt: skip
 
 
-def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) -> dict[str, Any]:
-    """A well-formed interaction of a random kind, as Discord sends it."""
-    member = {
-        "user": {"id": str(chance.randrange(1, 50)), "username": "fox", "global_name": "Fox", "discriminator": "0"},
-        "roles": [str(chance.randrange(1, 5))],
-        "permissions": str(chance.choice([0, 0x20, 0x8, 2**50 - 1])),
-        "nick": None,
-        "joined_at": "2025-01-01T00:00:00+00:00",
-    }
-    base: dict[str, Any] = {
+def well_formed(chance: random.Random, *, guild: int, application: int) -> dict[str, Any]:
+    """Return an interaction of a random kind, as Discord sends it."""
+    kind = chance.choice(["sparkle", "sparkle", "command", "component", "autocomplete", "modal", "message", "dm"])
+    payload = _base(chance, guild=guild, application=application) | BUILDERS[kind](chance)
+    if kind == "dm":
+        payload["user"] = payload.pop("member")["user"]
+        payload.pop("guild_id")
+        payload["context"] = 1
+    return payload
+
+
+def _base(chance: random.Random, *, guild: int, application: int) -> dict[str, Any]:
+    """Return what interactions of all kinds have."""
+    return {
         "id": str(chance.randrange(10**18, 2 * 10**18)),
         "application_id": str(application),
         "type": 2,
@@ -59,7 +63,13 @@ def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) ->
         "guild_id": str(guild),
         "channel_id": "77",
         "channel": {"id": "77", "type": 0, "nsfw": False, "guild_id": str(guild)},
-        "member": member,
+        "member": {
+            "user": {"id": str(chance.randrange(1, 50)), "username": "fox", "global_name": "Fox", "discriminator": "0"},
+            "roles": [str(chance.randrange(1, 5))],
+            "permissions": str(chance.choice([0, 0x20, 0x8, 2**50 - 1])),
+            "nick": None,
+            "joined_at": "2025-01-01T00:00:00+00:00",
+        },
         "app_permissions": str(2**50 - 1),
         "locale": chance.choice(["en-US", "de", "ja", "xx", ""]),
         "guild_locale": "en-US",
@@ -68,7 +78,9 @@ def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) ->
         "attachment_size_limit": 10485760,
         "entitlements": [],
     }
-    kind = chance.choice(["sparkle", "sparkle", "command", "component", "autocomplete", "modal", "message", "dm"])
+
+
+def _sparkle(chance: random.Random) -> dict[str, Any]:
     options = [
         {"name": "prompt", "type": 3, "value": chance.choice(["a red circle", "gore", "a fox in the snow"])},
         {"name": "steps", "type": 4, "value": chance.randrange(1, 30)},
@@ -77,45 +89,55 @@ def seeds_of_payloads(chance: random.Random, *, guild: int, application: int) ->
         {"name": "guidance", "type": 10, "value": 7.5},
         {"name": "size", "type": 3, "value": "512x512"},
     ]
-    if kind in {"sparkle", "dm"}:
-        base["data"] = {"id": "1", "name": "sparkle", "type": 1, "options": options[: chance.randrange(1, 7)]}
-    elif kind == "command":
-        name = chance.choice(
-            ["sparkle-quota", "sparkle-history", "sparkle-show", "sparkle-cancel", "sparkle-settings", "sparkle-help"]
-        )
-        base["data"] = {"id": "1", "name": name, "type": 1, "options": [{"name": "id", "type": 3, "value": "1"}]}
-    elif kind == "component":
-        base |= {"type": 3, "message": {"id": "5", "channel_id": "77", "content": "", "attachments": []}}
-        base["data"] = {"custom_id": _custom_id(chance), "component_type": 2}
-    elif kind == "autocomplete":
-        base["type"] = 4
-        base["data"] = {
-            "id": "1", "name": "sparkle", "type": 1,
-            "options": [{"name": chance.choice(["model", "style", "id"]), "type": 3, "value": "s", "focused": True}],
-        }  # fmt: skip
-    elif kind == "modal":
-        base["type"] = 5
-        base["data"] = {
-            "custom_id": f"s1:edit:{chance.randrange(1, 99)}",
-            "components": [{"type": 1, "components": [{"type": 4, "custom_id": "prompt", "value": "a blue star"}]}],
-        }
-    elif kind == "message":
-        base["data"] = {
-            "id": "1", "name": "Remix with Sparkle", "type": 3, "target_id": "5",
-            "resolved": {"messages": {"5": {"id": "5", "content": "", "attachments": [
-                {"id": "6", "filename": "a.png", "url": "https://cdn.discordapp.com/a.png", "size": 9,
-                 "content_type": "image/png", "proxy_url": "https://media.discordapp.net/a.png"}]}}},
-        }  # fmt: skip
-    if kind == "dm":
-        base["user"] = base.pop("member")["user"]
-        base.pop("guild_id")
-        base["context"] = 1
-    return base
+    return {"data": {"id": "1", "name": "sparkle", "type": 1, "options": options[: chance.randrange(1, 7)]}}
 
 
-def _custom_id(chance: random.Random) -> str:
+def _other_command(chance: random.Random) -> dict[str, Any]:
+    name = chance.choice(
+        ["sparkle-quota", "sparkle-history", "sparkle-show", "sparkle-cancel", "sparkle-settings", "sparkle-help"]
+    )
+    return {"data": {"id": "1", "name": name, "type": 1, "options": [{"name": "id", "type": 3, "value": "1"}]}}
+
+
+def _component(chance: random.Random) -> dict[str, Any]:
     index = chance.choice(["", ":0", ":3", ":9"])
-    return f"s1:{chance.choice(_ACTIONS)}:{chance.randrange(1, 400)}{index}"
+    custom_id = f"s1:{chance.choice(_ACTIONS)}:{chance.randrange(1, 400)}{index}"
+    return {
+        "type": 3,
+        "message": {"id": "5", "channel_id": "77", "content": "", "attachments": []},
+        "data": {"custom_id": custom_id, "component_type": 2},
+    }
+
+
+def _autocomplete(chance: random.Random) -> dict[str, Any]:
+    option = {"name": chance.choice(["model", "style", "id"]), "type": 3, "value": "s", "focused": True}
+    return {"type": 4, "data": {"id": "1", "name": "sparkle", "type": 1, "options": [option]}}
+
+
+def _modal(chance: random.Random) -> dict[str, Any]:
+    rows = [{"type": 1, "components": [{"type": 4, "custom_id": "prompt", "value": "a blue star"}]}]
+    return {"type": 5, "data": {"custom_id": f"s1:edit:{chance.randrange(1, 99)}", "components": rows}}
+
+
+def _message_command(chance: random.Random) -> dict[str, Any]:
+    attachment = {
+        "id": "6", "filename": "a.png", "url": "https://cdn.discordapp.com/a.png", "size": 9,
+        "content_type": "image/png", "proxy_url": "https://media.discordapp.net/a.png",
+    }  # fmt: skip
+    message = {"id": "5", "content": "", "attachments": [attachment]}
+    resolved = {"messages": {"5": message}}
+    return {"data": {"id": "1", "name": "Remix with Sparkle", "type": 3, "target_id": "5", "resolved": resolved}}
+
+
+BUILDERS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
+    "sparkle": _sparkle,
+    "command": _other_command,
+    "component": _component,
+    "autocomplete": _autocomplete,
+    "modal": _modal,
+    "message": _message_command,
+    "dm": _sparkle,
+}
 
 
 def mutate(payload: dict[str, Any], chance: random.Random, pool: list[Any]) -> dict[str, Any]:
@@ -259,80 +281,103 @@ def signed(body: bytes, key: SigningKey, chance: random.Random) -> dict[str, str
     return {"X-Signature-Ed25519": signature, "X-Signature-Timestamp": stamp, "Content-Type": "application/json"}
 
 
-def fuzz(*, count: int, seed: int) -> dict[str, Any]:
-    """Send `count` interactions; return counts and the first faults. Django and the database must be set up."""
-    from django.conf import settings
-    from django.db.models import Count
+class Fuzz:
+    """One run. Django and the database must be set up."""
 
-    from devtools.api_gateway import event
-    from guilds.models import Guild
-    from interactions_lambda.handler import handler
-    from jobs.models import Job
+    def __init__(self, *, count: int, seed: int) -> None:
+        from guilds.models import Guild
 
-    chance = random.Random(seed)
-    key = SigningKey(bytes.fromhex(SIGNING_KEY))
-    guild = Guild.objects.get_or_create(
-        pk=910_000_000_000_000_000 + seed % 1000,
-        defaults={"name": "Fuzz", "concurrency": 4, "max_waiting": 50, "max_waiting_per_member": 5},
-    )[0]
-    pool = drawn_values(seed, 400)
-    statuses: Counter[str] = Counter()
-    faults: list[dict[str, Any]] = []
-    times_s: list[float] = []
-    last = b""
-    began = time.monotonic()
-    jobs_before = Job.objects.count()
-    bar_every = max(1, count // 50)
-    failures = Failures()
-    logging.getLogger().addHandler(failures)
-    stopping = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        # Stopped early, it tells of what was sent.
-        signal.signal(signum, lambda *_: stopping.set())
-    for number in range(count):
-        if stopping.is_set():
-            break
-        payload = seeds_of_payloads(chance, guild=guild.pk, application=settings.DISCORD_APPLICATION_ID)
-        body = raw_bodies(mutate(payload, chance, pool) if chance.random() < 0.85 else payload, chance)
-        if last and chance.random() < 0.05:
-            body = last
-        last = body
-        request = event("POST", "/interactions", signed(body, key, chance), body)
+        self.count, self.seed = count, seed
+        self.chance = random.Random(seed)
+        self.key = SigningKey(bytes.fromhex(SIGNING_KEY))
+        self.guild = Guild.objects.get_or_create(
+            pk=910_000_000_000_000_000 + seed % 1000,
+            defaults={"name": "Fuzz", "concurrency": 4, "max_waiting": 50, "max_waiting_per_member": 5},
+        )[0]
+        self.values = drawn_values(seed, 400)
+        self.statuses: Counter[str] = Counter()
+        self.faults: list[dict[str, Any]] = []
+        self.times_s: list[float] = []
+        self.failures = Failures()
+        self._last = b""
+        self._stopping = threading.Event()
+
+    def run(self) -> dict[str, Any]:
+        """Send the interactions; return counts and the first faults. A signal ends it early, with its result."""
+        from django.db.models import Count
+
+        from jobs.models import Job
+
+        began = time.monotonic()
+        jobs_before = Job.objects.count()
+        logging.getLogger().addHandler(self.failures)
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: self._stopping.set())
+        for number in range(self.count):
+            if self._stopping.is_set():
+                break
+            self._send(number, self._next_body())
+            if number % 100 == 99:
+                finish_open_jobs()
+            if number % max(1, self.count // 50) == 0:
+                self._show_progress(number)
+        if repeated := Job.objects.values("interaction_id").annotate(jobs=Count("pk")).filter(jobs__gt=1).count():
+            self._note(self.count, [f"{repeated} interactions have more than one job"], b"")
+        return self._result(seconds=time.monotonic() - began, jobs=Job.objects.count() - jobs_before)
+
+    def _next_body(self) -> bytes:
+        """Return the bytes to send: mostly a mutated payload, sometimes a well-formed one, sometimes the last again."""
+        from django.conf import settings
+
+        chance = self.chance
+        payload = well_formed(chance, guild=self.guild.pk, application=settings.DISCORD_APPLICATION_ID)
+        body = raw_bodies(mutate(payload, chance, self.values) if chance.random() < 0.85 else payload, chance)
+        if self._last and chance.random() < 0.05:
+            body = self._last
+        self._last = body
+        return body
+
+    def _send(self, number: int, body: bytes) -> None:
+        from devtools.api_gateway import event
+        from interactions_lambda.handler import handler
+
+        request = event("POST", "/interactions", signed(body, self.key, self.chance), body)
         started = time.perf_counter()
         try:
             answer = handler(request, None)
         except Exception as error:
-            faults.append({"number": number, "fault": [f"{type(error).__name__} escaped"], "body": repr(body[:300])})
-            continue
-        times_s.append(time.perf_counter() - started)
-        statuses[str(answer.get("statusCode"))] += 1
-        if found := faults_of(answer, times_s[-1]):
-            faults.append({"number": number, "fault": found, "body": repr(body[:300])})
-        if number % 100 == 99:
-            finish_open_jobs()
-        if number % bar_every == 0:
-            end = "\r" if sys.stderr.isatty() else "\n"
-            print(
-                f"{number * 100 // count:3d} % of {count}, {len(faults)} faults", end=end, file=sys.stderr, flush=True
-            )
-    if sent_twice := Job.objects.values("interaction_id").annotate(jobs=Count("pk")).filter(jobs__gt=1).count():
-        faults.append({"number": count, "fault": [f"{sent_twice} interactions have more than one job"], "body": ""})
-    times_s.sort()
-    return {
-        "interactions": len(times_s),
-        "asked_for": count,
-        "seed": seed,
-        "seconds": round(time.monotonic() - began),
-        "drawn_values": len(pool),
-        "statuses": dict(statuses),
-        "p50_ms": round(1000 * times_s[len(times_s) // 2], 1),
-        "p99_ms": round(1000 * times_s[len(times_s) * 99 // 100], 1),
-        "slowest_s": round(times_s[-1], 3),
-        "jobs": Job.objects.count() - jobs_before,
-        "failures": dict(failures.places),
-        "faults": len(faults) + failures.places.total(),
-        "first_faults": faults[:20],
-    }
+            self._note(number, [f"{type(error).__name__} escaped"], body)
+            return
+        self.times_s.append(time.perf_counter() - started)
+        self.statuses[str(answer.get("statusCode"))] += 1
+        if found := faults_of(answer, self.times_s[-1]):
+            self._note(number, found, body)
+
+    def _note(self, number: int, fault: list[str], body: bytes) -> None:
+        self.faults.append({"number": number, "fault": fault, "body": repr(body[:300]) if body else ""})
+
+    def _show_progress(self, number: int) -> None:
+        end = "\r" if sys.stderr.isatty() else "\n"
+        line = f"{number * 100 // self.count:3d} % of {self.count}, {len(self.faults)} faults"
+        print(line, end=end, file=sys.stderr, flush=True)
+
+    def _result(self, *, seconds: float, jobs: int) -> dict[str, Any]:
+        times_s = sorted(self.times_s)
+        return {
+            "interactions": len(times_s),
+            "asked_for": self.count,
+            "seed": self.seed,
+            "seconds": round(seconds),
+            "drawn_values": len(self.values),
+            "statuses": dict(self.statuses),
+            "p50_ms": round(1000 * times_s[len(times_s) // 2], 1),
+            "p99_ms": round(1000 * times_s[len(times_s) * 99 // 100], 1),
+            "slowest_s": round(times_s[-1], 3),
+            "jobs": jobs,
+            "failures": dict(self.failures.places),
+            "faults": len(self.faults) + self.failures.places.total(),
+            "first_faults": self.faults[:20],
+        }
 
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -376,9 +421,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         call_command("migrate", verbosity=0)
         machine = describe()
-        result = {"machine": machine, "at": f"{datetime.now(UTC):%Y-%m-%d}"} | fuzz(
+        result = {"machine": machine, "at": f"{datetime.now(UTC):%Y-%m-%d}"} | Fuzz(
             count=options.count, seed=options.seed
-        )
+        ).run()
         from django.db import connections
 
         connections.close_all()

@@ -26,11 +26,12 @@ from devtools.hardware import describe
 from devtools.processes import ChildFailed, interrupt_on_termination
 
 from . import example_guilds, fault_plan
-from .environment import BROKEN_MODEL, ChaosEnvironment, StageBroken, over_http, say
+from .environment import BROKEN_MODEL, ChaosEnvironment, StartFailed, over_http, say
 from .example_guilds import PROMPT
 from .failing_engine import Poison
 from .fault_plan import Fault, Kind
-from .invariants import Observed, check, is_open, outside_rows, platform_rows
+from .invariants import Observed, check_environment, platform_rows
+from .open_messages import is_open
 
 SENDERS = 4
 MOST_WORKERS = 64  # Each is a process of its own.
@@ -54,7 +55,7 @@ class Run:
 
     def __init__(
         self,
-        stage: ChaosEnvironment,
+        environment: ChaosEnvironment,
         *,
         jobs: int,
         faults: tuple[Fault, ...],
@@ -62,7 +63,7 @@ class Run:
         rate: float,
         discord_down_s: float,
     ) -> None:
-        self.stage = stage
+        self.environment = environment
         self.jobs = jobs
         self.faults = faults
         self.rate = rate
@@ -115,7 +116,7 @@ class Run:
                     channel = self.chance.choice(channels)
                     user = self.chance.choice(members[channel.pk]).user
                     count, steps = self.chance.randrange(1, 5), self.chance.randrange(1, 12)
-                    port = self.stage.ingress_ports[number % len(self.stage.ingress_ports)]
+                    port = self.environment.ingress_ports[number % len(self.environment.ingress_ports)]
                 time.sleep(max(0.0, began + number / self.rate - time.monotonic()))
                 try:
                     self._send(channel, user, count=count, steps=steps, port=port)
@@ -173,20 +174,20 @@ class Run:
         for fault in self.faults:
             while self.sent < min(fault.at_job, self.jobs):
                 time.sleep(0.05)
-            self.stage.revive()
+            self.environment.revive()
             say(f"{self.sent:5d} sent  {fault.kind}  {fault.target if 'worker' in fault.kind else ''}")
             self.struck[fault.kind] += 1
             try:
                 self._strike(fault)
-            except (StageBroken, ChildFailed):
+            except (StartFailed, ChildFailed):
                 raise
             except Exception as error:
                 say(f"            {fault.kind} could not be injected: {type(error).__name__}: {error}")
 
     def _strike(self, fault: Fault) -> None:
-        stage = self.stage
-        worker = stage.workers[fault.target % len(stage.workers)]
-        ingress = stage.ingresses[fault.target % len(stage.ingresses)]
+        environment = self.environment
+        worker = environment.workers[fault.target % len(environment.workers)]
+        ingress = environment.ingresses[fault.target % len(environment.ingresses)]
         match fault.kind:
             case Kind.KILL_WORKER:
                 worker.end()
@@ -204,27 +205,27 @@ class Run:
                 ingress.end()
                 ingress.start()
             case Kind.KILL_UPKEEP:
-                stage.upkeep.end()
-                stage.upkeep.start()
+                environment.upkeep.end()
+                environment.upkeep.start()
             case Kind.KILL_DISCORD:
-                stage.discord.end()
+                environment.discord.end()
                 time.sleep(fault.seconds)
-                stage.start_discord()
+                environment.start_discord()
             case Kind.KILL_DATABASE:
-                stage.platform_db.crash_and_recover()
+                environment.platform_db.crash_and_recover()
             case Kind.KILL_QUEUE:
-                stage.queue.end()
-                stage.start_queue()
+                environment.queue.end()
+                environment.start_queue()
             case Kind.CUT_DATABASE:
-                self._for_a_while(fault, stage.platform_db.proxy.cut, stage.platform_db.proxy.mend)
+                self._for_a_while(fault, environment.platform_db.proxy.cut, environment.platform_db.proxy.mend)
             case Kind.SLOW_DATABASE:
-                self._slow(fault, stage.platform_db.proxy, 0.05)
+                self._slow(fault, environment.platform_db.proxy, 0.05)
             case Kind.CUT_QUEUE:
-                self._for_a_while(fault, stage.queue_proxy.cut, stage.queue_proxy.mend)
+                self._for_a_while(fault, environment.queue_proxy.cut, environment.queue_proxy.mend)
             case Kind.SLOW_QUEUE:
-                self._slow(fault, stage.queue_proxy, 0.3)
+                self._slow(fault, environment.queue_proxy, 0.3)
             case Kind.CUT_DISCORD:
-                self._for_a_while(fault, stage.discord_proxy.cut, stage.discord_proxy.mend)
+                self._for_a_while(fault, environment.discord_proxy.cut, environment.discord_proxy.mend)
             case Kind.DISCORD_429 | Kind.DISCORD_500 | Kind.DISCORD_404:
                 self._misbehave(fault)
             case Kind.DOUBLE_MESSAGES | Kind.REORDER_MESSAGES:
@@ -251,7 +252,7 @@ class Run:
                 raise ValueError(f"No way to strike is known for {fault.kind}.")
 
     def _decide_at_boundary(self) -> None:
-        decided = self.stage.decide_at_boundary(BOUNDARY_ASKS)
+        decided = self.environment.decide_at_boundary(BOUNDARY_ASKS)
         for error in decided["errors"]:
             self._note(f"decider: {error}"[:120])
         with self._lock:
@@ -263,7 +264,7 @@ class Run:
         zones = itertools.islice(itertools.cycle(example_guilds.TIME_ZONES), fault.target * 2, fault.target * 2 + 2)
         self._ask_often(example_guilds.LIMITED, QUOTA_ASKS)
         for zone in zones:
-            self.stage.change_time_zone(zone)
+            self.environment.change_time_zone(zone)
             self._ask_often(example_guilds.LIMITED, QUOTA_ASKS)
 
     def _close_server(self) -> None:
@@ -274,12 +275,12 @@ class Run:
 
     def _take_discord_down(self) -> None:
         """Cut Discord off, and see that what is due now is erased before it is back."""
-        proxy = self.stage.discord_proxy
+        proxy = self.environment.discord_proxy
         proxy.cut_for(self.discord_down_s)
         aged = erased = False
         while proxy.down_s and not erased:
-            aged = aged or self.stage.age_request()
-            erased = aged and self.stage.old_is_erased()
+            aged = aged or self.environment.age_request()
+            erased = aged and self.environment.old_is_erased()
             time.sleep(0.2)
         self.observed.erased_in_outage.append(erased)
 
@@ -289,7 +290,7 @@ class Run:
         channel = next(each for each in self.channels if each.pk == server.channel_id)
         for user in SimUser.objects.filter(pk__in=server.member_ids):
             for _ in range(times):
-                self._send(channel, user, count=4, steps=2, port=self.chance.choice(self.stage.ingress_ports))
+                self._send(channel, user, count=4, steps=2, port=self.chance.choice(self.environment.ingress_ports))
 
     def _poison(self, fault: Fault) -> None:
         """Have a member ask for what no worker can make, until it is accepted: other faults may be at work."""
@@ -299,7 +300,7 @@ class Run:
         user = SimMember.objects.filter(guild=channel.guild).select_related("user")[0].user
         poison = POISONS[fault.kind][fault.target % len(POISONS[fault.kind])]
         for _ in range(POISON_TRIES):
-            port = self.chance.choice(self.stage.ingress_ports)
+            port = self.chance.choice(self.environment.ingress_ports)
             if self._send(channel, user, count=1, steps=4, port=port, poison=poison):
                 return
             time.sleep(0.5)
@@ -331,14 +332,14 @@ class Run:
 
         from jobs.dispatch import codec
 
-        with psycopg.connect(self.stage.platform_db.direct, connect_timeout=5) as connection:
+        with psycopg.connect(self.environment.platform_db.direct, connect_timeout=5) as connection:
             order = "DESC" if newest_first else "ASC"
             rows = connection.execute(
                 f"SELECT id FROM jobs_job WHERE status IN ('waiting', 'queued', 'running') ORDER BY id {order} LIMIT 10"
             ).fetchall()
         for (job_id,) in rows:
-            self.stage.sqs().send_message(
-                QueueUrl=self.stage.queue_url(),
+            self.environment.sqs().send_message(
+                QueueUrl=self.environment.queue_url(),
                 MessageBody=codec.encode(job_id),
                 MessageGroupId=f"chaos-{job_id % 3}",
                 MessageDeduplicationId=f"chaos-{job_id}-{time.monotonic_ns()}",
@@ -346,8 +347,8 @@ class Run:
 
     def _redeliver(self) -> None:
         # Taken and not answered: seen again when the second is over, in whatever order.
-        self.stage.sqs().receive_message(
-            QueueUrl=self.stage.queue_url(), MaxNumberOfMessages=10, VisibilityTimeout=1, WaitTimeSeconds=0
+        self.environment.sqs().receive_message(
+            QueueUrl=self.environment.queue_url(), MaxNumberOfMessages=10, VisibilityTimeout=1, WaitTimeSeconds=0
         )
 
 
@@ -398,11 +399,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     interrupt_on_termination()
     with run_directory.run_folder("chaos") as folder:
-        stage: ChaosEnvironment | None = None
+        environment: ChaosEnvironment | None = None
         try:
-            stage = ChaosEnvironment(folder, workers=options.workers, ingresses=2, release=options.release)
-            result = _run(stage, options, faults)
-        except (StageBroken, ChildFailed, DatabaseUnavailable) as error:
+            environment = ChaosEnvironment(folder, workers=options.workers, ingresses=2, release=options.release)
+            result = _run(environment, options, faults)
+        except (StartFailed, ChildFailed, DatabaseUnavailable) as error:
             say(f"chaos: {error}")
             for log in sorted((folder / "logs").glob("*.log")):
                 say(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-5:]))
@@ -411,10 +412,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             say("chaos: stopped")
             return 130
         finally:
-            if stage is not None:
-                stage.stop()
+            if environment is not None:
+                environment.stop()
                 if options.logs:
-                    shutil.copytree(stage.logs, options.logs, dirs_exist_ok=True)
+                    shutil.copytree(environment.logs, options.logs, dirs_exist_ok=True)
     text = json.dumps(result, indent=2)
     if options.json:
         options.json.write_text(text + "\n")
@@ -422,11 +423,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if result["holds"] else 1
 
 
-def _run(stage: ChaosEnvironment, options: argparse.Namespace, faults: tuple[Fault, ...]) -> dict[str, Any]:
+def _run(environment: ChaosEnvironment, options: argparse.Namespace, faults: tuple[Fault, ...]) -> dict[str, Any]:
     say(f"{options.jobs} requests, {len(faults)} faults, seed {options.seed}: starting all processes")
     machine = describe()
-    os.environ.update(stage.discord.environment)
-    stage.start()
+    os.environ.update(environment.discord.variables)
+    environment.start()
     import django
 
     django.setup()
@@ -436,9 +437,9 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace, faults: tuple[Fau
     seed_data.run()
     example_guilds.make_simulated()
     own = [server.id for server in example_guilds.ALL]
-    stage.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.exclude(pk__in=own)])
+    environment.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.exclude(pk__in=own)])
     run = Run(
-        stage,
+        environment,
         jobs=options.jobs,
         faults=faults,
         seed=options.seed,
@@ -451,23 +452,11 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace, faults: tuple[Fau
     # On this thread: what a thread has started the kernel ends with that thread (PR_SET_PDEATHSIG).
     run.strike_all()
     senders.join()
-    drained_s = stage.drain()
+    drained_s = environment.drain()
     took_s = time.monotonic() - began
-    invariants = check(
-        accepted=run.accepted,
-        platform=platform_rows(stage.platform_db.direct),
-        messages=outside_rows(stage.outside_db.direct),
-        media=stage.folder / "local" / "media",
-        dead_letters=stage.dead_letters(),
-        logs=stage.logs,
-        secrets=stage.secrets(),
-        observed=run.observed,
-    )
-    statuses = Counter(job["status"] for job in platform_rows(stage.platform_db.direct)["jobs"])
-    for invariant in invariants:
-        say(f"{'holds ' if invariant.holds else 'BROKEN'}  {invariant.name} ({invariant.checked})")
-        for line in invariant.broken:
-            say(f"          {line}")
+    platform = platform_rows(environment.platform_db.direct)
+    invariants = check_environment(environment, accepted=run.accepted, platform=platform, observed=run.observed)
+    statuses = Counter(job["status"] for job in platform["jobs"])
     return {
         "machine": machine,
         "at": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -480,7 +469,7 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace, faults: tuple[Fau
         "ended": dict(statuses),
         "seconds": round(took_s, 1),
         "drained_in_s": round(drained_s, 1),
-        "restarts": sum(part.starts - 1 for part in stage.parts),
+        "restarts": sum(part.starts - 1 for part in environment.parts),
         "invariants": [asdict(invariant) | {"holds": invariant.holds} for invariant in invariants],
         "holds": all(invariant.holds for invariant in invariants),
     }

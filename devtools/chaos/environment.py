@@ -37,9 +37,10 @@ VISIBILITY_S = 16
 SIGNING_KEY = "c4" * 32
 DRAIN_S = 240.0
 BROKEN_MODEL = "broken"
+GUNICORN = ("-m", "gunicorn", "--workers=1", "--threads=8", "--graceful-timeout=1", "--log-level=error")
 
 
-class StageBroken(Exception):
+class StartFailed(Exception):
     """A part does not come up; the message says which, and where its log is."""
 
 
@@ -49,7 +50,7 @@ class Part:
 
     name: str
     arguments: list[str]
-    environment: dict[str, str]
+    variables: dict[str, str]
     log: Path
     child: Child | None = None
     starts: int = 0
@@ -62,7 +63,7 @@ class Part:
             self.name,
             [*self.arguments, *extra],
             log=self.log,
-            environment=({"PYTHONPATH": str(self.code)} if self.code else {}) | self.environment,
+            environment=({"PYTHONPATH": str(self.code)} if self.code else {}) | self.variables,
             cwd=self.code,
         )
 
@@ -133,13 +134,35 @@ class ChaosEnvironment:
         self.queue_port, self.discord_port = free_port(), free_port()
         self.queue_proxy, self.discord_proxy = Proxy(self.queue_port), Proxy(self.discord_port)
         self.ingress_ports = [free_port() for _ in range(ingresses)]
+        self.variables = self._platform_variables()
+        self.discord = self._discord_part()
+        self.queue = self._queue_part()
+        self.ingresses = [
+            self._part(
+                f"ingress-{number}",
+                [*GUNICORN, f"--bind=127.0.0.1:{port}", "devtools.api_gateway:application"],
+                self.variables,
+            )
+            for number, port in enumerate(self.ingress_ports)
+        ]
+        self.workers = [
+            self._part(f"worker-{number}", ["-m", "gpu_worker"], self.variables) for number in range(workers)
+        ]
+        self.upkeep = self._part("upkeep", ["-m", "devtools.chaos.upkeep_loop"], self.variables)
+        for part in (self.workers[0], self.ingresses[0], self.upkeep):
+            part.code = release
+        if release is not None:
+            self.workers[0].variables = self.variables | {"SPARKLE_ENGINE": "noise"}
+
+    def _platform_variables(self) -> dict[str, str]:
+        """Return the environment of the platform's processes."""
         site = f"http://127.0.0.1:{self.discord_proxy.port}"
-        self.environment = {
+        return {
             "DJANGO_SETTINGS_MODULE": "devtools.chaos.settings",
             "DATABASE_URL": self.platform_db.proxied,
             "SITE_URL": site,
             "DISCORD_API_BASE": f"{site}/simulator/api/v10",
-            "SPARKLE_LOCAL_DIR": str(folder / "local"),
+            "SPARKLE_LOCAL_DIR": str(self.folder / "local"),
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.queue_proxy.port}",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
@@ -147,7 +170,7 @@ class ChaosEnvironment:
             "SQS_QUEUE_URL": f"http://127.0.0.1:{self.queue_proxy.port}/000000000000/{QUEUE}",
             "JOB_DISPATCHER": "jobs.dispatch.sqs.SqsDispatcher",
             "SPARKLE_ENGINE": "devtools.chaos.failing_engine.loader",
-            # Everything is quicker here than on AWS, so what a death costs is waited for in seconds, not minutes.
+            # Shorter than on AWS, so that a run waits seconds after each death, not minutes.
             "SPARKLE_LEASE_SECONDS": "6",
             "SPARKLE_STEP_BOUND_SECONDS": "3",
             "SPARKLE_DECODING_BOUND_SECONDS": "3",
@@ -159,61 +182,45 @@ class ChaosEnvironment:
             "SIMULATOR_SIGNING_KEY": SIGNING_KEY,
             "DISCORD_PUBLIC_KEY": SigningKey(bytes.fromhex(SIGNING_KEY)).verify_key.encode().hex(),
         }
-        outside = self.environment | {
+
+    def _discord_part(self) -> Part:
+        variables = self.variables | {
             "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.local",
             "DATABASE_URL": self.outside_db.direct,
         }
-        gunicorn = ["-m", "gunicorn", "--workers=1", "--threads=8", "--graceful-timeout=1", "--log-level=error"]
-        self.discord = self._part(
-            "discord", [*gunicorn, f"--bind=127.0.0.1:{self.discord_port}", "sparkle_site.wsgi"], outside
+        return self._part(
+            "discord", [*GUNICORN, f"--bind=127.0.0.1:{self.discord_port}", "sparkle_site.wsgi"], variables
         )
-        self.queue = self._part(
-            "queue",
-            ["-m", "ministack"],
-            {
-                "GATEWAY_PORT": str(self.queue_port),
-                "SERVICES": "sqs",
-                "LOG_LEVEL": "ERROR",
-                "MINISTACK_HOST": "127.0.0.1",
-            },
-        )
-        self.ingresses = [
-            self._part(
-                f"ingress-{number}",
-                [*gunicorn, f"--bind=127.0.0.1:{port}", "devtools.api_gateway:application"],
-                self.environment,
-            )
-            for number, port in enumerate(self.ingress_ports)
-        ]
-        self.workers = [
-            self._part(f"worker-{number}", ["-m", "gpu_worker"], self.environment) for number in range(workers)
-        ]
-        self.upkeep = self._part("upkeep", ["-m", "devtools.chaos.upkeep_loop"], self.environment)
-        for part in (self.workers[0], self.ingresses[0], self.upkeep):
-            part.code = release
-        if release is not None:
-            self.workers[0].environment = self.environment | {"SPARKLE_ENGINE": "noise"}
 
-    def _part(self, name: str, arguments: list[str], environment: dict[str, str]) -> Part:
-        return Part(name=name, arguments=arguments, environment=environment, log=self.logs / f"{name}.log")
+    def _queue_part(self) -> Part:
+        variables = {
+            "GATEWAY_PORT": str(self.queue_port),
+            "SERVICES": "sqs",
+            "LOG_LEVEL": "ERROR",
+            "MINISTACK_HOST": "127.0.0.1",
+        }
+        return self._part("queue", ["-m", "ministack"], variables)
+
+    def _part(self, name: str, arguments: list[str], variables: dict[str, str]) -> Part:
+        return Part(name=name, arguments=arguments, variables=variables, log=self.logs / f"{name}.log")
 
     @property
     def parts(self) -> list[Part]:
         return [self.upkeep, *self.workers, *self.ingresses, self.queue, self.discord]
 
     def start(self) -> None:
-        """Migrate both databases and start every process. Raise StageBroken."""
-        for environment in (self.environment, self.discord.environment):
+        """Migrate both databases and start every process. Raise StartFailed."""
+        for variables in (self.variables, self.discord.variables):
             done = subprocess.run(
                 [sys.executable, "manage.py", "migrate", "-v0"],
                 cwd=ROOT,
-                env=os.environ | environment,
+                env=os.environ | variables,
                 capture_output=True,
                 text=True,
                 check=False,
             )
             if done.returncode:
-                raise StageBroken(f"migrate: {(done.stderr.strip().splitlines() or ['it gave no reason'])[-1]}")
+                raise StartFailed(f"migrate: {(done.stderr.strip().splitlines() or ['it gave no reason'])[-1]}")
         self.start_discord()
         self.start_queue()
         for part in (*self.ingresses, *self.workers, self.upkeep):
@@ -278,7 +285,7 @@ class ChaosEnvironment:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
-            env=os.environ | self.environment | {"DATABASE_URL": self.platform_db.direct},
+            env=os.environ | self.variables | {"DATABASE_URL": self.platform_db.direct},
             check=True,
             stdout=subprocess.PIPE,
             text=True,
@@ -363,7 +370,7 @@ class ChaosEnvironment:
 
         tokens = set(SimInteraction.objects.values_list("token", flat=True))
         names = {f'"{name}"' for name in SimUser.objects.filter(bot=False).values_list("global_name", flat=True)}
-        return tokens | names | {PROMPT, self.environment["DISCORD_BOT_TOKEN"], self.environment["DJANGO_SECRET_KEY"]}
+        return tokens | names | {PROMPT, self.variables["DISCORD_BOT_TOKEN"], self.variables["DJANGO_SECRET_KEY"]}
 
     def stop(self) -> None:
         for part in self.parts:

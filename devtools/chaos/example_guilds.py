@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .open_messages import is_open
+
 MEMBERS = 2
 # How every prompt of a run begins: no log may hold it.
 PROMPT = "a fox number"
@@ -118,8 +120,6 @@ def close() -> None:
 def delete_open_replies() -> None:
     """Delete every reply in the closed server that does not show an end yet, as its moderators may."""
     from devtools.simulator.models import SimMessage
-
-    from .invariants import is_open
 
     for message in SimMessage.objects.filter(channel_id=CLOSED.channel_id, deleted_at=None):
         if is_open(message.components):

@@ -16,7 +16,9 @@ from psycopg.rows import dict_row
 from discord_api import custom_id
 
 from . import example_guilds
+from .environment import ChaosEnvironment, say
 from .failing_engine import Poison
+from .open_messages import is_open
 
 # Why a request may fail that breaks engines, and no other may.
 POISONED = {"engine_failed", "model_unavailable", "not_possible"}
@@ -84,22 +86,40 @@ def check(
     for image in platform["images"]:
         images.setdefault(image["job_id"], []).append(image)
     completed = [job for job in jobs if job["status"] == "completed"]
-    told = told_ends(jobs, messages)
     return [
         _named("accepted requests have a row", accepted, lambda each: each in by_interaction),
+        *_ends(jobs, platform["ends"], messages, images, observed),
+        _within_quota(completed),
+        _named("one request at a time on both sides of a month's boundary", observed.most_active, lambda n: n <= 1),
+        _named("upkeep erased what was due while Discord was down", observed.erased_in_outage, lambda erased: erased),
+        _named("no message still says that it is waiting or being made", messages, lambda m: not _unfinished(m)),
+        *_results(jobs, completed, images, media),
+        _quota(jobs, platform["usage"]),
+        _named("settled once it has ended", jobs, lambda job: job["settled_at"] is not None),
+        _named("no lease is left", jobs, lambda job: job["lease_expires_at"] is None),
+        _named("no token is left", jobs, lambda job: not job["encrypted_token"]),
+        _silent(logs, secrets),
+        _named("nothing lies in the dead-letter queue", dead_letters, lambda body: False),
+    ]
+
+
+def _ends(
+    jobs: list[dict[str, Any]], ends: list[dict[str, Any]], messages: list[dict[str, Any]],
+    images: dict[int, list[dict[str, Any]]], observed: Observed,
+) -> list[Invariant]:  # fmt: skip
+    """Every request ended once, and its requester saw that once."""
+    times_ended = {row["job_id"]: row["n"] for row in ends}
+    final_messages = told_ends(jobs, messages)
+    return [
         _named("every request has ended", jobs, lambda job: job["status"] in FINAL),
+        _named("every request ended once", jobs, lambda job: times_ended.get(job["id"]) == 1),
         _named(
-            "every request ended once",
-            jobs,
-            lambda job, ends={row["job_id"]: row["n"] for row in platform["ends"]}: ends.get(job["id"]) == 1,
-        ),
-        _named(
-            "each asker saw exactly one final message, or the row says why none",
+            "each requester saw exactly one final message, or the row says why none",
             [job for job in jobs if job["guild_id"] != example_guilds.CLOSED.id],
-            lambda job: told[job["id"]] == (0 if job["delivered_via"] == "gallery" else 1),
+            lambda job: final_messages[job["id"]] == (0 if job["delivered_via"] == "gallery" else 1),
         ),
         _named(
-            "where nothing can be delivered, pictures are kept in the gallery and other ends have a reason",
+            "where nothing can be delivered, images are kept in the gallery and other ends have a reason",
             _closed(jobs, observed),
             lambda job: (
                 job["notified_at"] is not None
@@ -111,12 +131,16 @@ def check(
             [job for job in jobs if job["delivered_via"] == "gallery"],
             lambda job: job["guild_id"] == example_guilds.CLOSED.id,
         ),
-        _within_quota(completed),
-        _named("one request at a time on both sides of a month's boundary", observed.most_active, lambda n: n <= 1),
-        _named("upkeep erased what was due while Discord was down", observed.erased_in_outage, lambda erased: erased),
-        _named("no message still says that it is waiting or being made", messages, lambda m: not _unfinished(m)),
+    ]
+
+
+def _results(
+    jobs: list[dict[str, Any]], completed: list[dict[str, Any]], images: dict[int, list[dict[str, Any]]], media: Path
+) -> list[Invariant]:
+    """Completed requests have their images, and only requests that break engines failed."""
+    return [
         _named(
-            "as many pictures as promised, each once, all in storage",
+            "as many images as promised, each once, all in storage",
             completed,
             lambda job: (
                 [image["index"] for image in images.get(job["id"], [])] == list(range(job["count"]))
@@ -125,7 +149,7 @@ def check(
             ),
         ),
         _named(
-            "the pictures have the seeds that were asked for",
+            "the images have the requested seeds",
             completed,
             lambda job: (
                 [image["seed"] for image in images[job["id"]]]
@@ -142,13 +166,28 @@ def check(
             [job for job in jobs if not is_poisoned(job["prompt"]) and job["reason"] in POISONED],
             lambda job: False,
         ),
-        _quota(jobs, platform["usage"]),
-        _named("settled once it has ended", jobs, lambda job: job["settled_at"] is not None),
-        _named("no lease is left", jobs, lambda job: job["lease_expires_at"] is None),
-        _named("no token is left", jobs, lambda job: not job["encrypted_token"]),
-        _silent(logs, secrets),
-        _named("nothing lies in the dead-letter queue", dead_letters, lambda body: False),
     ]
+
+
+def check_environment(
+    environment: ChaosEnvironment, *, accepted: set[int], platform: dict[str, list[dict[str, Any]]], observed: Observed
+) -> list[Invariant]:
+    """Return every invariant of an environment that has drained, and print each with what breaks it."""
+    invariants = check(
+        accepted=accepted,
+        platform=platform,
+        messages=outside_rows(environment.outside_db.direct),
+        media=environment.folder / "local" / "media",
+        dead_letters=environment.dead_letters(),
+        logs=environment.logs,
+        secrets=environment.secrets(),
+        observed=observed,
+    )
+    for invariant in invariants:
+        say(f"{'holds ' if invariant.holds else 'BROKEN'}  {invariant.name} ({invariant.checked})")
+        for line in invariant.broken:
+            say(f"          {line}")
+    return invariants
 
 
 def _silent(logs: Path, secrets: Iterable[str]) -> Invariant:
@@ -230,12 +269,6 @@ def _named_job(message: dict[str, Any]) -> int | None:
 
 def _unfinished(message: dict[str, Any]) -> bool:
     return is_open(json.loads(message["components"]))
-
-
-def is_open(components: list[dict[str, Any]]) -> bool:
-    """Whether a message's buttons are those of a request that waits or is being made, in whatever language."""
-    actions = [custom_id.parse(each.get("custom_id", "")) for row in components for each in row.get("components", [])]
-    return any(action is not None and action.name == "cancel" for action in actions)
 
 
 def _named(name: str, things: Any, holds: Any) -> Invariant:

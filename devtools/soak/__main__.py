@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from devtools import run_directory
-from devtools.chaos.environment import ChaosEnvironment, StageBroken, say
-from devtools.chaos.invariants import Observed, check, outside_rows, platform_rows
+from devtools.chaos.environment import ChaosEnvironment, StartFailed, say
+from devtools.chaos.invariants import Observed, check_environment, platform_rows
 from devtools.cli import arguments
 from devtools.embedded_postgres import DatabaseUnavailable
 from devtools.hardware import describe
@@ -60,21 +60,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = read_arguments(argv)
     interrupt_on_termination()
     with run_directory.run_folder("soak") as folder:
-        stage: ChaosEnvironment | None = None
+        environment: ChaosEnvironment | None = None
         try:
-            stage = ChaosEnvironment(folder, workers=options.workers, ingresses=2)
-            result = _run(stage, options)
-        except (StageBroken, ChildFailed, DatabaseUnavailable) as error:
+            environment = ChaosEnvironment(folder, workers=options.workers, ingresses=2)
+            result = _run(environment, options)
+        except (StartFailed, ChildFailed, DatabaseUnavailable) as error:
             say(f"soak: {error}")
             return 2
         except KeyboardInterrupt:
             say("soak: stopped")
             return 130
         finally:
-            if stage is not None:
-                stage.stop()
+            if environment is not None:
+                environment.stop()
                 if options.logs:
-                    shutil.copytree(stage.logs, options.logs, dirs_exist_ok=True)
+                    shutil.copytree(environment.logs, options.logs, dirs_exist_ok=True)
     if options.json:
         # A point of a curve on one line.
         text = re.sub(r"\[\s+([\d.]+),\s+([\d.]+)\s+\]", r"[\1, \2]", json.dumps(result, indent=1))
@@ -82,47 +82,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(figure["met"] is not False for figure in result["figures"]) else 1
 
 
-def _run(stage: ChaosEnvironment, options: argparse.Namespace) -> dict[str, Any]:
+def _run(environment: ChaosEnvironment, options: argparse.Namespace) -> dict[str, Any]:
     seconds = options.minutes * 60
     say(f"{options.rate:g} requests per second for {options.minutes:g} minutes: starting all processes")
     machine = describe()
-    os.environ.update(stage.discord.environment)
-    stage.start()
-    os.environ["DATABASE_POOL_SIZE"] = str(SENDERS + 1)
-    import django
-
-    django.setup()
-    from devtools.simulator import seed_data
-    from devtools.simulator.models import SimGuild
-
-    seed_data.run()
-    stage.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.all()])
-    load = Load(stage.ingress_ports, rate=options.rate, seconds=seconds, seed=options.seed)
-    watch = memory_usage.Watch(_pids(stage), every_s=min(5.0, seconds / 40), clock=time.monotonic)
+    _start(environment)
+    load = Load(environment.ingress_ports, rate=options.rate, seconds=seconds, seed=options.seed)
+    watch = memory_usage.Watch(_pids(environment), every_s=min(5.0, seconds / 40), clock=time.monotonic)
     began = time.monotonic()
     watch.start()
     load.run()
     sent_s = time.monotonic() - began
     watch.stop()
-    ended = [part.name for part in stage.parts if not part.alive]
-    drained_s = stage.drain()
-    platform = platform_rows(stage.platform_db.direct)
-    invariants = check(
-        accepted=load.accepted,
-        platform=platform,
-        messages=outside_rows(stage.outside_db.direct),
-        media=stage.folder / "local" / "media",
-        dead_letters=stage.dead_letters(),
-        logs=stage.logs,
-        secrets=stage.secrets(),
-        observed=Observed(),
-    )
-    for invariant in invariants:
-        say(f"{'holds ' if invariant.holds else 'BROKEN'}  {invariant.name} ({invariant.checked})")
-        for line in invariant.broken:
-            say(f"          {line}")
+    ended = [part.name for part in environment.parts if not part.alive]
+    drained_s = environment.drain()
+    platform = platform_rows(environment.platform_db.direct)
+    invariants = check_environment(environment, accepted=load.accepted, platform=platform, observed=Observed())
     verdicts = {name: memory_usage.judge(samples, of_s=seconds) for name, samples in watch.samples.items()}
-    figures = _figures(load, verdicts, broken=sum(not each.holds for each in invariants) + len(ended), sent_s=sent_s)
+    broken = sum(not each.holds for each in invariants) + len(ended)
+    figures = _figures(load, verdicts, broken=broken, sent_s=sent_s)
     for figure in figures:
         verdict = {True: "met   ", False: "MISSED", None: "      "}[figure.met]
         say(f"{verdict}  {figure.name}: {figure.value} {figure.unit}")
@@ -131,10 +109,7 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace) -> dict[str, Any]
         "at": f"{datetime.now(UTC):%Y-%m-%d}",
         "figures": [asdict(each) | {"met": each.met} for each in figures],
         "detail": {
-            "minutes": options.minutes,
-            "rate": options.rate,
-            "seed": options.seed,
-            "workers": options.workers,
+            **{name: getattr(options, name) for name in ("minutes", "rate", "seed", "workers")},
             "mix_percent": MIX,
             "sent": dict(load.sent),
             "wrong": dict(load.wrong),
@@ -152,9 +127,24 @@ def _run(stage: ChaosEnvironment, options: argparse.Namespace) -> dict[str, Any]
     }
 
 
-def _pids(stage: ChaosEnvironment) -> dict[str, int]:
-    found = {part.name: part.process.pid for part in stage.parts if part.process is not None}
-    postmaster = int((stage.platform_db.server.data / "postmaster.pid").read_text().splitlines()[0])
+def _start(environment: ChaosEnvironment) -> None:
+    """Start every process, with the simulator's servers on both sides."""
+    os.environ.update(environment.discord.variables)
+    environment.start()
+    os.environ["DATABASE_POOL_SIZE"] = str(SENDERS + 1)
+    import django
+
+    django.setup()
+    from devtools.simulator import seed_data
+    from devtools.simulator.models import SimGuild
+
+    seed_data.run()
+    environment.install_guilds([(guild.pk, guild.name) for guild in SimGuild.objects.all()])
+
+
+def _pids(environment: ChaosEnvironment) -> dict[str, int]:
+    found = {part.name: part.process.pid for part in environment.parts if part.process is not None}
+    postmaster = int((environment.platform_db.server.data / "postmaster.pid").read_text().splitlines()[0])
     return found | {"database": postmaster, "members": os.getpid()}
 
 

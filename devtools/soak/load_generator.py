@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from devtools.chaos.environment import PROMPT, over_http
-from devtools.chaos.invariants import is_open
+from devtools.chaos.open_messages import is_open
 from discord_api import custom_id
 
 SENDERS = 24

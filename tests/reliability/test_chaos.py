@@ -96,7 +96,7 @@ def _broken(tmp_path: Any, jobs: list[dict[str, Any]], observed: Observed, *, im
 
 
 CLOSED_AT = datetime(2026, 11, 27, 11, tzinfo=UTC)
-UNDELIVERED = "where nothing can be delivered, pictures are kept in the gallery and other ends have a reason"
+UNDELIVERED = "where nothing can be delivered, images are kept in the gallery and other ends have a reason"
 
 
 @pytest.mark.parametrize(

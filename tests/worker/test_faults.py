@@ -275,4 +275,4 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         observed=Observed(),
     )
     broken = {each.name: each.broken for each in invariants if not each.holds}
-    assert broken.keys() <= {"each asker saw exactly one final message, or the row says why none"}, broken
+    assert broken.keys() <= {"each requester saw exactly one final message, or the row says why none"}, broken
