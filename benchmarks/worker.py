@@ -315,14 +315,14 @@ def _worker(
         "https://discord.invalid", application_id=1, bot_token="none", transport=httpx.MockTransport(discord)
     )
     _reset_peak()
-    profiles = EngineCache(
+    engines = EngineCache(
         lambda name: diffusers_engine.load(name, compiled=compiled), free=diffusers_engine.free_bytes, most=1
     )
-    engine = profiles.load(source)
+    engine = engines.load(source)
     if isinstance(engine, ContinuousBatchEngine):
         engine.compiled_within(1800)
     denoising = _denoising(engine, side, unet_row)
-    runner = factory.build_worker(resend_on_release=False, profiles=profiles, client=client)
+    runner = factory.build_worker(resend_on_release=False, engines=engines, client=client)
     runner.start()
     _line(runner, guild, side, 1)  # warm
     rates = {str(line): _line(runner, guild, side, line) for line in lines}

@@ -37,12 +37,12 @@ def _start(**_: Any) -> None:
     began = time.monotonic()
     try:
         load, free = factory.engine_loader()
-        profiles = EngineCache(load, free=free, most=factory.MODELS_AT_ONCE)
-        profiles.load(settings.MODEL_ID)
+        engines = EngineCache(load, free=free, most=factory.MODELS_AT_ONCE)
+        engines.load(settings.MODEL_ID)
     except (ModelUnavailable, ImproperlyConfigured) as error:
         raise SystemExit(f"The model {settings.MODEL_ID} cannot be loaded: {error}") from error
     startup = {"model": round(time.monotonic() - began, 3)}
-    _runner = factory.build_worker(resend_on_release=True, profiles=profiles, startup=lambda: startup)
+    _runner = factory.build_worker(resend_on_release=True, engines=engines, startup=lambda: startup)
     _runner.start()
 
 
@@ -56,9 +56,9 @@ def _stop(**_: Any) -> None:
 def answer(body: str) -> None:
     """Hand the job to the runner and return: it is made together with those that are being made."""
     assert _runner is not None
-    while not _runner.free_slots and not _runner.broken.is_set():
+    while not _runner.free_slots and not _runner.fatal_error.is_set():
         time.sleep(0.05)
-    if _runner.broken.is_set():
+    if _runner.fatal_error.is_set():
         os.kill(os.getpid(), signal.SIGTERM)
         return
     try:

@@ -66,7 +66,7 @@ def _exit_after(seconds: float) -> None:
 def _stop(source: SqsSource, runner: Runner) -> None:
     """Release every job, in bounded time."""
     _exit_after(LEAVE_WITHIN_S + 5)
-    log.info("worker_leaving", extra={"broken": runner.broken.is_set()})
+    log.info("worker_leaving", extra={"fatal_error": runner.fatal_error.is_set()})
     gone_at = time.monotonic() + LEAVE_WITHIN_S
     source.stop()
     runner.stop(within_s=STOP_WITHIN_S)
@@ -108,8 +108,8 @@ def main() -> int:
         watch.stage("libraries")
         bounds = factory.bounds()
         _exit_after(bounds.loading_s)
-        profiles = EngineCache(load, free=free, most=factory.MODELS_AT_ONCE)
-        profiles.load(settings.MODEL_ID)
+        engines = EngineCache(load, free=free, most=factory.MODELS_AT_ONCE)
+        engines.load(settings.MODEL_ID)
     except (ModelUnavailable, ImproperlyConfigured, EngineBroken) as error:
         # No job is touched: a deployment that cannot draw is rolled back by its circuit breaker.
         log.error("model_unavailable", extra={"model": settings.MODEL_ID, "why": str(error)})
@@ -122,7 +122,7 @@ def main() -> int:
     try:
         runner = factory.build_worker(
             resend_on_release=False,
-            profiles=profiles,
+            engines=engines,
             startup=lambda: watch.stages,
             on_beat=lambda: None if leave.is_set() else _exit_after(silent_s),
         )
@@ -139,11 +139,11 @@ def main() -> int:
     watch.stage("ready")
     log.info("worker_ready", extra=watch.stages)
 
-    while not leave.wait(0.2) and not runner.broken.is_set():
+    while not leave.wait(0.2) and not runner.fatal_error.is_set():
         pass
     leave.set()
     _stop(source, runner)
-    return 70 if runner.broken.is_set() else 0
+    return 70 if runner.fatal_error.is_set() else 0
 
 
 if __name__ == "__main__":

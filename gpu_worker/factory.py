@@ -29,7 +29,7 @@ from .task_pool import TaskPool
 from .watchdog import Bounds
 
 log = logging.getLogger(__name__)
-DESKS = 4
+TASK_THREADS = 4
 MODELS_AT_ONCE = 3
 
 
@@ -78,7 +78,7 @@ def bounds() -> Bounds:
 def build_worker(
     *,
     resend_on_release: bool,
-    profiles: EngineCache | None = None,
+    engines: EngineCache | None = None,
     client: DiscordClient | None = None,
     startup: Callable[[], dict[str, float]] = dict,
     on_beat: Callable[[], None] = lambda: None,
@@ -88,27 +88,30 @@ def build_worker(
     `on_beat` is called at each heartbeat.
     """
     name = worker_id()
-    if profiles is None:
+    if engines is None:
         load, free = engine_loader()
-        profiles = EngineCache(load, free=free, most=MODELS_AT_ONCE)
-    loaded = profiles
+        engines = EngineCache(load, free=free, most=MODELS_AT_ONCE)
+    loaded = engines
     client = client or discord_client.from_settings(timeout_s=20)
 
     def facts() -> dict[str, Any]:
         device = next((engine.device for engine in loaded), "")
         return {"model_id": settings.MODEL_ID[:300], "device": device[:100], "startup": startup()}
 
-    leaving = threading.Event()
+    shutting_down = threading.Event()
     return Runner(
         worker_id=name,
-        profiles=loaded,
+        engines=loaded,
         publisher=Publisher(
-            client=client, checker=nsfw_check.installed(), signer=content_credentials.configured(), pause=leaving.wait
+            client=client,
+            checker=nsfw_check.installed(),
+            signer=content_credentials.configured(),
+            pause=shutting_down.wait,
         ),
-        board=ProgressReporter(client=client, worker_id=name),
-        heart=HeartbeatThread(worker_id=name, protection=ScaleInProtection(), facts=facts, on_beat=on_beat),
-        desk=TaskPool(threads=DESKS),
-        leaving=leaving,
+        reporter=ProgressReporter(client=client, worker_id=name),
+        heartbeat=HeartbeatThread(worker_id=name, protection=ScaleInProtection(), facts=facts, on_beat=on_beat),
+        task_pool=TaskPool(threads=TASK_THREADS),
+        shutting_down=shutting_down,
         resend_on_release=resend_on_release,
         bounds=bounds(),
     )

@@ -30,9 +30,10 @@ LONGEST_BACK_OFF_S = 8.0
 class HeartbeatTarget(Protocol):
     """What the heart beats for."""
 
-    jobs_done: int
-    draining: bool
+    is_draining: bool
 
+    @property
+    def jobs_done(self) -> int: ...
     @property
     def active_ids(self) -> frozenset[int]: ...
     def stuck(self) -> tuple[Stuck, ...]: ...
@@ -106,7 +107,7 @@ class HeartbeatThread:
             runner.abandon(each)
         if not stuck:
             self._note_health()
-        runner.draining = Platform.objects.filter(draining=True).exists()
+        runner.is_draining = Platform.objects.filter(draining=True).exists()
         unmoved = frozenset(job_id for each in stuck for job_id in each.job_ids)
         held = runner.active_ids - unmoved
         if held:

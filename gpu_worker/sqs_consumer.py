@@ -20,7 +20,7 @@ from django.db import close_old_connections, connections
 from jobs.dispatch import codec
 from jobs.dispatch.codec import BadMessage
 
-from .runner import Outcome
+from .active_job import Outcome
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -135,7 +135,7 @@ class SqsSource:
             with self._lock:
                 self._in_hand[receipt] = job_id
             if self._stopping.is_set():
-                self._answer(receipt, Outcome.GIVEN_BACK)
+                self._answer(receipt, Outcome.RELEASED)
                 continue
             try:
                 future = runner.submit(job_id)
@@ -161,7 +161,7 @@ class SqsSource:
         try:
             with self._answering:
                 try:
-                    if outcome is Outcome.GIVEN_BACK:
+                    if outcome is Outcome.RELEASED:
                         self._show([receipt])
                     else:
                         self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=receipt)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
-class Phase(enum.Enum):
+class Operation(enum.Enum):
     IDLE = "idle"
     LOADING = "loading"  # a model
     STEP = "step"  # one step, or one evaluation of a pipeline that is called whole
@@ -25,28 +25,28 @@ class Bounds:
     decoding_s: float = 300.0
     publishing_s: float = 300.0
 
-    def of(self, phase: Phase) -> float:
+    def of(self, operation: Operation) -> float:
         return {
-            Phase.IDLE: float("inf"),
-            Phase.LOADING: self.loading_s,
-            Phase.STEP: self.step_s,
-            Phase.DECODING: self.decoding_s,
-            Phase.PUBLISHING: self.publishing_s,
-        }[phase]
+            Operation.IDLE: float("inf"),
+            Operation.LOADING: self.loading_s,
+            Operation.STEP: self.step_s,
+            Operation.DECODING: self.decoding_s,
+            Operation.PUBLISHING: self.publishing_s,
+        }[operation]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
     """Work that has not moved within its bound, and the jobs that were in it."""
 
-    phase: Phase
+    operation: Operation
     job_ids: frozenset[int]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Now:
-    phase: Phase
+    operation: Operation
     job_ids: frozenset[int]
     moved_at: float
 
@@ -58,28 +58,28 @@ class Activity:
         self._bounds = bounds
         self._clock = clock
         self._lock = threading.Lock()
-        self._now = _Now(phase=Phase.IDLE, job_ids=frozenset(), moved_at=clock())
+        self._now = _Now(operation=Operation.IDLE, job_ids=frozenset(), moved_at=clock())
 
     @property
     def job_ids(self) -> frozenset[int]:
         return self._now.job_ids
 
-    def begin(self, phase: Phase, job_ids: frozenset[int] = frozenset()) -> None:
+    def begin(self, operation: Operation, job_ids: frozenset[int] = frozenset()) -> None:
         """Note that the thread turns to this work, for these jobs."""
         with self._lock:
-            self._now = _Now(phase=phase, job_ids=job_ids, moved_at=self._clock())
+            self._now = _Now(operation=operation, job_ids=job_ids, moved_at=self._clock())
 
-    def moved(self, phase: Phase | None = None) -> None:
-        """Note that the work goes on, in another phase where one is given."""
+    def moved(self, operation: Operation | None = None) -> None:
+        """Note that the work goes on, as another operation where one is given."""
         with self._lock:
             now = self._now
-            self._now = _Now(phase=phase or now.phase, job_ids=now.job_ids, moved_at=self._clock())
+            self._now = _Now(operation=operation or now.operation, job_ids=now.job_ids, moved_at=self._clock())
 
     def stuck(self) -> Stuck | None:
         """Return what is stuck, or None while the work moves."""
         with self._lock:
             now = self._now
         seconds = self._clock() - now.moved_at
-        if seconds <= self._bounds.of(now.phase):
+        if seconds <= self._bounds.of(now.operation):
             return None
-        return Stuck(phase=now.phase, job_ids=now.job_ids, seconds=round(seconds, 1))
+        return Stuck(operation=now.operation, job_ids=now.job_ids, seconds=round(seconds, 1))

@@ -64,7 +64,7 @@ def test_one_trace_leads_from_the_command_to_the_picture(
 ) -> None:
     from devtools.simulator import client, seed_data
     from devtools.simulator.models import SimMember
-    from gpu_worker.runner import Outcome
+    from gpu_worker.active_job import Outcome
     from jobs.models import Job
 
     seed_data.register_commands(now=datetime.now(UTC))

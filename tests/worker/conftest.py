@@ -142,15 +142,15 @@ def running(
     from guilds import discord_client
 
     client = discord_client.from_settings(timeout_s=5)
-    leaving = threading.Event()
+    shutting_down = threading.Event()
     runner = Runner(
         worker_id=name,
-        profiles=EngineCache(load, free=lambda: None, most=2),
-        publisher=Publisher(client=client, pause=leaving.wait, **publisher),
-        board=ProgressReporter(client=client, worker_id=name, interval_s=interval_s),
-        heart=HeartbeatThread(worker_id=name, protection=ScaleInProtection(agent_uri=""), beat_s=0.1),
-        desk=TaskPool(threads=3),
-        leaving=leaving,
+        engines=EngineCache(load, free=lambda: None, most=2),
+        publisher=Publisher(client=client, pause=shutting_down.wait, **publisher),
+        reporter=ProgressReporter(client=client, worker_id=name, interval_s=interval_s),
+        heartbeat=HeartbeatThread(worker_id=name, protection=ScaleInProtection(agent_uri=""), beat_s=0.1),
+        task_pool=TaskPool(threads=3),
+        shutting_down=shutting_down,
         resend_on_release=resend_on_release,
         bounds=bounds,
     )

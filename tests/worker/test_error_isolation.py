@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.core.files.storage import FileSystemStorage
 
+from gpu_worker.active_job import Outcome, Phase
 from gpu_worker.engine import (
     Completed,
     Engine,
@@ -27,7 +28,6 @@ from gpu_worker.engine import (
 from gpu_worker.engine_cache import REMEMBER_FAILURE_S, EngineCache
 from gpu_worker.errors import is_device_fault, is_out_of_memory
 from gpu_worker.noise_engine import NoiseEngine
-from gpu_worker.runner import Outcome
 from gpu_worker.watchdog import Bounds
 from guilds.models import Guild, ModelProfile, Usage
 from guilds.samplers import SAMPLERS
@@ -75,7 +75,7 @@ def test_whatever_a_loader_raises_concerns_that_model_alone(place: Place, error:
     bad, good = place.ask(model="broken"), place.ask()
     with running(load) as runner:
         assert runner.run([bad.pk, good.pk]) == [Outcome.ENDED, Outcome.ENDED]
-        assert not runner.broken.is_set()
+        assert not runner.fatal_error.is_set()
     bad.refresh_from_db()
     assert (bad.status, bad.reason, bad.attempts) == (Status.FAILED, "model_unavailable", 1)
     assert "model couldn't be loaded" in place.original(bad).content
@@ -144,7 +144,7 @@ def test_a_request_that_breaks_the_engine_ends_alone(place: Place, error: Except
         assert (outcomes[0], outcomes[2]) == (Outcome.ENDED, Outcome.ENDED)
         if outcomes[1] is Outcome.REQUEUED:
             assert runner.run([poison.pk]) == [Outcome.ENDED]
-        assert not runner.broken.is_set()
+        assert not runner.fatal_error.is_set()
     for job in (first, last):
         job.refresh_from_db()
         assert (job.status, job.attempts) == (Status.COMPLETED, 1)
@@ -390,9 +390,9 @@ def test_a_stuck_engines_jobs_are_counted_and_lose_their_lease_and_the_others_ar
             time.sleep(0.01)
         other = place.ask(model="ink")
         waiting = runner.submit(other.pk)
-        assert runner.broken.wait(WITHIN_S)
+        assert runner.fatal_error.wait(WITHIN_S)
         runner.stop(within_s=5)
-        assert (future.result(0), waiting.result(0)) == (Outcome.REQUEUED, Outcome.GIVEN_BACK)
+        assert (future.result(0), waiting.result(0)) == (Outcome.REQUEUED, Outcome.RELEASED)
         engine.released.set()
     rows = {job.pk: (job.status, job.attempts, job.worker_id) for job in Job.objects.all()}
     assert rows == {inside.pk: (Status.QUEUED, 1, ""), other.pk: (Status.QUEUED, 0, "")}
@@ -418,14 +418,14 @@ def test_a_storage_that_hangs_ends_the_worker_and_counts_the_job_that_is_being_p
     with running(lambda source: NoiseEngine(source, step_s=0.3), bounds=Bounds(publishing_s=1.0)) as runner:
         future = runner.submit(publishing.pk)
         deadline = time.monotonic() + WITHIN_S
-        while not any(held.publishing for held in runner._all()):
+        while not runner._active_jobs.in_phase(Phase.PUBLISHING):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         other = place.ask(steps=50)
         making = runner.submit(other.pk)
-        assert runner.broken.wait(WITHIN_S)
+        assert runner.fatal_error.wait(WITHIN_S)
         runner.stop(within_s=5)
-        assert (future.result(0), making.result(0)) == (Outcome.REQUEUED, Outcome.GIVEN_BACK)
+        assert (future.result(0), making.result(0)) == (Outcome.REQUEUED, Outcome.RELEASED)
         HangingStorage.released.set()
     rows = {job.pk: (job.status, job.attempts, job.worker_id) for job in Job.objects.all()}
     assert rows == {publishing.pk: (Status.QUEUED, 1, ""), other.pk: (Status.QUEUED, 0, "")}
@@ -458,7 +458,7 @@ def test_a_request_that_does_not_fit_alone_ends_with_that_reason_and_a_refund(
     job = place.ask(count=1)
     with running(engine) as runner:
         outcomes = [runner.run([job.pk])[0] for _ in range(attempts)]
-        assert not runner.broken.is_set()
+        assert not runner.fatal_error.is_set()
     assert outcomes == [Outcome.REQUEUED] * (attempts - 1) + [Outcome.ENDED]
     job.refresh_from_db()
     assert (job.status, job.reason, job.attempts) == (Status.FAILED, "out_of_memory", attempts)

@@ -16,9 +16,9 @@ from PIL import Image
 
 from devtools.simulator import injected_faults, store
 from devtools.simulator.models import SimAttachment, SimChannel, SimEdit, SimUser
+from gpu_worker.active_job import Outcome
 from gpu_worker.engine import Completed, Engine, EngineBroken, Event, ModelUnavailable
 from gpu_worker.noise_engine import NoiseEngine
-from gpu_worker.runner import Outcome
 from guilds.models import Guild, ModelProfile, Usage
 from jobs import storage, transitions, upkeep
 from jobs.lifecycle import Status
@@ -109,7 +109,7 @@ def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker
         future = runner.submit(job.pk)
         _until(lambda: Job.objects.filter(pk=job.pk, images_stored_at__isnull=False).exists())
         runner.stop()
-        assert future.result(WITHIN_S) is Outcome.GIVEN_BACK
+        assert future.result(WITHIN_S) is Outcome.RELEASED
     injected_faults.clear()
     with running(name="worker-2") as runner:
         assert runner.run([job.pk, whole.pk]) == [Outcome.ENDED, Outcome.ENDED]
@@ -487,8 +487,8 @@ def test_leaving_gives_every_job_back_uncounted_and_soon(place: Place) -> None:
         futures = [runner.submit(job.pk) for job in jobs]
         _until(lambda: Job.objects.filter(progress_step__gt=0).exists())
         runner.stop(within_s=8)
-        assert {future.result(0) for future in futures} == {Outcome.GIVEN_BACK}
-        assert runner.submit(jobs[0].pk).result(0) is Outcome.GIVEN_BACK
+        assert {future.result(0) for future in futures} == {Outcome.RELEASED}
+        assert runner.submit(jobs[0].pk).result(0) is Outcome.RELEASED
     for job in Job.objects.all():
         assert (job.status, job.attempts, job.worker_id) == (Status.QUEUED, 0, "")
     with running(name="worker-2") as runner:
@@ -510,7 +510,7 @@ def test_a_job_that_two_threads_give_back_is_given_back(place: Place) -> None:
             leaver.start()
         for leaver in leavers:
             leaver.join()
-        assert [future.result(0) for future in futures] == [Outcome.GIVEN_BACK] * len(jobs)
+        assert [future.result(0) for future in futures] == [Outcome.RELEASED] * len(jobs)
     assert {(job.status, job.attempts) for job in Job.objects.all()} == {(Status.QUEUED, 0)}
 
 
@@ -533,7 +533,7 @@ def test_a_broken_card_counts_what_was_inside_and_wants_to_be_replaced(place: Pl
     job = place.ask(steps=20)
     with running(lambda source: _Breaks(EngineBroken("CUDA error"))) as runner:
         future = runner.submit(job.pk)
-        assert runner.broken.wait(WITHIN_S)
+        assert runner.fatal_error.wait(WITHIN_S)
         runner.stop()
         assert future.result(0) is Outcome.REQUEUED
     job.refresh_from_db()
@@ -556,7 +556,7 @@ def test_a_job_whose_lease_was_lost_is_dropped_without_a_word(place: Place) -> N
         future = runner.submit(job.pk)
         _until(lambda: Job.objects.filter(pk=job.pk, progress_step__gt=0).exists())
         Job.objects.filter(pk=job.pk).update(worker_id="someone-else")
-        assert future.result(WITHIN_S) is Outcome.NOTHING
+        assert future.result(WITHIN_S) is Outcome.NOT_OURS
     job.refresh_from_db()
     assert (job.status, job.worker_id) == (Status.RUNNING, "someone-else")
 
@@ -565,9 +565,9 @@ def test_a_message_that_comes_twice_is_one_job(place: Place) -> None:
     job = place.ask(steps=20)
     with running(_slow) as runner, running(name="worker-2") as other:
         first, again = runner.submit(job.pk), runner.submit(job.pk)
-        assert other.run([job.pk]) == [Outcome.NOTHING]
+        assert other.run([job.pk]) == [Outcome.NOT_OURS]
         assert first.result(WITHIN_S) is again.result(WITHIN_S) is Outcome.ENDED
-        assert runner.run([job.pk]) == [Outcome.NOTHING]
+        assert runner.run([job.pk]) == [Outcome.NOT_OURS]
     kinds = list(JobEvent.objects.filter(job=job).values_list("kind", flat=True))
     assert kinds.count("completed") == kinds.count("made") == 1
 

@@ -88,7 +88,7 @@ def test_a_symbolic_link_in_the_place_of_the_health_file_is_not_followed(
 
 class _IdleRunner:
     jobs_done = 0
-    draining = False
+    is_draining = False
     active_ids: frozenset[int] = frozenset()
 
     def stuck(self) -> tuple[Stuck, ...]:

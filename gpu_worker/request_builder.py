@@ -1,0 +1,68 @@
+"""From a job's row to the engine's request: model, size, source image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from PIL import Image
+
+from guilds.cost_estimates import DEFAULT_STRENGTH
+from jobs.models import Job, JobImage
+
+from . import source_images
+from .engine import GenerationRequest
+from .source_images import InvalidSourceImage
+
+
+def profile_of(job: Job) -> str:
+    """Return what the job's engine is loaded by: the model's source, and its step cache after a "#"."""
+    source = job.model.source or settings.MODEL_ID
+    return f"{source}#{job.model.step_cache}" if job.model.step_cache else source
+
+
+def build_request(job: Job, *, fetch_image: Callable[[str], bytes]) -> GenerationRequest:
+    """Return the request that makes the job's images. `fetch_image` returns what storage holds under a key.
+
+    Raises:
+        InvalidSourceImage: the source image is gone or cannot be used.
+        Whatever `fetch_image` raises.
+    """
+    source, width, height = None, job.width, job.height
+    if job.kind != Job.Kind.TXT2IMG:
+        source = source_images.decode(_fetch_source(job, fetch_image))
+        if job.kind == Job.Kind.UPSCALE:
+            width, height = 2 * source.width, 2 * source.height
+        source = source_images.fit_to_size(source, width, height)
+    return _request(job, source=source, width=width, height=height)
+
+
+def _fetch_source(job: Job, fetch_image: Callable[[str], bytes]) -> bytes:
+    if job.source_url and job.source_job_id is None:
+        return source_images.fetch(
+            job.source_url, hosts=settings.DISCORD_CDN_HOSTS, insecure=settings.DISCORD_CDN_INSECURE
+        )
+    row = None
+    if job.source_job_id is not None:
+        row = JobImage.objects.filter(job_id=job.source_job_id, index=job.source_index or 0).first()
+    if row is None:
+        raise InvalidSourceImage("source_unavailable", "the source image is no longer stored")
+    return fetch_image(row.key)
+
+
+def _request(job: Job, *, source: Image.Image | None, width: int, height: int) -> GenerationRequest:
+    return GenerationRequest(
+        id=job.pk,
+        prompt=job.styled_prompt or job.prompt,
+        negative_prompt=job.negative_prompt,
+        seed=job.seed,
+        count=job.count,
+        steps=job.steps,
+        sampler=job.sampler,
+        guidance=job.guidance,
+        width=width,
+        height=height,
+        source=source,
+        strength=job.strength or DEFAULT_STRENGTH.get(job.kind, 1.0),
+        preview=job.guild.previews,
+    )
