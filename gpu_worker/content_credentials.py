@@ -1,7 +1,7 @@
 """Content credentials (C2PA): inside the file, a signed statement of who says that a model made the picture. Optional.
 
 The certificate is the deployer's own, and with it the statement: https://spec.c2pa.org. The plain mark
-(gpu_worker.publisher.XMP) is in every picture, with or without.
+(gpu_worker.image_encoding.XMP) is in every picture, with or without.
 """
 
 from __future__ import annotations

@@ -176,11 +176,11 @@ class DeliveryPool:
     def _store(self, active: ActiveJob, completed: Completed) -> StoredImages | None:
         """Put the images into storage. Return None where that failed the job."""
         try:
-            return self._publisher.keep(
+            return self._publisher.store_images(
                 active.job,
                 completed.images,
                 model=active.profile.partition("#")[0],
-                moved=partial(self.mark_progress, active),
+                on_attempt=partial(self.mark_progress, active),
             )
         except StorageUnavailable as error:
             self.fail(active, reason="storage_unavailable", detail=str(error), permanent=False)
@@ -214,13 +214,13 @@ class DeliveryPool:
         blurred = JobImage.objects.filter(job=job, blurred=True).exists()
         if grid is None:
             job.refresh_from_db(fields=["grid_key"])
-            grid = self._publisher.fetch(job.grid_key, moved=mark_progress)
+            grid = self._publisher.fetch_image(job.grid_key, on_attempt=mark_progress)
         # From the row: another worker may have made the images.
         event = JobEvent.objects.filter(job=job, kind=PROMPT_TRUNCATED).order_by("pk").last()
         truncated_tokens = int(event.detail.get("tokens", 0)) if event else 0
         try:
-            delivered = self._publisher.post(
-                job, grid, blurred=blurred, truncated_tokens=truncated_tokens, moved=mark_progress
+            delivered = self._publisher.post_images(
+                job, grid, blurred=blurred, truncated_tokens=truncated_tokens, on_attempt=mark_progress
             )
             active.posted = (delivered.via, delivered.message_id)
         except DiscordError as error:
@@ -233,7 +233,7 @@ class DeliveryPool:
         return True
 
     def _show_preview(self, active: ActiveJob, image: Image.Image) -> None:
-        file = self._publisher.preview(active.job, image)
+        file = self._publisher.make_preview(active.job, image)
         if file is not None:
             self._reporter.show_preview(active.id, file)
 

@@ -1,16 +1,15 @@
-"""From finished pictures to a message: judge, keep in storage, compose the grid, encode what Discord takes, post."""
+"""Checks, stores and posts finished images."""
 
 from __future__ import annotations
 
-import io
 import logging
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError, InvalidFormBody, TooLarge
@@ -19,28 +18,23 @@ from discord_api.payloads import File, Message
 from jobs import delivery, messages, storage
 from jobs.delivery import Delivered
 from jobs.models import Job
+from jobs.storage import StorageUnavailable
 from jobs.transitions import StoredImage
 
-from . import nsfw_check
+from . import image_encoding, nsfw_check
 from .content_credentials import Signer
 from .nsfw_check import Checker, CheckUnavailable
 
 log = logging.getLogger(__name__)
 
-BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-SMALLEST_PX = 256
-HIDDEN = (40, 40, 40)
-# https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia: made by a trained model.
-XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
-    "</rdf:RDF></x:xmpmeta>"
-)
+RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+T = TypeVar("T")
+OnAttempt = Callable[[], None]
 
 
 class Blocked(Exception):
-    """The output check lets no picture of this job pass."""
+    """The output check blocks every image of this job."""
 
 
 class ShuttingDown(Exception):
@@ -56,15 +50,12 @@ class StoredImages:
     grid: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    content: bytes
-    suffix: str
-    content_type: str
+def _ignore_attempt() -> None:
+    return None
 
 
 class Publisher:
-    """Keeps and posts. Shared by threads; its collaborators bear that."""
+    """Stores images and posts messages. Thread-safe, as its collaborators are."""
 
     def __init__(
         self,
@@ -73,49 +64,52 @@ class Publisher:
         checker: Checker | None = None,
         signer: Signer | None = None,
         pause: Callable[[float], bool],
-        back_off_s: Sequence[float] = BACK_OFF_S,
+        retry_waits_s: Sequence[float] = RETRY_WAITS_S,
     ) -> None:
         """`pause` sleeps for so many seconds, and returns True at once when the worker must leave.
 
-        `back_off_s` are the waits between tries while Discord or the storage is away.
+        `retry_waits_s`: the waits between attempts while Discord or the storage is unavailable.
         """
         self._client = client
         self._checker = checker
         self._signer = signer
         self._pause = pause
-        self._waits = (*back_off_s, None)
+        self._retry_waits_s = (*retry_waits_s, None)
 
-    def preview(self, job: Job, image: Image.Image) -> File | None:
-        """Return a small file of an unfinished image under the rules of finished ones; None: it must not be shown."""
+    def make_preview(self, job: Job, image: Image.Image) -> File | None:
+        """Return a small file of an unfinished image under the rules of finished ones, or None where they forbid it."""
         try:
             (verdict,) = nsfw_check.check_images([image], rule=job.guild.output_check, checker=self._checker)
         except CheckUnavailable:
             return None
         if verdict.blocked:
             return None
-        return preview(image, spoiler=job.spoiler or verdict.blurred)
+        return image_encoding.encode_preview(image, spoiler=job.spoiler or verdict.blurred)
 
-    def keep(
-        self, job: Job, images: Sequence[Image.Image], *, model: str, moved: Callable[[], None] = lambda: None
+    def store_images(
+        self, job: Job, images: Sequence[Image.Image], *, model: str, on_attempt: OnAttempt = _ignore_attempt
     ) -> StoredImages:
-        """Put the pictures and their grid into storage. `moved` is called before each try of each of them.
+        """Put the images and their grid into storage. `on_attempt` is called before each attempt of each of them.
 
-        Raise StorageUnavailable when storage stays away, Blocked, CheckUnavailable, Leaving.
+        Raises:
+            StorageUnavailable: the last attempt failed too.
+            Blocked, CheckUnavailable: none of the images may be shown.
+            ShuttingDown: the worker must leave.
         """
         verdicts = nsfw_check.check_images(images, rule=job.guild.output_check, checker=self._checker)
         if all(verdict.blocked for verdict in verdicts):
             raise Blocked
-        kept: list[StoredImage] = []
-        shown: list[Image.Image] = []
+        stored: list[StoredImage] = []
+        grid_images: list[Image.Image] = []
         for index, (image, seed, verdict) in enumerate(zip(images, job.seeds, verdicts, strict=True)):
             if verdict.blocked:
-                shown.append(Image.new("RGB", image.size, HIDDEN))
+                grid_images.append(Image.new("RGB", image.size, image_encoding.BLOCKED_COLOR))
                 continue
-            shown.append(image)
-            content = self._png(image, parameters(job, seed=seed, size=image.size, model=model))
+            grid_images.append(image)
+            content = self._encode_png(job, image, seed=seed, size=image.size, model=model)
             key = storage.picture_key(job.guild_id, job.pk, index)
-            self._store(key, content, moved)
-            kept.append(
+            self._with_retries(partial(storage.store, key, content), on_attempt)
+            stored.append(
                 StoredImage(
                     index=index,
                     key=key,
@@ -127,190 +121,96 @@ class Publisher:
                     blurred=verdict.blurred,
                 )
             )
-        if len(kept) == len(images) == 1:
-            return StoredImages(images=tuple(kept), grid_key=kept[0].key, grid=content)
-        grid = self._png(make_grid(shown), parameters(job, seed=job.seed, size=images[0].size, model=model))
+        if len(stored) == len(images) == 1:
+            return StoredImages(images=tuple(stored), grid_key=stored[0].key, grid=content)
+        grid_image = image_encoding.make_grid(grid_images)
+        grid = self._encode_png(job, grid_image, seed=job.seed, size=images[0].size, model=model)
         grid_key = storage.grid_key(job.guild_id, job.pk)
-        self._store(grid_key, grid, moved)
-        return StoredImages(images=tuple(kept), grid_key=grid_key, grid=grid)
+        self._with_retries(partial(storage.store, grid_key, grid), on_attempt)
+        return StoredImages(images=tuple(stored), grid_key=grid_key, grid=grid)
 
-    def post(
+    def fetch_image(self, key: str, *, on_attempt: OnAttempt = _ignore_attempt) -> bytes:
+        """Return what storage holds under `key`. Raise StorageUnavailable, ShuttingDown."""
+        return self._with_retries(partial(storage.fetch, key), on_attempt)
+
+    def post_images(
         self,
         job: Job,
         grid: bytes,
         *,
         blurred: bool,
         truncated_tokens: int = 0,
-        moved: Callable[[], None] = lambda: None,
+        on_attempt: OnAttempt = _ignore_attempt,
     ) -> Delivered:
-        """Deliver the completed message with the largest form of the grid that Discord takes.
+        """Post the completed message with the largest encoding of the grid that Discord takes, or with a link.
 
-        `truncated_tokens` as in messages.completed; `moved` is called before each try.
-        Outages are waited out; raise TryLater when they last, Leaving when there is no time.
+        `truncated_tokens` as in messages.completed; `on_attempt` is called before each attempt.
+
+        Raises:
+            DiscordError: Discord is unavailable, also at the last attempt, or refuses the message for good.
+            ShuttingDown: the worker must leave.
         """
         limit = job.attachment_size_limit
-        for encoded in smaller_encodings(grid, signer=self._signer):
-            if encoded is not None and len(encoded.content) > limit:
-                continue
+        for encoded in image_encoding.smaller_encodings(grid, signer=self._signer):
             if encoded is None:
-                linked = messages.completed(job, (), link=messages.gallery_url(job), truncated_tokens=truncated_tokens)
-                return self._deliver(job, linked, moved)
+                break
+            if len(encoded.content) > limit:
+                continue
             file = messages.grid_file(
                 job, encoded.content, suffix=encoded.suffix, content_type=encoded.content_type, blurred=blurred
             )
+            message = messages.completed(job, (file,), truncated_tokens=truncated_tokens)
             try:
-                delivered = self._deliver(
-                    job, messages.completed(job, (file,), truncated_tokens=truncated_tokens), moved
-                )
+                delivered = self._deliver(job, message, on_attempt)
             except TooLarge:
-                # The limit was another one than the interaction said.
+                # Discord's limit is lower than the interaction said.
                 limit = min(limit, len(encoded.content) - 1)
             except InvalidFormBody as error:
                 # A fault of ours must not cost the requester the images: they are in the gallery.
                 log.error("message_refused", extra={"job_id": job.pk, "status": error.status, "code": error.code})
-                return self._deliver(job, _link_alone(job), moved)
+                return self._deliver(job, _plain_link(job), on_attempt)
             else:
                 if delivered.via == Job.Via.GALLERY:
-                    # The file may have been what was refused everywhere: a link can still be read.
-                    return self._deliver(job, _link_alone(job), moved)
+                    # Every route may have refused the file: a link may still be posted.
+                    return self._deliver(job, _plain_link(job), on_attempt)
                 return delivered
-        raise AssertionError("the last rung holds no file, so it cannot be too large")
+        link = messages.gallery_url(job)
+        message = messages.completed(job, (), link=link, truncated_tokens=truncated_tokens)
+        return self._deliver(job, message, on_attempt)
 
     def notify_end(self, job: Job) -> Delivered:
-        """Deliver the message of a job that ended without pictures. One try: upkeep tells what could not be told."""
+        """Post the message of a job that ended without images. One attempt: upkeep posts what could not be posted."""
         return delivery.deliver(job, messages.ended(job), client=self._client, now=datetime.now(UTC))
 
-    def _png(self, image: Image.Image, text: str) -> bytes:
-        content = png(image, text)
+    def _encode_png(self, job: Job, image: Image.Image, *, seed: int, size: tuple[int, int], model: str) -> bytes:
+        parameters = image_encoding.format_parameters(job, seed=seed, size=size, model=model)
+        content = image_encoding.encode_png(image, parameters)
         return content if self._signer is None else self._signer.sign(content, "image/png")
 
-    def _deliver(self, job: Job, message: Message, moved: Callable[[], None]) -> Delivered:
-        for wait in self._waits:
-            moved()
+    def _deliver(self, job: Job, message: Message, on_attempt: OnAttempt) -> Delivered:
+        return self._with_retries(
+            lambda: delivery.deliver(job, message, client=self._client, now=datetime.now(UTC)), on_attempt
+        )
+
+    def _with_retries(self, action: Callable[[], T], on_attempt: OnAttempt) -> T:
+        """Return what `action` returns. Try again after an outage, and raise what the last attempt raised.
+
+        Permanent errors are raised at once; ShuttingDown when the worker must leave before the next attempt.
+        """
+        for wait_s in self._retry_waits_s:
+            on_attempt()
             try:
-                return delivery.deliver(job, message, client=self._client, now=datetime.now(UTC))
-            except DiscordError as error:
-                if error.permanent or wait is None:
+                return action()
+            except (DiscordError, StorageUnavailable) as error:
+                if error.permanent or wait_s is None:
                     raise
-                self._wait(wait)
-        raise AssertionError("unreachable")
-
-    def _store(self, key: str, content: bytes, moved: Callable[[], None]) -> None:
-        for wait in self._waits:
-            moved()
-            try:
-                storage.store(key, content)
-                return
-            except storage.StorageUnavailable:
-                if wait is None:
-                    raise
-                self._wait(wait)
-
-    def fetch(self, key: str, *, moved: Callable[[], None] = lambda: None) -> bytes:
-        """Return what storage holds under `key`; outages are waited out. Raise StorageUnavailable, Leaving."""
-        for wait in self._waits:
-            moved()
-            try:
-                return storage.fetch(key)
-            except storage.StorageUnavailable as error:
-                if error.permanent or wait is None:
-                    raise
-                self._wait(wait)
-        raise AssertionError("unreachable")
-
-    def _wait(self, seconds: float) -> None:
-        if self._pause(seconds):
-            raise ShuttingDown
+                if self._pause(wait_s):
+                    raise ShuttingDown from error
+        raise AssertionError("the last wait is None, so the last attempt returns or raises")
 
 
-def _link_alone(job: Job) -> Message:
+def _plain_link(job: Job) -> Message:
     """The completed message as plain text with a link to the images, which no filter and no form can refuse."""
     return Message(
         content=f"{translate(job.locale, 'job.completed')}\n{messages.gallery_url(job)}", ephemeral=job.ephemeral
     )
-
-
-def make_grid(images: Sequence[Image.Image]) -> Image.Image:
-    """Return one picture of all: two columns, row by row, as the sample's grid."""
-    if len(images) == 1:
-        return images[0]
-    width, height = images[0].size
-    grid = Image.new("RGB", (2 * width, -(-len(images) // 2) * height), HIDDEN)
-    for place, image in enumerate(images):
-        grid.paste(image, (place % 2 * width, place // 2 * height))
-    return grid
-
-
-def parameters(job: Job, *, seed: int, size: tuple[int, int], model: str) -> str:
-    """Return how the picture was made, in the form that other tools read from a PNG's `parameters`."""
-    lines = [job.styled_prompt or job.prompt]
-    if job.negative_prompt:
-        lines.append(f"Negative prompt: {job.negative_prompt}")
-    facts = {
-        "Steps": job.steps,
-        "Sampler": job.sampler,
-        "CFG scale": f"{job.guidance:g}",
-        "Seed": seed,
-        "Size": f"{size[0]}x{size[1]}",
-        "Model": model.rstrip("/").rsplit("/", 1)[-1],
-    }
-    if job.strength is not None:
-        facts["Denoising strength"] = f"{job.strength:g}"
-    return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in facts.items())])
-
-
-def png(image: Image.Image, text: str) -> bytes:
-    """Return the picture as PNG, marked as made by a model."""
-    info = PngInfo()
-    info.add_itxt("parameters", text)
-    info.add_text("Software", "Sparkle")
-    info.add_itxt("XML:com.adobe.xmp", XMP)
-    out = io.BytesIO()
-    # On pictures of the demo model a quarter of the default's time, and no larger.
-    image.save(out, "PNG", pnginfo=info, compress_type=zlib.Z_RLE)
-    return out.getvalue()
-
-
-def smaller_encodings(grid: bytes, *, signer: Signer | None = None) -> Iterator[Encoded | None]:
-    """Yield the PNG in ever smaller forms, made when they are asked for; last None: no file, a link must do.
-
-    The PNG is signed already, where a signer is; what is made of it is signed anew.
-    """
-
-    def signed(form: Encoded) -> Encoded:
-        return form if signer is None else replace(form, content=signer.sign(form.content, form.content_type))
-
-    yield Encoded(content=grid, suffix="png", content_type="image/png")
-    with Image.open(io.BytesIO(grid)) as opened:
-        image = opened.convert("RGB")
-    yield signed(_webp(image))
-    yield signed(_jpeg(image, quality=92))
-    while max(image.size) > SMALLEST_PX:
-        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
-        yield signed(_jpeg(image, quality=85))
-    yield None
-
-
-def preview(image: Image.Image, *, spoiler: bool) -> File:
-    """Return a small file of an unfinished image."""
-    out = io.BytesIO()
-    image.save(out, "WEBP", quality=70)
-    return File(
-        name="preview.webp",
-        content=out.getvalue(),
-        content_type="image/webp",
-        description="Half way there",
-        spoiler=spoiler,
-    )
-
-
-def _webp(image: Image.Image) -> Encoded:
-    out = io.BytesIO()
-    image.save(out, "WEBP", quality=92, method=4, xmp=XMP.encode())
-    return Encoded(content=out.getvalue(), suffix="webp", content_type="image/webp")
-
-
-def _jpeg(image: Image.Image, *, quality: int) -> Encoded:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality, xmp=XMP.encode())
-    return Encoded(content=out.getvalue(), suffix="jpg", content_type="image/jpeg")

@@ -213,7 +213,9 @@ class Runner:
         self._reporter.open(job)
         mark_progress = partial(self._delivery.mark_progress, active)
         try:
-            active.request = build_request(job, fetch_image=partial(self._publisher.fetch, moved=mark_progress))
+            active.request = build_request(
+                job, fetch_image=partial(self._publisher.fetch_image, on_attempt=mark_progress)
+            )
         except (InvalidSourceImage, StorageUnavailable) as error:
             reason = error.reason if isinstance(error, InvalidSourceImage) else "source_unavailable"
             self._delivery.fail(active, reason=reason, detail=str(error), permanent=error.permanent)

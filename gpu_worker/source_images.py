@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 from PIL import Image, ImageOps
 
+from discord_api import cdn_urls
 from guilds.image_limits import FORMATS, SOURCE
 
 from . import image_metadata
@@ -47,14 +47,8 @@ def fetch(
 
     No redirect is followed: Discord's CDN sends none, and one could lead into our own network. Raise BadPicture.
     """
-    try:
-        parts = urlsplit(url)
-        allowed = parts.hostname in hosts and parts.scheme in ({"https", "http"} if insecure else {"https"})
-        allowed = allowed and parts.username is None and (insecure or parts.port in (None, 443))
-    except ValueError:
-        allowed = False
-    if not allowed:
-        raise InvalidSourceImage("source_unavailable", "not an address of Discord's")
+    if not cdn_urls.is_discord_url(url, hosts=hosts, insecure=insecure):
+        raise InvalidSourceImage("source_unavailable", "not a URL of Discord's CDN")
     deadline = time.monotonic() + TOTAL_S
     try:
         # trust_env off: a proxy named in the environment would be asked for a member's picture.

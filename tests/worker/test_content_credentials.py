@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from PIL import Image
 
 from gpu_worker import content_credentials
-from gpu_worker.publisher import png, smaller_encodings
+from gpu_worker.image_encoding import encode_png, smaller_encodings
 
 MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
@@ -74,7 +74,7 @@ def test_every_form_carries_a_valid_statement_that_a_model_made_it(monkeypatch: 
     monkeypatch.setenv("SPARKLE_C2PA_KEY", key)
     signer = content_credentials.configured()
     assert signer is not None
-    plain = png(Image.effect_noise((300, 300), 90).convert("RGB"), "Seed: 1")
+    plain = encode_png(Image.effect_noise((300, 300), 90).convert("RGB"), "Seed: 1")
     grid = signer.sign(plain, "image/png")
     assert len(grid) < len(plain) + 40_000
     assert "Seed: 1" in Image.open(io.BytesIO(grid)).info["parameters"]

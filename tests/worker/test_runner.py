@@ -105,7 +105,7 @@ class _Cuts(NoiseEngine):
 def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker_that_comes_after(place: Place) -> None:
     job, whole = place.ask(count=1, locale="de"), place.ask(count=1)
     injected_faults.plan(injected_faults.Kind.SERVER_ERROR, times=1000)
-    with running(_Cuts, back_off_s=(60,)) as runner:
+    with running(_Cuts, retry_waits_s=(60,)) as runner:
         future = runner.submit(job.pk)
         _until(lambda: Job.objects.filter(pk=job.pk, images_stored_at__isnull=False).exists())
         runner.stop()
@@ -177,7 +177,7 @@ def test_storage_that_stays_away_costs_attempts_and_then_fails_with_its_reason(p
     with open(blocker, "w"):  # where the folder should be
         pass
     job = place.ask()
-    with running(back_off_s=(0.01,)) as runner:
+    with running(retry_waits_s=(0.01,)) as runner:
         assert runner.run([job.pk]) == [Outcome.REQUEUED]
         assert runner.run([job.pk]) == [Outcome.REQUEUED]
         assert runner.run([job.pk]) == [Outcome.ENDED]
@@ -212,7 +212,7 @@ def test_discord_away_for_a_while_costs_nothing_but_time(place: Place) -> None:
     job = place.ask()
     injected_faults.plan(injected_faults.Kind.SERVER_ERROR, times=6)
     injected_faults.plan(injected_faults.Kind.RATE_LIMITED, times=2, seconds=0.1)
-    with running(back_off_s=(0.1, 0.1, 0.1)) as runner:
+    with running(retry_waits_s=(0.1, 0.1, 0.1)) as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     job.refresh_from_db()
     assert (job.status, job.delivered_via, job.attempts) == (Status.COMPLETED, "original", 1)
@@ -222,7 +222,7 @@ def test_discord_away_for_a_while_costs_nothing_but_time(place: Place) -> None:
 def test_an_answer_that_got_lost_posts_no_second_picture(place: Place) -> None:
     job = place.ask(token_age_s=20 * 60)
     injected_faults.plan(injected_faults.Kind.LOST_ANSWER, path="/channels/", times=1)
-    with running(back_off_s=(0.1, 0.1)) as runner:
+    with running(retry_waits_s=(0.1, 0.1)) as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     assert len(place.others()) == 1
 
@@ -267,7 +267,7 @@ def test_a_reply_whose_last_edit_was_not_confirmed_before_its_token_died_is_take
     # Of the progress and of the end, edits are made whose answers do not come back.
     injected_faults.plan(injected_faults.Kind.LOST_ANSWER, method="PATCH", path="/webhooks/", times=4)
     injected_faults.plan(injected_faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", method="PATCH", times=50)
-    with running(back_off_s=(0.1,)) as runner:
+    with running(retry_waits_s=(0.1,)) as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     reply = place.original(job)
     assert "Completed your Sparkle" in reply.content

@@ -45,6 +45,9 @@ def test_a_picture_on_an_allowed_host_is_fetched() -> None:
         "ftp://cdn.discordapp.com/a.png",
         "//cdn.discordapp.com/a.png",
         "https://[::1/a.png",
+        "https://cdn.discordapp.com\\@evil.example/a.png",
+        "https://cdn.discordapp.com/\ta.png",
+        f"https://cdn.discordapp.com/{'a' * 2000}",
         "",
     ],
 )

@@ -7,18 +7,18 @@ import io
 import pytest
 from PIL import Image
 
-from gpu_worker.publisher import SMALLEST_PX, Encoded, make_grid, png, smaller_encodings
+from gpu_worker.image_encoding import SMALLEST_PX, EncodedImage, encode_png, make_grid, smaller_encodings
 
 
 def _noisy(side: int) -> bytes:
     """A picture that compresses badly."""
-    return png(Image.effect_noise((side, side), 90).convert("RGB"), "Seed: 1")
+    return encode_png(Image.effect_noise((side, side), 90).convert("RGB"), "Seed: 1")
 
 
 def test_the_ladder_goes_from_png_over_webp_and_jpeg_to_smaller_ones_and_ends_with_a_link() -> None:
     rungs = list(smaller_encodings(_noisy(1024)))
     assert rungs.pop() is None
-    forms = [rung for rung in rungs if isinstance(rung, Encoded)]
+    forms = [rung for rung in rungs if isinstance(rung, EncodedImage)]
     assert [form.suffix for form in forms] == ["png", "webp", "jpg", "jpg", "jpg"]
     opened = [Image.open(io.BytesIO(form.content)) for form in forms]
     assert [image.format for image in opened] == ["PNG", "WEBP", "JPEG", "JPEG", "JPEG"]

@@ -1,0 +1,121 @@
+"""The files that are stored and posted: the grid, PNGs with their parameters, smaller encodings, previews."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from discord_api.payloads import File
+from jobs.models import Job
+
+from .content_credentials import Signer
+
+SMALLEST_PX = 256
+BLOCKED_COLOR = (40, 40, 40)
+# https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia: made by a trained model.
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
+    "</rdf:RDF></x:xmpmeta>"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedImage:
+    content: bytes
+    suffix: str
+    content_type: str
+
+
+def make_grid(images: Sequence[Image.Image]) -> Image.Image:
+    """Return one image of all: two columns, row by row, as the grid of the AWS sample."""
+    if len(images) == 1:
+        return images[0]
+    width, height = images[0].size
+    grid = Image.new("RGB", (2 * width, -(-len(images) // 2) * height), BLOCKED_COLOR)
+    for index, image in enumerate(images):
+        grid.paste(image, (index % 2 * width, index // 2 * height))
+    return grid
+
+
+def format_parameters(job: Job, *, seed: int, size: tuple[int, int], model: str) -> str:
+    """Return how the image was made, in the format that other tools read from a PNG's `parameters`."""
+    lines = [job.styled_prompt or job.prompt]
+    if job.negative_prompt:
+        lines.append(f"Negative prompt: {job.negative_prompt}")
+    fields = {
+        "Steps": job.steps,
+        "Sampler": job.sampler,
+        "CFG scale": f"{job.guidance:g}",
+        "Seed": seed,
+        "Size": f"{size[0]}x{size[1]}",
+        "Model": model.rstrip("/").rsplit("/", 1)[-1],
+    }
+    if job.strength is not None:
+        fields["Denoising strength"] = f"{job.strength:g}"
+    return "\n".join([*lines, ", ".join(f"{name}: {value}" for name, value in fields.items())])
+
+
+def encode_png(image: Image.Image, parameters: str) -> bytes:
+    """Return the image as PNG, marked as made by a model."""
+    info = PngInfo()
+    info.add_itxt("parameters", parameters)
+    info.add_text("Software", "Sparkle")
+    info.add_itxt("XML:com.adobe.xmp", XMP)
+    out = io.BytesIO()
+    # For images of the demo model this takes a quarter of the default's time, and the files are no larger.
+    image.save(out, "PNG", pnginfo=info, compress_type=zlib.Z_RLE)
+    return out.getvalue()
+
+
+def smaller_encodings(grid: bytes, *, signer: Signer | None = None) -> Iterator[EncodedImage | None]:
+    """Yield the PNG, then ever smaller encodings, then None: post a link instead of a file.
+
+    Each is made when it is asked for. The PNG is signed already where there is a signer; the others are signed here.
+    """
+
+    def signed(encoded: EncodedImage) -> EncodedImage:
+        if signer is None:
+            return encoded
+        return replace(encoded, content=signer.sign(encoded.content, encoded.content_type))
+
+    yield EncodedImage(content=grid, suffix="png", content_type="image/png")
+    with Image.open(io.BytesIO(grid)) as opened:
+        image = opened.convert("RGB")
+    yield signed(_encode_webp(image))
+    yield signed(_encode_jpeg(image, quality=92))
+    while max(image.size) > SMALLEST_PX:
+        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
+        yield signed(_encode_jpeg(image, quality=85))
+    yield None
+
+
+def encode_preview(image: Image.Image, *, spoiler: bool) -> File:
+    """Return a small WebP file of an unfinished image."""
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=70)
+    return File(
+        name="preview.webp",
+        content=out.getvalue(),
+        content_type="image/webp",
+        description="Half way there",
+        spoiler=spoiler,
+    )
+
+
+def _encode_webp(image: Image.Image) -> EncodedImage:
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=92, method=4, xmp=XMP.encode())
+    return EncodedImage(content=out.getvalue(), suffix="webp", content_type="image/webp")
+
+
+def _encode_jpeg(image: Image.Image, *, quality: int) -> EncodedImage:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality, xmp=XMP.encode())
+    return EncodedImage(content=out.getvalue(), suffix="jpg", content_type="image/jpeg")
