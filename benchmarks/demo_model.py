@@ -13,6 +13,8 @@ from diffusers import StableDiffusionPipeline
 from PIL import Image
 
 from demo_model import architecture, scene_classifier, scenes
+from demo_model.captions import write_caption
+from demo_model.drawing import draw_scene
 from devtools.results_file import Figure, Result
 
 SHEET = Path(__file__).resolve().parents[1] / "docs" / "images" / "demo-model.png"
@@ -56,11 +58,11 @@ SHOWN = (
 
 def asked(count: int, seed: int = 7) -> list[scenes.Scene]:
     """Scenes held out from training, half with one thing and half with two, their background named."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     chosen: list[scenes.Scene] = []
     while len(chosen) < count:
-        scene = scenes.one(chance) if len(chosen) % 2 == 0 else scenes.two(chance)
-        if scenes.held_out(scene) and scene.named and (scene.relation or scene.kind == "one"):
+        scene = scenes.object_scene(rng) if len(chosen) % 2 == 0 else scenes.object_pair_scene(rng)
+        if scenes.is_held_out(scene) and scene.named and (scene.relation or scene.kind == "one"):
             chosen.append(scene)
     return chosen
 
@@ -80,12 +82,12 @@ def draw(
 def tally(chosen: list[scenes.Scene], pictures: list[Image.Image]) -> dict[str, float]:
     """Percentages of what is right; shapes and colours of each thing that was asked, places of each relation."""
     verdicts = [scene_classifier.judge(picture, scene) for scene, picture in zip(chosen, pictures, strict=True)]
-    things = sum(verdict.things for verdict in verdicts)
+    objects = sum(verdict.objects for verdict in verdicts)
     placed = [verdict.placed for verdict in verdicts if verdict.placed is not None]
     return {
         "background": 100 * sum(verdict.background for verdict in verdicts) / len(verdicts),
-        "color": 100 * sum(verdict.colors for verdict in verdicts) / things,
-        "shape": 100 * sum(verdict.shapes for verdict in verdicts) / things,
+        "color": 100 * sum(verdict.colors for verdict in verdicts) / objects,
+        "shape": 100 * sum(verdict.shapes for verdict in verdicts) / objects,
         "position": 100 * sum(placed) / max(1, len(placed)),
     }
 
@@ -108,9 +110,9 @@ def run(*, full: bool) -> Result:
     # Two threads on a machine that others use wait for each other, three times as long as one alone.
     torch.set_num_threads(1)
     chosen = asked(CAPTIONS)
-    chance = random.Random(0)
-    captions = [scenes.word(scene, chance, plain=True) for scene in chosen]
-    truth = tally(chosen, [scenes.draw(scene, 512, oversample=2) for scene in chosen])
+    rng = random.Random(0)
+    captions = [write_caption(scene, rng, plain=True) for scene in chosen]
+    truth = tally(chosen, [draw_scene(scene, 512, oversample=2) for scene in chosen])
     rights = tally(chosen, list(draw(pipe, captions)))
 
     began = time.perf_counter()

@@ -16,7 +16,8 @@ from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, U
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from . import scenes
+from . import captions, scenes
+from .captions import write_caption
 
 PIPELINE = Path(__file__).parent / "pipeline"
 TOKENS = 32
@@ -28,15 +29,15 @@ BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 
 def words() -> list[str]:
     """Every word that captions are made of: each becomes one token."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     found: set[str] = set()
     for _ in range(20_000):
-        scene = scenes.invent(chance)
-        found.update(scenes.word(scene, chance, plain=True).replace(",", " ").split())
-    for names in (*scenes.SYNONYMS.values(), *scenes.SIZE_WORDS.values(), scenes._BEFORE, scenes._AFTER):
+        scene = scenes.random_scene(rng)
+        found.update(write_caption(scene, rng, plain=True).replace(",", " ").split())
+    for names in (*scenes.SYNONYMS.values(), *scenes.SIZE_WORDS.values(), captions.PREFIXES, captions.SUFFIXES):
         for name in names:
             found.update(name.replace(",", " ").split())
-    for said in scenes._SAY.values():
+    for said in captions.VIEW_CAPTIONS.values():
         for text in said:
             found.update(text.split())
     found.update(

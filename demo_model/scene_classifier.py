@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from . import scenes
+from .drawing import draw_shape
 
 SIDE = 256  # pictures are looked at in this size
 TEMPLATE = 48  # shapes are compared in this size
@@ -39,12 +40,12 @@ class Verdict:
     background: bool
     colors: int
     shapes: int
-    things: int
+    objects: int
     placed: bool | None
 
 
 def look(picture: Image.Image) -> tuple[str, list[Seen]]:
-    """The background's colour and the things on it, the largest first."""
+    """The background's colour and the objects on it, the largest first."""
     pixels = np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
     classes = ((pixels[:, :, None, :] - _PALETTE) ** 2).sum(-1).argmin(-1)
     rim = SIDE // 32
@@ -89,7 +90,7 @@ def shape_of(mask: np.ndarray) -> str:
 @cache
 def _template(name: str) -> tuple[np.ndarray, float]:
     image = Image.new("L", (512, 512), 0)
-    scenes.shape(ImageDraw.Draw(image), name, (0.5, 0.5), 0.4, 255, 0, 512)  # type: ignore[arg-type]
+    draw_shape(ImageDraw.Draw(image), name, (0.5, 0.5), 0.4, 255, 0, 512)  # type: ignore[arg-type]
     box = image.getbbox()
     assert box is not None
     cut = image.crop(box)
@@ -97,9 +98,9 @@ def _template(name: str) -> tuple[np.ndarray, float]:
 
 
 def judge(picture: Image.Image, scene: scenes.Scene) -> Verdict:
-    """Hold a picture against the scene that its caption told: the likeliest of its things for each that was asked."""
+    """Hold a picture against the scene that its caption told: the likeliest of its objects for each that was asked."""
     background, found = look(picture)
-    asked = scene.things
+    asked = scene.objects
     shown: Sequence[Seen | None] = [*found[: len(asked) + 1], *([None] * len(asked))]
 
     def rights(order: Sequence[Seen | None]) -> tuple[int, int]:
@@ -118,7 +119,7 @@ def judge(picture: Image.Image, scene: scenes.Scene) -> Verdict:
     if scene.relation:
         placed = holds(scene.relation, best[0], best[1])
     return Verdict(
-        background=background == scene.background, colors=colors, shapes=shapes, things=len(asked), placed=placed
+        background=background == scene.background, colors=colors, shapes=shapes, objects=len(asked), placed=placed
     )
 
 

@@ -1,16 +1,13 @@
 """Train the demo model's text encoder and UNet: `python -m demo_model.train_unet --minutes 60`.
 
-Resumable: it goes on from the folder `--work` if that holds a checkpoint, and stops cleanly on SIGTERM. The checkpoint
-is the averaged and the raw weights, both optimizers' and the number of the step, from which its data follow.
+It resumes from the checkpoint in `--work` and stops cleanly on SIGTERM. The checkpoint holds the averaged and the raw
+weights, the optimizers' states and the number of the step, from which its data follow.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
-import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,42 +22,69 @@ from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 from . import architecture, scenes
+from .captions import write_caption
+from .drawing import draw_scene
+from .training import Progress, argument_parser, write_checkpoint
 
-LATE = 0.8  # of all steps
-CAPTION_DROPPED = 0.1  # how often the caption is left out, for guidance
-EDGE_WEIGHT = 4.0  # how much more a pixel counts where colours meet: that tenth of the picture tells the shape
-OFFSET_NOISE = 0.07  # one colour over the whole picture: the mean colour is to come from the words, not from the noise
+LATE_SHARE = 0.8  # the share of the steps after which training is late
+DROPPED_CAPTIONS = 0.1  # how often the caption is left out, for guidance
+EDGE_WEIGHT = 4.0  # how much more a pixel counts where colours meet: that tenth of the image shows the shape
+OFFSET_NOISE = 0.07  # one colour over the whole image: its mean colour must come from the caption, not from the noise
+SAMPLE_CAPTIONS = (
+    "a red circle on a blue background",
+    "a green star on a white background",
+    "a yellow heart on a purple background",
+    "a blue square on a yellow background",
+    "a black ring on a pink background",
+    "a white cross on a red background",
+    "an orange diamond on a black background",
+    "a large purple triangle on a white background",
+    "a red circle left of a blue square on a white background",
+    "a green star above a yellow heart on a black background",
+    "a pink ring right of a white triangle on a green background",
+    "a blue diamond below an orange cross on a gray background",
+    "a sunset",
+    "a house",
+    "a tree",
+    "a cat",
+    "a fish",
+    "mountains",
+    "a night sky",
+    "a smiling face",
+    "a rainbow",
+    "a snowman",
+    "a red and white checkerboard",
+    "a gradient from orange to purple",
+)
 
 
-def latents_of(pictures: np.ndarray) -> torch.Tensor:
-    """(n, 32, 32, 3) bytes to (n, 12, 16, 16) in -1..1."""
-    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+def latents_of_images(images: np.ndarray) -> torch.Tensor:
+    """Return (n, 32, 32, 3) bytes as latents (n, 12, 16, 16) in -1..1."""
+    values = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     return functional.pixel_unshuffle(values, 2)
 
 
-def picture_of(latents: torch.Tensor) -> np.ndarray:
-    """(n, 12, h, w) to the (n, 2h, 2w, 3) bytes that they hold."""
+def images_of_latents(latents: torch.Tensor) -> np.ndarray:
+    """Return latents (n, 12, h, w) as the (n, 2h, 2w, 3) bytes that they hold."""
     values = functional.pixel_shuffle(latents.float(), 2).permute(0, 2, 3, 1)
     return ((values + 1) * 127.5).round().clamp(0, 255).byte().numpy()
 
 
-def batch(step: int, *, size: int, seed: int) -> tuple[np.ndarray, list[str]]:
-    """The scenes of a step, none of them among those that measuring asks for."""
-    chance = random.Random(seed * 1_000_003 + step)
-    pictures, captions = [], []
+def make_batch(step: int, *, size: int, seed: int) -> tuple[np.ndarray, list[str]]:
+    """Return the images and captions of a step. None of the scenes is among those that are held out for measuring."""
+    rng = random.Random(seed * 1_000_003 + step)
+    images, captions = [], []
     for _ in range(size):
-        scene = scenes.invent(chance)
-        while scenes.held_out(scene):
-            scene = scenes.invent(chance)
-        pictures.append(np.asarray(scenes.draw(scene, architecture.SMALL)))
-        captions.append(
-            "" if chance.random() < CAPTION_DROPPED else scenes.word(scene, chance, plain=chance.random() < 0.4)
-        )
-    return np.stack(pictures), captions
+        scene = scenes.random_scene(rng)
+        while scenes.is_held_out(scene):
+            scene = scenes.random_scene(rng)
+        images.append(np.asarray(draw_scene(scene, architecture.SMALL)))
+        captions.append("" if rng.random() < DROPPED_CAPTIONS else write_caption(scene, rng, plain=rng.random() < 0.4))
+    return np.stack(images), captions
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is made orthogonal (Jordan 2024); kernels count as matrices of (out, in * k * k)."""
+    """Momentum whose update is made orthogonal (Jordan 2024). Kernels count as matrices of (out, in * k * k)."""
 
     def __init__(
         self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.01
@@ -78,13 +102,13 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(weight)
                 moving = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                 update = weight.grad.lerp(moving, group["momentum"]).flatten(1)
-                update = orthogonal(update) * max(1.0, update.shape[0] / update.shape[1]) ** 0.5
+                update = orthogonalize(update) * max(1.0, update.shape[0] / update.shape[1]) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update.view_as(weight), alpha=-group["lr"])
 
 
-def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """The nearest half-orthogonal matrix, roughly, by Newton and Schulz's iteration."""
+def orthogonalize(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """Return roughly the nearest semi-orthogonal matrix, by the Newton-Schulz iteration."""
     x = matrix.bfloat16()
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
@@ -95,8 +119,8 @@ def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     return (x.T if tall else x).float()
 
 
-def optimizers(parts: dict[str, Any], *, rate: float, muon: bool) -> list[torch.optim.Optimizer]:
-    """Muon for the UNet's inner matrices and kernels, AdamW for all else."""
+def make_optimizers(parts: dict[str, Any], *, rate: float, muon: bool) -> list[torch.optim.Optimizer]:
+    """Return Muon for the UNet's inner matrices and kernels, and AdamW for all else."""
     inner: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     words = list(parts["text_encoder"].parameters())
@@ -109,199 +133,171 @@ def optimizers(parts: dict[str, Any], *, rate: float, muon: bool) -> list[torch.
     return [adam, Muon(inner, lr=0.02)] if inner else [adam]
 
 
-def pace(step: int, done: float) -> float:
-    """The part of the full learning rate: a short rise, a level, a long fall. `done` runs from 0 to 1."""
+def learning_rate_factor(step: int, share: float) -> float:
+    """Return the part of the full learning rate: a short rise, a level, a long fall. `share`: what is over."""
     if step < 100:
         return step / 100
-    return max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0.0, (done - 0.25) / 0.75))))
+    return max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1.0, max(0.0, (share - 0.25) / 0.75))))
 
 
-def sheet(parts: dict[str, Any], tokens: CLIPTokenizer, path: Path) -> None:
-    """A picture of what the averaged weights draw at 32x32 for some captions."""
-    captions = [
-        "a red circle on a blue background",
-        "a green star on a white background",
-        "a yellow heart on a purple background",
-        "a blue square on a yellow background",
-        "a black ring on a pink background",
-        "a white cross on a red background",
-        "an orange diamond on a black background",
-        "a large purple triangle on a white background",
-        "a red circle left of a blue square on a white background",
-        "a green star above a yellow heart on a black background",
-        "a pink ring right of a white triangle on a green background",
-        "a blue diamond below an orange cross on a gray background",
-        *(
-            "a sunset",
-            "a house",
-            "a tree",
-            "a cat",
-            "a fish",
-            "mountains",
-            "a night sky",
-            "a smiling face",
-            "a rainbow",
-        ),
-        *("a snowman", "a red and white checkerboard", "a gradient from orange to purple"),
-    ]
-    rows = picture_of(sample(parts, tokens, captions)).repeat(4, 1).repeat(4, 2)
+def save_samples(parts: dict[str, Any], tokenizer: CLIPTokenizer, path: Path) -> None:
+    """Write an image of what the averaged weights draw at 32x32 for SAMPLE_CAPTIONS."""
+    rows = images_of_latents(sample_latents(parts, tokenizer, list(SAMPLE_CAPTIONS))).repeat(4, 1).repeat(4, 2)
     grid = rows.reshape(4, 6, 128, 128, 3).transpose(0, 2, 1, 3, 4).reshape(512, 768, 3)
     Image.fromarray(grid).save(path)
 
 
 @torch.no_grad()
-def sample(
+def sample_latents(
     parts: dict[str, Any],
-    tokens: CLIPTokenizer,
+    tokenizer: CLIPTokenizer,
     captions: list[str],
     *,
     steps: int = 16,
     guidance: float = 4.0,
     seed: int = 0,
 ) -> torch.Tensor:
-    """Latents by DDIM."""
+    """Return latents for the captions, by DDIM."""
     scheduler = architecture.scheduler()
     scheduler.set_timesteps(steps)
     count = len(captions)
-    states = parts["text_encoder"](ids(tokens, captions + [""] * count)).last_hidden_state
+    states = parts["text_encoder"](tokenize(tokenizer, captions + [""] * count)).last_hidden_state
     latents = torch.randn(count, architecture.LATENT_CHANNELS, 16, 16, generator=torch.Generator().manual_seed(seed))
-    for moment in scheduler.timesteps:
-        told, free = parts["unet"](torch.cat([latents, latents]), moment, states).sample.chunk(2)
-        latents = scheduler.step(free + guidance * (told - free), moment, latents).prev_sample
+    for timestep in scheduler.timesteps:
+        text, uncond = parts["unet"](torch.cat([latents, latents]), timestep, states).sample.chunk(2)
+        latents = scheduler.step(uncond + guidance * (text - uncond), timestep, latents).prev_sample
     return latents
 
 
-def ids(tokens: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
-    return tokens(
+def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
+    return tokenizer(
         captions, padding="max_length", truncation=True, max_length=architecture.TOKENS, return_tensors="pt"
     ).input_ids
 
 
-def noise_levels(size: int, chance: torch.Generator, *, late: bool) -> torch.Tensor:
-    """A third of the steps anywhere, the rest among the noisy ones, where the words decide what is drawn.
+def sample_timesteps(size: int, rng: torch.Generator, *, late: bool) -> torch.Tensor:
+    """Return the timesteps to train: a third of them from all, the rest from the noisy ones.
 
-    Measured with captions that name another shape: the loss tells them apart from 300 on, and colours from 600 on.
-    Late in the training half of the steps are for what remains then: pictures without grain.
+    At noisy timesteps the caption decides what is drawn. Measured with captions that name another shape: the loss tells
+    shapes apart from 300 on, and colours from 600 on. Late in the training half of the timesteps are clear ones, which
+    remove grain.
     """
-    clear = torch.randint(0, 400 if late else 1000, (size,), generator=chance)
-    noisy = torch.randint(300, 1000, (size,), generator=chance)
-    return torch.where(torch.rand(size, generator=chance) < (1 / 2 if late else 1 / 3), clear, noisy)
+    clear = torch.randint(0, 400 if late else 1000, (size,), generator=rng)
+    noisy = torch.randint(300, 1000, (size,), generator=rng)
+    return torch.where(torch.rand(size, generator=rng) < (1 / 2 if late else 1 / 3), clear, noisy)
 
 
-def weights(pictures: np.ndarray) -> torch.Tensor:
-    """(n, 32, 32, 3) bytes to (n, 12, 16, 16): how much each value of the latents counts, 1 on average."""
-    values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+def pixel_weights(images: np.ndarray) -> torch.Tensor:
+    """Return how much each latent value of (n, 32, 32, 3) bytes counts, as (n, 12, 16, 16), 1 on average."""
+    values = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     contrast = functional.max_pool2d(values, 3, 1, 1) + functional.max_pool2d(-values, 3, 1, 1)
     weight = 1 + EDGE_WEIGHT * contrast.amax(1, keepdim=True)
     return functional.pixel_unshuffle((weight / weight.mean()).repeat(1, 3, 1, 1), 2)
 
 
-def losses(
-    parts: dict[str, Any], tokens: CLIPTokenizer, *, size: int, seed: int, first: int, last: int
+def step_losses(
+    parts: dict[str, Any], tokenizer: CLIPTokenizer, *, size: int, seed: int, first: int, last: int
 ) -> Iterator[torch.Tensor]:
-    """The loss of each step, from `first` on; the last fifth before `last` is late."""
-    kept = architecture.scheduler().alphas_cumprod
+    """Yield the loss of each step, from `first` on. The last fifth before `last` is late."""
+    alphas = architecture.scheduler().alphas_cumprod
     step = first
     while True:
-        pictures, captions = batch(step, size=size, seed=seed)
-        chance = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        latents = latents_of(pictures)
-        noise = torch.randn(latents.shape, generator=chance)
-        noise += OFFSET_NOISE * torch.randn(size, 3, 1, 1, generator=chance).repeat_interleave(4, dim=1)
-        moments = noise_levels(size, chance, late=step >= LATE * last)
-        signal_part = kept[moments].sqrt().view(-1, 1, 1, 1)
-        noise_part = (1 - kept[moments]).sqrt().view(-1, 1, 1, 1)
+        images, captions = make_batch(step, size=size, seed=seed)
+        rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        latents = latents_of_images(images)
+        noise = torch.randn(latents.shape, generator=rng)
+        noise += OFFSET_NOISE * torch.randn(size, 3, 1, 1, generator=rng).repeat_interleave(4, dim=1)
+        timesteps = sample_timesteps(size, rng, late=step >= LATE_SHARE * last)
+        signal_part = alphas[timesteps].sqrt().view(-1, 1, 1, 1)
+        noise_part = (1 - alphas[timesteps]).sqrt().view(-1, 1, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
-            states = parts["text_encoder"](ids(tokens, captions)).last_hidden_state
-            guess = parts["unet"](signal_part * latents + noise_part * noise, moments, states).sample
-        off = guess.float() - (signal_part * noise - noise_part * latents)
-        yield (weights(pictures) * off.square()).mean()
+            states = parts["text_encoder"](tokenize(tokenizer, captions)).last_hidden_state
+            predicted = parts["unet"](signal_part * latents + noise_part * noise, timesteps, states).sample
+        off = predicted.float() - (signal_part * noise - noise_part * latents)
+        yield (pixel_weights(images) * off.square()).mean()
         step += 1
+
+
+class Training:
+    """The parts that are trained, their averaged copy, and the optimizers."""
+
+    def __init__(self, *, seed: int, rate: float, use_muon: bool) -> None:
+        parts = architecture.components(seed)
+        self.tokenizer: CLIPTokenizer = parts["tokenizer"]
+        self.trained = {"unet": parts["unet"], "text_encoder": parts["text_encoder"]}
+        self.averaged = architecture.components(seed)
+        # On a CPU the plain attention is the faster one at these sizes.
+        parts["unet"].set_attn_processor(AttnAddedKVProcessor())
+        self._optimizers = make_optimizers(self.trained, rate=rate, muon=use_muon)
+        self._full_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._optimizers]
+
+    def load(self, path: Path) -> int:
+        """Load a checkpoint and return its step; 0 where there is none."""
+        if not path.exists():
+            return 0
+        state = torch.load(path, weights_only=True)
+        for name, part in self.trained.items():
+            part.load_state_dict(state["raw"][name])
+            self.averaged[name].load_state_dict(state["averaged"][name])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        return int(state["step"])
+
+    def save(self, path: Path, *, step: int) -> None:
+        state = {
+            "step": step,
+            "raw": {name: part.state_dict() for name, part in self.trained.items()},
+            "averaged": {name: self.averaged[name].state_dict() for name in self.trained},
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+        }
+        write_checkpoint(state, path)
+
+    def apply(self, loss: torch.Tensor, *, rate_factor: float) -> None:
+        """Do one step of the optimizers."""
+        loss.backward()
+        for part in self.trained.values():
+            nn.utils.clip_grad_norm_(part.parameters(), 1.0, foreach=True)
+        for optimizer, rates in zip(self._optimizers, self._full_rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * rate_factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def average(self, step: int) -> None:
+        """Move the averaged weights toward the trained ones."""
+        decay = min(0.997, (1 + step) / (10 + step))
+        for name, part in self.trained.items():
+            torch._foreach_lerp_(list(self.averaged[name].parameters()), list(part.parameters()), 1 - decay)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--work", type=Path, default=Path(".local/demo_model"), help="checkpoints and sample sheets")
-    ask.add_argument("--steps", type=int, default=4000)
-    ask.add_argument(
-        "--minutes", type=float, default=1e9, help="be done after so many; without it the seed decides all"
+    parser = argument_parser(__doc__, steps=4000, batch=64, rate=1.5e-3)
+    parser.add_argument("--sheet-every", type=int, default=250)
+    parser.add_argument("--no-muon", action="store_true")
+    options = parser.parse_args(arguments)
+    options.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(options.threads)
+    training = Training(seed=options.seed, rate=options.rate, use_muon=not options.no_muon)
+    checkpoint = options.work / "train.pt"
+    step = training.load(checkpoint)
+    progress = Progress(step=step, steps=options.steps, minutes=options.minutes)
+    bar = tqdm(total=options.steps, initial=step, mininterval=5, smoothing=0.05)
+    losses = step_losses(
+        training.trained, training.tokenizer, size=options.batch, seed=options.seed, first=step, last=options.steps
     )
-    ask.add_argument("--batch", type=int, default=64)
-    ask.add_argument("--rate", type=float, default=1.5e-3)
-    ask.add_argument("--seed", type=int, default=0)
-    ask.add_argument("--threads", type=int, default=1)
-    ask.add_argument("--sheet-every", type=int, default=250)
-    ask.add_argument("--no-muon", action="store_true")
-    asked = ask.parse_args(arguments)
-    asked.work.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(asked.threads)
-
-    parts = architecture.components(asked.seed)
-    tokens, trained = parts["tokenizer"], {"unet": parts["unet"], "text_encoder": parts["text_encoder"]}
-    averaged = architecture.components(asked.seed)
-    # On a CPU the plain form is the faster one at these sizes.
-    parts["unet"].set_attn_processor(AttnAddedKVProcessor())
-    steppers = optimizers(trained, rate=asked.rate, muon=not asked.no_muon)
-    full = [[group["lr"] for group in stepper.param_groups] for stepper in steppers]
-    step, saved = 0, asked.work / "train.pt"
-    if saved.exists():
-        state = torch.load(saved, weights_only=True)
-        step = state["step"]
-        for name, part in trained.items():
-            part.load_state_dict(state["raw"][name])
-            averaged[name].load_state_dict(state["averaged"][name])
-        for stepper, held in zip(steppers, state["optimizers"], strict=True):
-            stepper.load_state_dict(held)
-
-    stopping = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-
-    def keep() -> None:
-        partial = saved.with_suffix(".partial")
-        torch.save(
-            {
-                "step": step,
-                "raw": {name: part.state_dict() for name, part in trained.items()},
-                "averaged": {name: averaged[name].state_dict() for name in trained},
-                "optimizers": [stepper.state_dict() for stepper in steppers],
-            },
-            partial,
-        )
-        partial.replace(saved)
-        sheet(averaged, tokens, asked.work / f"sheet-{step:06d}.png")
-
-    started, shown = time.monotonic(), 0.0
-    bar = tqdm(total=asked.steps, initial=step, mininterval=5, smoothing=0.05)
-    for loss in losses(trained, tokens, size=asked.batch, seed=asked.seed, first=step, last=asked.steps):
-        loss.backward()
-        for part in trained.values():
-            nn.utils.clip_grad_norm_(part.parameters(), 1.0, foreach=True)
-        done = max(step / asked.steps, (time.monotonic() - started) / (60 * asked.minutes))
-        for stepper, rates in zip(steppers, full, strict=True):
-            for group, rate in zip(stepper.param_groups, rates, strict=True):
-                group["lr"] = rate * pace(step, done)
-            stepper.step()
-            stepper.zero_grad(set_to_none=True)
-        step += 1
-        decay = min(0.997, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, part in trained.items():
-                theirs = list(part.parameters())
-                torch._foreach_lerp_(list(averaged[name].parameters()), theirs, 1 - decay)
-        shown = loss.item() if not shown else shown * 0.98 + 0.02 * loss.item()
+    for loss in losses:
+        training.apply(loss, rate_factor=learning_rate_factor(progress.step, progress.share))
+        progress.note_step(loss.item())
+        training.average(progress.step)
         bar.update()
-        bar.set_postfix(loss=f"{shown:.4f}", refresh=False)
-        over = stopping or step >= asked.steps or time.monotonic() - started > 60 * asked.minutes
-        if over or step % asked.sheet_every == 0:
-            keep()
-            print(f"\nstep {step} loss {shown:.4f} after {time.monotonic() - started:.0f} s", flush=True)
-        if over:
+        bar.set_postfix(loss=f"{progress.loss:.4f}", refresh=False)
+        is_over = progress.is_over
+        if is_over or progress.step % options.sheet_every == 0:
+            training.save(checkpoint, step=progress.step)
+            save_samples(training.averaged, training.tokenizer, options.work / f"sheet-{progress.step:06d}.png")
+            print(f"\nstep {progress.step} loss {progress.loss:.4f} after {progress.elapsed_s:.0f} s", flush=True)
+        if is_over:
             break
 
 

@@ -10,6 +10,8 @@ from PIL import Image
 
 from benchmarks import demo_model as bench
 from demo_model import architecture, scene_classifier, scenes
+from demo_model.captions import write_caption
+from demo_model.drawing import draw_scene
 
 pytestmark = pytest.mark.skipif(
     not (architecture.PIPELINE / "model_index.json").exists(), reason="the demo model is not built"
@@ -24,8 +26,8 @@ def pipe() -> StableDiffusionPipeline:
 
 
 def draw(pipe: StableDiffusionPipeline, caption: str, *, seed: int = 0, steps: int = 16, **more: int) -> Image.Image:
-    chance = torch.Generator().manual_seed(seed)
-    return pipe(caption, num_inference_steps=steps, guidance_scale=bench.GUIDANCE, generator=chance, **more).images[0]
+    rng = torch.Generator().manual_seed(seed)
+    return pipe(caption, num_inference_steps=steps, guidance_scale=bench.GUIDANCE, generator=rng, **more).images[0]
 
 
 def test_is_small_and_512_pixels_wide(pipe: StableDiffusionPipeline) -> None:
@@ -37,7 +39,7 @@ def test_is_small_and_512_pixels_wide(pipe: StableDiffusionPipeline) -> None:
 def test_draws_the_colors_it_is_told(pipe: StableDiffusionPipeline) -> None:
     chosen = bench.asked(12)
     pictures = [
-        draw(pipe, scenes.word(scene, __import__("random").Random(0), plain=True), seed=seed)
+        draw(pipe, write_caption(scene, __import__("random").Random(0), plain=True), seed=seed)
         for seed, scene in enumerate(chosen)
     ]
     rights = bench.tally(chosen, pictures)
@@ -63,9 +65,11 @@ def test_takes_other_sizes(pipe: StableDiffusionPipeline, width: int, height: in
 
 def test_begins_from_a_picture(pipe: StableDiffusionPipeline) -> None:
     scene = scenes.Scene(
-        kind="one", background="white", things=(scenes.Thing(shape="circle", color="red", at=(0.5, 0.5), radius=0.3),)
+        kind="one",
+        background="white",
+        objects=(scenes.SceneObject(shape="circle", color="red", at=(0.5, 0.5), radius=0.3),),
     )
-    given = scenes.draw(scene, 512)
+    given = draw_scene(scene, 512)
     again = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
     again.set_progress_bar_config(disable=True)
     made = again(

@@ -8,15 +8,16 @@ from PIL import Image, ImageFilter
 
 from benchmarks import demo_model as bench
 from demo_model import scene_classifier, scenes
+from demo_model.drawing import draw_scene
 
 
 def test_is_right_about_true_scenes_large_and_small() -> None:
     chosen = bench.asked(60)
-    crisp = bench.tally(chosen, [scenes.draw(scene, 512, oversample=2) for scene in chosen])
+    crisp = bench.tally(chosen, [draw_scene(scene, 512, oversample=2) for scene in chosen])
     assert all(share == 100 for share in crisp.values()), crisp
     # As far as a 32x32 picture can be, blown up and blurred.
     coarse = bench.tally(
-        chosen, [scenes.draw(scene, 32).resize((512, 512), Image.Resampling.BICUBIC) for scene in chosen]
+        chosen, [draw_scene(scene, 32).resize((512, 512), Image.Resampling.BICUBIC) for scene in chosen]
     )
     assert coarse["background"] == 100
     assert coarse["color"] >= 95
@@ -25,22 +26,22 @@ def test_is_right_about_true_scenes_large_and_small() -> None:
 
 
 def test_sees_a_wrong_background_color_shape_and_place() -> None:
-    chance = random.Random(2)
-    scene = next(one for one in (scenes.two(chance) for _ in range(99)) if one.relation == "left of")
-    first, second = scene.things
+    rng = random.Random(2)
+    scene = next(one for one in (scenes.object_pair_scene(rng) for _ in range(99)) if one.relation == "left of")
+    first, second = scene.objects
 
     def judged(shown: scenes.Scene) -> scene_classifier.Verdict:
-        return scene_classifier.judge(scenes.draw(shown, 256), scene)
+        return scene_classifier.judge(draw_scene(shown, 256), scene)
 
     right = judged(scene)
     assert (right.background, right.colors, right.shapes, right.placed) == (True, 2, 2, True)
     taken = {scene.background, first.color, second.color}
     other = next(name for name in ("white", "black", "green", "pink") if name not in taken)
     assert not judged(replace(scene, background=other)).background
-    assert judged(replace(scene, things=(replace(first, color=other), second))).colors == 1
+    assert judged(replace(scene, objects=(replace(first, color=other), second))).colors == 1
     shape = next(name for name in ("heart", "cross", "ring") if name not in (first.shape, second.shape))
-    assert judged(replace(scene, things=(replace(first, shape=shape), second))).shapes == 1
-    assert judged(replace(scene, things=(replace(first, at=second.at), replace(second, at=first.at)))).placed is False
+    assert judged(replace(scene, objects=(replace(first, shape=shape), second))).shapes == 1
+    assert judged(replace(scene, objects=(replace(first, at=second.at), replace(second, at=first.at)))).placed is False
 
 
 @pytest.mark.parametrize("color", ["white", "red"])
@@ -51,7 +52,9 @@ def test_an_empty_picture_shows_nothing(color: str) -> None:
 
 def test_soft_edges_are_no_things_of_their_own() -> None:
     scene = scenes.Scene(
-        kind="one", background="white", things=(scenes.Thing(shape="circle", color="red", at=(0.5, 0.5), radius=0.3),)
+        kind="one",
+        background="white",
+        objects=(scenes.SceneObject(shape="circle", color="red", at=(0.5, 0.5), radius=0.3),),
     )
-    _, found = scene_classifier.look(scenes.draw(scene, 512).filter(ImageFilter.GaussianBlur(4)))
+    _, found = scene_classifier.look(draw_scene(scene, 512).filter(ImageFilter.GaussianBlur(4)))
     assert [(seen.color, seen.shape) for seen in found] == [("red", "circle")]

@@ -61,8 +61,8 @@ def test_the_decoder_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_pixels_at_edges_count_more_and_the_whole_as_much() -> None:
     picture = np.zeros((1, 32, 32, 3), np.uint8)
     picture[:, :, 16:] = 255
-    weights = train_unet.weights(picture)
+    weights = train_unet.pixel_weights(picture)
     assert weights.mean().item() == pytest.approx(1)
     assert weights[0, :, 0, 8].mean() > weights[0, :, 0, 0].mean()
-    flat = train_unet.weights(np.full((1, 32, 32, 3), 90, np.uint8))
+    flat = train_unet.pixel_weights(np.full((1, 32, 32, 3), 90, np.uint8))
     assert torch.equal(flat, torch.ones_like(flat))
