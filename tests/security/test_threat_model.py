@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = (ROOT / "docs" / "threat-model.md").read_text()
+MODEL = (ROOT / "docs" / "explanation" / "threat-model.md").read_text()
 ATTEMPTS = (
     "Replaying", "SSRF", "ecompression bombs", "Path traversal", "CSV", "Log injection", "Pinging", "ReDoS",
     "mass assignment", "IDOR", "expire",
