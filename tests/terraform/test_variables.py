@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import required_programs as requirements
+
 from .terraform import Terraform
 
 pytestmark = pytest.mark.terraform
@@ -21,19 +23,29 @@ RIGHT = {
 }
 
 
+NOWHERE = {"AWS_ACCESS_KEY_ID": "t", "AWS_SECRET_ACCESS_KEY": "t", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Terraform's working directory, initialized once: no plan here gets as far as a state."""
+    requirements.require("terraform")
+    made = tmp_path_factory.mktemp("terraform")
+    Terraform(data=made, environment=NOWHERE).init()
+    return made
+
+
 def refusal(folder: Path, variables: dict[str, str]) -> str:
     """What `plan` says that must refuse, on one line."""
-    nowhere = {"AWS_ACCESS_KEY_ID": "t", "AWS_SECRET_ACCESS_KEY": "t", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     given = {f"TF_VAR_{name}": value for name, value in variables.items()}
-    terraform = Terraform(data=folder, environment=nowhere | given)
-    terraform.init()
+    terraform = Terraform(data=folder, environment=NOWHERE | given)
     with pytest.raises(AssertionError) as refused:
         terraform.run("plan", "-input=false", f"-state={folder / 'none.tfstate'}")
     return " ".join(str(refused.value).replace("│", " ").split())
 
 
-def test_every_missing_variable_is_named(tmp_path: Path) -> None:
-    said = refusal(tmp_path, {})
+def test_every_missing_variable_is_named(folder: Path) -> None:
+    said = refusal(folder, {})
     for name in REQUIRED:
         assert f'variable "{name}" is not set' in said
 
@@ -52,5 +64,5 @@ def test_every_missing_variable_is_named(tmp_path: Path) -> None:
     ],
     ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
 )
-def test_a_wrong_variable_is_told_with_what_to_write(tmp_path: Path, wrong: dict[str, str], sentence: str) -> None:
-    assert sentence in refusal(tmp_path, RIGHT | wrong)
+def test_a_wrong_variable_is_told_with_what_to_write(folder: Path, wrong: dict[str, str], sentence: str) -> None:
+    assert sentence in refusal(folder, RIGHT | wrong)
