@@ -34,55 +34,55 @@ resource "aws_sns_topic_subscription" "mail" {
 }
 
 locals {
-  # What a person should hear of, and what to do first.
+  # What the operator should know, and what to do first.
   alarms = {
     dead-letters = {
-      description = "A message could not be answered ten times: see the worker's log, then redrive the dead-letter queue."
+      description = "Workers failed to process a message ten times. Check the worker's log, then redrive the dead-letter queue."
       namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = aws_sqs_queue.dead.name }
       statistic   = "Maximum", operator = "GreaterThanThreshold", threshold = 0, period = 60, periods = 1
     }
     work-waits = {
-      description = "A request has waited for half an hour: do workers start? (ECS service worker, events; EC2 quotas)"
+      description = "A request has waited for half an hour. Check that workers start (events of the ECS service worker, EC2 quotas)."
       namespace   = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", dimensions = { QueueName = aws_sqs_queue.jobs.name }
       statistic   = "Maximum", operator = "GreaterThanThreshold", threshold = 1800, period = 60, periods = 5
     }
     scaling-silent = {
-      description = "The scaling metric has not come for five minutes: see the workflow's and the scaling function's logs."
+      description = "No scaling metric for five minutes. Check the logs of the workflow and the scaling function."
       namespace   = local.metric_namespace, metric = "WorkersShort", dimensions = { Deployment = local.name }
       statistic   = "SampleCount", operator = "LessThanThreshold", threshold = 1, period = 60, periods = 5, missing = "breaching"
     }
     interactions-errors = {
-      description = "The interactions function fails: Discord shows \"did not respond\". See its log; point `live` at the version before."
+      description = "The interactions function fails, so Discord shows \"did not respond\". Check its log. To roll back, point the alias `live` at the previous version."
       namespace   = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = "${local.name}-interactions" }
       statistic   = "Sum", operator = "GreaterThanThreshold", threshold = 2, period = 60, periods = 2
     }
     interactions-throttled = {
-      description = "Interactions are turned away: raise interactions_concurrency, and the database's size with it."
+      description = "Interactions are throttled. Increase interactions_concurrency, and the database's size with it."
       namespace   = "AWS/Lambda", metric = "Throttles", dimensions = { FunctionName = "${local.name}-interactions" }
       statistic   = "Sum", operator = "GreaterThanThreshold", threshold = 0, period = 60, periods = 2
     }
     interactions-slow = {
-      description = "One in a hundred interactions takes over two of Discord's three seconds: see the database's load."
+      description = "1 % of interactions take over two of Discord's three seconds. Check the database load."
       namespace   = "AWS/Lambda", metric = "Duration", dimensions = { FunctionName = "${local.name}-interactions" }
       statistic   = "p99", operator = "GreaterThanThreshold", threshold = 2000, period = 60, periods = 5
     }
     api-errors = {
-      description = "The API answers with 5xx: see its access log for the route."
+      description = "The API returns 5xx responses. Check its access log for the route."
       namespace   = "AWS/ApiGateway", metric = "5xx", dimensions = { ApiId = aws_apigatewayv2_api.this.id }
       statistic   = "Sum", operator = "GreaterThanThreshold", threshold = 5, period = 300, periods = 1
     }
     database-cpu = {
-      description = "The database is at its limit: a larger database_instance_class."
+      description = "The database's CPU is at its limit. Choose a larger database_instance_class."
       namespace   = "AWS/RDS", metric = "CPUUtilization", dimensions = { DBInstanceIdentifier = local.name }
       statistic   = "Average", operator = "GreaterThanThreshold", threshold = 80, period = 300, periods = 3
     }
     database-disk = {
-      description = "Less than 2 GiB of the database's disk are free: raise database_storage_gib."
+      description = "The database has less than 2 GiB of free disk space. Increase database_storage_gib."
       namespace   = "AWS/RDS", metric = "FreeStorageSpace", dimensions = { DBInstanceIdentifier = local.name }
       statistic   = "Minimum", operator = "LessThanThreshold", threshold = 2147483648, period = 300, periods = 1
     }
     database-connections = {
-      description = "Nearly all of the database's connections are taken: lower interactions_concurrency or take a larger class."
+      description = "Nearly all database connections are in use. Lower interactions_concurrency or choose a larger database_instance_class."
       namespace   = "AWS/RDS", metric = "DatabaseConnections", dimensions = { DBInstanceIdentifier = local.name }
       statistic   = "Maximum", operator = "GreaterThanThreshold", threshold = 70, period = 60, periods = 5
     }

@@ -1,6 +1,6 @@
 resource "aws_apigatewayv2_api" "this" {
   name          = local.name
-  description   = "Discord's interactions and events to the function, everything else to the Django site."
+  description   = "Routes Discord's interactions and events to the function, everything else to the Django site."
   protocol_type = "HTTP"
 
   cors_configuration {
@@ -17,7 +17,7 @@ resource "aws_apigatewayv2_integration" "interactions" {
   integration_method     = "POST"
   integration_uri        = aws_lambda_alias.live["interactions"].invoke_arn
   payload_format_version = "2.0"
-  # Discord gives up after three.
+  # Discord times out after three seconds.
   timeout_milliseconds = 5000
 }
 
@@ -58,13 +58,13 @@ resource "aws_apigatewayv2_integration" "web" {
   connection_type    = "VPC_LINK"
   connection_id      = aws_apigatewayv2_vpc_link.web[0].id
 
-  # The gateway rewrites Host and reserves X-Forwarded-*, so what the site must know has headers of its own. They
-  # overwrite what a client sends, and the site's security group lets in nobody but the gateway.
+  # The gateway rewrites Host and reserves X-Forwarded-*, so the site gets its own headers. They overwrite what a
+  # client sends, and the site's security group admits only the gateway.
   request_parameters = {
     "overwrite:header.x-sparkle-proto"  = "https"
     "overwrite:header.x-sparkle-host"   = "$context.domainName"
     "overwrite:header.x-sparkle-client" = "$context.identity.sourceIp"
-    # With a named stage the path would begin with it; $default's does not.
+    # A named stage would be part of the path; $default is not.
     "overwrite:path" = "$request.path"
   }
 }
@@ -77,7 +77,7 @@ resource "aws_apigatewayv2_route" "web" {
   target    = "integrations/${aws_apigatewayv2_integration.web[0].id}"
 }
 
-# ---------------------------------------------------------------- Stage and name
+# ---------------------------------------------------------------- Stage and domain
 
 resource "aws_cloudwatch_log_group" "api" {
   name              = "/aws/apigateway/${local.name}"
@@ -97,8 +97,8 @@ resource "aws_apigatewayv2_stage" "default" {
 
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.api.arn
-    # Neither path nor query string nor body: addresses of images carry a signature in the first, logins a code in the
-    # second, interactions a token in the third. The site's own access log holds the path without its signed part.
+    # No path, query string or body: they hold the signatures of image URLs, sign-in codes and interaction tokens. The
+    # site's access log has the path without its signature.
     format = jsonencode({
       at                = "$context.requestTimeEpoch"
       request_id        = "$context.requestId"

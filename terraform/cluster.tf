@@ -3,7 +3,7 @@ resource "aws_ecs_cluster" "this" {
 
   setting {
     name  = "containerInsights"
-    value = "disabled" # $0.30 a metric; what counts is on our own dashboard
+    value = "disabled" # $0.30 per metric; our own dashboard shows what matters
   }
 }
 
@@ -68,20 +68,20 @@ resource "aws_cloudwatch_log_group" "task" {
   retention_in_days = var.log_retention_days
 }
 
-# ---------------------------------------------------------------- Execution roles: what ECS itself does for a task
+# ---------------------------------------------------------------- Execution roles, for ECS itself
 
 resource "aws_iam_role" "execution" {
   for_each = local.tasks
 
   name               = "${local.name}-${each.key}-execution"
-  description        = "ECS on behalf of ${each.key}: image, log, secrets."
+  description        = "Lets ECS pull the image, write logs and read secrets for ${each.key}."
   assume_role_policy = data.aws_iam_policy_document.task_assume.json
 }
 
 data "aws_iam_policy_document" "execution" {
   for_each = local.tasks
 
-  # The token is the account's; this action knows no resources.
+  # This action does not support resource-level permissions.
   statement {
     sid       = "EnterTheRegistry"
     actions   = ["ecr:GetAuthorizationToken"]
@@ -118,13 +118,13 @@ resource "aws_iam_role_policy" "execution" {
   policy = data.aws_iam_policy_document.execution[each.key].json
 }
 
-# ---------------------------------------------------------------- Task roles: what the code may do
+# ---------------------------------------------------------------- Task roles, for our code
 
 resource "aws_iam_role" "task" {
   for_each = local.tasks
 
   name               = "${local.name}-${each.key}-task"
-  description        = "The code of ${each.key}."
+  description        = "Permissions of the code in ${each.key}."
   assume_role_policy = data.aws_iam_policy_document.task_assume.json
 }
 
@@ -147,7 +147,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
-  # Ending a job promotes the next one, and that sends a message: workers and site do it too.
+  # Ending a job promotes the next one, which sends a message. Workers and the site do so too.
   dynamic "statement" {
     for_each = contains(["web", "worker"], each.key) ? [1] : []
 
@@ -178,7 +178,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
-  # A file field saves what is uploaded in the admin, below this prefix alone (guilds/uploads.py).
+  # Files uploaded in the admin are stored under this prefix (guilds/uploads.py).
   dynamic "statement" {
     for_each = each.key == "web" ? [1] : []
 
@@ -189,7 +189,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
-  # Without it a missing picture reads as "forbidden", not as "missing".
+  # Without it, S3 answers 403 instead of 404 for a missing image.
   dynamic "statement" {
     for_each = contains(["web", "worker"], each.key) ? [1] : []
 

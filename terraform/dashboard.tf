@@ -20,7 +20,7 @@ locals {
       ["AWS/Lambda", "Errors", "FunctionName", "${local.name}-interactions"],
       ["AWS/Lambda", "Throttles", "FunctionName", "${local.name}-interactions"],
     ] },
-    # What the log lines carry (telemetry/logs.py).
+    # Metrics that the log lines carry (telemetry/logs.py).
     { title = "Requests", period = 60, stat = "Sum", metrics = [
       for metric in ["JobsSubmitted", "JobsRefused", "JobsFailed", "PicturesMade"] : [local.metric_namespace, metric, "Deployment", local.name]
     ] },

@@ -5,20 +5,20 @@ locals {
 
 resource "aws_db_subnet_group" "this" {
   name        = local.name
-  description = "Where the database may stand."
+  description = "Subnets of the database."
   subnet_ids  = local.inner_subnet_ids
 
   lifecycle {
     precondition {
       condition     = length(local.inner_subnet_by_zone) >= 2
-      error_message = "The subnets ${join(", ", local.inner_subnet_ids)} lie in ${length(local.inner_subnet_by_zone)} zone; RDS wants two. Tag one more subnet of ${var.vpc_id}, in another zone, Tier = Public (or name one in private_subnet_ids)."
+      error_message = "The subnets ${join(", ", local.inner_subnet_ids)} are in ${length(local.inner_subnet_by_zone)} zone, but RDS needs two. Tag a subnet of ${var.vpc_id} in another zone with Tier = Public (or add one to private_subnet_ids)."
     }
   }
 }
 
 resource "aws_db_parameter_group" "this" {
   name        = "${local.name}-postgres17"
-  description = "TLS only; statements slower than a second are logged."
+  description = "Requires TLS and logs statements slower than a second."
   family      = "postgres17"
 
   parameter {
@@ -31,7 +31,7 @@ resource "aws_db_parameter_group" "this" {
     value = "1000"
   }
 
-  # Bound values stay out of the log: among them are prompts.
+  # Parameters are not logged: they include prompts.
   parameter {
     name  = "log_parameter_max_length"
     value = "0"
@@ -54,8 +54,8 @@ resource "aws_db_instance" "this" {
   instance_class = var.database_instance_class
   db_name        = local.database_name
 
-  # The master's password is RDS's own secret, rotated by it, read by one task only: the one that makes the
-  # application's role (docs/how-to/deploy.md). Everything else logs in as that role, by IAM, for fifteen minutes.
+  # RDS manages and rotates the master password. Only the task that creates the application's role reads it
+  # (docs/how-to/deploy.md). Everything else connects as that role with IAM tokens, valid for fifteen minutes.
   username                            = "postgres"
   manage_master_user_password         = true
   iam_database_authentication_enabled = true
@@ -88,7 +88,7 @@ resource "aws_db_instance" "this" {
 }
 
 locals {
-  # The two smallest sizes cannot have it.
+  # The two smallest sizes do not support it.
   performance_insights = !can(regex("\\.(micro|small)$", var.database_instance_class))
 }
 

@@ -1,5 +1,5 @@
-# One package, three functions: interactions (Discord's three seconds), scaling (how many workers are wanted),
-# and upkeep where the VPC has a NAT.
+# One package, three functions: interactions (respond to Discord within three seconds), scaling (how many workers to
+# run), and upkeep if the VPC has a NAT gateway.
 
 data "aws_iam_policy_document" "lambda_assume" {
   statement {
@@ -16,14 +16,14 @@ locals {
   functions = merge(
     {
       interactions = {
-        description = "Verifies, admits and answers Discord's interactions and events."
+        description = "Verifies Discord's interactions and events, admits requests and responds."
         handler     = "interactions_lambda.handler.handler"
         memory      = var.lambda_memory
         timeout     = 10
         concurrency = var.interactions_concurrency
       }
       scaling = {
-        description = "Counts the work that can run now and decides how many workers it wants."
+        description = "Counts the jobs that can run now and decides how many workers to run."
         handler     = "interactions_lambda.scheduled_functions.scaling"
         memory      = 512
         timeout     = 9
@@ -41,11 +41,11 @@ locals {
     } : {},
   )
 
-  # An unpublished password goes into no environment: the functions fetch these by ARN when they first need them.
+  # No secret is in the environment: the functions fetch them by ARN when first needed.
   function_environment = merge(local.environment, local.endpoint_environment, {
     DJANGO_SETTINGS_MODULE = "sparkle_site.settings.headless"
     DJANGO_SECRET_KEY_ARN  = aws_secretsmanager_secret.this["django-secret-key"].arn
-    # Without an image there is nothing to start: no instance may wait for one.
+    # Without an image no worker can start, so no instance must be started either.
     WORKERS_MAX     = tostring(var.worker_image_tag == "" ? 0 : var.max_workers)
     JOBS_PER_WORKER = tostring(var.jobs_per_worker)
   })
@@ -76,7 +76,7 @@ resource "aws_lambda_function" "this" {
   reserved_concurrent_executions = each.value.concurrency
 
   environment {
-    # Upkeep alone speaks to Discord.
+    # Only upkeep calls Discord.
     variables = merge(local.function_environment, each.key == "upkeep" ? { DISCORD_BOT_TOKEN_ARN = aws_secretsmanager_secret.this["discord-bot-token"].arn } : {})
   }
 
@@ -101,28 +101,28 @@ resource "aws_lambda_function" "this" {
     aws_cloudwatch_log_group.function,
     aws_iam_role_policy.function,
     aws_iam_role_policy_attachment.function_vpc,
-    # A snapshot is taken at once, and taking it reads the secret.
+    # Publishing takes a snapshot, which already reads the secret.
     aws_secretsmanager_secret_version.django,
   ]
 }
 
-# A version that starts is what `live` points at; going back is pointing it at the one before.
+# The alias `live` points at the published version. To roll back, point it at the previous one.
 resource "aws_lambda_alias" "live" {
   for_each = local.functions
 
   name             = "live"
-  description      = "What is called."
+  description      = "The version that is invoked."
   function_name    = aws_lambda_function.this[each.key].function_name
   function_version = aws_lambda_function.this[each.key].version
 }
 
-# ---------------------------------------------------------------- What each may do
+# ---------------------------------------------------------------- Permissions
 
 resource "aws_iam_role" "function" {
   for_each = local.functions
 
   name               = "${local.name}-${each.key}"
-  description        = "The ${each.key} function."
+  description        = "Permissions of the ${each.key} function."
   assume_role_policy = data.aws_iam_policy_document.lambda_assume.json
 }
 
@@ -164,7 +164,7 @@ data "aws_iam_policy_document" "function" {
     }
   }
 
-  # Links to pictures are signed by the role that must be able to read them; a member's delete deletes at once.
+  # A signed image URL has the permissions of the role that signs it. A member's delete button deletes at once.
   dynamic "statement" {
     for_each = each.key == "scaling" ? [] : [1]
 
@@ -175,7 +175,7 @@ data "aws_iam_policy_document" "function" {
     }
   }
 
-  # Without it S3 answers 403 in place of 404 for a picture that is gone.
+  # Without it, S3 answers 403 instead of 404 for a missing image.
   dynamic "statement" {
     for_each = each.key == "upkeep" ? [1] : []
 

@@ -10,11 +10,11 @@ locals {
 
   site_url = var.domain_name == "" ? aws_apigatewayv2_api.this.api_endpoint : "https://${var.domain_name}"
 
-  # Passwords are for proxies of the operator's; the instance itself takes short-lived IAM tokens.
+  # Only a database of the operator's own uses a password; the RDS instance takes short-lived IAM tokens.
   database_iam = var.database_url == ""
   database_url = local.database_iam ? "postgres://${local.database_user}@${aws_db_instance.this.address}:${aws_db_instance.this.port}/${local.database_name}?sslmode=require" : var.database_url
 
-  # What every runtime shape reads (docs/how-to/deploy.md).
+  # Environment variables of all functions and tasks (docs/how-to/deploy.md).
   environment = merge(var.otlp_endpoint == "" ? {} : { OTEL_EXPORTER_OTLP_ENDPOINT = var.otlp_endpoint }, {
     DATABASE_URL           = local.database_url
     DATABASE_IAM_AUTH      = local.database_iam ? "true" : "false"

@@ -15,7 +15,7 @@ data "aws_subnets" "public" {
   lifecycle {
     postcondition {
       condition     = length(self.ids) >= 2
-      error_message = "The VPC ${var.vpc_id} has ${length(self.ids)} subnets tagged Tier = Public; two in two zones are needed. Tag them: aws ec2 create-tags --resources subnet-... --tags Key=Tier,Value=Public"
+      error_message = "The VPC ${var.vpc_id} has ${length(self.ids)} subnets tagged Tier = Public, but two in two zones are needed. Tag them with: aws ec2 create-tags --resources subnet-... --tags Key=Tier,Value=Public"
     }
   }
 }
@@ -34,44 +34,44 @@ locals {
   has_nat           = length(var.private_subnet_ids) > 0
   inner_subnet_ids  = local.has_nat ? var.private_subnet_ids : local.public_subnet_ids
 
-  # One subnet a zone, in the zones' order: an interface endpoint takes no more.
+  # One subnet per zone, in the order of the zones: an interface endpoint allows no more.
   inner_subnet_by_zone = { for zone, ids in { for id, subnet in data.aws_subnet.inner : subnet.availability_zone => id... } : zone => sort(ids)[0] }
   endpoint_subnet_ids  = slice([for zone in sort(keys(local.inner_subnet_by_zone)) : local.inner_subnet_by_zone[zone]], 0, min(var.endpoint_zones, length(local.inner_subnet_by_zone)))
 }
 
-# ---------------------------------------------------------------- Who may speak to whom
+# ---------------------------------------------------------------- Security groups
 
 resource "aws_security_group" "functions" {
   name        = "${local.name}-functions"
-  description = "The Lambda functions: out to the database, the endpoints and AWS."
+  description = "Lambda functions: outbound to the database, the endpoints and AWS."
   vpc_id      = data.aws_vpc.this.id
   tags        = { Name = "${local.name}-functions" }
 }
 
 resource "aws_security_group" "workers" {
   name        = "${local.name}-workers"
-  description = "GPU instances: nothing comes in, HTTPS and the database go out."
+  description = "GPU instances: no inbound traffic, outbound HTTPS and PostgreSQL."
   vpc_id      = data.aws_vpc.this.id
   tags        = { Name = "${local.name}-workers" }
 }
 
 resource "aws_security_group" "web" {
   name        = "${local.name}-web"
-  description = "The Django site: in from the VPC link alone."
+  description = "Django site: inbound from the VPC link only."
   vpc_id      = data.aws_vpc.this.id
   tags        = { Name = "${local.name}-web" }
 }
 
 resource "aws_security_group" "vpc_link" {
   name        = "${local.name}-vpc-link"
-  description = "API Gateway's way to the Django site."
+  description = "VPC link from API Gateway to the Django site."
   vpc_id      = data.aws_vpc.this.id
   tags        = { Name = "${local.name}-vpc-link" }
 }
 
 resource "aws_security_group" "database" {
   name        = "${local.name}-database"
-  description = "PostgreSQL: in from functions, workers and site."
+  description = "PostgreSQL: inbound from functions, workers and site."
   vpc_id      = data.aws_vpc.this.id
   tags        = { Name = "${local.name}-database" }
 }
@@ -79,7 +79,7 @@ resource "aws_security_group" "database" {
 resource "aws_security_group" "endpoints" {
   count       = local.has_nat ? 0 : 1
   name        = "${local.name}-endpoints"
-  description = "Interface endpoints: HTTPS from the functions."
+  description = "Interface endpoints: inbound HTTPS from the functions."
   vpc_id      = data.aws_vpc.this.id
   tags        = { Name = "${local.name}-endpoints" }
 }
@@ -114,7 +114,7 @@ resource "aws_vpc_security_group_egress_rule" "to_database" {
   to_port                      = 5432
 }
 
-# Discord, Hugging Face and AWS have no addresses that one could list: HTTPS to anywhere, and nothing else.
+# Discord, Hugging Face and AWS have no fixed addresses, so HTTPS is allowed to anywhere, and nothing else is.
 resource "aws_vpc_security_group_egress_rule" "https" {
   for_each = local.database_clients
 
@@ -155,9 +155,9 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   to_port                      = 443
 }
 
-# ---------------------------------------------------------------- The functions' ways to AWS
+# ---------------------------------------------------------------- VPC endpoints
 
-# Free, and it keeps the pictures off the internet for workers and site as well.
+# Free, and image traffic of workers and site stays off the internet.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = data.aws_vpc.this.id
   service_name      = "com.amazonaws.${local.region}.s3"
@@ -166,9 +166,9 @@ resource "aws_vpc_endpoint" "s3" {
   tags              = { Name = "${local.name}-s3" }
 }
 
-# A function in a VPC has no public address. Two services are all that it calls: the queue, and its secrets at
-# the start. (CloudWatch and ECS are called by the state machine, outside the VPC: schedule.tf.) Without private
-# DNS, so that nothing else in the VPC is led through our endpoints; the functions are told their addresses.
+# A function in a VPC has no public address, and the functions call two services: SQS, and Secrets Manager at the
+# start. (The state machine calls CloudWatch and ECS from outside the VPC: schedule.tf.) Private DNS is off, so that
+# other traffic of the VPC does not use these endpoints; the functions get their addresses from the environment.
 resource "aws_vpc_endpoint" "interface" {
   for_each = local.has_nat ? toset([]) : toset(["sqs", "secretsmanager"])
 

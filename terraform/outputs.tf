@@ -1,10 +1,10 @@
 output "discord_interactions_endpoint_url" {
-  description = "Paste it into Discord's developer portal: General Information, Interactions Endpoint URL."
+  description = "Enter it in Discord's developer portal: General Information, Interactions Endpoint URL."
   value       = "${local.site_url}/interactions"
 }
 
 output "discord_events_endpoint_url" {
-  description = "Paste it into Discord's developer portal: Webhooks, Endpoint URL."
+  description = "Enter it in Discord's developer portal: Webhooks, Endpoint URL."
   value       = "${local.site_url}/events"
 }
 
@@ -19,27 +19,27 @@ output "discord_redirect_url" {
 }
 
 output "custom_domain_target" {
-  description = "Point a CNAME of domain_name here. Empty without domain_name."
+  description = "Target of the CNAME record for domain_name. Empty without domain_name."
   value       = var.domain_name == "" ? "" : aws_apigatewayv2_domain_name.this[0].domain_name_configuration[0].target_domain_name
 }
 
 output "ecr_registry_url" {
-  description = "Log docker in here before pushing."
+  description = "Registry to log in to with Docker before pushing images."
   value       = split("/", aws_ecr_repository.this["web"].repository_url)[0]
 }
 
 output "ecr_repository_urls" {
-  description = "Where the images go."
+  description = "URLs of the repositories for the container images."
   value       = { for name, repository in aws_ecr_repository.this : name => repository.repository_url }
 }
 
 output "cluster" {
-  description = "The ECS cluster."
+  description = "Name of the ECS cluster."
   value       = aws_ecs_cluster.this.name
 }
 
 output "prepare_command" {
-  description = "Makes the database's role and migrates; run it before each new version of the site goes live."
+  description = "Command that creates the database role and runs migrations. Run it before each new version of the site."
   value = join(" ", [
     "aws ecs run-task --region ${local.region} --cluster ${aws_ecs_cluster.this.name} --launch-type FARGATE",
     "--task-definition ${aws_ecs_task_definition.prepare.family}",
@@ -48,36 +48,36 @@ output "prepare_command" {
 }
 
 output "queue_url" {
-  description = "The jobs' FIFO queue."
+  description = "URL of the job queue (SQS FIFO)."
   value       = aws_sqs_queue.jobs.url
 }
 
 output "dead_letter_queue_url" {
-  description = "Its dead-letter queue."
+  description = "URL of the dead-letter queue."
   value       = aws_sqs_queue.dead.url
 }
 
 output "image_bucket" {
-  description = "Where pictures are kept."
+  description = "Name of the bucket with the images."
   value       = aws_s3_bucket.images.id
 }
 
 output "database_address" {
-  description = "The database's host."
+  description = "Host name of the database."
   value       = aws_db_instance.this.address
 }
 
 output "database_master_secret_arn" {
-  description = "The master password, kept and rotated by RDS."
+  description = "ARN of the secret with the master password, which RDS manages and rotates."
   value       = one(aws_db_instance.this.master_user_secret[*].secret_arn)
 }
 
 output "alarm_topic_arn" {
-  description = "Subscribe to it to hear of alarms and of the budget."
+  description = "ARN of the SNS topic for alarms and budget warnings."
   value       = aws_sns_topic.alarms.arn
 }
 
 output "state_machine_arn" {
-  description = "The scaling workflow."
+  description = "ARN of the state machine of the scaling workflow."
   value       = aws_sfn_state_machine.scaling.arn
 }

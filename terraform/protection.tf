@@ -1,5 +1,5 @@
-# `terraform destroy` begins here, and with protection on it ends here: nothing is taken down. (AWS alone would refuse the
-# database and the bucket after all the rest is gone.)
+# `terraform destroy` starts here. With protection on it stops here, before anything is destroyed. (AWS itself would
+# refuse to delete the database and the bucket only after everything else is gone.)
 resource "terraform_data" "deletion_protection" {
   input = var.deletion_protection
 
@@ -8,7 +8,7 @@ resource "terraform_data" "deletion_protection" {
     command = self.output ? "echo 'deletion_protection is on: nothing was destroyed. To take everything down, database and pictures included: terraform apply -var deletion_protection=false, then terraform destroy' >&2; exit 1" : "exit 0"
   }
 
-  # Whatever nothing else depends on; through these it depends on all there is.
+  # Resources that nothing else depends on. Through them this depends on everything.
   depends_on = [
     aws_apigatewayv2_api_mapping.this,
     aws_apigatewayv2_route.interactions,

@@ -1,5 +1,5 @@
-# The row is the truth, this is its message: a version and a job's id. One group a member keeps each member's order;
-# per-group throughput is what lets a FIFO queue take thousands a second.
+# The row is the truth; a message holds only a version and a job id. One message group per member keeps each member's
+# order, and per-group throughput lets a FIFO queue take thousands of messages per second.
 resource "aws_sqs_queue" "jobs" {
   name                        = "${local.name}-jobs.fifo"
   fifo_queue                  = true
@@ -7,7 +7,7 @@ resource "aws_sqs_queue" "jobs" {
   deduplication_scope         = "messageGroup"
   fifo_throughput_limit       = "perMessageGroupId"
 
-  # The worker's heartbeat extends it; a dead worker's message is seen again after this.
+  # The worker's heartbeat extends it. After a worker dies, its message is visible again after this time.
   visibility_timeout_seconds = 120
   receive_wait_time_seconds  = 20
   message_retention_seconds  = 24 * 3600
@@ -16,7 +16,7 @@ resource "aws_sqs_queue" "jobs" {
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead.arn
-    # Tries are counted in the row (3); here end messages whose row could not even be reached.
+    # The row counts attempts (3). Only messages whose row could not be reached end here.
     maxReceiveCount = 10
   })
 }

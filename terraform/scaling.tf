@@ -1,5 +1,5 @@
-# The metric is a difference: how many workers are short (positive) or too many (negative). So one step brings the
-# service to where it is wanted, and the next data point, ten seconds later, says zero again.
+# The metric is a difference: how many workers are missing (positive) or surplus (negative). One step therefore reaches
+# the desired count, and the next data point, ten seconds later, is zero again.
 
 resource "aws_appautoscaling_target" "worker" {
   service_namespace  = "ecs"
@@ -19,10 +19,10 @@ resource "aws_appautoscaling_policy" "up" {
   step_scaling_policy_configuration {
     adjustment_type         = "ChangeInCapacity"
     metric_aggregation_type = "Maximum"
-    # Long enough that a data point from before the step does not step again; more than before still steps up.
+    # Long enough that a data point from before the step does not cause another one. A larger value still scales out.
     cooldown = 20
 
-    # Bounds are relative to the alarm's threshold of 1: short by k adds k.
+    # Bounds are relative to the alarm's threshold of 1: k missing workers add k.
     dynamic "step_adjustment" {
       for_each = range(1, var.max_workers + 1)
 
@@ -47,7 +47,7 @@ resource "aws_appautoscaling_policy" "down" {
     metric_aggregation_type = "Maximum"
     cooldown                = 60
 
-    # Too many by k takes k away: those that idle, since tasks protect themselves while they work.
+    # k surplus workers stop k tasks. Only idle ones stop, since tasks protect themselves while they work.
     dynamic "step_adjustment" {
       for_each = range(1, var.max_workers + 1)
 
@@ -62,7 +62,7 @@ resource "aws_appautoscaling_policy" "down" {
 
 resource "aws_cloudwatch_metric_alarm" "up" {
   alarm_name          = "${local.name}-workers-short"
-  alarm_description   = "More work can run than workers are wanted: add them, at the first data point."
+  alarm_description   = "Work is waiting for workers. Adds them at the first data point."
   namespace           = local.metric_namespace
   metric_name         = "WorkersShort"
   dimensions          = { Deployment = local.name }
@@ -77,7 +77,7 @@ resource "aws_cloudwatch_metric_alarm" "up" {
 
 resource "aws_cloudwatch_metric_alarm" "down" {
   alarm_name          = "${local.name}-workers-idle"
-  alarm_description   = "For ${var.idle_seconds} seconds without a break more workers than work: take them away."
+  alarm_description   = "More workers than work for ${var.idle_seconds} seconds without a break. Stops them."
   namespace           = local.metric_namespace
   metric_name         = "WorkersShort"
   dimensions          = { Deployment = local.name }
@@ -87,7 +87,7 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   threshold           = -1
   evaluation_periods  = var.idle_seconds / local.tick_seconds
   datapoints_to_alarm = ceil(var.idle_seconds / local.tick_seconds * 0.9)
-  # A tick that failed says nothing about work: nobody is taken away for it.
+  # A failed tick says nothing about the work, so it must not stop workers.
   treat_missing_data = "notBreaching"
   alarm_actions      = [aws_appautoscaling_policy.down.arn]
 }

@@ -1,13 +1,13 @@
-# EventBridge knows no period under a minute; an Express workflow makes six ticks of one. Each tick: ask ECS how many
-# workers are wanted now, let the function decide with the database, publish, set the group of instances. The calls to
-# AWS are the workflow's own, so the function in the VPC needs no way to them.
+# The shortest period of EventBridge is a minute, so an Express workflow makes six ticks of it. Each tick asks ECS for
+# the desired count, lets the function decide from the database, publishes the metric and sets the number of instances.
+# The workflow makes the calls to AWS itself, so the function in the VPC needs no access to those services.
 
 locals {
   tick_seconds     = 10
   metric_namespace = "Sparkle"
 
   again = [{ ErrorEquals = ["States.ALL"], IntervalSeconds = 1, MaxAttempts = 1 }]
-  # A tick that fails is a data point missing; the next one comes in ten seconds.
+  # A failed tick is a missing data point; the next one follows in ten seconds.
   skip = [{ ErrorEquals = ["States.ALL"], ResultPath = null, Next = "Skip" }]
 }
 
@@ -64,12 +64,12 @@ resource "aws_sfn_state_machine" "scaling" {
               ResultPath     = null
               TimeoutSeconds = 5
               Retry          = local.again
-              # The workers' machines do not wait for CloudWatch.
+              # Set the number of instances even if CloudWatch fails.
               Catch = [{ ErrorEquals = ["States.ALL"], ResultPath = null, Next = "Follow" }]
               Next  = "Follow"
             }
-            # Instances follow the workers: those that are short at once, those that are too many when their task has
-            # ended. Set to a number each time, so that nothing that went wrong lasts longer than a tick.
+            # Instances follow the workers: missing ones are added at once, surplus ones removed when their task has
+            # ended. The absolute number is set each time, so an error lasts one tick at most.
             Follow = {
               Type     = "Task"
               Resource = "arn:${local.partition}:states:::aws-sdk:autoscaling:setDesiredCapacity"
@@ -123,7 +123,7 @@ data "aws_iam_policy_document" "states_assume" {
 
 resource "aws_iam_role" "scaling_workflow" {
   name               = "${local.name}-scaling-workflow"
-  description        = "The workflow that publishes the scaling metric."
+  description        = "Permissions of the workflow that publishes the scaling metric."
   assume_role_policy = data.aws_iam_policy_document.states_assume.json
 }
 
@@ -146,7 +146,7 @@ data "aws_iam_policy_document" "scaling_workflow" {
     resources = [aws_autoscaling_group.worker.arn]
   }
 
-  # Knows no resources, only the namespace.
+  # This action supports no resources, only a condition on the namespace.
   statement {
     sid       = "Publish"
     actions   = ["cloudwatch:PutMetricData"]
@@ -159,7 +159,7 @@ data "aws_iam_policy_document" "scaling_workflow" {
     }
   }
 
-  # Log delivery is set up by the workflow's own role, and these actions know no resources.
+  # The workflow's role sets up log delivery. These actions do not support resource-level permissions.
   statement {
     sid = "DeliverItsLog"
     actions = [
@@ -176,11 +176,11 @@ resource "aws_iam_role_policy" "scaling_workflow" {
   policy = data.aws_iam_policy_document.scaling_workflow.json
 }
 
-# ---------------------------------------------------------------- Each minute
+# ---------------------------------------------------------------- Schedules
 
 resource "aws_cloudwatch_event_rule" "scaling" {
   name                = "${local.name}-scaling"
-  description         = "Six ticks of the scaling."
+  description         = "Starts the scaling workflow each minute (six ticks)."
   schedule_expression = "rate(1 minute)"
 }
 
@@ -190,7 +190,7 @@ resource "aws_cloudwatch_event_target" "scaling" {
   role_arn = aws_iam_role.events.arn
   input    = "{}"
 
-  # A minute that was missed is not made up for: it would publish the past.
+  # A missed minute is not repeated: its data would be stale.
   retry_policy {
     maximum_event_age_in_seconds = 60
     maximum_retry_attempts       = 1
@@ -216,7 +216,7 @@ data "aws_iam_policy_document" "events_assume" {
 
 resource "aws_iam_role" "events" {
   name               = "${local.name}-events"
-  description        = "EventBridge: starts the scaling workflow."
+  description        = "Lets EventBridge start the scaling workflow."
   assume_role_policy = data.aws_iam_policy_document.events_assume.json
 }
 
@@ -237,7 +237,7 @@ resource "aws_iam_role_policy" "events" {
 resource "aws_cloudwatch_event_rule" "upkeep" {
   count               = var.upkeep_runs_in == "lambda" ? 1 : 0
   name                = "${local.name}-upkeep"
-  description         = "The minute's upkeep."
+  description         = "Runs upkeep each minute."
   schedule_expression = "rate(1 minute)"
 }
 

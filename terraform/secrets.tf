@@ -1,10 +1,10 @@
-# Values are write-only: they pass through Terraform without reaching plan or state.
+# Values are write-only: Terraform stores them neither in the plan nor in the state.
 
 locals {
   secrets = {
-    django-secret-key     = { description = "Django's SECRET_KEY: signs sessions, seals interaction tokens." }
+    django-secret-key     = { description = "Django's SECRET_KEY: signs sessions and encrypts interaction tokens." }
     discord-bot-token     = { description = "The Discord bot's token." }
-    discord-client-secret = { description = "Discord's OAuth2 client secret, for logging in to the site." }
+    discord-client-secret = { description = "Discord's OAuth2 client secret, for signing in to the site." }
     huggingface-token     = { description = "Hugging Face read token, for gated models." }
   }
 }
@@ -14,11 +14,11 @@ resource "aws_secretsmanager_secret" "this" {
 
   name        = "${local.name}/${each.key}"
   description = each.value.description
-  # A destroyed deployment can be made again under the same name at once, unless it is protected.
+  # Without protection, a destroyed deployment can be created again at once under the same name.
   recovery_window_in_days = var.deletion_protection ? 7 : 0
 }
 
-# Written once: sessions, sealed tokens and the names of pictures depend on it.
+# Written once: sessions, encrypted tokens and the names of image files depend on it.
 resource "aws_secretsmanager_secret_version" "django" {
   secret_id                = aws_secretsmanager_secret.this["django-secret-key"].id
   secret_string_wo         = var.django_secret_key
@@ -31,7 +31,7 @@ resource "aws_secretsmanager_secret_version" "discord_bot" {
   secret_string_wo_version = var.secrets_version
 }
 
-# Secrets Manager refuses an empty string, and a task refuses a secret without a value: a hyphen says "none".
+# Secrets Manager refuses an empty string, and a task refuses a secret without a value, so a hyphen means "none".
 resource "aws_secretsmanager_secret_version" "discord_client" {
   secret_id                = aws_secretsmanager_secret.this["discord-client-secret"].id
   secret_string_wo         = var.discord_client_secret == "" ? "-" : var.discord_client_secret

@@ -32,12 +32,12 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "images" {
 resource "aws_s3_bucket_lifecycle_configuration" "images" {
   bucket = aws_s3_bucket.images.id
 
-  # Upkeep deletes by each server's own retention; this is the floor under it.
+  # Upkeep deletes by each server's retention; this is the upper limit.
   rule {
     id     = "retention"
     status = "Enabled"
 
-    # What was uploaded in the admin (guilds/uploads.py) stays as long as its row: job images alone are below here.
+    # Only job images have this prefix. Files uploaded in the admin (guilds/uploads.py) stay as long as their row.
     filter {
       prefix = "jobs/"
     }

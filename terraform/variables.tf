@@ -1,7 +1,7 @@
-# ---------------------------------------------------------------- What every deployment sets
+# ---------------------------------------------------------------- Required
 
 variable "project_id" {
-  description = "Name of the project; with unique_id it begins the name of every resource."
+  description = "Name of the project. With unique_id, it is the prefix of all resource names."
   type        = string
   default     = "discord-diffusion"
 
@@ -12,7 +12,7 @@ variable "project_id" {
 }
 
 variable "unique_id" {
-  description = "Tells deployments of one account apart: prod, staging."
+  description = "Distinguishes deployments in one account, such as prod and staging."
   type        = string
   default     = "prod"
 
@@ -23,23 +23,23 @@ variable "unique_id" {
 }
 
 variable "region" {
-  description = "AWS region. Empty: the one of your AWS profile."
+  description = "AWS region. Null uses the region of your AWS profile."
   type        = string
   default     = null
 
   validation {
     condition     = var.region == null || can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region: write it like us-east-1, or leave it out to use your AWS profile's."
+    error_message = "region: use a name such as us-east-1, or leave it out to use your AWS profile's region."
   }
 }
 
 variable "vpc_id" {
-  description = "An existing VPC with at least two subnets, in two zones, that are tagged Tier = Public."
+  description = "An existing VPC with at least two subnets tagged Tier = Public, in two availability zones."
   type        = string
 
   validation {
     condition     = can(regex("^vpc-[0-9a-f]{8,17}$", var.vpc_id))
-    error_message = "vpc_id: write the VPC's id, like vpc-0123456789abcdef0 (`aws ec2 describe-vpcs` lists them)."
+    error_message = "vpc_id: use a VPC id such as vpc-0123456789abcdef0 (`aws ec2 describe-vpcs` lists them)."
   }
 }
 
@@ -63,11 +63,11 @@ variable "discord_public_key" {
   }
 }
 
-# The secrets are ephemeral: Terraform hands them on and keeps them neither in the plan nor in the state.
-# Set them by TF_VAR_discord_bot_secret and so on; after a change raise secrets_version.
+# Secrets are ephemeral: Terraform stores them neither in the plan nor in the state.
+# Set them with environment variables such as TF_VAR_discord_bot_secret. After a change, increase secrets_version.
 
 variable "discord_bot_secret" {
-  description = "The bot's token, from Bot in Discord's developer portal. Set it by TF_VAR_discord_bot_secret."
+  description = "Bot token, from Bot in Discord's developer portal. Set it with TF_VAR_discord_bot_secret."
   type        = string
   sensitive   = true
   ephemeral   = true
@@ -79,7 +79,7 @@ variable "discord_bot_secret" {
 }
 
 variable "discord_client_secret" {
-  description = "OAuth2 client secret, for logging in to the site with Discord. Empty: password logins only."
+  description = "OAuth2 client secret, for signing in to the site with Discord. Empty allows password sign-in only."
   type        = string
   default     = ""
   sensitive   = true
@@ -87,19 +87,19 @@ variable "discord_client_secret" {
 }
 
 variable "django_secret_key" {
-  description = "Django's SECRET_KEY: 50 characters by chance. Set it by TF_VAR_django_secret_key=$(openssl rand -base64 48), and keep it: a restored deployment needs the same one."
+  description = "Django's SECRET_KEY: at least 50 random characters. Set it with TF_VAR_django_secret_key=$(openssl rand -base64 48), and keep a copy: a restored deployment needs the same key."
   type        = string
   sensitive   = true
   ephemeral   = true
 
   validation {
     condition     = length(var.django_secret_key) >= 50
-    error_message = "django_secret_key: at least 50 characters, such as `openssl rand -base64 48` makes."
+    error_message = "django_secret_key: at least 50 characters, such as the output of `openssl rand -base64 48`."
   }
 }
 
 variable "huggingface_token" {
-  description = "Read token of Hugging Face, for gated models. Empty: public models only. Takes the place of the sample's user name and password, which the hub no longer accepts."
+  description = "Hugging Face read token, for gated models. Empty allows public models only. It replaces the sample's user name and password, which Hugging Face no longer accepts."
   type        = string
   default     = ""
   sensitive   = true
@@ -107,18 +107,18 @@ variable "huggingface_token" {
 
   validation {
     condition     = var.huggingface_token == "" || can(regex("^hf_[A-Za-z0-9]{20,}$", var.huggingface_token))
-    error_message = "huggingface_token: it begins with hf_ (huggingface.co/settings/tokens, role Read)."
+    error_message = "huggingface_token: a token that starts with hf_ (huggingface.co/settings/tokens, role Read)."
   }
 }
 
 variable "huggingface_username" {
-  description = "The sample's; unused, kept so that its tfvars still plan. Set huggingface_token instead."
+  description = "Unused; kept so that the AWS sample's tfvars still work. Set huggingface_token instead."
   type        = string
   default     = ""
 }
 
 variable "huggingface_password" {
-  description = "The sample's; unused, kept so that its tfvars still plan. Set huggingface_token instead."
+  description = "Unused; kept so that the AWS sample's tfvars still work. Set huggingface_token instead."
   type        = string
   default     = ""
   sensitive   = true
@@ -126,20 +126,20 @@ variable "huggingface_password" {
 }
 
 variable "secrets_version" {
-  description = "Raise it when a secret's variable changes: that is what writes the new value."
+  description = "Version of the secrets. Increase it when a secret changes; otherwise the new value is not written."
   type        = number
   default     = 1
 
   validation {
     condition     = var.secrets_version >= 1 && floor(var.secrets_version) == var.secrets_version
-    error_message = "secrets_version: a whole number from 1."
+    error_message = "secrets_version: a whole number of at least 1."
   }
 }
 
 # ---------------------------------------------------------------- Code and images
 
 variable "lambda_package" {
-  description = "The functions' zip, as `./dev package` writes it."
+  description = "The Lambda functions' zip file, built by `./dev package`."
   type        = string
   default     = "../build/lambda.zip"
 
@@ -150,18 +150,18 @@ variable "lambda_package" {
 }
 
 variable "lambda_runtime" {
-  description = "The functions' runtime; the package holds bytecode for this version."
+  description = "Runtime of the Lambda functions. The package contains bytecode for this version."
   type        = string
   default     = "python3.13"
 
   validation {
     condition     = can(regex("^python3\\.[0-9]+$", var.lambda_runtime))
-    error_message = "lambda_runtime: write it like python3.13."
+    error_message = "lambda_runtime: use a name such as python3.13."
   }
 }
 
 variable "lambda_architecture" {
-  description = "The functions' processor: arm64 (cheaper) or x86_64; the package is built for one of them."
+  description = "Processor architecture of the Lambda functions: arm64 (cheaper) or x86_64. The package must be built for the same one."
   type        = string
   default     = "arm64"
 
@@ -172,31 +172,31 @@ variable "lambda_architecture" {
 }
 
 variable "web_image_tag" {
-  description = "Tag of the site's image in its repository. Empty until the first push: the service then runs no task."
+  description = "Tag of the site's container image. Leave it empty until the first push; the service then runs no task."
   type        = string
   default     = ""
 
   validation {
     condition     = var.web_image_tag != "latest"
-    error_message = "web_image_tag: name a version, such as the commit's hash; `latest` cannot be rolled back."
+    error_message = "web_image_tag: use a version, such as the commit hash. `latest` cannot be rolled back."
   }
 }
 
 variable "worker_image_tag" {
-  description = "Tag of the worker's image in its repository. Empty until the first push: no worker is started."
+  description = "Tag of the worker's container image. Leave it empty until the first push; no worker is started."
   type        = string
   default     = ""
 
   validation {
     condition     = var.worker_image_tag != "latest"
-    error_message = "worker_image_tag: name a version, such as the commit's hash; `latest` cannot be rolled back."
+    error_message = "worker_image_tag: use a version, such as the commit hash. `latest` cannot be rolled back."
   }
 }
 
 # ---------------------------------------------------------------- Network
 
 variable "private_subnet_ids" {
-  description = "Private subnets with a way out (NAT), if the VPC has them: the database and the functions move there and the interface endpoints are not made. Empty: the Tier = Public subnets serve, without public addresses for either."
+  description = "Private subnets with a NAT gateway, for the database and the functions. If empty, both use the Tier = Public subnets without public addresses, and interface endpoints are created."
   type        = list(string)
   default     = []
 
@@ -207,7 +207,7 @@ variable "private_subnet_ids" {
 }
 
 variable "endpoint_zones" {
-  description = "In how many zones the interface endpoints stand. One is cheapest; two outlive the loss of a zone."
+  description = "Number of availability zones with interface endpoints. One is cheapest; two survive the loss of a zone."
   type        = number
   default     = 1
 
@@ -218,7 +218,7 @@ variable "endpoint_zones" {
 }
 
 variable "upkeep_runs_in" {
-  description = "Where the minute's upkeep runs. It calls Discord, so: web (beside gunicorn, whose task has a public address) or lambda (needs private_subnet_ids with a NAT)."
+  description = "Where upkeep runs each minute. It calls Discord, so it needs internet access: web (in the site's task, which has a public address) or lambda (needs private_subnet_ids with a NAT gateway)."
   type        = string
   default     = "web"
 
@@ -229,13 +229,13 @@ variable "upkeep_runs_in" {
 }
 
 variable "site_gateway" {
-  description = "Make the VPC link and the Cloud Map service by which the API reaches the site. Off: nobody reaches it."
+  description = "Create the VPC link and the Cloud Map service that connect the API to the site. Without them, the site cannot be reached."
   type        = bool
   default     = true
 }
 
 variable "domain_name" {
-  description = "Your own name for the site, such as sparkle.example.org. Empty: API Gateway's own name, with HTTPS as well."
+  description = "Custom domain of the site, such as sparkle.example.org. Empty uses API Gateway's domain, which also has HTTPS."
   type        = string
   default     = ""
 
@@ -246,18 +246,18 @@ variable "domain_name" {
 }
 
 variable "domain_certificate_arn" {
-  description = "ACM certificate of domain_name, in the same region."
+  description = "ARN of the ACM certificate for domain_name, in the same region."
   type        = string
   default     = ""
 
   validation {
     condition     = (var.domain_name == "") == (var.domain_certificate_arn == "")
-    error_message = "domain_certificate_arn: set it exactly when domain_name is set."
+    error_message = "domain_certificate_arn: set it if and only if domain_name is set."
   }
 }
 
 variable "discord_api_base" {
-  description = "Where Discord's REST API is; another address is for tests."
+  description = "Base URL of Discord's REST API. Change it for tests only."
   type        = string
   default     = "https://discord.com/api/v10"
 }
@@ -265,7 +265,7 @@ variable "discord_api_base" {
 # ---------------------------------------------------------------- Workers
 
 variable "worker_instance_types" {
-  description = "GPU instance types, the preferred one first. On demand uses the first; spot may use any."
+  description = "GPU instance types, the preferred one first. On-demand capacity uses the first one; spot capacity may use any."
   type        = list(string)
   default     = ["g6.xlarge", "g5.xlarge", "g4dn.xlarge"]
 
@@ -276,19 +276,19 @@ variable "worker_instance_types" {
 }
 
 variable "check_instance_types" {
-  description = "Ask the region at plan whether it offers worker_instance_types. Off only where the API is not there to be asked."
+  description = "Check during plan that the region offers worker_instance_types. Turn it off only if the EC2 API is not available."
   type        = bool
   default     = true
 }
 
 variable "worker_spot" {
-  description = "Run workers on spot capacity: about a third of the price, no warm pool, a job may be interrupted (it is tried again)."
+  description = "Run workers on spot capacity. It costs about a third, has no warm pool, and may interrupt a job, which is then retried."
   type        = bool
   default     = false
 }
 
 variable "worker_warm_pool_size" {
-  description = "Stopped instances kept ready, so that a first picture comes in two minutes, not six. Costs their disks only. 0 turns it off."
+  description = "Number of stopped instances kept ready, so that the first image takes two minutes instead of six. They cost only their disks. 0 turns it off."
   type        = number
   default     = 1
 
@@ -304,7 +304,7 @@ variable "worker_warm_pool_size" {
 }
 
 variable "max_workers" {
-  description = "Most GPU workers at once. Check the quota \"Running On-Demand G and VT instances\" (vCPUs) first."
+  description = "Maximum number of GPU workers. Check the quota \"Running On-Demand G and VT instances\" (vCPUs) first."
   type        = number
   default     = 8
 
@@ -315,7 +315,7 @@ variable "max_workers" {
 }
 
 variable "jobs_per_worker" {
-  description = "Requests that may be in line for each worker before one more is started (jobs/scaling.py says why so many)."
+  description = "Number of queued requests per worker before another worker is started (explained in jobs/scaling.py)."
   type        = number
   default     = 32
 
@@ -326,30 +326,30 @@ variable "jobs_per_worker" {
 }
 
 variable "idle_seconds" {
-  description = "For how long there must be too many workers before they are taken away. The last one stays up to ten minutes longer where requests keep coming (jobs/scaling.py)."
+  description = "Seconds that workers must be surplus before they are stopped. The last one stays up to ten minutes longer while requests keep coming (jobs/scaling.py)."
   type        = number
   default     = 20
 
   validation {
     condition     = var.idle_seconds >= 10 && var.idle_seconds <= 3600 && var.idle_seconds % 10 == 0
-    error_message = "idle_seconds: 10 to 3600, in tens."
+    error_message = "idle_seconds: 10 to 3600, a multiple of 10."
   }
 }
 
 variable "worker_cpu" {
-  description = "CPU units of a worker's task; leaves some of the instance to the agent."
+  description = "CPU units of a worker's task. Leave some of the instance for the ECS agent."
   type        = number
   default     = 3584
 }
 
 variable "worker_memory" {
-  description = "Memory of a worker's task in MiB; the smallest instance type's, less 1.5 GiB."
+  description = "Memory of a worker's task in MiB: that of the smallest instance type minus 1.5 GiB."
   type        = number
   default     = 14336
 }
 
 variable "worker_disk_gib" {
-  description = "Root disk of a GPU instance: system, image, weights."
+  description = "Size of a GPU instance's root disk in GiB, for the system, the container image and the model weights."
   type        = number
   default     = 60
 
@@ -360,7 +360,7 @@ variable "worker_disk_gib" {
 }
 
 variable "worker_network_mode" {
-  description = "Network mode of the worker's task. bridge: the instance's public address is its way out; awsvpc would need a NAT."
+  description = "Network mode of the worker's task. bridge uses the instance's public address; awsvpc needs a NAT gateway."
   type        = string
   default     = "bridge"
 
@@ -371,13 +371,13 @@ variable "worker_network_mode" {
 }
 
 variable "worker_ami_parameter" {
-  description = "SSM parameter with the id of the ECS GPU machine image."
+  description = "SSM parameter that holds the id of the ECS GPU machine image."
   type        = string
   default     = "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id"
 }
 
 variable "model_id" {
-  description = "The pipeline that workers load: a Hugging Face id or a folder of the image."
+  description = "Pipeline that workers load: a Hugging Face id or a folder in the container image."
   type        = string
   default     = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
@@ -388,7 +388,7 @@ variable "model_id" {
 }
 
 variable "worker_compile" {
-  description = "Whether workers compile the model beside their work (torch.compile); pictures never wait for it."
+  description = "Compile the model in the background (torch.compile). Requests never wait for it."
   type        = bool
   default     = false
 }
@@ -396,7 +396,7 @@ variable "worker_compile" {
 # ---------------------------------------------------------------- Site
 
 variable "web_tasks" {
-  description = "Tasks of the Django site."
+  description = "Number of tasks of the Django site."
   type        = number
   default     = 1
 
@@ -419,7 +419,7 @@ variable "web_memory" {
 }
 
 variable "web_architecture" {
-  description = "Processor of the site's image: X86_64 or ARM64 (a fifth cheaper)."
+  description = "Processor architecture of the site's image: X86_64, or ARM64, which is a fifth cheaper."
   type        = string
   default     = "X86_64"
 
@@ -432,36 +432,36 @@ variable "web_architecture" {
 # ---------------------------------------------------------------- Functions
 
 variable "snapstart" {
-  description = "Start the interactions function from a snapshot, with Django loaded."
+  description = "Start the interactions function from a snapshot with Django loaded (Lambda SnapStart)."
   type        = bool
   default     = true
 }
 
 variable "lambda_memory" {
-  description = "Memory of the interactions function in MiB; CPU comes in proportion (1,769 is one core)."
+  description = "Memory of the interactions function in MiB. CPU is proportional (1,769 MiB is one vCPU)."
   type        = number
   default     = 1024
 }
 
 variable "interactions_concurrency" {
-  description = "Most interactions handled at once; each holds one database connection. -1: the account's limit."
+  description = "Maximum number of concurrent interactions. Each uses one database connection. -1 uses the account's limit."
   type        = number
   default     = 40
 
   validation {
     condition     = var.interactions_concurrency == -1 || var.interactions_concurrency >= 5
-    error_message = "interactions_concurrency: at least 5, or -1 for no limit of its own."
+    error_message = "interactions_concurrency: at least 5, or -1 for the account's limit."
   }
 }
 
 variable "api_rate_limit" {
-  description = "Requests a second that the API takes in the long run."
+  description = "Sustained rate limit of the API in requests per second."
   type        = number
   default     = 100
 }
 
 variable "api_burst_limit" {
-  description = "Requests that the API takes at once."
+  description = "Burst limit of the API in requests."
   type        = number
   default     = 200
 }
@@ -475,46 +475,46 @@ variable "database_instance_class" {
 
   validation {
     condition     = can(regex("^db\\.[a-z0-9]+\\.[a-z0-9]+$", var.database_instance_class))
-    error_message = "database_instance_class: write it like db.t4g.micro."
+    error_message = "database_instance_class: use a class such as db.t4g.micro."
   }
 }
 
 variable "database_storage_gib" {
-  description = "Disk of the database; grows by itself to five times this."
+  description = "Disk of the database in GiB. It grows automatically up to five times this size."
   type        = number
   default     = 20
 
   validation {
     condition     = var.database_storage_gib >= 20
-    error_message = "database_storage_gib: at least 20, the least that RDS sells as gp3."
+    error_message = "database_storage_gib: at least 20, the minimum of gp3 storage on RDS."
   }
 }
 
 variable "database_multi_az" {
-  description = "Keep a standby of the database in a second zone (twice the price)."
+  description = "Keep a standby database in a second availability zone, at twice the price."
   type        = bool
   default     = false
 }
 
 variable "database_backup_days" {
-  description = "How long automatic backups are kept."
+  description = "Days that automatic backups are kept."
   type        = number
   default     = 7
 
   validation {
     condition     = var.database_backup_days >= 1 && var.database_backup_days <= 35
-    error_message = "database_backup_days: 1 to 35; without backups a mistake is for ever."
+    error_message = "database_backup_days: 1 to 35. Backups are required."
   }
 }
 
 variable "deletion_protection" {
-  description = "Refuse to delete the database, and the buckets while they hold pictures. Turn it off, apply, then destroy."
+  description = "Protect the database, and buckets that hold images, from deletion. To destroy the deployment, turn it off and apply first."
   type        = bool
   default     = true
 }
 
 variable "image_retention_days" {
-  description = "Pictures are deleted after this many days at the latest; a server may ask for less (its own retention)."
+  description = "Days after which images are deleted at the latest. A server may choose a shorter retention."
   type        = number
   default     = 365
 
@@ -524,21 +524,21 @@ variable "image_retention_days" {
   }
 }
 
-# ---------------------------------------------------------------- Watching
+# ---------------------------------------------------------------- Monitoring
 
 variable "alarm_email" {
-  description = "Who hears of alarms and of the budget. Empty: nobody by mail; the topic's ARN is an output."
+  description = "Email address for alarms and budget warnings. Empty sends no email; the topic's ARN is an output."
   type        = string
   default     = ""
 
   validation {
     condition     = var.alarm_email == "" || can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", var.alarm_email))
-    error_message = "alarm_email: a mail address."
+    error_message = "alarm_email: an email address."
   }
 }
 
 variable "monthly_budget_usd" {
-  description = "Warn at 80 % and 100 % of this many US dollars a month, and when the forecast passes it."
+  description = "Monthly budget in US dollars. Warns at 80 % and 100 %, and when the forecast exceeds it."
   type        = number
   default     = 100
 
@@ -549,35 +549,35 @@ variable "monthly_budget_usd" {
 }
 
 variable "log_retention_days" {
-  description = "How long logs are kept."
+  description = "Days that logs are kept."
   type        = number
   default     = 30
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400], var.log_retention_days)
-    error_message = "log_retention_days: one that CloudWatch offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 or 400."
+    error_message = "log_retention_days: a value that CloudWatch supports: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 or 400."
   }
 }
 
 variable "otlp_endpoint" {
-  description = "A collector that takes OpenTelemetry's traces over HTTP (OTLP), as the functions and workers reach it from within the VPC."
+  description = "OpenTelemetry collector for traces (OTLP over HTTP). Functions and workers must reach it from within the VPC. Empty sends no traces."
   type        = string
   default     = ""
 
   validation {
     condition     = var.otlp_endpoint == "" || can(regex("^https?://[^/]+", var.otlp_endpoint))
-    error_message = "otlp_endpoint: write it like http://10.0.1.7:4318, or leave it out."
+    error_message = "otlp_endpoint: use a URL such as http://10.0.1.7:4318, or leave it out."
   }
 }
 
 variable "database_url" {
-  description = "Where everything connects, if not straight to the instance by IAM login: an RDS Proxy, PgBouncer or another PostgreSQL, as postgres://user:password@host:5432/name."
+  description = "Database to use instead of the RDS instance with IAM authentication, such as an RDS Proxy, PgBouncer or another PostgreSQL: postgres://user:password@host:5432/name."
   type        = string
   default     = ""
   sensitive   = true
 
   validation {
     condition     = var.database_url == "" || can(regex("^postgres(ql)?://", var.database_url))
-    error_message = "database_url: write it like postgres://user:password@host:5432/name, or leave it out."
+    error_message = "database_url: use a URL such as postgres://user:password@host:5432/name, or leave it out."
   }
 }

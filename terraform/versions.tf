@@ -1,7 +1,7 @@
-# One provider. Version 6 would change: `region` per resource, `aws_region.name` -> `region`, and drop deprecated
-# arguments; nothing here uses what it dropped except data.aws_region.current.name (outputs.tf, locals.tf).
+# Version 6 of the provider renames data.aws_region.current.name (locals.tf) to `region`; nothing else that it
+# removed is used here.
 terraform {
-  # 1.11 brought write-only arguments: no secret of this configuration reaches the state.
+  # 1.11 introduced write-only arguments, which keep secrets out of the state.
   required_version = ">= 1.11.0"
 
   required_providers {
@@ -11,7 +11,7 @@ terraform {
     }
   }
 
-  # State holds no secret, but it is the map of the deployment: keep it in a bucket (docs/how-to/deploy.md).
+  # The state has no secrets, but losing it is costly: keep it in a bucket (docs/how-to/deploy.md).
   # backend "s3" {}
 }
 

@@ -5,9 +5,9 @@ locals {
   web_environment = merge(local.environment, {
     DJANGO_SETTINGS_MODULE = "sparkle_site.settings.web"
     BEHIND_GATEWAY         = "true"
-    ALLOWED_HOSTS          = "*" # The gateway alone reaches the site, and it answers to no other names than its own.
+    ALLOWED_HOSTS          = "*" # Only the gateway reaches the site, and it accepts only its own host names.
     DATABASE_POOL_SIZE     = "8"
-    # Shown, and sent again from the admin.
+    # The admin shows its messages and sends them again.
     SQS_DEAD_LETTER_URL = aws_sqs_queue.dead.url
   })
 }
@@ -47,7 +47,7 @@ resource "aws_ecs_task_definition" "web" {
         startPeriod = 60
       }
     }],
-    # A function in a VPC without a NAT cannot call Discord; this task has a public address and time to spare.
+    # A function in a VPC without a NAT gateway cannot call Discord; this task has a public address and spare CPU.
     var.upkeep_runs_in == "web" ? [{
       name                   = "upkeep"
       image                  = local.web_image
@@ -70,7 +70,7 @@ resource "aws_ecs_task_definition" "web" {
   }
 }
 
-# Makes the application's role in the database, and migrates: run by hand before a new version (docs/how-to/update.md).
+# Creates the application's database role and runs migrations. Run it before each new version (docs/how-to/update.md).
 resource "aws_ecs_task_definition" "prepare" {
   family                   = "${local.name}-prepare"
   requires_compatibilities = ["FARGATE"]
@@ -110,7 +110,7 @@ resource "aws_service_discovery_private_dns_namespace" "this" {
   count = var.site_gateway ? 1 : 0
 
   name        = "${local.name}.internal"
-  description = "Where API Gateway finds the site."
+  description = "Service discovery of the site for API Gateway."
   vpc         = data.aws_vpc.this.id
 }
 
@@ -118,7 +118,7 @@ resource "aws_service_discovery_service" "web" {
   count = var.site_gateway ? 1 : 0
 
   name          = "web"
-  description   = "The Django site's tasks, address and port."
+  description   = "Addresses and ports of the site's tasks."
   force_destroy = true
 
   dns_config {
@@ -144,7 +144,7 @@ resource "aws_ecs_service" "web" {
   launch_type     = "FARGATE"
   propagate_tags  = "SERVICE"
 
-  # The new task serves before the old one goes.
+  # The new task serves before the old one stops.
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
 
@@ -156,7 +156,7 @@ resource "aws_ecs_service" "web" {
   network_configuration {
     subnets         = local.public_subnet_ids
     security_groups = [aws_security_group.web.id]
-    # Its way to Discord and to the registry; its security group lets nobody in by it.
+    # For outbound traffic to Discord and the registry; the security group admits no inbound traffic.
     assign_public_ip = true
   }
 

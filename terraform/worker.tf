@@ -1,4 +1,4 @@
-# The GPU worker: one task an instance, as many tasks as the scaling says, instances as the tasks need.
+# The GPU worker: one task per instance. Scaling sets the number of tasks, and the instances follow it.
 
 resource "aws_ecs_task_definition" "worker" {
   family                   = "${local.name}-worker"
@@ -26,7 +26,7 @@ resource "aws_ecs_task_definition" "worker" {
     logConfiguration     = local.task_log["worker"]
     resourceRequirements = [{ type = "GPU", value = "1" }]
     linuxParameters      = { initProcessEnabled = true }
-    # ECS does not read the image's HEALTHCHECK. Patient, since the first start may download a model for 15 minutes.
+    # ECS ignores the image's HEALTHCHECK. The long start period allows 15 minutes for the first download of a model.
     healthCheck = {
       command     = ["CMD", "python", "-m", "gpu_worker.health"]
       interval    = 60
@@ -34,11 +34,11 @@ resource "aws_ecs_task_definition" "worker" {
       retries     = 10
       startPeriod = 300
     }
-    # SIGTERM: it takes nothing new, ends what it can, gives back the rest.
+    # On SIGTERM the worker takes no new jobs, finishes what it can and releases the rest.
     stopTimeout = 110
   }])
 
-  # What torch.compile made outlives the task: an instance of the warm pool compiles once.
+  # The cache of torch.compile outlives the task, so an instance of the warm pool compiles once.
   volume {
     name = "compiled"
 
@@ -62,7 +62,7 @@ resource "aws_ecs_service" "worker" {
     weight            = 1
   }
 
-  # A new version may take the old one's card at once: jobs are in the database, not in the worker.
+  # A new version may replace the old one at once: jobs are in the database, not in the worker.
   deployment_minimum_healthy_percent = 0
   deployment_maximum_percent         = 100
 
@@ -76,7 +76,7 @@ resource "aws_ecs_service" "worker" {
   }
 
   lifecycle {
-    # Application Auto Scaling's.
+    # Set by Application Auto Scaling.
     ignore_changes = [desired_count]
   }
 
@@ -89,7 +89,7 @@ data "aws_ssm_parameter" "worker_ami" {
   name = var.worker_ami_parameter
 }
 
-# A region without the type is refused here, not by an instance that never comes.
+# Fail during plan if the region lacks the type, not later by an instance that never starts.
 data "aws_ec2_instance_type_offerings" "worker" {
   count = var.check_instance_types ? 1 : 0
 
@@ -101,7 +101,7 @@ data "aws_ec2_instance_type_offerings" "worker" {
   lifecycle {
     postcondition {
       condition     = length(setsubtract(var.worker_spot ? [] : [var.worker_instance_types[0]], self.instance_types)) == 0 && length(self.instance_types) > 0
-      error_message = "${local.region} does not offer ${join(", ", setsubtract(var.worker_instance_types, self.instance_types))}: set worker_instance_types to types that it has (aws ec2 describe-instance-type-offerings --filters Name=instance-type,Values='g*')."
+      error_message = "${local.region} does not offer ${join(", ", setsubtract(var.worker_instance_types, self.instance_types))}. Set worker_instance_types to types it offers (list them with: aws ec2 describe-instance-type-offerings --filters Name=instance-type,Values='g*')."
     }
   }
 }
@@ -119,7 +119,7 @@ data "aws_iam_policy_document" "instance_assume" {
 
 resource "aws_iam_role" "instance" {
   name               = "${local.name}-instance"
-  description        = "The GPU instances: they join the cluster, and can be looked into by Session Manager."
+  description        = "Lets GPU instances join the cluster and accept Session Manager."
   assume_role_policy = data.aws_iam_policy_document.instance_assume.json
 }
 
@@ -137,7 +137,7 @@ resource "aws_iam_instance_profile" "worker" {
 
 resource "aws_launch_template" "worker" {
   name                   = "${local.name}-worker"
-  description            = "A GPU instance of the worker's cluster."
+  description            = "GPU instance of the worker."
   image_id               = data.aws_ssm_parameter.worker_ami.insecure_value
   instance_type          = var.worker_instance_types[0]
   update_default_version = true
@@ -157,7 +157,7 @@ resource "aws_launch_template" "worker" {
   metadata_options {
     http_endpoint = "enabled"
     http_tokens   = "required"
-    # Containers in bridge mode are one hop further away than this lets them go: they have their own roles.
+    # One hop keeps containers in bridge mode from the instance's role; tasks have their own roles.
     http_put_response_hop_limit = 1
   }
 
@@ -194,7 +194,7 @@ resource "aws_autoscaling_group" "worker" {
   vpc_zone_identifier = local.public_subnet_ids
   capacity_rebalance  = var.worker_spot
 
-  # schedule.tf takes none while as many tasks run; which one goes is the group's choice, and ECS empties it first.
+  # schedule.tf removes no instance while as many tasks run. The group chooses which one; ECS drains it first.
   protect_from_scale_in     = false
   default_instance_warmup   = 0
   wait_for_capacity_timeout = "0"
@@ -241,7 +241,7 @@ resource "aws_autoscaling_group" "worker" {
     content {
       pool_state = "Stopped"
       min_size   = var.worker_warm_pool_size
-      # Without it the pool would hold as many as the group may grow to.
+      # By default the pool holds as many as the group may grow to.
       max_group_prepared_capacity = var.worker_warm_pool_size
     }
   }
@@ -253,7 +253,7 @@ resource "aws_autoscaling_group" "worker" {
   }
 
   lifecycle {
-    # schedule.tf's.
+    # Set by schedule.tf.
     ignore_changes = [desired_capacity]
   }
 
@@ -265,11 +265,11 @@ resource "aws_ecs_capacity_provider" "gpu" {
 
   auto_scaling_group_provider {
     auto_scaling_group_arn = aws_autoscaling_group.worker.arn
-    # An instance that is to go takes no more tasks, and goes when its own have ended.
+    # A draining instance takes no new tasks and stops when its own have ended.
     managed_draining = "ENABLED"
 
-    # ECS's own scaling waits 15 minutes before it takes an instance, and a minute or two before it adds one; its
-    # termination protection works only together with it (docs/decisions/0009-terraform.md).
+    # ECS's managed scaling takes 15 minutes to remove an instance and a minute or two to add one. Its termination
+    # protection works only together with it (docs/decisions/0009-terraform.md).
     managed_termination_protection = "DISABLED"
 
     managed_scaling {

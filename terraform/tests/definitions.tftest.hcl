@@ -1,5 +1,5 @@
-# Applies without an account, on resources that are made up, so that what is put together from them is known:
-# tests/terraform/test_definitions.py reads the state that this leaves.
+# Applies without an account, with mocked resources, so that the values computed from them are known.
+# tests/terraform/test_definitions.py reads the resulting state.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {

@@ -1,4 +1,4 @@
-# Plans without an account: `terraform test`. Asserts only what this configuration itself sets.
+# Plans without an account: `terraform test`. Asserts only values that this configuration sets.
 
 mock_provider "aws" {
   mock_data "aws_caller_identity" {
@@ -251,7 +251,7 @@ run "may_be_destroyed_when_protection_is_off" {
   }
 }
 
-# ---------------------------------------------------------------- Bad input ends in a sentence
+# ---------------------------------------------------------------- Invalid input gives a readable error
 
 run "refuses_a_bad_application_id" {
   command = plan

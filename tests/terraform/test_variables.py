@@ -57,7 +57,7 @@ def test_every_missing_variable_is_named(folder: Path) -> None:
         ({"discord_application_id": "12ab"}, "17 to 20 digits, from General Information in Discord's developer portal"),
         ({"discord_public_key": "t" * 60}, "64 hexadecimal digits, from General Information"),
         ({"discord_bot_secret": "short"}, "the bot's token"),
-        ({"django_secret_key": "short"}, "at least 50 characters, such as `openssl rand -base64 48` makes"),
+        ({"django_secret_key": "short"}, "at least 50 characters, such as the output of `openssl rand -base64 48`"),
         ({"lambda_package": "no-such.zip"}, "no such file. Run `./dev package` first"),
         ({"worker_image_tag": "latest"}, "`latest` cannot be rolled back"),
         ({"domain_name": "https://sparkle.example.org/"}, "without https:// and without a path"),
