@@ -31,8 +31,8 @@ _ID = re.compile(r"\s*#?([0-9]{1,18})\s*", re.ASCII)
 
 
 def handle_command(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
-    """Answer a command that the router knows. Raise WrongType for options that are not as declared."""
-    name = parsing.name(interaction.data)
+    """Handle a command that the router knows. Raise WrongType for an option that is not of its declared type."""
+    name = parsing.command_name(interaction.data)
     if name == "sparkle":
         return _sparkle(interaction, now=now, started=started)
     return _OTHERS[name](interaction, now)
@@ -40,50 +40,50 @@ def handle_command(interaction: Interaction, *, now: datetime, started: float) -
 
 def _sparkle(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
     data = interaction.data
-    said = parsing.options(data)
-    size = submission.size(said.text("size"))
+    options = parsing.options(data)
+    size = submission.parse_size(options.text("size"))
     if isinstance(size, Refusal):
-        return responses.refusal(submission.language(interaction), size)
-    attachment = said.attachment("image", data)
+        return responses.refusal(submission.guild_locale(interaction), size)
+    attachment = options.attachment("image", data)
     source_url = ""
     if attachment is not None:
-        found = source(attachment)
-        if isinstance(found, Refusal):
-            return responses.refusal(submission.language(interaction), found)
-        source_url = found
-    return submission.answer(
+        checked = source_image_url(attachment)
+        if isinstance(checked, Refusal):
+            return responses.refusal(submission.guild_locale(interaction), checked)
+        source_url = checked
+    return submission.submit(
         interaction,
         now=now,
         started=started,
-        prompt=said.text("prompt") or "",
-        negative_prompt=said.text("negative_prompt"),
-        seed=said.integer("seed"),
-        steps=said.integer("steps"),
-        sampler=said.text("sampler"),
+        prompt=options.text("prompt") or "",
+        negative_prompt=options.text("negative_prompt"),
+        seed=options.integer("seed"),
+        steps=options.integer("steps"),
+        sampler=options.text("sampler"),
         width=size[0] if size else None,
         height=size[1] if size else None,
-        guidance=said.number("guidance"),
-        count=said.integer("count"),
-        style=said.text("style"),
-        model=said.text("model"),
+        guidance=options.number("guidance"),
+        count=options.integer("count"),
+        style=options.text("style"),
+        model=options.text("model"),
         kind=Job.Kind.IMG2IMG if source_url else Job.Kind.TXT2IMG,
         source_url=source_url,
-        strength=said.number("strength"),
+        strength=options.number("strength"),
     )
 
 
-def source(attachment: Any) -> str | Refusal:
-    """Return the address of an attachment that can be a start, or why it cannot."""
+def source_image_url(attachment: Any) -> str | Refusal:
+    """Return the URL of an attachment that can be a source image, or why it cannot."""
     url, size = attachment.get("url"), attachment.get("size")
     if cdn_urls.media_type(attachment) not in cdn_urls.TYPES:
         return Refusal(code="image_type")
     if type(size) is int and size > cdn_urls.MAX_BYTES:
         return Refusal(code="image_too_large", params={"limit": cdn_urls.MAX_BYTES // (1024 * 1024)})
-    return from_cdn(url)
+    return check_cdn_url(url)
 
 
-def from_cdn(url: object) -> str | Refusal:
-    """Return `url` if it is on Discord's CDN, or why it cannot be a start."""
+def check_cdn_url(url: object) -> str | Refusal:
+    """Return `url` if it is on Discord's CDN, or why it cannot be a source image."""
     hosts, insecure = settings.DISCORD_CDN_HOSTS, settings.DISCORD_CDN_INSECURE
     if not isinstance(url, str) or not cdn_urls.is_discord_url(url, hosts=hosts, insecure=insecure):
         return Refusal(code="image_not_from_discord")
@@ -91,15 +91,15 @@ def from_cdn(url: object) -> str | Refusal:
 
 
 def _guild(interaction: Interaction, now: datetime) -> Guild:
-    guild = Guild.objects.filter(pk=interaction.home).first()
-    # The event that told of the installation may be late or lost.
-    return guild or installations.install({"id": interaction.home}, now)
+    guild = Guild.objects.filter(pk=interaction.required_guild_id).first()
+    # The installation event may be late or lost.
+    return guild or installations.install({"id": interaction.required_guild_id}, now)
 
 
 def _quota(interaction: Interaction, now: datetime) -> dict[str, Any]:
     guild = _guild(interaction, now)
-    standings = quota.load_status(guild.pk, interaction.user_id, interaction.role_ids, now=now)
-    return responses.quota(guild.language or interaction.locale, standings)
+    statuses = quota.load_status(guild.pk, interaction.user_id, interaction.role_ids, now=now)
+    return responses.quota(guild.language or interaction.locale, statuses)
 
 
 def _history(interaction: Interaction, now: datetime) -> dict[str, Any]:
@@ -109,14 +109,14 @@ def _history(interaction: Interaction, now: datetime) -> dict[str, Any]:
 
 
 def grid_url(job: Job) -> str:
-    """Return an address of the job's grid that expires, or "" where there is nothing to show."""
+    """Return a URL of the job's grid that expires, or "" if there is nothing to show."""
     key = reports.visible_grid(job)
     url: str = default_storage.url(key) if key else ""
     return settings.SITE_URL + url if url.startswith("/") else url
 
 
 def _named_job(interaction: Interaction, guild: Guild, typed: str) -> Job | Refusal:
-    """Return the job that the member named: an own one, or a moderator's choice of the server's."""
+    """Return the job with the typed id if it is the member's own, or if they may moderate it."""
     match = _ID.fullmatch(typed)
     job = queries.find(guild.pk, int(match[1])) if match else None
     if job is None or (job.user_id != interaction.user_id and not submission.may_moderate(interaction, job)):
@@ -132,13 +132,13 @@ def _show(interaction: Interaction, now: datetime) -> dict[str, Any]:
         return responses.refusal(locale, job)
     url = grid_url(job)
     if job.status == Status.COMPLETED and url:
-        # Deleting belongs to the message that all can see.
+        # Only the public message has the delete button.
         buttons = messages.result_buttons(job, delete=False)
     elif job.status in OPEN:
         buttons = messages.cancel_button(job)
     else:
         buttons = ()
-    return payloads.reply(responses.shown(locale, job, url=url, embed=messages.details(job), buttons=buttons))
+    return payloads.reply(responses.job_details(locale, job, url=url, embed=messages.details(job), buttons=buttons))
 
 
 def _cancel(interaction: Interaction, now: datetime) -> dict[str, Any]:
@@ -183,11 +183,11 @@ def _help(interaction: Interaction, now: datetime) -> dict[str, Any]:
 
 
 def _remix(interaction: Interaction, now: datetime) -> dict[str, Any]:
-    locale = submission.language(interaction)
-    found = list(cdn_urls.images_of(parsing.target_message(interaction.data)))
-    url = next((each for each in found if isinstance(from_cdn(each), str)), None)
+    locale = submission.guild_locale(interaction)
+    urls = list(cdn_urls.images_of(parsing.target_message(interaction.data)))
+    url = next((url for url in urls if isinstance(check_cdn_url(url), str)), None)
     if url is None:
-        return responses.ephemeral(locale, "refusal.image_not_from_discord" if found else "refusal.no_image_in_message")
+        return responses.ephemeral(locale, "refusal.image_not_from_discord" if urls else "refusal.no_image_in_message")
     return payloads.modal(
         REMIX_MODAL,
         translate(locale, "modal.remix"),
@@ -199,7 +199,7 @@ def _remix(interaction: Interaction, now: datetime) -> dict[str, Any]:
                 custom_id="negative_prompt", label=translate(locale, "option.negative_prompt.description"), long=True
             ),
             TextInput(custom_id="strength", label=translate(locale, "field.strength"), value="0.6", max_length=6),
-            # An address is longer than a custom id may be, so the modal carries it where it can be seen.
+            # A URL is too long for a custom id, so a visible text input holds it.
             TextInput(
                 custom_id="image",
                 label=translate(locale, "modal.image"),

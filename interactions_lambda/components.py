@@ -1,4 +1,4 @@
-"""Buttons. Each carries its job's id, so it works after any restart; what it asks for obeys quotas as any request."""
+"""Buttons. The custom id holds the job's id, so a button works after any restart. Its requests obey all quotas."""
 
 from __future__ import annotations
 
@@ -25,21 +25,24 @@ ENLARGE_STRENGTH = 0.35
 
 
 def handle_component(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
-    """Answer a pressed button whose custom id is one of ours."""
+    """Handle a button whose custom id is one of ours."""
     action = custom_id.parse(interaction.data.get("custom_id"))
-    assert action is not None  # noqa: S101  # the router checked it
+    assert action is not None  # noqa: S101  # The router checked it.
     if action.name in ("older", "newer"):
-        return _turn(interaction, action.name, action.job_id)
-    # Only of this server: a message forwarded elsewhere has no power over it.
-    job = queries.find(interaction.home, action.job_id)
+        return _turn_page(interaction, action.name, action.job_id)
+    # Only jobs of this server: a forwarded message must not act on another server's job.
+    job = queries.find(interaction.required_guild_id, action.job_id)
     if job is None or not job.prompt:
-        return responses.ephemeral(submission.language(interaction), "refusal.job_gone")
+        return responses.ephemeral(submission.guild_locale(interaction), "refusal.job_gone")
     index = action.index or 0
     if action.name == "reroll":
-        return submission.answer(interaction, now=now, started=started, **repeat_params(job) | {"seed": None})
+        return submission.submit(interaction, now=now, started=started, **repeat_params(job) | {"seed": None})
     if action.name == "vary" and index < job.count:
-        return submission.answer(
-            interaction, now=now, started=started, **_from_picture(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH)
+        return submission.submit(
+            interaction,
+            now=now,
+            started=started,
+            **_variation_params(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH),
         )
     if action.name == "enlarge" and index < job.count:
         return _enlarge(interaction, job, index, now=now, started=started)
@@ -51,8 +54,8 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
         return _delete(interaction, job, now=now, started=started)
     if action.name == "report":
         reports.report(job, by=interaction.user_id, now=now)
-        return responses.ephemeral(submission.language(interaction), "done.reported")
-    return responses.ephemeral(submission.language(interaction), "refusal.unknown_interaction")
+        return responses.ephemeral(submission.guild_locale(interaction), "done.reported")
+    return responses.ephemeral(submission.guild_locale(interaction), "refusal.unknown_interaction")
 
 
 def repeat_params(job: Job) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def repeat_params(job: Job) -> dict[str, Any]:
     }
 
 
-def _from_picture(job: Job, index: int, kind: str, strength: float) -> dict[str, Any]:
+def _variation_params(job: Job, index: int, kind: str, strength: float) -> dict[str, Any]:
     return repeat_params(job) | {
         "kind": kind,
         "source_job_id": job.pk,
@@ -92,38 +95,40 @@ def _from_picture(job: Job, index: int, kind: str, strength: float) -> dict[str,
 def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, started: float) -> dict[str, Any]:
     width, height = job.width * 2, job.height * 2
     if max(width, height) > messages.MAX_SIDE:
-        return responses.ephemeral(submission.language(interaction), "refusal.largest_already", limit=messages.MAX_SIDE)
-    wish = _from_picture(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTH) | {
+        return responses.ephemeral(
+            submission.guild_locale(interaction), "refusal.largest_already", limit=messages.MAX_SIDE
+        )
+    params = _variation_params(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTH) | {
         "width": width,
         "height": height,
         "count": 1,
-        # The picture's own seed, so that what is added suits it.
+        # The image's own seed, so that new details match it.
         "seed": job.seeds[index],
     }
-    return submission.answer(interaction, now=now, started=started, **wish)
+    return submission.submit(interaction, now=now, started=started, **params)
 
 
 def _edit(interaction: Interaction, job: Job) -> dict[str, Any]:
-    locale = submission.language(interaction)
-    return payloads.modal(pack("edit", job.pk), translate(locale, "modal.edit"), fields(locale, job))
+    locale = submission.guild_locale(interaction)
+    return payloads.modal(pack("edit", job.pk), translate(locale, "modal.edit"), edit_fields(locale, job))
 
 
-def fields(locale: str, job: Job) -> tuple[TextInput, ...]:
-    """Return the fields of a request's form. A text that is too long for one field has several.
+def edit_fields(locale: str, job: Job) -> tuple[TextInput, ...]:
+    """Return the text inputs of the edit modal. A text that is too long for one input has several.
 
-    A form has five fields: those that have no place in it keep their value.
+    A modal holds five inputs; a value without an input stays unchanged.
     """
     prompt = _long_text("prompt", translate(locale, "option.prompt.description"), job.prompt, required=True)
     negative = _long_text(
         "negative_prompt", translate(locale, "option.negative_prompt.description"), job.negative_prompt
     )
-    short = (
+    numbers = (
         TextInput(custom_id="seed", label=translate(locale, "field.seed"), value=str(job.seed), max_length=12),
         TextInput(custom_id="steps", label=translate(locale, "field.steps"), value=str(job.steps), max_length=5),
     )
     if len(prompt) + len(negative) > payloads.MAX_INPUTS:
         negative = ()
-    return (*prompt, *negative, *short)[: payloads.MAX_INPUTS]
+    return (*prompt, *negative, *numbers)[: payloads.MAX_INPUTS]
 
 
 def _long_text(name: str, label: str, text: str, *, required: bool = False) -> tuple[TextInput, ...]:
@@ -143,46 +148,46 @@ def _long_text(name: str, label: str, text: str, *, required: bool = False) -> t
 def _cancel(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]:
     own = job.user_id == interaction.user_id
     if not own and not submission.may_moderate(interaction, job):
-        return responses.ephemeral(submission.language(interaction), "refusal.not_yours")
+        return responses.ephemeral(submission.guild_locale(interaction), "refusal.not_yours")
     reason = "cancelled_by_member" if own else "cancelled_by_moderator"
     if not transitions.cancel(job.pk, by=interaction.user_id, reason=reason, now=now):
-        return responses.ephemeral(submission.language(interaction), "refusal.already_ended")
+        return responses.ephemeral(submission.guild_locale(interaction), "refusal.already_ended")
     job.refresh_from_db(fields=["status", "reason"])
     if job.status != Status.CANCELLED:
         return payloads.update(messages.stopping(job))
-    # The answer to this press is the final message.
+    # This response is the final message.
     transitions.mark_notified(job.pk, via=Job.Via.ORIGINAL, message_id=None, now=now)
     return payloads.update(messages.ended(job))
 
 
 def _delete(interaction: Interaction, job: Job, *, now: datetime, started: float) -> dict[str, Any]:
-    locale = submission.language(interaction)
+    locale = submission.guild_locale(interaction)
     if job.user_id != interaction.user_id and not submission.may_moderate(interaction, job):
         return responses.ephemeral(locale, "refusal.not_yours")
     if job.status not in ENDED:
         return responses.ephemeral(locale, "refusal.other")
     reports.hide(job, by=interaction.user_id, now=now)
     if job.user_id != interaction.user_id:
-        # A moderator's decision on the reports of these images.
+        # Deleting is the moderator's decision on open reports.
         moderation.decide(job.pk)
     _erase(job, now=now, started=started)
-    # An update without attachments takes the pictures off the message.
+    # An update without attachments removes the images from the message.
     return payloads.update(Message(content=translate(locale, "done.deleted", mention=f"<@{interaction.user_id}>")))
 
 
 def _erase(job: Job, *, now: datetime, started: float) -> None:
-    """Delete the pictures' files now if the storage is quick; else upkeep does it within minutes."""
+    """Delete the image files now if the storage answers in time; otherwise upkeep deletes them within minutes."""
     if not erasure.request(job.pk, Job.Erasure.IMAGES, now=now):
         return
     try:
         keys = erasure.storage_keys([job])
         if run_within(lambda: erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
             erasure.forget([job.pk])
-    except Exception as error:  # each storage backend has errors of its own
-        logger.warning("pictures_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})
+    except Exception as error:  # Each storage backend has its own errors.
+        logger.warning("images_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})
 
 
-def _turn(interaction: Interaction, direction: str, job_id: int) -> dict[str, Any]:
+def _turn_page(interaction: Interaction, direction: str, job_id: int) -> dict[str, Any]:
     bound = {"before": job_id} if direction == "older" else {"after": job_id}
-    page = queries.history(interaction.home, interaction.user_id, **bound)
-    return payloads.update(responses.history(submission.language(interaction), page, url_of=commands.grid_url))
+    page = queries.history(interaction.required_guild_id, interaction.user_id, **bound)
+    return payloads.update(responses.history(submission.guild_locale(interaction), page, url_of=commands.grid_url))

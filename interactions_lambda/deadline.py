@@ -1,4 +1,4 @@
-"""Discord waits 3 s. Whatever is slow or stuck behind us, the answer goes out before."""
+"""Discord waits 3 s: the response is sent in time even if the database or the queue is slow."""
 
 from __future__ import annotations
 
@@ -17,66 +17,67 @@ from jobs.dispatch.sending import send_now
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-Step = Callable[[], None]
+Send = Callable[[], None]
 
-# Seconds after the request came in. What is left to 3 s is the way to Discord.
+# Seconds after the request arrived. The rest of the 3 s is for the network.
 SEND_BY_S = 2.0
 LAST_STATEMENT_S = 2.3
-ANSWER_BY_S = 2.6
-# After a cold start that took longer, a working database still gets this much.
-AT_LEAST_S = 0.4
+RESPOND_BY_S = 2.6
+# The minimum that a working database gets, even after a slow cold start.
+MIN_WAIT_S = 0.4
 
 
 class StatementDeadlineExceeded(OperationalError):
-    """The time is up before the transaction was complete: it is rolled back."""
+    """The deadline passed before the transaction was complete. It is rolled back."""
 
 
 class ResponseDeadlineExceeded(Exception):
-    """No answer in time. What was begun may still be finished; then the member sees it in place of our answer."""
+    """No response in time. The work may still complete; the member then sees its result later."""
 
 
 @functools.cache
 def _threads(purpose: str) -> ThreadPoolExecutor:
-    # Idle threads are used again, each with its own connection: a Lambda has one until one of them is stuck.
+    # Idle threads are reused with their own connection, so there is one thread until one gets stuck.
     return ThreadPoolExecutor(max_workers=16, thread_name_prefix=purpose)
 
 
 def _left(by_s: float, started: float) -> float:
-    return max(AT_LEAST_S, by_s - (time.monotonic() - started))
+    return max(MIN_WAIT_S, by_s - (time.monotonic() - started))
 
 
 def run(act: Callable[[], T], *, started: float) -> T:
-    """Run `act` with a database connection, then send what it left to `send_after_commit`, and return what it returned.
+    """Run `act` with a database connection, send the messages that it registered, and return its result.
 
-    Raise TooLate if it does not return in time. A queue that does not answer in time is left to upkeep: what sends is
-    committed by then, so a late message only doubles upkeep's. `started` is when the request came in, on
-    time.monotonic's clock.
+    `started` is the time.monotonic() value when the request arrived. If the queue is too slow, upkeep sends the message
+    later: the job is committed by then, and a second message does no harm.
+
+    Raises: ResponseDeadlineExceeded if `act` does not return in time, and whatever `act` raises.
     """
-    sends: list[tuple[Step, Step]] = []
-    acted: Future[T] = Future()
-    # One thread does both, since a change of threads takes as long as a statement.
-    all_done = _threads("answer").submit(_act_and_send, act, started, acted, sends)
+    sends: list[tuple[Send, Send]] = []
+    outcome: Future[T] = Future()
+    # One thread does both: switching threads takes as long as a statement.
+    all_done = _threads("request").submit(_act_and_send, act, started, outcome, sends)
     try:
         _wait(all_done, _left(SEND_BY_S, started))
     except ResponseDeadlineExceeded:
-        answer = _wait(acted, _left(ANSWER_BY_S, started))
+        result = _wait(outcome, _left(RESPOND_BY_S, started))
         if not all_done.done():
             for _, missed in sends:
                 missed()
             connection.close()
-        return answer
-    return acted.result()
+        return result
+    return outcome.result()
 
 
-def send_after_commit(send: Step, missed: Step) -> None:
-    """Send when the request that is being acted upon is done with its database (jobs.dispatch.sending.SendHook)."""
+def send_after_commit(send: Send, missed: Send) -> None:
+    """Register a message to send after the current request has committed (jobs.dispatch.sending.SendHook)."""
     _sends.get().append((send, missed))
 
 
-_sends: ContextVar[list[tuple[Step, Step]]] = ContextVar("sends")
+_sends: ContextVar[list[tuple[Send, Send]]] = ContextVar("sends")
 
 
-def _collecting(sends: list[tuple[Step, Step]], act: Callable[[], T]) -> T:
+def _run_collecting(sends: list[tuple[Send, Send]], act: Callable[[], T]) -> T:
     token = _sends.set(sends)
     try:
         return act()
@@ -84,21 +85,21 @@ def _collecting(sends: list[tuple[Step, Step]], act: Callable[[], T]) -> T:
         _sends.reset(token)
 
 
-def _act_and_send(act: Callable[[], T], started: float, acted: Future[T], sends: list[tuple[Step, Step]]) -> None:
+def _act_and_send(act: Callable[[], T], started: float, outcome: Future[T], sends: list[tuple[Send, Send]]) -> None:
     try:
         connection.close_if_unusable_or_obsolete()
         with _deadline(started):
-            answer = _collecting(sends, act)
-    except BaseException as error:  # the waiting thread raises it
-        acted.set_exception(error)
+            result = _run_collecting(sends, act)
+    except BaseException as error:  # The waiting thread raises it.
+        outcome.set_exception(error)
     else:
-        acted.set_result(answer)
-    # Where telling of it failed, what is committed is sent all the same.
+        outcome.set_result(result)
+    # What is committed is sent even if `act` failed after the commit.
     for send, missed in sends:
         try:
             send_now(send, missed)
         except Exception:
-            # It is accepted all the same: upkeep sends a message for what nobody claims again.
+            # The request is accepted. Upkeep sends its message again.
             logger.exception("send_failed")
     connection.close_if_unusable_or_obsolete()
 
@@ -114,10 +115,10 @@ def _wait(running: Future[T], seconds: float) -> T:
 
 
 def _deadline(started: float) -> AbstractContextManager[None]:
-    """When the time is up begin nothing in a transaction and nothing that writes: what is told as failed is undone."""
+    """Refuse writes and statements in a transaction after the deadline, so that a reported failure is rolled back."""
 
     def execute(run: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        # A statement that writes can be a transaction by itself.
+        # In autocommit mode a writing statement is its own transaction.
         changes = context["connection"].in_atomic_block or not sql.lstrip().startswith("SELECT")
         if changes and time.monotonic() - started > LAST_STATEMENT_S:
             raise StatementDeadlineExceeded("out of time")
@@ -127,9 +128,9 @@ def _deadline(started: float) -> AbstractContextManager[None]:
 
 
 def run_within(act: Callable[[], object], *, by_s: float, started: float) -> bool:
-    """Run something slow that needs no database and return whether it was done in time; what it raises is raised."""
+    """Run `act`, which needs no database, and return whether it completed in time. Raises whatever `act` raises."""
     try:
-        _wait(_threads("aside").submit(act), _left(by_s, started))
+        _wait(_threads("background").submit(act), _left(by_s, started))
     except ResponseDeadlineExceeded:
         return False
     return True

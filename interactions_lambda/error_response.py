@@ -1,4 +1,4 @@
-"""The answer to what nobody planned: a sentence, and a reference that is in the log too. Django is not needed."""
+"""Error response with a reference to the log. Works without Django."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ logger = logging.getLogger(__name__)
 _AUTOCOMPLETE = 4
 
 
-def answer(error: Exception, signed: VerifiedRequest | None) -> Response:
-    """Log `error` (its class and place, never its words) and return what Discord is told."""
+def create(error: Exception, verified: VerifiedRequest | None) -> Response:
+    """Log `error` (its class and traceback, never its message) and return the response to Discord."""
     reference = secrets.token_hex(4)
     _ensure_logging()
-    payload = signed.payload if signed else {}
+    payload = verified.payload if verified else {}
     logger.error(
         "interaction_failed",
         extra={
             "reference": reference,
-            "request_id": signed.request_id if signed else "",
+            "request_id": verified.request_id if verified else "",
             "interaction_id": str(payload.get("id", ""))[:32],
             "type": payload.get("type"),
         },
         exc_info=error,
     )
-    if signed is None:
+    if verified is None:
         return Response(status=400, body={"error": "the request could not be read", "reference": reference})
-    if signed.kind == "event":
-        # The reconciliation by the bot's guild list finds what a lost event would have told.
+    if verified.kind == "event":
+        # The sync with the bot's guild list makes up for a lost event.
         return Response(status=204)
     if payload.get("type") == _AUTOCOMPLETE:
         return Response(status=200, body=payloads.choices([]))
-    key = _sentence(error)
+    key = _message_key(error)
     locale: Any = payload.get("locale")
     message = payloads.Message(
         content=i18n.translate(i18n.nearest_locale(locale), key, reference=reference), ephemeral=True
@@ -46,7 +46,7 @@ def answer(error: Exception, signed: VerifiedRequest | None) -> Response:
     return Response(status=200, body=payloads.reply(message))
 
 
-def _sentence(error: Exception) -> str:
+def _message_key(error: Exception) -> str:
     # This module must not load Django. Where it was never loaded, its errors cannot have been raised.
     db, deadline = sys.modules.get("django.db"), sys.modules.get(f"{__package__}.deadline")
     if deadline is not None and isinstance(error, deadline.ResponseDeadlineExceeded):
@@ -57,9 +57,9 @@ def _sentence(error: Exception) -> str:
 
 
 def _ensure_logging() -> None:
-    """Give the root logger a handler of ours where Django's set-up did not come that far."""
+    """Add our JSON handler to the root logger if Django's setup failed before that."""
     root = logging.getLogger()
-    if not any(isinstance(each.formatter, JsonFormatter) for each in root.handlers):
+    if not any(isinstance(handler.formatter, JsonFormatter) for handler in root.handlers):
         to_stderr = logging.StreamHandler()
         to_stderr.setFormatter(JsonFormatter())
         root.addHandler(to_stderr)

@@ -12,25 +12,25 @@ from .verification import Response, VerifiedRequest
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """Answer Discord. Never raises: what nobody planned is logged under a reference that the member is shown."""
+    """Return the response. Never raises: an unexpected error is logged, and the member gets its reference."""
     started = time.monotonic()
-    signed: VerifiedRequest | None = None
+    verified: VerifiedRequest | None = None
     try:
         request = verification.read(event)
-        decided = verification.verify_request(
+        result = verification.verify_request(
             request, public_key=os.environ.get("DISCORD_PUBLIC_KEY", ""), now=time.time()
         )
-        if isinstance(decided, Response):
-            return verification.write(decided)
-        signed = decided
+        if isinstance(result, Response):
+            return verification.write(result)
+        verified = result
         from . import router
 
-        return verification.write(router.respond(signed, started=started))
+        return verification.write(router.respond(verified, started=started))
     except Exception as error:
         from . import error_response
 
-        return verification.write(error_response.answer(error, signed))
+        return verification.write(error_response.create(error, verified))
 
 
-if snapstart.wanted():
+if snapstart.is_snapshot_start():
     snapstart.prepare()

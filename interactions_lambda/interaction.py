@@ -1,4 +1,4 @@
-"""A signed payload as a value. Pure; fields of the wrong kind count as absent, so that no payload can break us.
+"""An interaction payload as a value. Pure. A field of the wrong type counts as absent, so no payload raises later.
 
 docs: interactions/receiving-and-responding, "Interaction Structure".
 """
@@ -24,16 +24,16 @@ _MAX_SIZE_LIMIT = 2**31 - 1
 
 
 class Malformed(Exception):
-    """The payload lacks what every interaction has."""
+    """The payload lacks a field that every interaction has."""
 
 
 class WrongType(Exception):
-    """An option's value is not of the kind that the command declares. `args[0]` is the option's name."""
+    """An option's value is not of its declared type. `args[0]` is the option's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
-    """What Discord says happened. `guild_id` is None in a DM, `app_permissions` None where Discord left it out."""
+    """An interaction. `guild_id` is None in a DM; `app_permissions` is None if Discord omitted it."""
 
     id: int
     application_id: int
@@ -52,19 +52,19 @@ class Interaction:
     data: Mapping[str, Any] = field(repr=False)
 
     @property
-    def home(self) -> int:
-        """The guild's id, for the parts that the router lets no direct message reach."""
+    def required_guild_id(self) -> int:
+        """The guild's id, for handlers that the router never calls for a DM."""
         assert self.guild_id is not None  # noqa: S101
         return self.guild_id
 
     @property
     def parent_channel_id(self) -> int | None:
-        """A thread's channel, or a channel's category, where Discord names it."""
+        """A thread's parent channel, or a channel's category, if Discord names it."""
         return snowflakes.parse(self.channel.get("parent_id"))
 
 
 def parse(payload: Mapping[str, Any]) -> Interaction:
-    """Return the payload as an Interaction. Raise Malformed where id, type, token, channel or user is missing."""
+    """Return the payload as an Interaction. Raise Malformed if id, type, token, channel or user is missing."""
     kind = payload.get("type")
     interaction_id = snowflakes.parse(payload.get("id"))
     token = payload.get("token")
@@ -79,7 +79,7 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
         raise Malformed
     roles = member.get("roles")
     names = (member.get("nick"), user.get("global_name"), user.get("username"))
-    # Only with a member is it a guild where that member's roles and permissions are known.
+    # Without a member, roles and permissions are unknown: treat it as a DM.
     guild_id = snowflakes.parse(payload.get("guild_id")) if member else None
     size_limit = payload.get("attachment_size_limit")
     return Interaction(
@@ -92,7 +92,7 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
         channel=channel,
         user_id=user_id,
         member_name=next((clean(name) for name in names if isinstance(name, str) and name), ""),
-        role_ids=frozenset(role for each in roles if (role := snowflakes.parse(each)) is not None)
+        role_ids=frozenset(role_id for role in roles if (role_id := snowflakes.parse(role)) is not None)
         if isinstance(roles, list)
         else frozenset(),
         permissions=_bits(member.get("permissions")) or 0,
@@ -106,7 +106,7 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
 
 
 def clean(value: str) -> str:
-    """Return `value` without what PostgreSQL cannot keep and UTF-8 cannot write: NUL and lone surrogates."""
+    """Return `value` without NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode."""
     return value.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
 
 
@@ -120,88 +120,88 @@ def _bits(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
-def name(data: Mapping[str, Any]) -> str:
-    """Return the name of the command, "" where there is none."""
-    found = data.get("name")
-    return found if isinstance(found, str) else ""
+def command_name(data: Mapping[str, Any]) -> str:
+    """Return the name of the command, "" if there is none."""
+    name = data.get("name")
+    return name if isinstance(name, str) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """A command's options by name, read by the kind that is wanted."""
+    """A command's options by name, with a reader for each type."""
 
     values: Mapping[str, Any]
     focused: str | None = None
 
     def text(self, option: str) -> str | None:
-        """Return a string option, None where nothing was said. Raise WrongType."""
+        """Return a string option, None if it was not given. Raise WrongType."""
         value = self.values.get(option)
         if value is not None and not isinstance(value, str):
             raise WrongType(option)
         return None if value is None else clean(value)
 
     def integer(self, option: str) -> int | None:
-        """Return an integer option. Raise WrongType."""
+        """Return an integer option, None if it was not given. Raise WrongType."""
         value = self.values.get(option)
         if value is not None and (type(value) is not int or abs(value) > 2**53 - 1):
             raise WrongType(option)
         return value
 
     def number(self, option: str) -> float | None:
-        """Return a number option, always finite. Raise WrongType."""
+        """Return a finite number option, None if it was not given. Raise WrongType."""
         value = self.values.get(option)
         if value is None:
             return None
-        # Written so that NaN fails it.
+        # Negated, because every comparison with NaN is false.
         if type(value) not in (int, float) or not abs(value) <= 2**53:
             raise WrongType(option)
         return float(value)
 
     def attachment(self, option: str, data: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the attachment that the option names among the resolved ones. Raise WrongType."""
+        """Return the resolved attachment of an option, None if it was not given. Raise WrongType."""
         value = self.values.get(option)
         if value is None:
             return None
         resolved = _mapping(_mapping(data.get("resolved")).get("attachments"))
-        found = resolved.get(value) if isinstance(value, str) else None
-        if not isinstance(found, dict):
+        attachment = resolved.get(value) if isinstance(value, str) else None
+        if not isinstance(attachment, dict):
             raise WrongType(option)
-        return found
+        return attachment
 
 
 def options(data: Mapping[str, Any]) -> Options:
-    """Return a command's options. Raise WrongType where they are no list of named values."""
-    given = data.get("options")
-    if given is None:
-        given = []
-    if not isinstance(given, list):
+    """Return a command's options. Raise WrongType unless they are a list of named values."""
+    options = data.get("options")
+    if options is None:
+        options = []
+    if not isinstance(options, list):
         raise WrongType("options")
     values: dict[str, Any] = {}
     focused = None
-    for each in given:
-        if not isinstance(each, dict) or not isinstance(each.get("name"), str):
+    for option in options:
+        if not isinstance(option, dict) or not isinstance(option.get("name"), str):
             raise WrongType("options")
-        values[each["name"]] = each.get("value")
-        if each.get("focused") is True:
-            focused = each["name"]
+        values[option["name"]] = option.get("value")
+        if option.get("focused") is True:
+            focused = option["name"]
     return Options(values=values, focused=focused)
 
 
-def inputs(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return a submitted modal's text inputs by custom id, from rows and from labels alike."""
-    found: dict[str, str] = {}
+def text_inputs(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return a submitted modal's values by custom id, whether in action rows or in labels."""
+    values: dict[str, str] = {}
     components = data.get("components")
     for outer in map(_mapping, components if isinstance(components, list) else []):
         inner = outer.get("components")
         for component in map(_mapping, [*(inner if isinstance(inner, list) else []), outer.get("component")]):
             custom_id, value = component.get("custom_id"), component.get("value")
             if isinstance(custom_id, str) and isinstance(value, str):
-                found[custom_id] = clean(value).strip()
-    return found
+                values[custom_id] = clean(value).strip()
+    return values
 
 
 def target_message(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the message that a message command was used on, empty where it is not resolved."""
+    """Return the message that a message command was used on, empty if it is not resolved."""
     messages = _mapping(_mapping(data.get("resolved")).get("messages"))
     target = data.get("target_id")
     return _mapping(messages.get(target)) if isinstance(target, str) else {}

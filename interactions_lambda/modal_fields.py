@@ -11,18 +11,18 @@ REMIX_MODAL = "s1:remix"
 
 
 def part_name(name: str, number: int) -> str:
-    """Return the custom id of a text's field: the first has the text's own name."""
+    """Return the custom id of a text's input number `number`. The first input has the text's own name."""
     return name if number == 1 else f"{name}_{number}"
 
 
 def split(text: str, limit: int) -> list[str]:
-    """Return `text` in parts of at most `limit` UTF-16 units, between words where there are any; one part at least."""
+    """Return `text` in one or more parts of at most `limit` UTF-16 code units, split between words if possible."""
     parts = []
     while length(text) > limit:
         end = limit
         while length(text[:end]) > limit:
             end -= 1 + (length(text[:end]) - limit) // 2
-        # Without spaces (Chinese, Japanese) anywhere is as good.
+        # A text without spaces (Chinese, Japanese) is split anywhere.
         space = max(text.rfind(char, end // 2, end) for char in " \n\t")
         end = space + 1 if space > 0 else end
         parts.append(text[:end])
@@ -31,9 +31,9 @@ def split(text: str, limit: int) -> list[str]:
 
 
 def joined(name: str, typed: Mapping[str, str], original: str, limit: int) -> str:
-    """Return the text that was typed into the fields of `split(original, limit)`; `original` where it had no field.
+    """Return the text typed into the inputs of `split(original, limit)`, or `original` if it had no input.
 
-    Discord and the form drop the spaces at a field's ends: those of the original stand between its parts again.
+    Discord strips the spaces at the ends of an input, so those between the original's parts are added again.
     """
     if name not in typed:
         return original

@@ -1,4 +1,4 @@
-"""Submitted modals: an edited request, or a remix of a picture in a message."""
+"""Submitted modals: an edited request, or a remix of an image in a message."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from .modal_fields import REMIX_MODAL
 
 
 def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
-    """Answer a submitted modal whose custom id is one of ours. Raise WrongType for a field that cannot be read."""
-    typed = parsing.inputs(interaction.data)
+    """Handle a submitted modal whose custom id is one of ours. Raise WrongType for an invalid value."""
+    typed = parsing.text_inputs(interaction.data)
     if interaction.data.get("custom_id") == REMIX_MODAL:
         return _remix(interaction, typed, now=now, started=started)
     action = custom_id.parse(interaction.data.get("custom_id"))
     if action is None or action.name != "edit":
-        return responses.ephemeral(submission.language(interaction), "refusal.unknown_interaction")
-    job = queries.find(interaction.home, action.job_id)
+        return responses.ephemeral(submission.guild_locale(interaction), "refusal.unknown_interaction")
+    job = queries.find(interaction.required_guild_id, action.job_id)
     if job is None or not job.prompt:
-        return responses.ephemeral(submission.language(interaction), "refusal.job_gone")
-    wish = repeat_params(job) | {
+        return responses.ephemeral(submission.guild_locale(interaction), "refusal.job_gone")
+    params = repeat_params(job) | {
         "prompt": modal_fields.joined("prompt", {"prompt": ""} | typed, job.prompt, payloads.MAX_INPUT),
         "negative_prompt": modal_fields.joined("negative_prompt", typed, job.negative_prompt, payloads.MAX_INPUT),
         "seed": _integer("seed", typed.get("seed", str(job.seed))),
         "steps": _integer("steps", typed.get("steps", str(job.steps))),
     }
-    if wish["steps"] != job.steps:
-        wish["lowerable"] = frozenset({"count"})
-    return submission.answer(interaction, now=now, started=started, **wish)
+    if params["steps"] != job.steps:
+        params["lowerable"] = frozenset({"count"})
+    return submission.submit(interaction, now=now, started=started, **params)
 
 
 def _remix(interaction: Interaction, typed: dict[str, str], *, now: datetime, started: float) -> dict[str, Any]:
-    url = commands.from_cdn(typed.get("image"))
+    url = commands.check_cdn_url(typed.get("image"))
     if isinstance(url, Refusal):
-        return responses.refusal(submission.language(interaction), url)
-    return submission.answer(
+        return responses.refusal(submission.guild_locale(interaction), url)
+    return submission.submit(
         interaction,
         now=now,
         started=started,
@@ -56,7 +56,7 @@ def _remix(interaction: Interaction, typed: dict[str, str], *, now: datetime, st
 
 
 def _integer(name: str, typed: str) -> int | None:
-    """Return a typed integer, None for an empty field."""
+    """Return the integer in a text input, None if it is empty. Raise WrongType."""
     if not typed:
         return None
     if not (typed.isascii() and typed.removeprefix("-").isdigit()):
@@ -65,7 +65,7 @@ def _integer(name: str, typed: str) -> int | None:
 
 
 def _number(name: str, typed: str) -> float | None:
-    """Return a typed number, None for an empty field. Half the world writes a comma."""
+    """Return the number in a text input, None if it is empty. A decimal comma is accepted. Raise WrongType."""
     if not typed:
         return None
     try:

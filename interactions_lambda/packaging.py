@@ -1,8 +1,8 @@
-"""Builds the Lambda's zip, byte for byte the same every time, for `./dev package`.
+"""Builds the Lambda's zip reproducibly, byte for byte, for `./dev package`.
 
-Dependencies come from the hash-locked requirements as wheels for the target's platform; nothing is compiled here. The
-zip holds bytecode for the target's Python where that Python is at hand, since without it Django's import takes four
-times as long; unchecked by hash, so that no time stamp decides whether it is used.
+Dependencies come from the hash-locked requirements as wheels for the target's platform; nothing is compiled here. If
+the target's Python is installed, the zip holds bytecode, without which Django's import takes four times as long. The
+bytecode is unchecked-hash, so that no timestamp decides whether it is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = (
+PACKAGES = (
     "discord_api",
     "telemetry",
     "guilds",
@@ -27,17 +27,17 @@ ROOMS = (
     "sparkle_site/rds",
 )
 LEFT_OUT = {"packaging.py", "__pycache__"}
-# What Lambda has anyway, or what only tools need.
+# Not needed at run time.
 PRUNED = (
     "**/__pycache__", "**/tests", "bin", "**/*.pyi", "django/contrib/*/locale", "django/conf/locale/*/LC_MESSAGES/*.po",
 )  # fmt: skip
-# botocore describes every service of AWS (19 MB); these are all that the code makes clients of, and the shared files
-# beside them (partitions, endpoints, retries) stay whole. tests/terraform/test_package.py holds the code against it.
+# botocore describes every AWS service (19 MB). The code creates clients of these alone; the shared files beside them
+# (partitions, endpoints, retries) stay. tests/terraform/test_package.py compares this with the code.
 SERVICES = ("rds", "s3", "secretsmanager", "sqs")
 DESCRIPTIONS = ("botocore/data", "boto3/data")
 PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}
 EPOCH = (1980, 1, 1, 0, 0, 0)
-LIMIT = 250 * 1024 * 1024  # Lambda's own, unpacked
+LIMIT = 250 * 1024 * 1024  # Lambda's limit, unpacked
 
 
 class BuildFailed(Exception):
@@ -51,7 +51,7 @@ def install(folder: Path, *, architecture: str, python: str) -> None:
     command = [
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps", "--require-hashes"),
         *("--only-binary=:all:", "--implementation", "cp", "--python-version", python, "--target", str(folder)),
-        *(argument for each in (platform, *newer) for argument in ("--platform", each)),
+        *(argument for tag in (platform, *newer) for argument in ("--platform", tag)),
         *("--requirement", str(ROOT / "requirements" / "headless.txt")),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -60,16 +60,16 @@ def install(folder: Path, *, architecture: str, python: str) -> None:
         raise BuildFailed(errors[-1] if errors else "pip could not install the requirements")
 
 
-def copy_rooms(folder: Path) -> None:
-    """Put the project's own code beside its dependencies."""
+def copy_packages(folder: Path) -> None:
+    """Copy the project's own packages beside the dependencies."""
     (folder / "sparkle_site").mkdir()
     (folder / "sparkle_site" / "__init__.py").touch()
-    for room in ROOMS:
-        shutil.copytree(ROOT / room, folder / room, ignore=lambda _, names: LEFT_OUT & set(names))
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=lambda _, names: LEFT_OUT & set(names))
 
 
 def prune(folder: Path) -> None:
-    """Drop what never runs in Lambda."""
+    """Delete what never runs in Lambda."""
     for pattern in PRUNED:
         for path in sorted(folder.glob(pattern)):
             if path.is_dir():
@@ -83,14 +83,14 @@ def prune(folder: Path) -> None:
 
 
 def compile_for(folder: Path, python: str) -> bool:
-    """Write bytecode with the target's Python; False where it is not at hand."""
+    """Write bytecode with the target's Python. Return False if it is not installed."""
     same = f"{sys.version_info.major}.{sys.version_info.minor}" == python
     program = sys.executable if same else shutil.which(f"python{python}")
     if program is None:
         return False
     done = subprocess.run(
         [program, "-m", "compileall", "-q", "-s", str(folder), "--invalidation-mode", "unchecked-hash", str(folder)],
-        # The order of a set's constants in bytecode follows the hashes of strings.
+        # The order of set constants in bytecode depends on string hashes.
         env=os.environ | {"PYTHONHASHSEED": "0"},
         capture_output=True,
         check=False,
@@ -99,7 +99,7 @@ def compile_for(folder: Path, python: str) -> bool:
 
 
 def write_zip(folder: Path, target: Path) -> None:
-    """Zip the folder: sorted, with one time for all, so that the same content is the same bytes."""
+    """Zip the folder in sorted order with one timestamp, so that equal content gives equal bytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in sorted(folder.rglob("*")):
@@ -111,7 +111,7 @@ def write_zip(folder: Path, target: Path) -> None:
 
 
 def cold_import_ms(folder: Path) -> float | None:
-    """Milliseconds from process start to the handler imported, from the package alone; None on another platform."""
+    """Return the time in ms to import the handler from the package alone, None on another platform."""
     code = (
         "import time, sys; began = time.perf_counter(); import interactions_lambda.handler; "
         "print((time.perf_counter() - began) * 1000)"
@@ -124,23 +124,23 @@ def cold_import_ms(folder: Path) -> float | None:
 
 
 def build(target: Path, *, architecture: str, python: str) -> None:
-    """Build the zip and print what it holds. Raise BuildFailed."""
+    """Build the zip and print its size and hash. Raise BuildFailed."""
     with tempfile.TemporaryDirectory(prefix="sparkle-package-") as name:
         folder = Path(name)
         install(folder, architecture=architecture, python=python)
-        copy_rooms(folder)
+        copy_packages(folder)
         prune(folder)
         compiled = compile_for(folder, python)
         unpacked = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if unpacked > LIMIT:
-            raise BuildFailed(f"{unpacked / 2**20:.0f} MiB unpacked: Lambda takes 250")
+            raise BuildFailed(f"{unpacked / 2**20:.0f} MiB unpacked, more than Lambda's limit of 250")
         write_zip(folder, target)
         milliseconds = cold_import_ms(folder)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     print(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, {unpacked / 2**20:.0f} MiB unpacked, sha256 {digest}")
     print(f"for Python {python} on {architecture}, {'with' if compiled else 'WITHOUT'} bytecode", end="")
-    print("" if compiled else f": python{python} is not on this machine, and the cold start will be slower")
+    print("" if compiled else f": python{python} is not installed here, so cold starts will be slower")
     if milliseconds is None:
-        print("cold import: not measured, this machine cannot run that platform's libraries")
+        print("cold import: not measured, this machine cannot run the target platform's libraries")
     else:
         print(f"cold import of the handler: {milliseconds:.0f} ms")

@@ -1,4 +1,4 @@
-"""What a member is told beside a job's own messages: refusals, lists, rules, help. Builds messages, reads nothing."""
+"""Responses other than a job's own messages: refusals, lists, rules, help. Reads nothing from the database."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _MAX_URL = 2048
 
 
 def ephemeral(locale: str, key: str, **params: object) -> dict[str, Any]:
-    """Return the callback that tells one sentence to the member alone."""
+    """Return the callback with one ephemeral message."""
     return payloads.reply(Message(content=translate(locale, key, **params), ephemeral=True))
 
 
 def refusal(locale: str, refusal: Refusal) -> dict[str, Any]:
-    """Return the callback that tells the member alone why not, and what to do next."""
+    """Return the callback with the ephemeral message of a refusal."""
     return payloads.reply(Message(content=refusal_text(locale, refusal), ephemeral=True))
 
 
 def refusal_text(locale: str, refusal: Refusal) -> str:
-    """Return the sentence of a refusal. One whose facts are gone (a repeated delivery) is told in general words."""
+    """Return the text of a refusal. It is general if the details are missing, as in a repeated delivery."""
     params = dict(refusal.params)
     try:
         key = _refusal_key(refusal.code, params, locale)
@@ -43,7 +43,7 @@ def refusal_text(locale: str, refusal: Refusal) -> str:
 
 
 def _refusal_key(code: str, params: dict[str, Any], locale: str) -> str:
-    """Make `params` fit to be shown, in place, and return which sentence tells `code`."""
+    """Format `params` in place and return the key of the text for `code`."""
     if code == "channel_not_allowed":
         params["channels"] = " ".join(f"<#{channel}>" for channel in params["channels"])
     elif code == "role_required":
@@ -75,26 +75,26 @@ def _rule_name(locale: str, subject: str, window: str, role_id: int | None) -> s
     return translate(locale, f"rule.{subject}", window=translate(locale, f"rule.{window}"), role=f"<@&{role_id}>")
 
 
-def quota(locale: str, standings: Sequence[QuotaStatus]) -> dict[str, Any]:
-    """Return the callback that names each rule that applies, used and left, and its reset."""
-    if not standings:
+def quota(locale: str, statuses: Sequence[QuotaStatus]) -> dict[str, Any]:
+    """Return the callback that lists each rule that applies with its use, the rest and the reset."""
+    if not statuses:
         return ephemeral(locale, "quota.none")
     fields = []
-    for each in standings[:25]:
-        rule = each.rule
-        if each.limit is None:
-            value = translate(locale, "quota.unlimited", used=f"{each.used:g}")
+    for status in statuses[:25]:
+        rule = status.rule
+        if status.limit is None:
+            value = translate(locale, "quota.unlimited", used=f"{status.used:g}")
         else:
             value = translate(
                 locale,
                 f"quota.{rule.metric}",
-                used=f"{round(each.used, 1):g}",
-                limit=f"{each.limit:g}",
-                left=f"{round(each.left or 0, 1):g}",
-                reset=f"<t:{int(each.resets_at.timestamp())}:R>",
+                used=f"{round(status.used, 1):g}",
+                limit=f"{status.limit:g}",
+                left=f"{round(status.left or 0, 1):g}",
+                reset=f"<t:{int(status.resets_at.timestamp())}:R>",
             )
         window = translate(locale, f"rule.{rule.window}")
-        # The name of a field shows no mentions, so a role is told by its name.
+        # Discord renders no mentions in the name of a field.
         role = inline(rule.role_name, limit=100) or str(rule.role_id)
         fields.append(
             {
@@ -106,7 +106,7 @@ def quota(locale: str, standings: Sequence[QuotaStatus]) -> dict[str, Any]:
 
 
 def history(locale: str, page: Page, *, url_of: Callable[[Job], str]) -> Message:
-    """Return a page of a member's own requests with thumbnails; `url_of` gives a grid's address, or ""."""
+    """Return a page of the member's own requests. `url_of` returns the URL of a job's grid, or ""."""
     if not page.jobs:
         key = "history.end" if page.older or page.newer else "history.empty"
         return Message(content=translate(locale, key), ephemeral=True)
@@ -135,8 +135,10 @@ def history(locale: str, page: Page, *, url_of: Callable[[Job], str]) -> Message
     )
 
 
-def shown(locale: str, job: Job, *, url: str, embed: dict[str, Any], buttons: Iterable[dict[str, Any]]) -> Message:
-    """Return one request again, with its pictures where they are still kept."""
+def job_details(
+    locale: str, job: Job, *, url: str, embed: dict[str, Any], buttons: Iterable[dict[str, Any]]
+) -> Message:
+    """Return one request with its images if they still exist."""
     when = int(job.created_at.timestamp())
     if _linkable(url):
         embed["image"] = {"url": url}
@@ -155,38 +157,38 @@ def _linkable(url: str) -> bool:
 def settings(
     locale: str, guild: Guild, *, rules: Sequence[Any], models: Sequence[str], admin_url: str
 ) -> dict[str, Any]:
-    """Return the callback that shows a guild's rules with a link to where they are changed."""
+    """Return the callback that shows a guild's settings with a link to change them."""
 
-    def word(key: str, **params: object) -> str:
+    def label(key: str, **params: object) -> str:
         return translate(locale, f"settings.{key}", **params)
 
     quotas = [_rule_line(locale, rule) for rule in rules[:10]]
     budget = guild.monthly_budget_gpu_seconds
-    facts: list[tuple[str, str]] = [
-        ("enabled", word("on") if guild.enabled else word("off")),
-        ("channels", " ".join(f"<#{each}>" for each in guild.allowed_channel_ids[:20]) or word("all")),
-        ("roles", " ".join(f"<@&{each}>" for each in guild.allowed_role_ids[:20]) or word("all")),
+    settings_shown: list[tuple[str, str]] = [
+        ("enabled", label("on") if guild.enabled else label("off")),
+        ("channels", " ".join(f"<#{channel_id}>" for channel_id in guild.allowed_channel_ids[:20]) or label("all")),
+        ("roles", " ".join(f"<@&{role_id}>" for role_id in guild.allowed_role_ids[:20]) or label("all")),
         ("line", f"{guild.concurrency} / {guild.max_waiting} / {guild.max_waiting_per_member}"),
         ("pictures", str(guild.max_pictures)),
         ("steps", str(guild.max_steps)),
-        ("sizes", ", ".join(guild.allowed_sizes) or word("all")),
-        ("models", inline(", ".join(models), limit=500) or word("all")),
-        ("nsfw", word(f"nsfw_{guild.nsfw_rule}")),
-        ("results", word("ephemeral") if guild.results_ephemeral else word("public")),
-        ("language", guild.get_language_display() if guild.language else word("each_member")),
+        ("sizes", ", ".join(guild.allowed_sizes) or label("all")),
+        ("models", inline(", ".join(models), limit=500) or label("all")),
+        ("nsfw", label(f"nsfw_{guild.nsfw_rule}")),
+        ("results", label("ephemeral") if guild.results_ephemeral else label("public")),
+        ("language", guild.get_language_display() if guild.language else label("each_member")),
         ("time_zone", guild.time_zone),
-        ("budget", word("none") if budget is None else word("gpu_seconds", n=budget)),
-        ("quotas", "\n".join(quotas) or word("none")),
+        ("budget", label("none") if budget is None else label("gpu_seconds", n=budget)),
+        ("quotas", "\n".join(quotas) or label("none")),
     ]
     fields = [
         {
-            "name": word(key),
+            "name": label(key),
             "value": payloads.truncate(value, 1024),
             "inline": key not in ("channels", "roles", "quotas"),
         }
-        for key, value in facts
+        for key, value in settings_shown
     ]
-    embed = {"title": word("title"), "color": _BLURPLE, "fields": fields}
+    embed = {"title": label("title"), "color": _BLURPLE, "fields": fields}
     return _embedded(embed, row(link_button(admin_url, translate(locale, "button.manage"))))
 
 
@@ -199,7 +201,7 @@ def _rule_line(locale: str, rule: Any) -> str:
 
 
 def help_(locale: str, *, days: int) -> dict[str, Any]:
-    """Return the callback that says what Sparkle can do."""
+    """Return the callback with the help text."""
     body = translate(locale, "help.body", days=days)
     return _embedded({"title": translate(locale, "help.title"), "color": _BLURPLE, "description": body.strip()})
 

@@ -1,4 +1,4 @@
-"""Which part answers which payload. What can be answered without the database is answered before Django is loaded."""
+"""Maps interactions to handlers. Whatever needs no database is answered before Django is loaded."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from .verification import Response, VerifiedRequest
 
 logger = logging.getLogger(__name__)
 
-Act = Callable[[Interaction, datetime, float], dict[str, Any]]
+Handler = Callable[[Interaction, datetime, float], dict[str, Any]]
 
 
-def respond(signed: VerifiedRequest, *, started: float) -> Response:
-    """Act on what Discord signed and return the answer. `started` is on time.monotonic's clock."""
-    if signed.kind == "event":
+def respond(verified: VerifiedRequest, *, started: float) -> Response:
+    """Handle a verified request and return the response. `started` is a time.monotonic() value."""
+    if verified.kind == "event":
         setup_django()
         from . import deadline, webhook_events
 
-        deadline.run(lambda: webhook_events.receive(signed.payload, now=datetime.now(UTC)), started=started)
+        deadline.run(lambda: webhook_events.receive(verified.payload, now=datetime.now(UTC)), started=started)
         return Response(status=204)
-    callback = _callback(signed, started)
-    _log(signed, callback, started)
+    callback = _callback(verified, started)
+    _log(verified, callback, started)
     return Response(status=200, body=callback)
 
 
-def _log(signed: VerifiedRequest, callback: dict[str, Any], started: float) -> None:
-    """One event an interaction: with its ids it can be followed from API Gateway to the picture. No member's words."""
-    payload = signed.payload
+def _log(verified: VerifiedRequest, callback: dict[str, Any], started: float) -> None:
+    """Log one event per interaction. Its ids link API Gateway's log to the job. It holds no text of the member."""
+    payload = verified.payload
     fields: dict[str, Any] = {
-        "request_id": signed.request_id,
+        "request_id": verified.request_id,
         "interaction_id": snowflakes.parse(payload.get("id")),
         "guild_id": snowflakes.parse(payload.get("guild_id")),
         "type": payload.get("type"),
@@ -52,7 +52,7 @@ def _log(signed: VerifiedRequest, callback: dict[str, Any], started: float) -> N
     data = payload.get("data")
     if isinstance(data, dict):
         action = custom_id.parse(data.get("custom_id"))
-        name = parsing.name(data)
+        name = parsing.command_name(data)
         fields["what"] = action.name if action else name if name in _SLASH or name == REMIX else "other"
     logger.info("answered", extra=fields | {"metrics": {"AnswerTime": (fields["ms"], "Milliseconds")}})
     if tracing.is_enabled():
@@ -73,60 +73,65 @@ def _trace(fields: dict[str, Any], started: float) -> None:
     deadline.run_within(tracing.flush, by_s=deadline.SEND_BY_S, started=started)
 
 
-def _callback(signed: VerifiedRequest, started: float) -> dict[str, Any]:
+def _callback(verified: VerifiedRequest, started: float) -> dict[str, Any]:
     try:
-        interaction = parsing.parse(signed.payload)
+        interaction = parsing.parse(verified.payload)
     except Malformed:
-        # An autocomplete may come without a user; only choices may answer it.
-        if signed.payload.get("type") == parsing.AUTOCOMPLETE:
+        # An autocomplete request may lack a user; only choices may answer it.
+        if verified.payload.get("type") == parsing.AUTOCOMPLETE:
             return payloads.choices([])
-        return responses.ephemeral(i18n.nearest_locale(signed.payload.get("locale")), "refusal.malformed")
-    completing = interaction.type == parsing.AUTOCOMPLETE
+        return responses.ephemeral(i18n.nearest_locale(verified.payload.get("locale")), "refusal.malformed")
+
+    def refuse(key: str, **params: object) -> dict[str, Any]:
+        if interaction.type == parsing.AUTOCOMPLETE:
+            return payloads.choices([])
+        return responses.ephemeral(interaction.locale, key, **params)
+
     if interaction.guild_id is None:
-        return payloads.choices([]) if completing else responses.ephemeral(interaction.locale, "refusal.in_server_only")
-    act = _act(interaction)
-    if isinstance(act, str):
-        return payloads.choices([]) if completing else responses.ephemeral(interaction.locale, act)
+        return refuse("refusal.in_server_only")
+    handle = _handler(interaction)
+    if isinstance(handle, str):
+        return refuse(handle)
     setup_django()
     from . import deadline
 
     try:
-        return deadline.run(lambda: _read(interaction, act, started), started=started)
-    except WrongType as wrong:
-        if completing:
-            return payloads.choices([])
-        return responses.ephemeral(interaction.locale, "refusal.wrong_type", parameter=wrong.args[0])
+        return deadline.run(lambda: _run(interaction, handle, started), started=started)
+    except WrongType as error:
+        return refuse("refusal.wrong_type", parameter=error.args[0])
 
 
-def _read(interaction: Interaction, act: Act, started: float) -> dict[str, Any]:
+def _run(interaction: Interaction, handle: Handler, started: float) -> dict[str, Any]:
     from guilds import command_ids
 
     with i18n.reader(i18n.ReaderLocale(locale=interaction.locale, command_ids=command_ids.current)):
-        return act(interaction, datetime.now(UTC), started)
+        return handle(interaction, datetime.now(UTC), started)
 
 
-def _act(interaction: Interaction) -> Act | str:
-    """Return what acts on the interaction, or the key of the sentence why nothing does."""
+def _handler(interaction: Interaction) -> Handler | str:
+    """Return the handler, or the key of the message that says why there is none."""
     data = interaction.data
-    # Each part is imported when it is first needed: they load the models, and so Django.
+    # Handlers import their module on first use: it loads the models, and with them Django.
     if interaction.type == parsing.COMMAND:
-        name, kind = parsing.name(data), data.get("type")
+        name, kind = parsing.command_name(data), data.get("type")
         if kind is None:
             kind = parsing.ON_MESSAGE if name == REMIX else parsing.SLASH
         known = name in _SLASH if kind == parsing.SLASH else kind == parsing.ON_MESSAGE and name == REMIX
         return _command if known else "refusal.unknown_command"
     if interaction.type == parsing.AUTOCOMPLETE:
-        return _complete if parsing.name(data) in _SLASH else "refusal.unknown_command"
+        return _complete if parsing.command_name(data) in _SLASH else "refusal.unknown_command"
     if interaction.type in (parsing.COMPONENT, parsing.MODAL):
         if interaction.type == parsing.MODAL and data.get("custom_id") == REMIX_MODAL:
             return _modal
         if custom_id.parse(data.get("custom_id")) is None:
             return "refusal.unknown_interaction"
-        return _press if interaction.type == parsing.COMPONENT else _modal
+        return _component if interaction.type == parsing.COMPONENT else _modal
     return "refusal.unknown_interaction"
 
 
-_SLASH = frozenset(f"sparkle{rest}" for rest in ("", "-quota", "-history", "-show", "-cancel", "-settings", "-help"))
+_SLASH = frozenset(
+    f"sparkle{suffix}" for suffix in ("", "-quota", "-history", "-show", "-cancel", "-settings", "-help")
+)
 
 
 def _command(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def _complete(interaction: Interaction, now: datetime, started: float) -> dict[s
     return autocomplete.complete(interaction)
 
 
-def _press(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:
+def _component(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:
     from . import components
 
     return components.handle_component(interaction, now=now, started=started)
@@ -154,7 +159,7 @@ def _modal(interaction: Interaction, now: datetime, started: float) -> dict[str,
 
 
 def setup_django() -> None:
-    """Set Django up once a process."""
+    """Set up Django once per process."""
     from django.apps import apps
 
     if not apps.ready:
@@ -162,6 +167,6 @@ def setup_django() -> None:
 
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.headless")
         django.setup()
-        # What is loaded by now stays, and a request leaves hardly a cycle: the collector need not look so often.
+        # Loaded modules stay, and a request leaves few reference cycles: run the collector less often.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)

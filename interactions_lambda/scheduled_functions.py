@@ -1,4 +1,4 @@
-"""What the clock calls: scaling every ten seconds, upkeep every minute.
+"""Functions on a schedule: scaling every ten seconds, upkeep every minute.
 
 `python -m interactions_lambda.scheduled_functions upkeep --every 60` runs upkeep without Lambda.
 """
@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 logger = logging.getLogger(__name__)
-STUCK_S = 300.0  # upkeep takes seconds, and a minute when thousands of requests are to be purged
+HUNG_AFTER_S = 300.0  # Upkeep takes seconds, or a minute if it purges thousands of requests.
 
 
 @functools.cache
-def _set_up() -> None:
+def _setup_django() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.headless")
     import django
 
@@ -28,12 +28,13 @@ def _set_up() -> None:
 
 
 def scaling(event: dict[str, Any], context: object = None) -> dict[str, Any]:
-    """Decide how many workers are short; return data points of ten seconds' resolution for PutMetricData.
+    """Return how many workers are missing, as data points for PutMetricData, and the number of instances.
 
-    `event` holds `workers_wanted` and `workers_running` as ECS has them. The workflow publishes the data points and
-    sets the group to `instances`: this function needs no way to CloudWatch or EC2.
+    `event` holds ECS's counts `workers_wanted` and `workers_running`. The workflow publishes the data points, which
+    have a resolution of one second, and sets the size of the Auto Scaling group to `instances`. This function therefore
+    needs no access to CloudWatch or EC2.
     """
-    _set_up()
+    _setup_django()
     from django.db import close_old_connections
 
     from jobs import fair_queue, scaling
@@ -45,9 +46,9 @@ def scaling(event: dict[str, Any], context: object = None) -> dict[str, Any]:
         max_workers=int(os.environ.get("WORKERS_MAX", scaling.Limits().max_workers)),
     )
     desired, running = int(event.get("workers_wanted") or 0), int(event.get("workers_running") or 0)
-    short = scaling.worker_deficit(demand, desired=desired, limits=limits)
+    missing = scaling.worker_deficit(demand, desired=desired, limits=limits)
     values = {
-        "WorkersShort": short,
+        "WorkersShort": missing,
         "RunnableJobs": demand.runnable,
         "WorkersRunning": running,
     }
@@ -58,21 +59,21 @@ def scaling(event: dict[str, Any], context: object = None) -> dict[str, Any]:
             {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": "Count", "StorageResolution": 1}
             for name, value in values.items()
         ],
-        "instances": instances(desired=desired, short=short, running=running),
+        "instances": instances(desired=desired, missing=missing, running=running),
     }
 
 
-def instances(*, desired: int, short: int, running: int) -> int:
-    """Return how many machines the workers need: at once for those that are short, and for each until it has ended.
+def instances(*, desired: int, missing: int, running: int) -> int:
+    """Return how many instances are needed: for missing workers at once, and for each worker until it has stopped.
 
-    A worker that works is protected: ECS lets it run on after fewer are desired.
+    A busy worker is protected, so ECS keeps it running after the desired count has dropped.
     """
-    return max(desired + max(0, short), running)
+    return max(desired + max(0, missing), running)
 
 
 def upkeep(event: dict[str, Any] | None = None, context: object = None) -> dict[str, int]:
-    """Keep house once (jobs.upkeep); return how many of each were mended."""
-    _set_up()
+    """Run jobs.upkeep once and return its counts."""
+    _setup_django()
     from dataclasses import asdict
 
     from django.db import close_old_connections
@@ -88,28 +89,28 @@ def main() -> None:
         prog="python -m interactions_lambda.scheduled_functions", description=(__doc__ or "")[:70]
     )
     parser.add_argument("what", choices=["upkeep"])
-    parser.add_argument("--every", type=float, metavar="SECONDS", help="again and again, until SIGTERM")
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="repeat until SIGTERM")
     options = parser.parse_args()
-    leave = threading.Event()
+    stopping = threading.Event()
     import signal
 
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: leave.set())
+        signal.signal(signum, lambda *_: stopping.set())
     while True:
         began = time.monotonic()
         if options.every:
-            # A pass that never ends would leave the house unkept: whoever started this starts it again.
-            faulthandler.dump_traceback_later(max(STUCK_S, options.every), exit=True)
+            # A hung run would stop all maintenance: exit, so that the service manager starts it again.
+            faulthandler.dump_traceback_later(max(HUNG_AFTER_S, options.every), exit=True)
         try:
             upkeep()
         except Exception:
             if not options.every:
                 raise
-            # The database is away, perhaps: the next minute tries again.
+            # The database may be unavailable. The next run tries again.
             logger.exception("upkeep_failed")
         finally:
             faulthandler.cancel_dump_traceback_later()
-        if not options.every or leave.wait(max(0.0, options.every - (time.monotonic() - began))):
+        if not options.every or stopping.wait(max(0.0, options.every - (time.monotonic() - began))):
             return
 
 

@@ -1,8 +1,8 @@
-"""What SnapStart's snapshot holds: everything that the first request would otherwise have to load.
+"""What SnapStart's snapshot contains: everything that the first request would otherwise load.
 
-Lambda takes the snapshot once, when a version is published, and starts every environment from it. So what is loaded
-here costs no member any time; what would be stale after it (connections) or must differ between environments (chance)
-stays out. https://docs.aws.amazon.com/lambda/latest/dg/snapstart-best-practices.html
+Lambda takes the snapshot once, when a version is published, and starts every environment from it. Loading code here
+therefore costs no member any time. Connections, which would be dead, and random state, which must differ between
+environments, stay out. https://docs.aws.amazon.com/lambda/latest/dg/snapstart-best-practices.html
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import os
 from collections.abc import Mapping
 
 
-def wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Say whether this start is one of which a snapshot is taken. On demand the parts are loaded as they are needed."""
+def is_snapshot_start(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether Lambda takes a snapshot of this start. Otherwise modules are imported on first use."""
     return environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
 
 
 def prepare() -> None:
-    """Set Django up and import every part. Raises what they raise: a version that cannot start is not published."""
+    """Set up Django and import every module. An error stops Lambda from publishing the version."""
     from . import router
 
     router.setup_django()
@@ -31,12 +31,12 @@ def prepare() -> None:
 
     from . import autocomplete, commands, components, deadline, error_response, modals, webhook_events  # noqa: F401
 
-    # Making a client reads its service's description, a tenth of a second each; it connects when it is first used,
-    # and fetches credentials anew when those of the snapshot have run out.
+    # Creating a client reads its service description, about 0.1 s each. It connects on first use and refreshes
+    # credentials that expired since the snapshot.
     if settings.JOB_DISPATCHER.endswith(".SqsDispatcher"):
         sqs.client()
     if prepare_login := getattr(connection, "prepare_login", None):  # sparkle_site.rds
         prepare_login()
     _ = storages["default"]
-    # Nothing above opens one; a socket in the snapshot would be dead when it is restored.
+    # A socket in the snapshot would be dead when it is restored.
     connections.close_all()

@@ -1,4 +1,4 @@
-"""From an interaction to a submitted job and its first message; the one way for commands, buttons and modals."""
+"""From an interaction to a submitted job and its first message, for commands, buttons and modals alike."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .deadline import run_within, send_after_commit
 from .interaction import Interaction
 
 logger = logging.getLogger(__name__)
-# Seconds after the request came in by which a channel is described, or goes unknown.
+# Seconds after the request arrived. A channel that Discord has not described by then stays unknown.
 FETCH_BY_S = 1.2
 _SIZE = re.compile(r"\s*([0-9]{2,4})\s*[x×*]\s*([0-9]{2,4})\s*", re.ASCII | re.IGNORECASE)
 
 
-def size(typed: str | None) -> tuple[int, int] | Refusal | None:
-    """Return width and height of a size as typed, None for none, a Refusal for what is no size."""
+def parse_size(typed: str | None) -> tuple[int, int] | Refusal | None:
+    """Return width and height of a typed size, None if it is empty, a Refusal if it is not a size."""
     if typed is None or not typed.strip():
         return None
     match = _SIZE.fullmatch(typed)
@@ -41,38 +41,38 @@ def size(typed: str | None) -> tuple[int, int] | Refusal | None:
     return int(match[1]), int(match[2])
 
 
-def answer(interaction: Interaction, *, now: datetime, started: float, **wish: Any) -> dict[str, Any]:
-    """Submit the options `wish` (fields of jobs.submission.JobRequest); return the callback with the outcome."""
-    place = _place(interaction, now=now, started=started)
-    ask = JobRequest(
+def submit(interaction: Interaction, *, now: datetime, started: float, **options: Any) -> dict[str, Any]:
+    """Submit `options` (fields of jobs.submission.JobRequest) and return the callback with the outcome."""
+    channel = _request_channel(interaction, now=now, started=started)
+    request = JobRequest(
         interaction_id=interaction.id,
         application_id=interaction.application_id,
         token=interaction.token,
-        guild_id=interaction.home,
+        guild_id=interaction.required_guild_id,
         channel_id=interaction.channel_id,
-        parent_channel_id=place.parent_id,
-        category_id=place.category_id,
-        channel_nsfw=place.nsfw,
-        channel_complete=place.complete,
+        parent_channel_id=channel.parent_id,
+        category_id=channel.category_id,
+        channel_nsfw=channel.nsfw,
+        channel_complete=channel.complete,
         user_id=interaction.user_id,
         member_name=interaction.member_name,
         role_ids=interaction.role_ids,
         locale=interaction.locale,
         app_permissions=interaction.app_permissions,
         attachment_size_limit=interaction.attachment_size_limit,
-        **wish,
+        **options,
     )
     try:
-        result = submission.submit(ask, now=now, send_hook=send_after_commit)
+        result = submission.submit(request, now=now, send_hook=send_after_commit)
     except Guild.DoesNotExist:
-        # The event that told of the installation is late or was lost.
-        installations.install({"id": interaction.home}, now)
-        result = submission.submit(ask, now=now, send_hook=send_after_commit)
-    fields = {"interaction_id": interaction.id, "guild_id": interaction.home}
+        # The installation event is late or was lost.
+        installations.install({"id": interaction.required_guild_id}, now)
+        result = submission.submit(request, now=now, send_hook=send_after_commit)
+    fields = {"interaction_id": interaction.id, "guild_id": interaction.required_guild_id}
     if isinstance(result, Refusal):
-        counted = {"JobsRefused": (1, "Count")}
-        logger.info("refused", extra={**fields, "code": result.code, "ms": _ms(started), "metrics": counted})
-        return responses.refusal(language(interaction), result)
+        metrics = {"JobsRefused": (1, "Count")}
+        logger.info("refused", extra={**fields, "code": result.code, "ms": _ms(started), "metrics": metrics})
+        return responses.refusal(guild_locale(interaction), result)
     logger.info(
         "submitted",
         extra={
@@ -85,9 +85,12 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
         },
     )
     lowered = {
-        name: limit
-        for name, wished, limit in (("count", ask.count, result.job.count), ("steps", ask.steps, result.job.steps))
-        if wished is not None and wished > limit
+        name: granted
+        for name, requested, granted in (
+            ("count", request.count, result.job.count),
+            ("steps", request.steps, result.job.steps),
+        )
+        if requested is not None and requested > granted
     }
     return payloads.reply(
         messages.submitted(
@@ -103,41 +106,43 @@ def answer(interaction: Interaction, *, now: datetime, started: float, **wish: A
 
 def may_moderate(interaction: Interaction, job: Job) -> bool:
     """Return whether the member may act on another member's request."""
-    place = _said_place(interaction)
+    place = _described_channel(interaction)
     here = {place.channel_id, *([place.parent_id] if place.is_thread and place.parent_id else [])}
     return permissions.may_moderate(job, permissions=interaction.permissions, channel_ids=here)
 
 
-def _said_place(interaction: Interaction) -> channels.RequestChannel:
+def _described_channel(interaction: Interaction) -> channels.RequestChannel:
     return channels.from_interaction(
         interaction.channel, channel_id=interaction.channel_id, parent_id=interaction.parent_channel_id
     )
 
 
-def _place(interaction: Interaction, *, now: datetime, started: float) -> channels.RequestChannel:
-    place = _said_place(interaction)
-    if (place.complete and place.nsfw is not None) or not Guild.objects.filter(pk=interaction.home).exists():
+def _request_channel(interaction: Interaction, *, now: datetime, started: float) -> channels.RequestChannel:
+    place = _described_channel(interaction)
+    if (place.complete and place.nsfw is not None) or not Guild.objects.filter(
+        pk=interaction.required_guild_id
+    ).exists():
         return place
     fetch = functools.partial(_fetch_channel, started) if _may_fetch() else None
-    return channels.fill_in(place, guild_id=interaction.home, now=now, fetch=fetch)
+    return channels.fill_in(place, guild_id=interaction.required_guild_id, now=now, fetch=fetch)
 
 
 def _may_fetch() -> bool:
-    # On AWS this function has neither the token nor a way to Discord (docs/decisions/0014-absent-fields.md).
+    # On AWS this function has neither the bot token nor access to Discord (docs/decisions/0014-absent-fields.md).
     return bool(settings.DISCORD_BOT_TOKEN)
 
 
 def _fetch_channel(started: float, channel_id: int) -> dict[str, Any]:
-    """Return Discord's channel object while there is time. Raise DiscordError."""
-    found: list[dict[str, Any]] = []
-    if not run_within(lambda: found.append(_client().channel(channel_id)), by_s=FETCH_BY_S, started=started):
+    """Return the channel as Discord describes it. Raise DiscordError, also if it takes too long."""
+    channels_fetched: list[dict[str, Any]] = []
+    if not run_within(lambda: channels_fetched.append(_client().channel(channel_id)), by_s=FETCH_BY_S, started=started):
         raise Unavailable(0, 0, "the channel was not described in time")
-    return found[0]
+    return channels_fetched[0]
 
 
 @functools.cache
 def _client() -> DiscordClient:
-    # Without the secret's ARN: this function may not read it.
+    # Not by the secret's ARN: this function may not read the secret.
     return DiscordClient(
         settings.DISCORD_API_BASE,
         application_id=settings.DISCORD_APPLICATION_ID,
@@ -146,9 +151,9 @@ def _client() -> DiscordClient:
     )
 
 
-def language(interaction: Interaction) -> str:
-    """Return the server's language where it has chosen one, else the member's."""
-    chosen = Guild.objects.filter(pk=interaction.home).values_list("language", flat=True).first()
+def guild_locale(interaction: Interaction) -> str:
+    """Return the server's language if it has chosen one, otherwise the member's."""
+    chosen = Guild.objects.filter(pk=interaction.required_guild_id).values_list("language", flat=True).first()
     return chosen or interaction.locale
 
 

@@ -1,6 +1,6 @@
-"""From raw bytes to a payload that Discord signed, or to the answer. Pure, and loads nothing beyond PyNaCl.
+"""From raw bytes to a payload that Discord signed, or to a response. Pure; imports nothing but PyNaCl.
 
-The signature is checked over the raw body before anything reads it.
+The signature over the raw body is verified before the body is parsed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 from discord_api.signature import verify
 
-# Discord's own payloads stay far below; API Gateway takes 10 MB.
+# Discord's payloads are far smaller; API Gateway accepts 10 MB.
 MAX_BODY = 512 * 1024
-# How old a signed request may be. An interaction's first answer is void after 3 s; events are retried for 10 minutes.
+# The maximum age of a signed request. Discord waits 3 s for an interaction and retries events for 10 minutes.
 MAX_AGE_S = {"interaction": 300, "event": 900}
-# A clock ahead of ours by this much is no replay.
+# The tolerated clock difference.
 MAX_AHEAD_S = 300
 _PONG = {"type": 1}
-# The sample's CORS headers. Discord calls from its servers and needs none.
+# The AWS sample's CORS headers. Discord's servers need none.
 _HEADERS = {
     "Access-Control-Allow-Origin": "https://discord.com",
     "Access-Control-Allow-Headers": "Content-Type,X-Signature-Ed25519,X-Signature-Timestamp",
@@ -31,9 +31,9 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What came over HTTP. Header names in lower case; `body` is raw, None where base64 was promised and not sent.
+    """An HTTP request. Header names are lower case; `body` is raw, None if it should be base64 and is not.
 
-    `id` is API Gateway's, as its access log has it.
+    `id` is API Gateway's request id, as in its access log.
     """
 
     method: str
@@ -45,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What goes back over HTTP; no body at all where `body` is None."""
+    """An HTTP response, without a body if `body` is None."""
 
     status: int
     body: Mapping[str, Any] | None = None
@@ -53,7 +53,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedRequest:
-    """A payload that is truly Discord's and fresh. `kind` is "interaction" or "event"."""
+    """A payload that Discord signed recently. `kind` is "interaction" or "event"."""
 
     kind: str
     payload: Mapping[str, Any] = field(repr=False)
@@ -84,7 +84,7 @@ def read(event: Mapping[str, Any]) -> Request:
 
 
 def verify_request(request: Request, *, public_key: str, now: float) -> Response | VerifiedRequest:
-    """Return the answer where it is clear without Django, else the payload to act upon. `now` in Unix seconds."""
+    """Return the response if Django is not needed for it, otherwise the payload. `now` is in Unix seconds."""
     if request.method == "OPTIONS":
         return Response(status=204)
     if request.method != "POST":
@@ -103,15 +103,15 @@ def verify_request(request: Request, *, public_key: str, now: float) -> Response
     if not isinstance(payload, dict):
         return _refuse(400, "the body is not a JSON object")
     kind = "event" if request.path.rstrip("/").endswith("/events") else "interaction"
-    # A PING asks for nothing, so an old one can do no harm; everything else must be fresh.
+    # A replayed PING is harmless; everything else must be recent.
     if payload.get("type") == (0 if kind == "event" else 1) and not isinstance(payload["type"], bool):
         return Response(status=204) if kind == "event" else Response(status=200, body=_PONG)
-    if not _fresh(timestamp, now=now, max_age_s=MAX_AGE_S[kind]):
+    if not _is_fresh(timestamp, now=now, max_age_s=MAX_AGE_S[kind]):
         return _refuse(401, "the request is too old")
     return VerifiedRequest(kind=kind, payload=payload, request_id=request.id)
 
 
-def _fresh(timestamp: str | None, *, now: float, max_age_s: int) -> bool:
+def _is_fresh(timestamp: str | None, *, now: float, max_age_s: int) -> bool:
     if not timestamp or not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 12:
         return False
     return -MAX_AHEAD_S <= now - int(timestamp) <= max_age_s
@@ -121,12 +121,12 @@ def _refuse(status: int, why: str) -> Response:
     return Response(status=status, body={"error": why})
 
 
-def write(answer: Response) -> dict[str, Any]:
-    """Return `answer` as API Gateway's payload format 2.0 wants it."""
-    if answer.body is None:
-        return {"statusCode": answer.status, "headers": dict(_HEADERS), "body": ""}
+def write(response: Response) -> dict[str, Any]:
+    """Return the response in API Gateway's payload format 2.0."""
+    if response.body is None:
+        return {"statusCode": response.status, "headers": dict(_HEADERS), "body": ""}
     return {
-        "statusCode": answer.status,
+        "statusCode": response.status,
         "headers": {"Content-Type": "application/json", **_HEADERS},
-        "body": json.dumps(answer.body, separators=(",", ":")),
+        "body": json.dumps(response.body, separators=(",", ":")),
     }

@@ -1,4 +1,4 @@
-"""Discord's webhook events (docs: events/webhook-events). Doubled and out of order is normal: each is idempotent."""
+"""Discord's webhook events (docs: events/webhook-events). Idempotent: they may arrive twice or out of order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GUILD_INSTALL = 0
 
 
 def receive(payload: Mapping[str, Any], *, now: datetime) -> None:
-    """Note an installation in a server. Whatever else happens is no concern of ours, and who left is found by list."""
+    """Record an installation in a server and ignore other events. The sync with the guild list finds removals."""
     event = payload.get("event")
     if payload.get("type") != _EVENT or not isinstance(event, dict):
         return

@@ -231,7 +231,7 @@ def _handler_uses_the_tests_connection(request: pytest.FixtureRequest, monkeypat
     # It would end the test's transaction.
     monkeypatch.setattr(connections["default"], "close_if_unusable_or_obsolete", lambda: None)
     threads, inline = deadline._threads, _Inline()
-    monkeypatch.setattr(deadline, "_threads", lambda purpose: inline if purpose == "answer" else threads(purpose))
+    monkeypatch.setattr(deadline, "_threads", lambda purpose: inline if purpose == "request" else threads(purpose))
 
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -246,7 +246,7 @@ def test_a_connection_that_the_server_closed_is_replaced_within_seconds_of_its_l
 )
 def test_each_kind_of_error_has_its_own_message(error: Exception, expected: str) -> None:
     request = VerifiedRequest(kind="interaction", payload=payload("slash"))
-    body = error_response.answer(error, request).body
+    body = error_response.create(error, request).body
     assert body is not None
     message = body["data"]["content"]
     reference = message.rsplit("`", 2)[1]

@@ -16,7 +16,7 @@ from discord_api.payloads import length
 from guilds.models import Guild, ModelProfile, StylePreset
 from guilds.policy import MAX_SEED
 from interactions_lambda import modal_fields
-from interactions_lambda.components import fields
+from interactions_lambda.components import edit_fields
 from jobs import messages, submission
 from jobs.lifecycle import Status
 from jobs.models import Job, JobImage
@@ -162,8 +162,8 @@ def test_a_lowered_number_of_pictures_and_steps_is_kept_to_and_said(make_guild: 
     for button in (pack("reroll", job.pk), pack("vary", job.pk, 3)):
         content = press(guild, button)["data"]["content"]
         assert "Submitted" in content
-        assert "2 images" in content
-        assert "20 steps" in content
+        assert "images was reduced to 2" in content
+        assert "steps was reduced to 20" in content
         assert (newest().count, newest().steps) == (2, 20)
 
 
@@ -277,6 +277,6 @@ def _enlarge(press: Any, guild: Guild, made: Job) -> Job:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_form_never_has_more_fields_than_discord_takes(prompt: int, negative: int, char: str, seed: int) -> None:
     job = Job(pk=1, prompt=char * prompt, negative_prompt=char * negative, seed=seed, steps=9)
-    found = fields("en-US", job)
+    found = edit_fields("en-US", job)
     assert 1 <= len(found) <= 5
     assert all(length(field.value) <= field.max_length for field in found)

@@ -42,8 +42,8 @@ print(json.dumps({
 def asked_for() -> set[str]:
     """The services whose clients the packaged code makes."""
     found = {"s3"}  # By django-storages: jobs/s3_storage.py.
-    for room in packaging.ROOMS:
-        for file in (packaging.ROOT / room).rglob("*.py"):
+    for package in packaging.PACKAGES:
+        for file in (packaging.ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "boto3.client":
                     assert isinstance(node.args[0], ast.Constant), f"{file}: a service by another name than its own"
