@@ -217,15 +217,15 @@ class Run:
                 environment.queue.end()
                 environment.start_queue()
             case Kind.CUT_DATABASE:
-                self._for_a_while(fault, environment.platform_db.proxy.cut, environment.platform_db.proxy.mend)
+                self._for_a_while(fault, environment.platform_db.proxy.cut, environment.platform_db.proxy.restore)
             case Kind.SLOW_DATABASE:
                 self._slow(fault, environment.platform_db.proxy, 0.05)
             case Kind.CUT_QUEUE:
-                self._for_a_while(fault, environment.queue_proxy.cut, environment.queue_proxy.mend)
+                self._for_a_while(fault, environment.queue_proxy.cut, environment.queue_proxy.restore)
             case Kind.SLOW_QUEUE:
                 self._slow(fault, environment.queue_proxy, 0.3)
             case Kind.CUT_DISCORD:
-                self._for_a_while(fault, environment.discord_proxy.cut, environment.discord_proxy.mend)
+                self._for_a_while(fault, environment.discord_proxy.cut, environment.discord_proxy.restore)
             case Kind.DISCORD_429 | Kind.DISCORD_500 | Kind.DISCORD_404:
                 self._misbehave(fault)
             case Kind.DOUBLE_MESSAGES | Kind.REORDER_MESSAGES:
@@ -313,7 +313,7 @@ class Run:
     def _slow(self, fault: Fault, proxy: Any, delay_s: float) -> None:
         proxy.delay_s = delay_s
         time.sleep(fault.seconds)
-        proxy.mend()
+        proxy.restore()
 
     def _misbehave(self, fault: Fault) -> None:
         from devtools.simulator import injected_faults

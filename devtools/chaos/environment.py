@@ -1,6 +1,6 @@
 """Everything that chaos is let loose on: two PostgreSQL servers, the queue, Discord, ingress, workers and upkeep.
 
-The simulator of Discord keeps its rows in a server of its own, so that what the askers saw can be told whatever becomes
+The simulator of Discord keeps its rows in a server of its own, so that what the members saw can be told whatever becomes
 of the platform's.
 """
 
@@ -339,7 +339,7 @@ class ChaosEnvironment:
         injected_faults.clear()
         time.sleep(self.discord_proxy.down_s)
         for proxy in (self.platform_db.proxy, self.queue_proxy, self.discord_proxy):
-            proxy.mend()
+            proxy.restore()
         self.revive()
         began = time.monotonic()
         while time.monotonic() - began < DRAIN_S:

@@ -1,4 +1,4 @@
-"""What must hold when the dust has settled, looked at from the outside: rows, storage, queue, and what askers saw."""
+"""What must hold when the dust has settled, looked at from the outside: rows, storage, queue, and what members saw."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def platform_rows(url: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def outside_rows(url: str) -> list[dict[str, Any]]:
-    """Read the messages that are to be seen: what they say now, and how often an asker was told the end."""
+    """Read the messages that are to be seen: what they say now, and how often an requester was told the end."""
     with psycopg.connect(url, row_factory=dict_row, connect_timeout=10) as connection:
         return connection.execute(
             """

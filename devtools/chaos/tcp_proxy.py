@@ -23,12 +23,12 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Reset every connection, and refuse new ones until `mend`."""
+        """Reset every connection, and refuse new ones until `restore`."""
         self._cut = True
         self.reset()
 
     def cut_for(self, seconds: float) -> None:
-        """Reset every connection, and refuse new ones for so long, whatever `mend` ends meanwhile."""
+        """Reset every connection, and refuse new ones for so long, whatever `restore` ends meanwhile."""
         self._down_until = time.monotonic() + seconds
         self.reset()
 
@@ -44,7 +44,7 @@ class Proxy:
         for each in pairs:
             _close(each, hard=True)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Forward again, and without delay."""
         self._cut, self.delay_s = False, 0.0
 

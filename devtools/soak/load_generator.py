@@ -184,23 +184,23 @@ class Load:
         with self._lock:
             known = list(self._messages)
         known = known[-12:] if due.kind == "cancel" else known[:-12]
-        for pk, asker in due.chance.sample(known, k=min(4, len(known))):
+        for pk, requester in due.chance.sample(known, k=min(4, len(known))):
             message = SimMessage.objects.select_related("channel__guild").get(pk=pk)
             pressed = next((each for each in _buttons(message) if _name(each) == due.kind), None)
             if pressed is None or message.deleted_at is not None:
                 continue
-            outcome = client.press(message=message, user=asker, custom_id=pressed, handler=self._handler(due))
-            self._look(due, outcome, channel=message.channel, user=asker)
+            outcome = client.press(message=message, user=requester, custom_id=pressed, handler=self._handler(due))
+            self._look(due, outcome, channel=message.channel, user=requester)
             if outcome.modal is not None:
                 filled = client.submit_modal(
                     channel=message.channel,
-                    user=asker,
+                    user=requester,
                     modal=outcome.modal,
                     values={"prompt": f"{PROMPT} {due.number}, edited"},
                     message=message,
                     handler=self._handler(due),
                 )
-                self._look(due, filled, channel=message.channel, user=asker)
+                self._look(due, filled, channel=message.channel, user=requester)
             return
         self._command(due, channel, user, "sparkle", self._wish(due))
 

@@ -42,7 +42,7 @@ def test_a_cut_for_a_time_outlasts_the_end_of_a_shorter_one():
         proxy = Proxy(upstream.getsockname()[1])
         proxy.cut_for(600)
         proxy.cut()
-        proxy.mend()
+        proxy.restore()
         assert not _forwards(proxy, upstream, within_s=0.5)
         proxy.cut_for(0.1)
         time.sleep(proxy.down_s)
