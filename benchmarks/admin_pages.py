@@ -282,7 +282,7 @@ def addresses(total: int) -> dict[str, tuple[str, str]]:
 
 # Ten rows in the short history against a page of fifty in the long one: not the same work, so no goal.
 UNFILLED = "requests, a rarer word"
-COUNTED = ("counting all anew", "counting the last hours")
+COUNTED = ("counting everything again", "counting the last hours")
 
 
 def _count() -> dict[str, Any]:

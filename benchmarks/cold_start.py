@@ -25,7 +25,7 @@ from devtools.results_file import Figure, Result, percentile
 from . import interactions, services
 from .svg_plots import bars
 
-ROOMS = ("discord_api", "telemetry", "guilds", "jobs", "interactions_lambda", "sparkle_site/settings")
+PACKAGES = ("discord_api", "telemetry", "guilds", "jobs", "interactions_lambda", "sparkle_site/settings")
 # A first answer from these would mean that something is loaded which a PING does not need.
 NOT_FOR_PING = ("django", "psycopg", "boto3", "botocore", "httpx", "PIL", "asyncio")
 NOT_FOR_SPARKLE = ("httpx", "PIL", "celery", "unfold", "allauth", "gunicorn", "torch", "django.contrib.admin")
@@ -100,8 +100,8 @@ def _package() -> Iterator[tuple[Path, str]]:
             yield folder, "zip"
             return
         print(f"  not from the zip: {done.stderr.strip().splitlines()[-1:]}", flush=True)
-        for room in ROOMS:
-            _copy(services.ROOT / room, folder / room)
+        for package in PACKAGES:
+            _copy(services.ROOT / package, folder / package)
         (folder / "sparkle_site" / "__init__.py").touch()
         subprocess.run(
             [sys.executable, "-m", "compileall", "-q", "-j1", "--invalidation-mode=unchecked-hash", str(folder)],

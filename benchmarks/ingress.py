@@ -1,8 +1,8 @@
-"""One warm process answers an accepted `/sparkle`: beside the least that any such answer needs, and the sample's shape.
+"""A warm process answers an accepted `/sparkle`, compared with a minimal answer (the floor) and the sample's design.
 
-The three take turns in one loop over the same PostgreSQL and the same queue, so that whatever else the machine does
-weighs on all alike. CPU is this process's own, as a Lambda is billed. Before it is measured each server has asked once
-this month, as servers have; every request is the first of its member.
+The three take turns in one loop over the same PostgreSQL and queue server, so that other load on the machine affects
+all of them equally. CPU is this process's own, as a Lambda is billed. Before the measurement each server has made one
+request this month; every request is the first of its member.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What it costs not to know who comes next: the least that any policy can pay which knows how many come, but not when.
+"""The least cost of any policy that knows the request rate, but not the arrivals.
+
 
 Beside the optimum of benchmarks/optimum.py, which knows every arrival: what lies between the two no policy can save. By
 dynamic programming over slots of ten seconds, backwards, with a price on each late request, raised until 95 % are in
@@ -26,13 +27,13 @@ def least_hours(
 
     `rate` is in requests a second at a time. A machine is started when the first request waits for it; with a
     `longest_s` beyond a start's length it may be put off, to be started for several that wait up to that long. Raises
-    ValueError where whoever waits for a start is in time: then nothing is to be decided.
+    ValueError where waiting for a start is within `p95_wait_s`: then there is nothing to decide.
     """
     if p95_wait_s >= fleet.warm_start_s:
         raise ValueError(f"a start of {fleet.warm_start_s:g} s is within {p95_wait_s:g} s")
     slots = [rate((slot + 0.5) * SLOT_S) * SLOT_S for slot in range(round(length_s / SLOT_S))]
     may_be_late = 0.05 * sum(slots)
-    # To be in time is never worth more than a machine that is there all the while.
+    # Being in time is never worth more than a machine that always runs.
     least, low, high = 0.0, 0.0, length_s
     for _ in range(20):
         price = (low + high) / 2
@@ -49,7 +50,7 @@ def _pay(slots: list[float], fleet: Fleet, price: float, *, p95_wait_s: float, l
     """
     to_ready = round(fleet.warm_start_s / SLOT_S)
     put_off = max(0, int((longest_s - fleet.warm_start_s) / SLOT_S))
-    # Nobody there and nobody waiting; somebody waiting for so many slots; so many slots to ready; ready.
+    # No machine and no request; a request that has waited for n slots; n slots until ready; ready.
     off, asked = np.zeros(2), np.zeros((put_off + 1, 2))
     starting, on = np.zeros((to_ready + 1, 2)), np.zeros(2)
     waits_too_long = (np.arange(to_ready + 1) - 0.5) * SLOT_S > p95_wait_s
@@ -59,7 +60,7 @@ def _pay(slots: list[float], fleet: Fleet, price: float, *, p95_wait_s: float, l
         stay = on + np.array([max(SLOT_S, coming * fleet.service_s), 0])
         begun = np.vstack([starting[:1], np.vstack([on[None], starting[1:-1]]) + np.array([SLOT_S, 0])])
         begun += np.outer(waits_too_long, late)
-        # Whoever asks while nobody is there waits for a whole start: too long already.
+        # A request without a machine waits for a whole start, which is too long.
         nobody = (1 - someone) * off + someone * asked[0] + late
         longer = np.vstack([asked[1:], [[math.inf, 0]]]) + late
         on = _cheaper(stay, nobody + np.array([fleet.release_s, 0]))

@@ -7,7 +7,7 @@ from .policies import TOKEN_S, Fleet
 
 
 def optimum_hours(trace: Trace, fleet: Fleet, *, p95_wait_s: float, longest_s: float = TOKEN_S) -> float:
-    """Instance hours of the one who knows all arrivals, and may let 95 % wait `p95_wait_s` and the rest `longest_s`.
+    """Return the least instance hours with 95 % waiting at most `p95_wait_s` and the rest at most `longest_s`.
 
     A lower bound: work is never less than its sum; a session of one start lasts at least from the last moment its
     first request can begin to the end of its last; sessions are cut where that is cheapest. The 5 % that may wait
@@ -20,7 +20,7 @@ def optimum_hours(trace: Trace, fleet: Fleet, *, p95_wait_s: float, longest_s: f
     for place, (first, last) in enumerate(sessions):
         count = last - first + 1
         span = arrivals[last] + service - arrivals[first] - p95_wait_s
-        # As many at once as its densest stretch needs; each further one is started as well.
+        # As many machines as the densest stretch needs; each of them is started.
         peak = _peak(arrivals[first : last + 1], service=service, slack=p95_wait_s)
         cost = peak * start + max(count * service, span)
         total += cost

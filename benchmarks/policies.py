@@ -21,7 +21,7 @@ G4DN, G6, SPOT_SHARE = 0.526, 0.8048, 0.35
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """What the policy's machines are. Seconds; `release_s` is from the last task's end to the bill's."""
+    """The policy's machines. Times in seconds; `release_s` is from the last task's end to the end of billing."""
 
     service_s: float
     price: float
@@ -101,7 +101,7 @@ def sample() -> Policy:
             up_points=15, up_cooldown_s=600, down_points=150, down_points_of=150, down_cooldown_s=300, up_by=1,
             down_by=1,
         ),
-        # Ten minutes from nothing to the first picture, of which 150 s are the alarm's.
+        # Ten minutes from no instance to the first image, of which the alarm takes 150 s.
         fleet=Fleet(
             service_s=SAMPLE_SERVICE_S, price=G4DN, max_workers=2, warm_start_s=450, cold_start_s=450, warm_pool=0,
             release_s=30,

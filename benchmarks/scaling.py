@@ -22,19 +22,19 @@ from .svg_plots import lines
 
 
 def judge(trace: Trace) -> dict[str, Any]:
-    """Run every policy on the trace and put them beside each other."""
+    """Run every policy on the trace; return the runs and their ratios."""
     chosen = ours()
     runs = {
         "sparkle": simulate(trace, chosen),
         "sample": simulate(trace, sample()),
         "target_tracking": simulate(trace, target_tracking()),
-        # The policy alone: the sample's card and the sample's time a request.
+        # The policy alone, with the sample's GPU and the sample's time a request.
         "sparkle_on_the_samples_card": simulate(
             trace,
             ours(
                 service_s=SAMPLE_SERVICE_S,
                 price=G4DN,
-                # What such a card makes.
+                # What such a GPU completes.
                 limits=scaling.Limits(jobs_per_worker=14, jobs_per_hour=220),
                 name="Sparkle, the sample's card",
             ),
@@ -66,7 +66,7 @@ def run(*, full: bool = False) -> Result:
         found = judge(trace)
         runs: dict[str, Run] = found.pop("runs")
         unforeseen: dict[str, float] = {}
-        # Flash crowds show where every policy ends that must start machines; they are not among the goals.
+        # Flash crowds show the limit of every policy that must start machines; they have no goal.
         goal = name != "flash"
         figures += [
             Figure(name=f"{name}: {what}", value=round(value, 2), unit="times", goal=bound if goal else None)
@@ -78,10 +78,10 @@ def run(*, full: bool = False) -> Result:
         ]
         figures.append(Figure(name=f"{name}: undelivered", value=found["undelivered"], unit="", goal=0))
         if name == "evening":
-            unforeseen = _without_foresight(runs["sparkle"])
+            unforeseen = _without_known_arrivals(runs["sparkle"])
             figures.append(
                 Figure(
-                    name=f"{name}: cost to the least without foresight",
+                    name=f"{name}: cost to the least without known arrivals",
                     value=round(runs["sparkle"].gpu_hours / unforeseen["least_gpu_hours_without_foresight"], 2),
                     unit="times",
                 )
@@ -108,8 +108,8 @@ def run(*, full: bool = False) -> Result:
     )
 
 
-def _without_foresight(evening: Run) -> dict[str, float]:
-    """The least hours of the evening for who knows its rates and not its requests, at the same p95."""
+def _without_known_arrivals(evening: Run) -> dict[str, float]:
+    """Return the least hours of the evening without known arrivals, at the same p95."""
     p95 = percentile(evening.waits, 0.95)
     least = functools.partial(
         lower_bound.least_hours, arrival_traces.evening_rate, 2 * arrival_traces.DAY, ours().fleet, p95_wait_s=p95
@@ -121,7 +121,7 @@ def _without_foresight(evening: Run) -> dict[str, float]:
 
 
 def sweep() -> list[dict[str, Any]]:
-    """Every trace under other settings: what the defaults of jobs/scaling.py and Terraform were chosen from."""
+    """Run every trace with other settings. The defaults of jobs/scaling.py and Terraform were chosen from them."""
     rows = []
     for jobs_per_worker, target_utilization, keep_alive_max_s, idle_s in itertools.product(
         (8, 24, 32), (0.5, 0.65, 0.8), (0, 300, 600), (20, 300)
@@ -140,7 +140,7 @@ def sweep() -> list[dict[str, Any]]:
 
 
 def other_evenings(count: int = 12) -> list[dict[str, float]]:
-    """The evening again with other people: settings that were chosen by one evening may fit only that one."""
+    """Run the evening with other seeds: settings that were chosen with one evening may fit only that one."""
     return [_goals(arrival_traces.evening(seed), ours()) for seed in range(100, 100 + count)]
 
 
@@ -156,7 +156,7 @@ def _goals(trace: Trace, policy: Policy) -> dict[str, float]:
 
 
 def _plot(trace: Trace, runs: dict[str, Run]) -> str:
-    # Long traces are shown by their busiest day: a month in a strip is a blur.
+    # A month on one plot is unreadable, so long traces show their busiest day.
     start, end = 0.0, trace.length_s
     if end > 2 * arrival_traces.DAY:
         days = [int(each // arrival_traces.DAY) for each in trace.arrivals]

@@ -1,4 +1,4 @@
-"""What benchmarks stand on: a PostgreSQL with the schema, SQS's protocol, and the CPU time that they take."""
+"""Services for benchmarks: PostgreSQL with the schema, SQS's protocol, and their CPU time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY_SETTINGS = {"DJANGO_SECRET_KEY": "benchmarks only", "LOG_LEVEL": "ERROR", "D
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """A migrated database. `postmaster` is its server's process id, None where it is not ours to see."""
+    """A migrated database. `postmaster` is its server's process id, None where it is not known."""
 
     url: str
     postmaster: int | None
@@ -94,7 +94,7 @@ def queue() -> Iterator[dict[str, str]]:
 
 
 def make_guilds(count: int) -> None:
-    """Make servers whose lines never fill, with two quota rules each that never bind: admission is what is measured."""
+    """Create servers with unlimited queues and two quota rules each that never refuse, to measure admission alone."""
     from guilds.models import Guild, QuotaRule
 
     from .interactions import GUILDS

@@ -1,4 +1,4 @@
-"""A minute's upkeep with a long history behind it, against the same with a short one.
+"""One run of upkeep with a long history of requests, compared with a short one.
 
 Rows are made by SQL: 10,000 servers, and requests at the same rate for 43 hours (the short history) or for up to ninety
 days. Nearly all have ended, and are purged or not yet due. On top come the rows that are due in one minute, the same in

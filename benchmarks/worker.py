@@ -1,4 +1,4 @@
-"""How many pictures a second: the sample's way, diffusers' documented way, and this worker end to end.
+"""Images a second: the sample's way, diffusers' documented way, and this worker end to end.
 
 All in one run on the device it finds, with the same weights, 16 steps, guidance 7.5, four pictures a request:
 (a) four single-picture calls, one after another; (b) one call of four pictures; (c) the worker with 1, 4 and 16
@@ -251,7 +251,7 @@ def _documented(source: Path) -> Any:
     cuda = torch.cuda.is_available()
     pipe = DiffusionPipeline.from_pretrained(source, dtype=torch.float16 if cuda else torch.float32)
     pipe.set_progress_bar_config(disable=True)
-    # diffusers' own, not the worker's, which remembers what it has reckoned.
+    # diffusers' own scheduler, not the worker's, which caches coefficients.
     pipe.scheduler = LMSDiscreteScheduler.from_config(pipe.scheduler.config)
     return pipe.to("cuda") if cuda else pipe
 
@@ -334,7 +334,7 @@ def _worker(
 
 
 def _line(runner: Any, guild: Any, side: int, requests: int) -> dict[str, Any]:
-    """Put so many requests in line, and time them from the first claim to the last completion."""
+    """Queue the requests, and time them from the first claim to the last completion."""
     from jobs.models import Job
     from jobs.submission import Accepted, JobRequest, submit
 
@@ -367,7 +367,7 @@ def _line(runner: Any, guild: Any, side: int, requests: int) -> dict[str, Any]:
     began, wall, cpu = datetime.now(UTC), time.perf_counter(), time.process_time()
     futures = []
     for job_id in ids:
-        # As the source does: no more than it has appetite for.
+        # As the consumer does: no more than its free slots.
         while not runner.free_slots:
             time.sleep(0.002)
         futures.append(runner.submit(job_id))
@@ -391,7 +391,7 @@ _numbers = itertools.count(int(time.time() * 1000))
 
 
 def _denoising(engine: Any, side: int, unet_row: float) -> dict[str, Any]:
-    """Fill the engine's room and time its steps alone, without decoding."""
+    """Fill the engine's capacity and time its steps alone, without decoding."""
     from gpu_worker.engine import GenerationRequest
 
     from .synthetic_models import PROMPT
@@ -518,7 +518,7 @@ def _free() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-# From nothing to a picture
+# From a cold start to an image
 
 
 def _start(source: Path, side: int, *, compiled: bool) -> dict[str, float]:

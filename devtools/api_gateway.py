@@ -1,4 +1,4 @@
-"""API Gateway's part, locally: a WSGI application that hands requests to the real Lambda handler as payload 2.0.
+"""A local API Gateway: a WSGI application that passes requests to the real Lambda handler as payload 2.0.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 """
@@ -17,7 +17,7 @@ MAX_BODY = 10 * 1024 * 1024  # API Gateway's own limit for a payload
 def event(method: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """Return the event that API Gateway would make of the request; header names in lower case, as it has them."""
     lowered = {name.lower(): value for name, value in headers.items()}
-    # It passes on as text what calls itself text or JSON, and everything else as base64.
+    # API Gateway passes text and JSON as text, and everything else as base64.
     is_text = lowered.get("content-type", "").split(";")[0] in {"application/json", "text/plain"}
     try:
         text = body.decode() if is_text else None

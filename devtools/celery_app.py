@@ -1,4 +1,4 @@
-"""Celery in the place of SQS and EventBridge: messages are files under .local, beat is the minute's clock."""
+"""Celery instead of SQS and EventBridge: messages are files under .local, beat is the scheduler."""
 
 import os
 from typing import Any

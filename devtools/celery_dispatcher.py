@@ -1,4 +1,4 @@
-"""Sends job messages through Celery. It has no groups and drops no duplicates: a second one finds nothing to claim."""
+"""Sends job messages through Celery, without groups or deduplication: a duplicate finds nothing to claim."""
 
 from collections.abc import Sequence
 

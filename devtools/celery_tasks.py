@@ -1,4 +1,4 @@
-"""Celery's tasks: a message is answered by the same runner as on a GPU server, and upkeep comes each minute."""
+"""Celery's tasks: run a job with the worker's own runner, and upkeep each minute."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _stop(**_: Any) -> None:
 
 @app.task(name="devtools.celery_tasks.answer")
 def answer(body: str) -> None:
-    """Hand the job to the runner and return: it is made together with those that are being made."""
+    """Give the job to the runner and return. It joins the running batch."""
     assert _runner is not None
     while not _runner.free_slots and not _runner.fatal_error.is_set():
         time.sleep(0.05)
@@ -72,5 +72,5 @@ def answer(body: str) -> None:
 
 @app.task(name="devtools.celery_tasks.upkeep")
 def upkeep() -> None:
-    """Do what EventBridge has the upkeep Lambda do each minute."""
+    """Run upkeep, as EventBridge does each minute."""
     housekeeping.run(now=datetime.now(UTC))

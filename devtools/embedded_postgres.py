@@ -116,7 +116,7 @@ class Server:
         self._run("pg_ctl", "stop", "-m", "immediate", "-w", "-t", "30")
 
     def _initialise(self) -> None:
-        # What is there without PG_VERSION is a set-up that was interrupted.
+        # A folder without PG_VERSION is from an interrupted set-up.
         shutil.rmtree(self.data, ignore_errors=True)
         self.data.mkdir(mode=0o700)
         password_file = self.data.with_suffix(".initial")
@@ -202,7 +202,7 @@ def _programs(*, reachable_by_all: bool) -> Path:
 def _elsewhere(pointer: Path) -> Path:
     """Return the folder that the file `pointer` names, for what the unprivileged account cannot reach beside it.
 
-    Its name is drawn by chance: a fixed one in a folder that everybody writes to could be another user's already. It
+    Its name is random: a fixed one in a world-writable folder could belong to another user. It
     names its pointer in turn, so that it can be removed when that is gone.
     """
     with pointer.open("a+") as file:

@@ -201,7 +201,7 @@ def drawn_values(seed: int, count: int) -> list[Any]:
 
 
 def raw_bodies(payload: dict[str, Any], chance: random.Random) -> bytes:
-    """The payload as bytes; now and then cut, not UTF-8, or no JSON at all."""
+    """Return the payload as bytes; sometimes truncated, not UTF-8, or not JSON."""
     body = json.dumps(payload).encode()
     luck = chance.random()
     if luck < 0.01:
@@ -214,7 +214,7 @@ def raw_bodies(payload: dict[str, Any], chance: random.Random) -> bytes:
 
 
 def faults_of(answer: dict[str, Any], seconds: float) -> list[str]:
-    """What is wrong with an answer; empty when nothing is."""
+    """Return what is wrong with an answer; empty if nothing is."""
     found = []
     status = answer.get("statusCode")
     if status not in ALLOWED:
@@ -235,7 +235,7 @@ def faults_of(answer: dict[str, Any], seconds: float) -> list[str]:
 
 
 class Failures(logging.Handler):
-    """Counts what the handler itself calls a failure: answered politely, and still a fault of ours."""
+    """Counts failures that the handler caught and answered: they are still faults of ours."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -250,9 +250,9 @@ class Failures(logging.Handler):
 
 
 def finish_open_jobs() -> None:
-    """End what is queued, so that lines do not only fill and buttons find finished jobs.
+    """End queued jobs, so that queues do not stay full and buttons find ended jobs.
 
-    One in five is completed, the others are cancelled: that is quicker, and what is fuzzed is the ingress.
+    One in five is completed, the others are cancelled, which is faster.
     """
     from jobs import transitions
     from jobs.models import Job
@@ -273,7 +273,7 @@ def finish_open_jobs() -> None:
 
 
 def signed(body: bytes, key: SigningKey, chance: random.Random) -> dict[str, str]:
-    """The headers that Discord sends with `body`; the signature is now and then none."""
+    """Return the headers that Discord sends with `body`; sometimes the signature is invalid."""
     stamp = str(int(time.time()))
     signature = key.sign(stamp.encode() + body).signature.hex()
     if chance.random() < 0.02:
@@ -405,7 +405,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "DISCORD_PUBLIC_KEY": SigningKey(bytes.fromhex(SIGNING_KEY)).verify_key.encode().hex(),
         "JOB_DISPATCHER": "jobs.dispatch.memory.MemoryDispatcher",
         "LOG_LEVEL": "ERROR",
-        # Links to pictures are signed here, without asking anyone.
+        # Links to images are signed locally.
         "IMAGE_BUCKET": "fuzz",
         "AWS_ACCESS_KEY_ID": "fuzz",
         "AWS_SECRET_ACCESS_KEY": "fuzz",

@@ -1,4 +1,4 @@
-"""The machine that numbers were measured on, without anything that names it."""
+"""Describes the machine of a measurement, without naming it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from types import TracebackType
 STOP_TIMEOUT_S = 15
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.1
-# The same error so many times is no accident.
+# The same error this many times is a failure.
 REPEATED = 3
 LONGEST_LINE = 300
 SERIOUS = frozenset({"ERROR", "CRITICAL"})
@@ -43,7 +43,7 @@ def interrupt_on_termination() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup asked to go on.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # Started by nohup: keep running.
         signal.signal(signal.SIGHUP, interrupt)
 
 
@@ -52,7 +52,7 @@ def error_in(line: str) -> str:
     if line.startswith("{"):
         with suppress(ValueError):
             record = json.loads(line)
-            # A warning that says itself that it comes again and again.
+            # This warning says itself that it is repeated.
             if record.get("level") in SERIOUS or record.get("in_a_row", 0) >= REPEATED:
                 details = [str(record[key]) for key in ("error", "why") if record.get(key)]
                 return ": ".join([str(record.get("event", "")), *details])[:LONGEST_LINE]
@@ -72,7 +72,7 @@ class Log:
         self._last_error = self._last_line = ""
 
     def read(self) -> None:
-        """Take in what was written since the last time."""
+        """Read what was written since the last call."""
         with suppress(OSError), self.path.open("rb") as file:
             file.seek(self._read_to)
             written = file.read()
@@ -95,7 +95,7 @@ class Log:
         return error_in(rest) or self._last_error or rest[:LONGEST_LINE] or self._last_line or "it wrote nothing"
 
     def forget(self) -> None:
-        """Leave what was reported up to now out of what is repeated."""
+        """Forget the errors that were reported until now."""
         self.read()
         self._errors.clear()
 
@@ -223,7 +223,7 @@ class Children:
         wait_until(ready, children=self._children, what=what, timeout_s=timeout_s, tick=tick)
 
     def kill(self) -> None:
-        """End them at once, where nothing is left that they would have to finish."""
+        """Kill all processes. Only for processes that have nothing to finish."""
         for child in self._children:
             with suppress(ProcessLookupError):
                 os.killpg(child.process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a benchmark hands back: figures beside their goals, the whole numbers, and plots."""
+"""The result of a benchmark: figures with their goals, all numbers, and plots."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A folder for one run, removed when the run ends, however it ends.
 
 Runs of several users, clones and programs at once never share a name. Each folder holds a file that its run keeps
-locked. A killed run loses the lock, and whoever sweeps next removes the folder: a process that waits for the end of
-the run, or, where that one was killed as well, the next run.
+locked. A killed run loses the lock, and its folder is removed by the process that waits for the run's end or, if
+that was killed too, by the next run.
 """
 
 from __future__ import annotations

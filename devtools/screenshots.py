@@ -34,7 +34,7 @@ RETRY = "text=Retry >> visible=true"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One page: whose session, which address, and how it is looked at. `whole` scrolls to its end.
+    """One page to photograph: session, address, layout. `whole` captures it to its end.
 
     `click` is a selector that is clicked first, for what only then shows.
     """
@@ -204,7 +204,7 @@ def _site() -> Iterator[str]:
             "SPARKLE_LOCAL_DIR": str(folder),
             "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.local",
             "LOG_LEVEL": "WARNING",
-            # Playwright runs a loop in this thread, and nothing of ours is in it.
+            # Playwright runs an event loop in this thread; our code does not use it.
             "DJANGO_ALLOW_ASYNC_UNSAFE": "1",
         }
         import django

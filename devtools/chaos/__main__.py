@@ -42,16 +42,16 @@ POISONS = {
     Kind.POISON_JOB: (Poison.STEP_RAISES, Poison.CARD_BREAKS),
     Kind.LOADER_RAISES: (Poison.LOADER_RAISES,),
 }
-# What an earlier version may not be able to do.
+# Faults that an earlier version may not survive.
 RECENT = {*POISONS, Kind.MONTH_BOUNDARY, Kind.CHANGE_TIME_ZONE, Kind.CLOSE_SERVER, Kind.DISCORD_DOWN}
 BOUNDARY_ASKS = 12
-# Of four pictures each, and of each member: more than the quota.
+# Requests of four images for each member: more than the quota.
 QUOTA_ASKS = 4
 CLOSED_ASKS = 6
 
 
 class Run:
-    """One run: senders put in requests, the breaker strikes by the plan, then everything drains."""
+    """One run: threads send requests, faults are injected by the plan, then everything drains."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Run:
         self.rate = rate
         self.discord_down_s = discord_down_s
         self.observed = Observed()
-        # Chance that must repeat, not secrets.
+        # Must repeat with the same seed; no secret.
         self.chance = random.Random(seed)  # nosec B311
         self.accepted: set[int] = set()
         self.answers: Counter[str] = Counter()
@@ -83,7 +83,7 @@ class Run:
 
     @cached_property
     def channels(self) -> list[Any]:
-        """The channels where the bot may post and members ask, as Discord sent them before any fault."""
+        """The channels where the bot may post and members send requests, as they were before any fault."""
         from devtools.simulator import permissions
         from devtools.simulator.models import SimChannel
 
@@ -249,7 +249,7 @@ class Run:
             case Kind.DISCORD_DOWN:
                 self._take_discord_down()
             case _:
-                raise ValueError(f"No way to strike is known for {fault.kind}.")
+                raise ValueError(f"No implementation of the fault {fault.kind}.")
 
     def _decide_at_boundary(self) -> None:
         decided = self.environment.decide_at_boundary(BOUNDARY_ASKS)
@@ -260,7 +260,7 @@ class Run:
         self.observed.most_active.append(decided["most_active"])
 
     def _change_time_zone(self, fault: Fault) -> None:
-        """Have every member use up the quota, before the change and after it."""
+        """Let every member use up the quota, before and after the change of time zone."""
         zones = itertools.islice(itertools.cycle(example_guilds.TIME_ZONES), fault.target * 2, fault.target * 2 + 2)
         self._ask_often(example_guilds.LIMITED, QUOTA_ASKS)
         for zone in zones:
@@ -274,7 +274,7 @@ class Run:
         self._ask_often(example_guilds.CLOSED, CLOSED_ASKS // example_guilds.MEMBERS)
 
     def _take_discord_down(self) -> None:
-        """Cut Discord off, and see that what is due now is erased before it is back."""
+        """Disconnect Discord, and check that upkeep erases what is due before Discord is back."""
         proxy = self.environment.discord_proxy
         proxy.cut_for(self.discord_down_s)
         aged = erased = False
@@ -293,7 +293,7 @@ class Run:
                 self._send(channel, user, count=4, steps=2, port=self.chance.choice(self.environment.ingress_ports))
 
     def _poison(self, fault: Fault) -> None:
-        """Have a member ask for what no worker can make, until it is accepted: other faults may be at work."""
+        """Send a request that no worker can complete, until it is accepted: other faults may be active."""
         from devtools.simulator.models import SimMember
 
         channel = self.channels[fault.target % len(self.channels)]
@@ -346,7 +346,7 @@ class Run:
             )
 
     def _redeliver(self) -> None:
-        # Taken and not answered: seen again when the second is over, in whatever order.
+        # Received and not deleted: the messages are delivered again after a second, in any order.
         self.environment.sqs().receive_message(
             QueueUrl=self.environment.queue_url(), MaxNumberOfMessages=10, VisibilityTimeout=1, WaitTimeSeconds=0
         )
@@ -394,7 +394,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         jobs=options.jobs,
         faults=options.faults if options.faults is not None else max(len(Kind), options.jobs // 15),
         workers=options.workers,
-        # Workers of an earlier version run the engine that they have.
+        # Workers of an earlier version run their own engine.
         kinds=[kind for kind in Kind if kind not in RECENT] if options.release else list(Kind),
     )
     interrupt_on_termination()
@@ -449,7 +449,7 @@ def _run(environment: ChaosEnvironment, options: argparse.Namespace, faults: tup
     began = time.monotonic()
     senders = threading.Thread(target=run.send_all, daemon=True)
     senders.start()
-    # On this thread: what a thread has started the kernel ends with that thread (PR_SET_PDEATHSIG).
+    # On this thread: the kernel ends a child with the thread that started it (PR_SET_PDEATHSIG).
     run.strike_all()
     senders.join()
     drained_s = environment.drain()

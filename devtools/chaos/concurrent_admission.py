@@ -1,7 +1,7 @@
-"""Admit requests on both sides of a month's boundary at once: `python -m devtools.chaos.concurrent_admission ASKS`.
+"""Admit requests on both sides of a month's boundary: `python -m devtools.chaos.concurrent_admission REQUESTS`.
 
-Two threads with a connection each decide about the same server, whose concurrency is 1: one's clock stands just before
-the month's first moment, the other's just after it. Prints JSON: the accepted interactions, and how many requests were
+Two threads with a connection each admit requests of one server, whose concurrency is 1. One clock is just before the
+month's start, the other just after it. Prints JSON: the accepted interactions, and how many requests were
 seen active at once at most.
 """
 
@@ -29,7 +29,7 @@ def main() -> None:
     from jobs.submission import Accepted, submit
 
     asks = int(sys.argv[1])
-    # The one that has been: whoever waits for a reply's token would wait for one that is in the future.
+    # The last boundary, not the next one: reply deadlines must not lie in the future for a month.
     boundary = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     accepted: list[int] = []
     errors: list[str] = []

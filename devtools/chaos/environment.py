@@ -1,7 +1,7 @@
-"""Everything that chaos is let loose on: two PostgreSQL servers, the queue, Discord, ingress, workers and upkeep.
+"""The processes of a chaos run: two PostgreSQL servers, the queue, Discord, ingress, workers and upkeep.
 
-The simulator of Discord keeps its rows in a server of its own, so that what the members saw can be told whatever becomes
-of the platform's.
+The simulator of Discord has its own PostgreSQL server, so that what members saw is known whatever happens to the
+platform's server.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .example_guilds import PROMPT
 from .failing_engine import Poison
 from .tcp_proxy import Proxy
 
-# Long: on a machine where everything else runs as well, a start takes minutes.
+# Starting takes minutes on a busy machine.
 START_S = 240.0
 ROOT = Path(__file__).resolve().parents[2]
 QUEUE = "sparkle.fifo"
@@ -41,7 +41,7 @@ GUNICORN = ("-m", "gunicorn", "--workers=1", "--threads=8", "--graceful-timeout=
 
 
 class StartFailed(Exception):
-    """A part does not come up; the message says which, and where its log is."""
+    """A process does not start; the message names it and its log."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Part:
         return self.child.process if self.child is not None else None
 
     def end(self, signum: int = signal.SIGKILL, *, wait_s: float = 12) -> None:
-        """Send the signal and see it gone; what does not leave in time is killed."""
+        """Send the signal and wait for the end; after `wait_s` seconds kill the process."""
         if self.process is None or self.process.poll() is not None:
             return
         group = signum == signal.SIGKILL
@@ -94,7 +94,7 @@ class Part:
 
 @dataclass(slots=True, kw_only=True)
 class Database:
-    """A PostgreSQL and the proxy before it, whose port stays when the server's does not."""
+    """A PostgreSQL server behind a proxy. The proxy's port stays the same when the server's changes."""
 
     server: Server
     proxy: Proxy = field(init=False)
@@ -120,10 +120,10 @@ class Database:
 
 
 class ChaosEnvironment:
-    """Set it up by `start`; `stop` ends every process."""
+    """`start` starts all processes; `stop` ends them."""
 
     def __init__(self, folder: Path, *, workers: int, ingresses: int, release: Path | None = None) -> None:
-        """`release`: a checkout of an earlier version, that the first worker and the first ingress run, and upkeep."""
+        """`release`: a checkout of an earlier version; the first worker, the first ingress and upkeep run it."""
         self.folder = folder
         self.logs = folder / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -236,7 +236,7 @@ class ChaosEnvironment:
         self._wait(f"http://127.0.0.1:{self.discord_port}/simulator/", self.discord)
 
     def start_queue(self) -> None:
-        """Start the emulator with the queues of the real deployment: nothing of an earlier life is in them."""
+        """Start the emulator with the queues of the real deployment, all empty."""
         self.queue.start()
         self._wait(f"http://127.0.0.1:{self.queue_port}/", self.queue)
         sqs = self.sqs()
@@ -247,7 +247,7 @@ class ChaosEnvironment:
         sqs.create_queue(QueueName=QUEUE, Attributes=attributes)
 
     def sqs(self) -> Any:
-        """A client of the emulator itself, past the proxy."""
+        """Return a client of the emulator that bypasses the proxy."""
         import boto3
 
         return boto3.client(
@@ -262,7 +262,7 @@ class ChaosEnvironment:
         return f"http://127.0.0.1:{self.queue_port}/000000000000/{name}"
 
     def install_guilds(self, guilds: list[tuple[int, str]]) -> None:
-        """Make the platform's side of the simulator's servers, with large queues, and of chaos's own (servers)."""
+        """Create the platform's rows for the simulator's servers, with large queues, and for example_guilds."""
         code = (
             "from guilds.models import Guild\n"
             f"for pk, name in {guilds!r}:\n"
@@ -277,11 +277,11 @@ class ChaosEnvironment:
         self._on_platform("manage.py", "shell", "--no-imports", "-v0", "-c", code)
 
     def decide_at_boundary(self, asks: int) -> dict[str, Any]:
-        """Have two deciders admit `asks` requests each (deciders); return what they print."""
+        """Let two processes admit `asks` requests each (concurrent_admission); return their output."""
         return dict(json.loads(self._on_platform("-m", "devtools.chaos.concurrent_admission", str(asks))))
 
     def _on_platform(self, *arguments: str) -> str:
-        """Run Python with the platform's environment, past the proxy of its database; return its output."""
+        """Run Python with the platform's environment, bypassing the database's proxy; return its output."""
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,
@@ -297,9 +297,9 @@ class ChaosEnvironment:
         self._execute("UPDATE guilds_guild SET time_zone = %s WHERE id = %s", [time_zone, example_guilds.LIMITED.id])
 
     def age_request(self) -> bool:
-        """Make a request of the server for old ones older than it keeps them, its token with it. Whether there is one.
+        """Age an ended request of the server OLD beyond its retention, and its token; return whether there is one.
 
-        What upkeep has erased of it before is put back.
+        Restores what upkeep has already erased of it.
         """
         aged = self._execute(
             "UPDATE jobs_job SET created_at = now() - interval '400 days', reply_deadline = now() - interval '1 day', "
@@ -309,7 +309,7 @@ class ChaosEnvironment:
         return aged > 0
 
     def old_is_erased(self) -> bool:
-        """Whether upkeep has erased what `age_request` made old: the words and the token."""
+        """Return whether upkeep has erased the prompt and the token of the request that `age_request` aged."""
         return not self._execute(
             "SELECT 1 FROM jobs_job WHERE guild_id = %s AND created_at < now() - interval '300 days' "
             "AND (prompt <> '' OR encrypted_token <> '')",
@@ -317,21 +317,21 @@ class ChaosEnvironment:
         )
 
     def _execute(self, query: LiteralString, values: list[Any]) -> int:
-        """Run a statement on the platform's database, past the proxy; return how many rows it found or changed."""
+        """Run a statement on the platform's database, bypassing the proxy; return how many rows it found or changed."""
         import psycopg
 
         with psycopg.connect(self.platform_db.direct, connect_timeout=5) as connection:
             return connection.execute(query, values).rowcount
 
     def revive(self) -> None:
-        """Start again what ended by itself, as ECS does."""
+        """Restart processes that ended by themselves, as ECS does."""
         for part in self.parts:
             if not part.alive:
                 say(f"            {part.name} ended by itself with exit status {part.exit_status}")
                 part.start()
 
     def drain(self) -> float:
-        """End every fault and wait until nothing is open; return how many seconds that took once Discord is there."""
+        """End every fault and wait until no job is open; return the seconds from the end of the Discord outage."""
         import psycopg
 
         from devtools.simulator import injected_faults
@@ -353,7 +353,9 @@ class ChaosEnvironment:
                 break
             if sys.stderr.isatty():
                 print(
-                    f"\r{left[0] if left else '?'} open, {left[1] if left else '?'} untold   ", end="", file=sys.stderr
+                    f"\r{left[0] if left else '?'} open, {left[1] if left else '?'} not notified   ",
+                    end="",
+                    file=sys.stderr,
                 )
             time.sleep(0.5)
         return time.monotonic() - began
@@ -365,7 +367,7 @@ class ChaosEnvironment:
         return [message["Body"] for message in found.get("Messages", [])]
 
     def secrets(self) -> set[str]:
-        """What no log may hold: tokens, the words of prompts, names."""
+        """Return what no log may contain: tokens, words of prompts, names."""
         from devtools.simulator.models import SimInteraction, SimUser
 
         tokens = set(SimInteraction.objects.values_list("token", flat=True))
@@ -380,13 +382,13 @@ class ChaosEnvironment:
             database.server.stop()
 
     def _wait(self, url: str, part: Part) -> None:
-        # Errors that come again are what chaos is about: only the end of the process counts.
+        # Repeated errors are expected here; only the end of the process is a failure.
         children = [part.child] if part.child is not None else []
         wait_until(lambda: answers(url), children=children, what=part.name, timeout_s=START_S, repeated_errors=False)
 
 
 def over_http(port: int) -> Callable[[dict[str, Any], object], dict[str, Any]]:
-    """A handler that is an ingress process: what Discord's POST would be answered, or 502 where nothing answers."""
+    """Return a handler that posts to an ingress process; it answers 502 where the process does not answer."""
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         request = urllib.request.Request(

@@ -1,4 +1,4 @@
-"""Servers of chaos's own, each for one kind of fault, beside those that the simulator starts with."""
+"""Servers for single kinds of fault, beside those that the simulator starts with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from .open_messages import is_open
 
 MEMBERS = 2
-# How every prompt of a run begins: no log may hold it.
+# Every prompt of a run begins with this. No log may contain it.
 PROMPT = "a fox number"
 _FIRST_ID = 1_200_000_000_000_000_000
 
@@ -41,16 +41,16 @@ CLOSED = Server(id=_FIRST_ID, name="Closed Doors", settings=_PLENTY)
 LIMITED = Server(id=_FIRST_ID + 1000, name="Small Quota", settings=_PLENTY, month=12, day=20)
 # Two processes decide about its requests on both sides of a month's boundary.
 SINGLE = Server(id=_FIRST_ID + 2000, name="One at a Time", settings=_PLENTY | {"concurrency": 1}, month=12)
-# What upkeep has to purge and wipe.
+# Upkeep deletes and erases this server's requests.
 OLD = Server(id=_FIRST_ID + 3000, name="Old Requests", settings=_PLENTY)
 ALL = (CLOSED, LIMITED, SINGLE, OLD)
-# Members ask here all the time.
+# Members send requests here during the whole run.
 ASKED = (CLOSED.id, LIMITED.id)
 TIME_ZONES = ("Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu", "America/New_York", "UTC")
 
 
 def make_simulated() -> None:
-    """Make the servers in the simulator: one channel, two members."""
+    """Create the servers in the simulator, with one channel and two members each."""
     from devtools.simulator import permissions
     from devtools.simulator.models import SimChannel, SimGuild, SimMember, SimRole, SimUser
 
@@ -87,7 +87,7 @@ def ask(server: Server, number: int, *, count: int = 1) -> Any:
 
 
 def make_platform() -> None:
-    """Make the platform's side of them, and a cancelled request for upkeep to erase. Runs in a platform process."""
+    """Create the platform's rows, and a cancelled request for upkeep to erase. Runs in a platform process."""
     from guilds.models import Guild, QuotaRule
     from jobs.submission import Accepted, submit
     from jobs.transitions import cancel
@@ -106,7 +106,7 @@ def make_platform() -> None:
 
 
 def close() -> None:
-    """Let Discord refuse what is posted in the closed server's channel and to its members."""
+    """Make Discord refuse posts in the closed server's channel and direct messages to its members."""
     from devtools.simulator import permissions
     from devtools.simulator.models import SimChannel, SimUser
 

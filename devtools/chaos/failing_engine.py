@@ -1,4 +1,4 @@
-"""An engine that fails as its requests say: `SPARKLE_ENGINE=devtools.chaos.failing_engine.loader`.
+"""An engine that fails as the request's prompt says: `SPARKLE_ENGINE=devtools.chaos.failing_engine.loader`.
 
 A prompt that holds one of `Poison`'s values breaks the engine in that way, and so does a model whose source holds one.
 """
@@ -59,7 +59,7 @@ def _hang() -> None:
 
 
 def loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
-    """Return how to load an engine, and that memory is not rationed."""
+    """Return a loader of engines, and that memory is unlimited."""
 
     def load(source: str) -> Engine:
         if Poison.LOADER_RAISES in source:

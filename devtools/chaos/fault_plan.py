@@ -1,4 +1,4 @@
-"""What will go wrong, and when: drawn from a seed, so that the same seed gives the same plan. Pure."""
+"""The plan of faults, drawn from a seed: the same seed gives the same plan. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Kind(StrEnum):
     DISCORD_DOWN = "discord_down"  # for minutes, while other faults go on
 
 
-# How often each comes, beside the others.
+# How often each kind is drawn, relative to the others.
 _WEIGHTS = {
     Kind.KILL_WORKER: 6,
     Kind.STOP_WORKER: 4,
@@ -71,7 +71,7 @@ _WEIGHTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """`at_job` is how many requests were sent before it strikes; `seconds` how long it lasts where it does."""
+    """`at_job`: how many requests are sent before the fault; `seconds`: how long it lasts, if it has a length."""
 
     at_job: int
     kind: Kind
@@ -81,7 +81,7 @@ class Fault:
 
 def draw(seed: int, *, jobs: int, faults: int, workers: int, kinds: Sequence[Kind] = tuple(Kind)) -> tuple[Fault, ...]:
     """Draw `faults` faults of `kinds` over a run of `jobs` requests; every kind comes once before any by weight."""
-    # Chance that must repeat, not secrets.
+    # Must repeat with the same seed; no secret.
     chance = random.Random(seed)  # nosec B311
     first = chance.sample(kinds, k=min(faults, len(kinds)))
     rest = chance.choices(kinds, weights=[_WEIGHTS[kind] for kind in kinds], k=max(0, faults - len(first)))

@@ -1,4 +1,4 @@
-"""What must hold when the dust has settled, looked at from the outside: rows, storage, queue, and what members saw."""
+"""Invariants after a run, checked from outside: rows, storage, queue, logs, and what members saw."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .environment import ChaosEnvironment, say
 from .failing_engine import Poison
 from .open_messages import is_open
 
-# Why a request may fail that breaks engines, and no other may.
+# Reasons that only requests which break engines may fail with.
 POISONED = {"engine_failed", "model_unavailable", "not_possible"}
 FINAL = {"completed", "failed", "cancelled", "expired"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invariant:
-    """`broken` names up to ten that break it; empty when it holds."""
+    """One invariant. `broken` describes up to ten violations; empty when it holds."""
 
     name: str
     checked: int
@@ -40,7 +40,7 @@ class Invariant:
 
 @dataclass(slots=True, kw_only=True)
 class Observed:
-    """What only can be seen while it happens; an entry for each time that its fault struck."""
+    """Observations made during the run; one entry for each injected fault of the kind."""
 
     most_active: list[int] = field(default_factory=list)
     """Requests active at once at a month's boundary, in the server whose concurrency is 1."""
@@ -51,7 +51,7 @@ class Observed:
 
 
 def platform_rows(url: str) -> dict[str, list[dict[str, Any]]]:
-    """Read what the platform says of itself."""
+    """Read the platform's own rows."""
     with psycopg.connect(url, row_factory=dict_row, connect_timeout=10) as connection:
         return {
             "jobs": connection.execute("SELECT * FROM jobs_job WHERE status <> 'refused' ORDER BY id").fetchall(),
@@ -64,7 +64,7 @@ def platform_rows(url: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def outside_rows(url: str) -> list[dict[str, Any]]:
-    """Read the messages that are to be seen: what they say now, and how often an requester was told the end."""
+    """Read the messages that are visible in Discord, and how many attachments each has."""
     with psycopg.connect(url, row_factory=dict_row, connect_timeout=10) as connection:
         return connection.execute(
             """
@@ -194,14 +194,15 @@ def _silent(logs: Path, secrets: Iterable[str]) -> Invariant:
     """No process's log holds a token, a prompt or a member's name."""
     written = {log.name: log.read_text(errors="replace") for log in logs.glob("*.log")}
     told = set(secrets)
-    # Which one is not said here either.
+    # The output must not name the secret either.
     broken = [name for name, text in written.items() if any(secret in text for secret in told)]
     return Invariant(name="no log holds a token, a prompt or a name", checked=len(told), broken=broken)
 
 
 def told_ends(jobs: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Counter[int]:
-    """How many messages tell each job's end: those of its interaction or its channel that name its id in a button,
-    or, where an end has no buttons, the reply that is no longer waiting."""
+    """Return how many messages show each job's end, by job id.
+
+    Counted are the job's reply, and messages in its channel with the job's id in a button."""
     by_interaction = {job["interaction_id"]: job["id"] for job in jobs}
     by_message = {job["message_id"]: job["id"] for job in jobs if job["message_id"]}
     told: Counter[int] = Counter()
@@ -210,7 +211,7 @@ def told_ends(jobs: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Cou
             continue
         job_id = by_interaction.get(message["interaction_id"]) or by_message.get(message["id"])
         if job_id is None and message["interaction_id"] is None:
-            # What another interaction was answered, /sparkle-show say, tells nobody of an end.
+            # An answer to another interaction, such as /sparkle-show, is no final message.
             job_id = _named_job(message)
         if job_id:
             told[job_id] += 1
@@ -225,7 +226,7 @@ def _closed(jobs: list[dict[str, Any]], observed: Observed) -> list[dict[str, An
 
 
 def _within_quota(completed: list[dict[str, Any]]) -> Invariant:
-    """No member has more than the month's pictures, no server more than the day's, whatever its time zone was.
+    """No member has more than the month's images, no server more than the day's, in any time zone.
 
     Each server has had its pictures within one window, but for a run that passes midnight in UTC, where all begin.
     """

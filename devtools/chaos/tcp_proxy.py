@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections can be cut and slowed, between the platform and what it talks to."""
+"""A TCP proxy between the platform and a service. Its connections can be cut and slowed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Proxy:
         self.reset()
 
     def cut_for(self, seconds: float) -> None:
-        """Reset every connection, and refuse new ones for so long, whatever `restore` ends meanwhile."""
+        """Reset every connection and refuse new ones for `seconds`. `restore` does not end it."""
         self._down_until = time.monotonic() + seconds
         self.reset()
 
@@ -38,7 +38,7 @@ class Proxy:
         return max(0.0, self._down_until - time.monotonic())
 
     def reset(self) -> None:
-        """Reset every connection; new ones are welcome."""
+        """Reset every connection; accept new ones."""
         with self._lock:
             pairs, self._pairs = self._pairs, set()
         for each in pairs:
@@ -91,7 +91,7 @@ def _close(connection: socket.socket, *, hard: bool = False) -> None:
         if hard:
             # Linger 0: what the peer still sends is answered by a reset, as when a machine dies.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
-        # Closing alone leaves a thread that reads from it, and with it the connection, as they are.
+        # close() alone does not wake a thread that reads from the socket.
         connection.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
         connection.close()

@@ -15,7 +15,7 @@ def main() -> None:
 
     while True:
         close_old_connections()
-        # The database may be away; the next minute's Lambda would try again as well.
+        # The database may be down; the next run of the Lambda would try again too.
         with contextlib.suppress(Error):
             upkeep.run(now=timezone.now())
         time.sleep(1)

@@ -31,7 +31,7 @@ MUTATED_PACKAGES = ("discord_api", "guilds", "jobs", "gpu_worker")
 # and the plugins that these tests do not use, pytest starts in a tenth of a second.
 NO_PLUGINS = ("cacheprovider", "playwright", "base_url", "xdist", "httpserver")
 PYTEST = ("--hypothesis-seed=0", "--noconftest", *(f"-pno:{plugin}" for plugin in NO_PLUGINS))
-# Tests of time spent say nothing about a change, and diffusers takes longer to import than all the others to run.
+# Tests of speed do not depend on a change, and importing diffusers takes longer than all other tests.
 LEFT_OUT = "not diffusers and not costs_little and not cost_a_request"
 # `mutmut show` for several at once: it takes a second to start.
 SHOW = """
@@ -145,7 +145,7 @@ def _prepare(folder: Path, names: Sequence[str]) -> None:
         "pytest_add_cli_args_test_selection": _several(tests),
         "pytest_add_cli_args": _several((*PYTEST, "-k", LEFT_OUT)),
         "use_git_change_detection": "false",
-        # A change is tried in a process that has run no test yet: what an earlier one left in a cache would hide it.
+        # Each change runs in a fresh process: a cache of an earlier one would hide it.
         "process_isolation": "forkserver",
     }
     with (folder / "setup.cfg").open("w") as file:
@@ -161,7 +161,7 @@ def _mutmut(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _python(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    # Without this checkout on the path: its modules would be imported in place of the changed ones.
+    # Without this checkout on the path: its modules would be imported instead of the changed ones.
     variables = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONSAFEPATH"}}
     return subprocess.run(
         [sys.executable, *words],

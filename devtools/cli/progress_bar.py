@@ -1,4 +1,4 @@
-"""A bar on a terminal, plain lines elsewhere: how far a command has come."""
+"""A progress bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ERASE_LINE = "\r\x1b[K"
 
 
 class ProgressBar:
-    """Leaving the context ends the bar's line, so that what is printed next has one of its own."""
+    """A progress bar. Leaving the context ends its line, so that later output starts on a new one."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -45,7 +45,7 @@ class ProgressBar:
             self._written = stage
 
     def tick(self) -> None:
-        """Draw it again: the seconds go on."""
+        """Redraw the bar with the current seconds."""
         if not self._live:
             return
         full = round(self._done * CELLS)

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import arguments
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("discord_api", "telemetry", "guilds", "jobs", "interactions_lambda", "gpu_worker", "sparkle_site")
+PACKAGES = ("discord_api", "telemetry", "guilds", "jobs", "interactions_lambda", "gpu_worker", "sparkle_site")
 LOCKS = ("headless", "web", "worker", "safety")
 UNREACHED = "could not be audited"
 
@@ -21,14 +21,14 @@ def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def analyse() -> bool:
-    """bandit over every room; exceptions are explained where they stand (`# nosec` with its reason)."""
-    done = tool("bandit", "-q", "-c", "pyproject.toml", "-r", *ROOMS)
+    """Run bandit on every package. Exceptions carry their reason (`# nosec`)."""
+    done = tool("bandit", "-q", "-c", "pyproject.toml", "-r", *PACKAGES)
     print("bandit: clean" if done.returncode == 0 else done.stdout)
     return done.returncode == 0
 
 
 def audit() -> bool:
-    """pip-audit over every lock. Without a way to the advisories it says so: that is no clean bill."""
+    """Run pip-audit on every lock. Packages without reachable advisories are reported as not audited."""
     clean = True
     for lock in LOCKS:
         done = tool("pip_audit", "-r", f"requirements/{lock}.txt", "--require-hashes", "--disable-pip")
@@ -46,7 +46,7 @@ def audit() -> bool:
 
 
 def materials(folder: Path) -> bool:
-    """One CycloneDX file a lock: names, versions, hashes."""
+    """Write one CycloneDX file for each lock: names, versions, hashes."""
     folder.mkdir(parents=True, exist_ok=True)
     for lock in LOCKS:
         file = folder / f"sbom-{lock}.json"

@@ -1,6 +1,6 @@
-"""Servers, members and a few weeks of requests as they could have been: for screenshots and for trying the admin.
+"""Example servers, members and a few weeks of requests, for screenshots and for trying the admin.
 
-Rows are written directly, as nothing is to be made or sent; pictures are drawn. The same seed gives the same rows.
+Rows are written directly; nothing is generated or sent. Images are drawn. The same seed gives the same rows.
 """
 
 from __future__ import annotations

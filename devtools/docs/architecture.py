@@ -1,4 +1,4 @@
-"""The picture of the whole: which part calls which, and what is stored where."""
+"""The architecture diagram: which part calls which, and what is stored where."""
 
 from __future__ import annotations
 

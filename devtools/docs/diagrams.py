@@ -1,4 +1,4 @@
-"""Boxes and arrows as SVG, so that the documentation's pictures follow from code and need no program to draw them."""
+"""Draws boxes and arrows as SVG, so that diagrams are generated from code without another program."""
 
 from __future__ import annotations
 

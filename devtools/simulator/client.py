@@ -209,7 +209,7 @@ def use_command(
     handler: Handler = real_handler,
     now: datetime | None = None,
 ) -> Outcome:
-    """Use a registered slash command. Raises Unusable for what Discord's client would not send."""
+    """Use a registered slash command. Raises Unusable for input that Discord's client would not send."""
     now = now or timezone.now()
     command = _offered(name, channel=channel, user=user)
     data = command_data(command, options or {}, channel=channel, now=now)

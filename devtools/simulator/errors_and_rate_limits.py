@@ -1,4 +1,4 @@
-"""How Discord says no, who may call, and how often. Pure.
+"""Discord's errors, authentication and rate limits. Pure.
 
 Sources (Discord's developer documentation): resources/message, resources/webhook, components/reference,
 interactions/receiving-and-responding, topics/rate-limits, topics/opcodes-and-status-codes, reference.
@@ -19,7 +19,7 @@ DEFAULT_FILE_LIMIT = 10 * 1024 * 1024
 MAX_ATTACHMENTS = 10
 MAX_FOLLOWUPS_WITHOUT_BOT = 5
 
-# The reference asks for `DiscordBot ($url, $versionNumber)`; clients without the comma are let in as well.
+# The reference asks for `DiscordBot ($url, $versionNumber)`; clients without the comma are accepted too.
 _USER_AGENT = re.compile(r"^DiscordBot \([^\s,()]+,? ?[^()]*\)")
 
 
@@ -66,7 +66,7 @@ EDGE_BLOCK = Refused(status=403, code=0, message="Forbidden", text="error code: 
 
 
 def check_user_agent(user_agent: str | None, *, bot: bool = True) -> Refused | None:
-    """The edge turns away clients that do not name themselves; bots must do so as the reference asks."""
+    """Refuse clients without a valid User-Agent; bots must send one as the reference says."""
     named = user_agent and (_USER_AGENT.match(user_agent) or not bot)
     return None if named else EDGE_BLOCK
 
@@ -78,7 +78,7 @@ def check_bot_token(authorization: str | None, *, token: str) -> Refused | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenFacts:
-    """The life of an interaction's token so far."""
+    """The state of an interaction's token."""
 
     application_id: int
     created_at: datetime
@@ -103,7 +103,7 @@ def bad_form(errors: Mapping[str, Any]) -> Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """So many requests in so many seconds."""
+    """A limit of requests in a window of seconds."""
 
     requests: int
     seconds: float
@@ -121,7 +121,7 @@ GLOBAL_LIMIT = Limit(requests=50, seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """A bucket after a request: what is left, and when it fills again."""
+    """A bucket after a request: what is left, and when it resets."""
 
     limit: Limit
     remaining: int
@@ -130,7 +130,7 @@ class Spent:
 
 
 def spend(limit: Limit, *, used: int, window_started_at: datetime | None, now: datetime) -> tuple[Spent, int, datetime]:
-    """Count one request; return the standing, and the bucket's new count and window."""
+    """Count one request; return the bucket's state, and its new count and window."""
     window = timedelta(seconds=limit.seconds)
     if window_started_at is None or now - window_started_at >= window:
         used, window_started_at = 0, now

@@ -1,4 +1,4 @@
-"""Misbehaviour on order: what the next requests of the application shall meet."""
+"""Planned faults: how the simulator answers the application's next requests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Kind = SimFault.Kind
 
 
 def plan(kind: str, *, method: str = "", path: str = "", times: int = 1, seconds: float = 0.2) -> SimFault:
-    """Let the next `times` requests whose path holds `path` meet this fault; `seconds` is its Retry-After or delay."""
+    """Plan a fault for the next `times` requests whose path contains `path`; `seconds`: Retry-After or delay."""
     return SimFault.objects.create(kind=kind, method=method, path=path, remaining=times, seconds=seconds)
 
 
 def clear() -> None:
-    """Behave again."""
+    """Drop all planned faults."""
     SimFault.objects.all().delete()
 
 

@@ -1,4 +1,4 @@
-"""Which messages Discord accepts. Pure: a body and the facts in, a refusal or a draft out.
+"""Which messages Discord accepts. Pure: takes a body and facts, returns an error or a draft.
 
 Sources (Discord's developer documentation): resources/message, resources/webhook, reference.
 """
@@ -49,7 +49,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """What the message holds that is to be edited."""
+    """The content of the message to edit."""
 
     content: str = ""
     embeds: Sequence[Any] = ()
@@ -77,7 +77,7 @@ class Pings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A message that Discord accepts, as it will be."""
+    """A message that Discord accepts, in its final form."""
 
     content: str
     embeds: list[Any]
@@ -100,7 +100,7 @@ def check_message(
     interaction: bool = False,
     may_ping_everyone: bool = False,
 ) -> Draft | Refused:
-    """Judge a message that is to be posted (`before` None) or edited.
+    """Check a message to post (`before` is None) or to edit.
 
     `interaction`: it comes by an interaction's token, where mentions fall back to users alone.
     """
@@ -176,7 +176,7 @@ def _attachments(
     """Which files stay, which come; True where more are named than a message holds."""
     uploads = {file.index: file for file in files}
     if "attachments" not in body:
-        # Nothing said: what was there stays, what was uploaded is added.
+        # Without the field, old attachments stay and uploads are added.
         return old.attachment_ids, tuple(_new_file(each, {}) for each in files), False
     listed = body["attachments"] or []
     kept: set[int] = set()

@@ -1,4 +1,4 @@
-"""What the stand-in for Discord remembers. In PostgreSQL, so that every process sees it and a restart keeps it."""
+"""The simulator's data. In PostgreSQL, so that every process sees it and it survives a restart."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class SimInteraction(models.Model):
 
 
 class SimMessage(models.Model):
-    """A message as it is now; what it was before stands in its edits."""
+    """A message in its current form; earlier forms are in its edits."""
 
     id = models.BigIntegerField(primary_key=True)
     channel = models.ForeignKey(SimChannel, on_delete=models.CASCADE, related_name="messages")
@@ -162,7 +162,7 @@ class SimMessage(models.Model):
 
 
 class _WithoutContent(models.Manager["SimAttachment"]):
-    """Leaves the bytes where they are until they are asked for."""
+    """Leaves the bytes out of queries until they are read."""
 
     def get_queryset(self) -> models.QuerySet[SimAttachment]:
         return super().get_queryset().defer("content")
@@ -232,7 +232,7 @@ class SimBucket(models.Model):
 
 
 class SimFault(models.Model):
-    """A planned misbehaviour of Discord: the next `remaining` matching requests are answered so."""
+    """A planned fault: the next `remaining` matching requests are answered with it."""
 
     class Kind(models.TextChoices):
         RATE_LIMITED = "rate_limited", "429 of this route"

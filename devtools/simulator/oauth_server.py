@@ -1,7 +1,7 @@
-"""Discord's OAuth2 server, for signing in to the site: the page that asks, the token, and what a token may read.
+"""Discord's OAuth2 server, for signing in to the site: the consent page, the token, and what a token may read.
 
-https://discord.com/developers/docs/topics/oauth2: authorization code grant, with PKCE (RFC 7636, S256). Whoever looks
-at the page chooses which member they are; the answer is remembered, so that `prompt=none` asks no second time.
+https://discord.com/developers/docs/topics/oauth2: authorization code grant, with PKCE (RFC 7636, S256). The
+user of the page chooses a member; the choice is stored, so that `prompt=none` does not ask again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CONTENT_SECURITY_POLICY = (
 
 @require_http_methods(["GET", "POST"])
 def authorize(request: HttpRequest) -> HttpResponse:
-    """Ask the browser's user who they are, and send them back with a code."""
+    """Let the browser's user choose a member, and redirect back with a code."""
     wrong = _wrong_request(request)
     if wrong:
         return _page(request, {"wrong": wrong}, status=400)
@@ -76,7 +76,7 @@ def _page(request: HttpRequest, context: dict[str, Any], *, status: int = 200) -
 
 
 def _wrong_request(request: HttpRequest) -> str:
-    """What Discord would complain of on its own page, since it cannot be sent back; "" if all is well."""
+    """Return the error that Discord shows on its own page because it cannot redirect, or ""."""
     asked = request.GET
     if asked.get("client_id") != str(settings.DISCORD_APPLICATION_ID):
         return "Unknown application."
@@ -92,7 +92,7 @@ def _wrong_request(request: HttpRequest) -> str:
 
 
 def _registered(request: HttpRequest, redirect_uri: str) -> bool:
-    """Registered is the site's own callback, under the name that the browser knows the site by."""
+    """Return whether it is the site's own callback, under the host name that the browser uses."""
     parts = urlsplit(redirect_uri)
     return parts.netloc == request.get_host() and parts.path == reverse("discord_callback") and not parts.fragment
 
@@ -149,7 +149,7 @@ def _refresh(request: HttpRequest) -> HttpResponse:
 
 
 def _issue(grant: SimGrant) -> HttpResponse:
-    """Replace the grant's tokens by new ones. Of two exchanges of one code or token one wins."""
+    """Replace the grant's tokens by new ones. Of two exchanges of one code or token only one succeeds."""
     fresh = {"access_token": secrets.token_urlsafe(24), "refresh_token": secrets.token_urlsafe(24)}
     same = SimGrant.objects.filter(pk=grant.pk, access_token=grant.access_token, refresh_token=grant.refresh_token)
     if not same.update(**fresh, issued_at=timezone.now()):
@@ -167,7 +167,7 @@ def _issue(grant: SimGrant) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def revoke(request: HttpRequest) -> HttpResponse:
-    """End a grant by its access token or its refresh token; an unknown token is none to end (RFC 7009)."""
+    """Revoke a grant by its access token or its refresh token; an unknown token is no error (RFC 7009)."""
     if not _is_client(request):
         return JsonResponse({"error": "invalid_client"}, status=401)
     ended = _posted(request, "token")

@@ -76,7 +76,7 @@ class Body:
 
 
 Result = Refused | tuple[int, Any]
-# Told of each body that was accepted, by the name of its schema in Discord's document; tests look at them.
+# Called with each accepted body, by the name of its schema in Discord's document; tests inspect them.
 ACCEPTED: list[Callable[[str, Any], None]] = []
 Route = Callable[..., Result]
 
@@ -89,7 +89,7 @@ def _accept(schema: str, body: Any) -> None:
 def endpoint(
     bucket: str, *, by_bot: bool, by_user: Mapping[str, Route] | None = None, **methods: Route
 ) -> Callable[..., HttpResponse]:
-    """Return a view that leads each HTTP method to its route, through all gates.
+    """Return a view that calls each HTTP method's route after all checks.
 
     `by_user` are the routes for a user's own token (OAuth2); they check it themselves.
     """
@@ -719,5 +719,5 @@ def cdn(request: HttpRequest, channel_id: int, attachment_id: int, filename: str
 
 
 def unknown(request: HttpRequest, rest: str = "") -> HttpResponse:
-    """Whatever this stand-in does not have."""
+    """Answer for routes that the simulator does not have."""
     return _refusal(errors_and_rate_limits.NOT_FOUND)

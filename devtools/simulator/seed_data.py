@@ -136,7 +136,7 @@ def _users() -> dict[str, SimUser]:
                 "global_name": person.name,
                 "hue": person.hue,
                 "locale": person.locale,
-                # One of them lets no application write to her: what then is part of the demo.
+                # One member accepts no direct messages, so that the demo shows that case.
                 "accepts_dms": person.name != "Nadia",
             },
         )
@@ -192,7 +192,7 @@ def register_commands(*, now: datetime) -> None:
 
 
 def install(server: SimGuild, *, now: datetime) -> None:
-    """Put the bot into a server as its owner does: Discord tells the application by a webhook event."""
+    """Install the bot in a server; Discord sends the application a webhook event."""
     server.installed = True
     server.save(update_fields=["installed"])
     known = Guild.objects.filter(pk=server.pk, left_at=None)
@@ -210,7 +210,7 @@ def install(server: SimGuild, *, now: datetime) -> None:
 
 
 def uninstall(server: SimGuild, *, now: datetime) -> int:
-    """Remove the bot; Discord tells the application only which user did it. Return the event's HTTP status."""
+    """Remove the bot; Discord's event names only the user who did it. Return the event's HTTP status."""
     server.installed = False
     server.save(update_fields=["installed"])
     return client.send_event("APPLICATION_DEAUTHORIZED", {"user": store.user_json(server.owner)}, now=now)

@@ -1,4 +1,4 @@
-"""Reads and writes what the stand-in for Discord remembers, in Discord's own terms."""
+"""Reads and writes the simulator's data, in Discord's own terms."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bot() -> SimUser:
 
 
 def before(message: SimMessage) -> message_rules.Before:
-    """What the rules must know of a message that is to be edited."""
+    """Return what the rules need to know about a message to edit."""
     return message_rules.Before(
         content=message.content,
         embeds=message.embeds,
@@ -84,7 +84,7 @@ def post(
 
 
 def edit(message: SimMessage, draft: message_rules.Draft, *, now: datetime) -> SimMessage:
-    """Make the message what the draft says; attachments that it does not keep are gone."""
+    """Replace the message by the draft; attachments that it does not keep are deleted."""
     with transaction.atomic():
         message.attachments.exclude(pk__in=draft.keep).delete()
         for new in draft.files:
@@ -94,7 +94,7 @@ def edit(message: SimMessage, draft: message_rules.Draft, *, now: datetime) -> S
         message.components = _numbered(draft.components)
         message.flags = draft.flags
         message.edited_at = now
-        # Once pinged stays pinged: a later edit takes nobody's notification back.
+        # A later edit does not take a notification back.
         message.pinged_user_ids = sorted({*message.pinged_user_ids, *draft.pings.user_ids})
         message.pinged_role_ids = sorted({*message.pinged_role_ids, *draft.pings.role_ids})
         message.pinged_everyone = message.pinged_everyone or draft.pings.everyone
@@ -104,7 +104,7 @@ def edit(message: SimMessage, draft: message_rules.Draft, *, now: datetime) -> S
 
 
 def delete(message: SimMessage, *, now: datetime) -> None:
-    """Delete the message and its files; that it was there is remembered."""
+    """Delete the message's content and files; its row stays."""
     with transaction.atomic():
         message.attachments.all().delete()
         message.deleted_at = now

@@ -61,7 +61,7 @@ def _of_one(process: Path) -> tuple[float, float] | None:
         return None
     kib = {name: float(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     swap = kib.get("SwapPss", 0.0)
-    # Pages of files are shared with whoever else reads these files just then: they come and go with the neighbours.
+    # File pages are shared with other processes that read the same files, so their share changes with those processes.
     return (kib["Pss_Anon"] + swap) / 1024, (kib["Pss"] + swap) / 1024
 
 

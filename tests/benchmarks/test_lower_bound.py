@@ -1,4 +1,4 @@
-"""The bound is trusted because it gives what can be reckoned by hand."""
+"""The bound equals results that are calculated by hand."""
 
 from dataclasses import replace
 
@@ -15,27 +15,27 @@ def hours(an_hour: float, **wish: float) -> float:
     return least_hours(lambda _: an_hour / HOUR, 4 * HOUR, FLEET, **{"p95_wait_s": 60, **wish})
 
 
-def test_where_nobody_comes_nothing_is_paid():
+def test_no_requests_cost_nothing():
     assert hours(0) == 0
 
 
-def test_where_someone_always_comes_a_machine_is_always_there():
+def test_constant_requests_need_a_machine_all_the_time():
     assert hours(400) == pytest.approx(4, abs=0.05)
 
 
 def test_more_work_than_one_machine_does_is_paid_for():
-    # The machines of the 5 % who may be late need not be there.
+    # No machines are needed for the 5 % that may be late.
     assert hours(1000) == pytest.approx(0.95 * 4 * 1000 * 7 / 3600, rel=0.03)
 
 
-def test_who_comes_every_two_hours_and_may_not_wait_is_waited_for():
+def test_a_rare_request_that_may_not_wait_needs_a_machine_that_waits():
     assert hours(0.5) == pytest.approx(0.95 * 4, rel=0.1)
 
 
-def test_a_start_that_is_in_time_leaves_nothing_to_decide():
+def test_a_start_within_the_allowed_wait_is_refused():
     with pytest.raises(ValueError, match="a start of 110 s is within 120 s"):
         hours(0.5, p95_wait_s=120)
 
 
-def test_patience_costs_less():
+def test_longer_waits_cost_less():
     assert hours(30, p95_wait_s=60, longest_s=900) < hours(30, p95_wait_s=60) <= hours(30, p95_wait_s=20)

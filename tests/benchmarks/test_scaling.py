@@ -1,4 +1,4 @@
-"""The simulation is trusted because it gives the answers that can be reckoned by hand."""
+"""The simulation gives results that are calculated by hand."""
 
 from dataclasses import replace
 
@@ -17,21 +17,21 @@ def trace(*arrivals: float, length_s: float = 7200) -> Trace:
 
 
 def fixed(**fleet):
-    """Our policy on machines whose times are easy to add up."""
+    """Our policy on machines with round times."""
     policy = ours(service_s=10, warm_pool=1, release_s=30, idle_s=20)
     return replace(policy, fleet=replace(policy.fleet, warm_start_s=100, cold_start_s=300, **fleet))
 
 
 def test_one_request_waits_for_the_next_tick_and_one_warm_start():
     run = simulate(trace(5.0), fixed())
-    # Asked at 5, seen at 10, ready at 110.
+    # Sent at 5, seen at 10, ready at 110.
     assert run.waits == [105.0]
     assert run.starts == 1
     # Done at 120; two idle points at 130 (or 120) and later, then 30 s of release; billed from 10.
     assert 130 <= run.gpu_hours * 3600 <= 170
 
 
-def test_what_works_is_never_taken_away():
+def test_a_busy_worker_is_never_removed():
     arrivals = tuple(float(number) for number in range(300))
     run = simulate(trace(*arrivals), fixed())
     assert run.undelivered == 0
@@ -58,7 +58,7 @@ def test_interrupted_workers_lose_nothing():
 
 
 @pytest.mark.parametrize("name", list(arrival_traces.ALL))
-def test_nobody_does_better_than_the_optimum(name):
+def test_no_run_is_better_than_the_optimum(name):
     found = arrival_traces.ALL[name]()
     policy = ours()
     run = simulate(found, policy)

@@ -27,7 +27,7 @@ ONCE = ("--once", "a red circle")
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """An empty folder to stand in, without the settings of whoever runs the tests."""
+    """An empty working directory, without the settings of the user who runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in ("SPARKLE_ENGINE", "MODEL_ID", "DATABASE_URL", "SPARKLE_LOCAL_DIR"):
         monkeypatch.delenv(name, raising=False)

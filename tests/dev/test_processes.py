@@ -38,7 +38,7 @@ def gone(pid: int, *, within_s: float = 30) -> bool:
             return True
         status = Path(f"/proc/{pid}/stat")
         if status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
-            return True  # Ended; whoever adopted it has not looked yet.
+            return True  # Ended, but not reaped yet.
         time.sleep(0.05)
     return False
 
