@@ -1,4 +1,4 @@
-"""What admission reads and writes, in one statement each, under the lock of the guild's row (jobs.guild_lock)."""
+"""What admission reads and writes, one statement each. The caller holds the lock of the guild's row."""
 
 from __future__ import annotations
 
@@ -19,61 +19,10 @@ from guilds.quota import GUILD_SUBJECT, Counter, Rule
 from guilds.quota_clock import Window
 
 from . import prepared_statements
-from .fair_queue import AHEAD, Backlog, backlog_ahead_of
+from .fair_queue import Backlog, backlog_ahead_of
 from .lifecycle import Status
 from .models import Job
-
-# One round trip instead of nine. Every part is an index look-up; none grows with the guild's history.
-_FACTS = """
-SELECT json_build_object(
-  'existing', (SELECT id FROM jobs_job WHERE interaction_id = %(interaction)s),
-  'platform', (SELECT json_build_object('maintenance', maintenance, 'notice', notice)
-               FROM guilds_platform WHERE id = 1),
-  'ban', (SELECT json_build_array(reason) FROM guilds_ban
-          WHERE user_id = %(user)s AND (guild_id = %(guild)s OR guild_id IS NULL) AND (until IS NULL OR until > %(now)s)
-          LIMIT 1),
-  'terms', (SELECT json_agg(json_build_array(folded, phrase, nsfw)) FROM (
-              SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id = %(guild)s
-              UNION ALL SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) AS term),
-  'models', (SELECT json_agg(model ORDER BY id) FROM (
-               SELECT id, slug, name, default_steps, max_steps, default_guidance, default_sampler, sizes,
-                      coalesce(learned_gpu_ms_per_step, gpu_ms_per_step) AS gpu_ms_per_step, is_default
-               FROM guilds_modelprofile m
-               WHERE enabled AND (
-                 NOT EXISTS (SELECT 1 FROM guilds_guild_models_offered o WHERE o.guild_id = %(guild)s)
-                 OR EXISTS (SELECT 1 FROM guilds_guild_models_offered o
-                            WHERE o.guild_id = %(guild)s AND o.modelprofile_id = m.id))) AS model),
-  'styles', (SELECT json_agg(style) FROM (
-               SELECT slug, template, negative_prompt FROM guilds_stylepreset
-               WHERE guild_id = %(guild)s AND slug = %(style)s AND enabled
-               UNION ALL SELECT slug, template, negative_prompt FROM guilds_stylepreset
-               WHERE guild_id IS NULL AND slug = %(style)s AND enabled
-               -- Named in the refusal of a style that is not there.
-               UNION ALL (SELECT slug, template, negative_prompt FROM guilds_stylepreset
-                          WHERE %(style)s <> '' AND (guild_id = %(guild)s OR guild_id IS NULL) AND enabled
-                          ORDER BY slug LIMIT 25)) AS style),
-  'quota', (SELECT json_agg(rule) FROM (
-              SELECT subject, role_id, role_name, metric, "window", "limit" FROM guilds_quotarule
-              WHERE guild_id = %(guild)s) AS rule),
-  -- OFFSET 0 keeps each window's look-up by itself: joined as one, all that the guild ever counted would be walked.
-  'usage', (SELECT json_agg(counter) FROM (
-              SELECT used.subject_id, used."window", pictures, gpu_ms, granted_pictures, granted_gpu_ms
-              FROM unnest(%(windows)s::text[], %(starts)s::timestamptz[]) AS open("window", starts_at)
-              CROSS JOIN LATERAL (
-                SELECT * FROM guilds_usage u
-                WHERE u.guild_id = %(guild)s AND u.subject_id IN (0, %(user)s, %(erased_user)s)
-                  AND u."window" = open."window" AND u.starts_at = open.starts_at
-                OFFSET 0) AS used) AS counter),
-  'used_ms', (SELECT used_ms FROM guilds_gpuledger WHERE guild_key = %(guild_key)s AND month = %(month)s::date),
-  'open', (SELECT json_build_object(
-             'active', count(*) FILTER (WHERE status IN ('queued', 'running')),
-             'waiting', count(*) FILTER (WHERE status = 'waiting'),
-             'reserved_ms', coalesce(sum(reserved_gpu_ms) FILTER (WHERE images_stored_at IS NULL), 0),
-             'mine', count(*) FILTER (WHERE status = 'waiting' AND user_id = %(user)s))
-           FROM jobs_job WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running')),
-  'ahead', {ahead}
-)
-"""
+from .named_queries import load
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +45,8 @@ class AdmissionData:
 
 
 @functools.cache
-def _query() -> str:
-    return prepared_statements.minify(_FACTS.format(ahead=AHEAD))
+def _facts_query() -> str:
+    return load("admission_facts").replace("{backlog}", load("backlog"))
 
 
 def read(
@@ -112,7 +61,7 @@ def read(
     """Read all that decides about a request of a guild whose row is locked; its counters in the open `windows`."""
     with prepared_statements.cursor() as cursor:
         cursor.execute(
-            _query(),
+            _facts_query(),
             {
                 **backlog_ahead_of(guild_id=guild.pk, user_id=user_id, now=now),
                 "interaction": Int8(interaction_id),
@@ -171,40 +120,8 @@ def _parse(guild: Guild, user_id: int, found: dict[str, Any]) -> AdmissionData:
     )
 
 
-# The job with all that belongs to it: what it holds of the counters, its first events, its member's turn. Foreign keys
-# are checked at the commit, so nothing here waits for anything else.
-_WRITE = """
-WITH usage AS (
-  INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
-                                 granted_pictures, granted_gpu_ms)
-  SELECT %(guild_id)s::bigint, counter.subject_id, counter."window", counter.starts_at,
-         %(reserved_pictures)s::bigint, %(reserved_gpu_ms)s::bigint, 0, 0
-  FROM unnest(%(subjects)s::bigint[], %(windows)s::text[], %(starts)s::timestamptz[])
-         AS counter(subject_id, "window", starts_at)
-  ON CONFLICT (guild_id, subject_id, "window", starts_at)
-    DO UPDATE SET pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms
-  RETURNING u.id
-), job AS (
-  INSERT INTO jobs_job ({columns})
-  VALUES ({values})
-  RETURNING id, usage_ids
-), events AS (
-  INSERT INTO jobs_jobevent (job_id, at, kind, old_status, detail)
-  SELECT job.id, %(created_at)s::timestamptz, e.kind, e.old_status, '{{}}'
-  FROM job, unnest(%(kinds)s::text[], %(old_statuses)s::text[]) WITH ORDINALITY AS e(kind, old_status, place)
-  ORDER BY e.place
-), turn AS (
-  INSERT INTO jobs_memberturn (guild_id, user_id, served_at)
-  SELECT %(guild_id)s::bigint, %(user_id)s::bigint, %(queued_at)s::timestamptz
-  WHERE %(queued_at)s::timestamptz IS NOT NULL
-  ON CONFLICT (guild_id, user_id) DO UPDATE SET served_at = excluded.served_at
-)
-SELECT id, usage_ids FROM job
-"""
-
-# What comes later in a job's life stands in the statement as it is at the start: psycopg keeps a statement in its
-# parsed form only up to 50 parameters.
-_LATER = {
+# Columns that are set later, with their first values as SQL: psycopg caches statements of at most 50 parameters.
+_LATER_COLUMNS = {
     **dict.fromkeys(("reason", "detail", "worker_id", "grid_key", "delivered_via"), "''"),
     **dict.fromkeys(("attempts", "progress_step", "progress_total", "gpu_ms"), "0"),
     **dict.fromkeys(("lease_expires_at", "cancel_requested_at", "started_at", "images_stored_at", "ended_at"), "NULL"),
@@ -214,18 +131,20 @@ _LATER = {
 
 
 @functools.cache
-def _named_tuple() -> tuple[str, ...]:
+def _parameter_columns() -> tuple[str, ...]:
     return tuple(
-        field.attname for field in Job._meta.concrete_fields if not field.primary_key and field.attname not in _LATER
+        field.attname
+        for field in Job._meta.concrete_fields
+        if not field.primary_key and field.attname not in _LATER_COLUMNS
     )
 
 
 @functools.cache
-def _write() -> str:
-    # Every foreign key's column is named as its attribute is.
-    columns = {name: f"%({name})s" for name in _named_tuple()} | _LATER
+def _insert_query() -> str:
+    # A foreign key's column has the name of its attribute.
+    columns = {name: f"%({name})s" for name in _parameter_columns()} | _LATER_COLUMNS
     names = ", ".join(f'"{name}"' for name in columns)
-    return prepared_statements.minify(_WRITE.format(columns=names, values=", ".join(columns.values())))
+    return load("insert_job").replace("{columns}", names).replace("{values}", ", ".join(columns.values()))
 
 
 def write(job: Job, windows: Mapping[str, Window]) -> None:
@@ -235,7 +154,7 @@ def write(job: Job, windows: Mapping[str, Window]) -> None:
     """
     counters = [(subject, name) for subject in (GUILD_SUBJECT, job.user_id) for name in windows]
     kinds = [Status.WAITING.value, Status.QUEUED.value] if job.queued_at else [Status.WAITING.value]
-    values = {name: _jsonable(getattr(job, name)) for name in _named_tuple()} | {
+    values = {name: _jsonable(getattr(job, name)) for name in _parameter_columns()} | {
         "subjects": [Int8(subject) for subject, _ in counters],
         "windows": [name for _, name in counters],
         "starts": [windows[name].start for _, name in counters],
@@ -243,7 +162,7 @@ def write(job: Job, windows: Mapping[str, Window]) -> None:
         "old_statuses": ["", Status.WAITING.value][: len(kinds)],
     }
     with prepared_statements.cursor() as cursor:
-        cursor.execute(_write(), values)
+        cursor.execute(_insert_query(), values)
         job.pk, job.usage_ids = cursor.fetchone()
     job._state.adding = False
     job._state.db = connection.alias

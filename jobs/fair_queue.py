@@ -15,28 +15,14 @@ from guilds.models import Guild
 from . import prepared_statements
 from .lifecycle import Status
 from .models import Job
+from .named_queries import load
 from .scaling import LONG_WINDOW_S, SHORT_WINDOW_S, Demand
-
-# Members take turns: in each round everyone's next request, the member served longest ago first.
-_NEXT = """
-SELECT line.id, line.user_id FROM (
-  SELECT id, user_id, row_number() OVER (PARTITION BY user_id ORDER BY id) AS round
-  FROM jobs_job WHERE guild_id = %(guild)s AND status = 'waiting'
-) AS line
-LEFT JOIN jobs_memberturn t ON t.guild_id = %(guild)s AND t.user_id = line.user_id
-ORDER BY line.round, t.served_at NULLS FIRST, line.id
-LIMIT %(slots)s
-"""
-_SERVED = """
-INSERT INTO jobs_memberturn (guild_id, user_id, served_at) VALUES (%(guild)s, %(user)s, %(at)s)
-ON CONFLICT (guild_id, user_id) DO UPDATE SET served_at = excluded.served_at
-"""
 
 
 def record_turn(guild_id: int, user_id: int, *, at: datetime) -> None:
     """Remember that the member had a turn."""
     with connection.cursor() as cursor:
-        cursor.execute(_SERVED, {"guild": guild_id, "user": user_id, "at": at})
+        cursor.execute(load("record_turn"), {"guild": guild_id, "user": user_id, "at": at})
 
 
 def promote(guild: Guild, *, now: datetime) -> list[Job]:
@@ -49,7 +35,7 @@ def promote(guild: Guild, *, now: datetime) -> list[Job]:
     if slots <= 0:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT, {"guild": guild.pk, "slots": slots})
+        cursor.execute(load("next_in_turn"), {"guild": guild.pk, "slots": slots})
         chosen = cursor.fetchall()
     promoted = []
     for turn, (job_id, user_id) in enumerate(chosen):
@@ -87,23 +73,6 @@ class QueuePosition:
     gpu_starting: bool
 
 
-# An Ahead as an expression, so that admission reads it with all else. `before` and `before_id` are the job's own, or
-# infinite for one that is yet to come.
-AHEAD = """
-json_build_object(
-  'queued', (SELECT count(*) FROM jobs_job WHERE status = 'queued' AND queued_at < %(before)s::timestamptz),
-  'running', (SELECT count(*) FROM jobs_job WHERE status = 'running'),
-  'waiting', (SELECT coalesce(sum(least(n, CASE WHEN user_id = %(user)s THEN mine ELSE round END)), 0) FROM
-     (SELECT user_id, n, mine, 1 + sum(mine) OVER () AS round FROM
-        (SELECT user_id, count(*) AS n, count(*) FILTER (WHERE user_id = %(user)s AND id < %(before_id)s) AS mine
-         FROM jobs_job WHERE guild_id = %(guild)s AND status = 'waiting' GROUP BY user_id) AS member) AS line),
-  'workers', (SELECT count(*) FROM jobs_worker WHERE seen_at > %(alive)s AND state IN ('ready', 'busy')),
-  'seconds', (SELECT avg(extract(epoch FROM ended_at - started_at)) FROM
-     (SELECT ended_at, started_at FROM jobs_job WHERE status = 'completed' AND started_at IS NOT NULL
-      ORDER BY id DESC LIMIT 20) AS recent),
-  'start_s', (SELECT avg((startup->>'total')::float) FROM
-     (SELECT startup FROM jobs_worker WHERE startup ? 'total' ORDER BY started_at DESC LIMIT 5) AS starts))
-"""
 # Until a start was measured: from nothing to a ready worker on g4dn with weights in the image.
 _DEFAULT_START_S = 180.0
 _NO_ID_YET = 2**63 - 1
@@ -112,7 +81,7 @@ _NO_ID_YET = 2**63 - 1
 def backlog_ahead_of(
     *, guild_id: int, user_id: int, now: datetime, job_id: int = _NO_ID_YET, queued_at: datetime | None = None
 ) -> dict[str, Any]:
-    """Return the parameters of AHEAD; without `job_id` for a member's job that is yet to be written."""
+    """Return the parameters of load("backlog"); without `job_id` for a member's job that is yet to be written."""
     return {
         "guild": Int8(guild_id),
         "user": Int8(user_id),
@@ -139,24 +108,17 @@ def position_of(job: Job, *, now: datetime) -> QueuePosition:
         guild_id=job.guild_id, user_id=job.user_id, now=now, job_id=job.pk, queued_at=job.queued_at
     )
     with prepared_statements.cursor() as cursor:
-        cursor.execute(f"SELECT {AHEAD}", parameters)
+        cursor.execute(load("backlog"), parameters)
         (found,) = cursor.fetchone()
     return position(Backlog(**found), waits=job.status == Status.WAITING)
-
-
-_DEMAND = """
-SELECT (SELECT count(*) FROM jobs_job WHERE status IN ('queued', 'running')),
-       count(*) FILTER (WHERE created_at > %(lately)s), count(*), max(created_at)
-FROM jobs_job WHERE created_at > %(recently)s AND status <> 'refused'
-"""
 
 
 def demand(*, now: datetime) -> Demand:
     """What the scaling is decided by: the work that can run now, and how much came of late."""
     with connection.cursor() as cursor:
         cursor.execute(
-            _DEMAND,
-            {"lately": now - timedelta(seconds=SHORT_WINDOW_S), "recently": now - timedelta(seconds=LONG_WINDOW_S)},
+            load("demand"),
+            {"short": now - timedelta(seconds=SHORT_WINDOW_S), "long": now - timedelta(seconds=LONG_WINDOW_S)},
         )
         runnable, lately, recently, newest = cursor.fetchone()
     idle_s = (now - newest).total_seconds() if newest else LONG_WINDOW_S

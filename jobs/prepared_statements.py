@@ -7,7 +7,6 @@ type is not clear from the place they stand in, the statement casts them.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import psycopg
@@ -18,14 +17,6 @@ from django.db.backends.utils import CursorWrapper
 class _Prepared(psycopg.Cursor[Any]):
     def execute(self, query: Any, params: Any = None, **options: Any) -> _Prepared:  # type: ignore[override]
         return super().execute(query, params, **{"prepare": True, **options})
-
-
-def minify(statement: str) -> str:
-    """Return the statement without comments and indentation: psycopg keeps what it parsed up to 4,096 characters.
-
-    For statements whose strings hold neither a line's end nor two spaces, nor "--".
-    """
-    return " ".join(re.sub(r"--.*", "", statement).split())
 
 
 def cursor() -> CursorWrapper:

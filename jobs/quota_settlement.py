@@ -8,11 +8,7 @@ from django.db import connection
 
 from .lifecycle import Status
 from .models import Job
-
-_ADJUST_USAGE = """
-UPDATE guilds_usage SET pictures = greatest(0, pictures + %(pictures)s), gpu_ms = greatest(0, gpu_ms + %(gpu_ms)s)
-WHERE id = ANY(%(ids)s)
-"""
+from .named_queries import load
 
 
 def settle(job_id: int, *, completed: bool, now: datetime) -> None:
@@ -36,4 +32,4 @@ def _adjust_usage(job_id: int, *, return_images: bool, settle_gpu_time: bool) ->
     gpu_ms = job.gpu_ms - job.reserved_gpu_ms if settle_gpu_time else 0
     if job.usage_ids and (pictures or gpu_ms):
         with connection.cursor() as cursor:
-            cursor.execute(_ADJUST_USAGE, {"ids": job.usage_ids, "pictures": pictures, "gpu_ms": gpu_ms})
+            cursor.execute(load("adjust_usage"), {"ids": job.usage_ids, "pictures": pictures, "gpu_ms": gpu_ms})

@@ -15,38 +15,13 @@ from django.db import connection, transaction
 from discord_api import snowflakes
 
 from .models import RollupCursor
+from .named_queries import load
 
 # A transaction that ends a job commits within seconds of the time it writes.
 OVERLAP = timedelta(hours=1)
 FIRST_S = 0.25
 FACTOR = 1.25
 BUCKETS = 60
-
-_FORGET = """
-DELETE FROM jobs_jobrollup WHERE (guild_id IS NULL AND starts_at >= %(hour)s)
-                          OR (guild_id IS NOT NULL AND starts_at >= %(day)s);
-DELETE FROM jobs_latencybucket WHERE starts_at >= %(hour)s;
-"""
-_COUNT = """
-INSERT INTO jobs_jobrollup (guild_id, starts_at, status, reason, jobs, pictures, gpu_ms)
-SELECT NULL, date_trunc('hour', ended_at, 'UTC') AS at, status, reason, count(*),
-       coalesce(sum(count) FILTER (WHERE status = 'completed'), 0), sum(gpu_ms)
-FROM jobs_job WHERE ended_at >= %(hour)s GROUP BY at, status, reason
-UNION ALL
-SELECT guild_id, date_trunc('day', ended_at, 'UTC') AS at, status, reason, count(*),
-       coalesce(sum(count) FILTER (WHERE status = 'completed'), 0), sum(gpu_ms)
-FROM jobs_job WHERE ended_at >= %(day)s GROUP BY guild_id, at, status, reason
-"""
-_MEASURE = """
-INSERT INTO jobs_latencybucket (starts_at, kind, bucket, jobs)
-SELECT at, kind, least(greatest(ceil(ln(greatest(seconds, 0.001) / %(first)s) / ln(%(factor)s)), 0), %(last)s), count(*)
-FROM (
-  SELECT date_trunc('hour', ended_at, 'UTC') AS at, spent.kind, spent.seconds
-  FROM jobs_job, LATERAL (VALUES ('wait', extract(epoch FROM started_at - created_at)),
-                                 ('total', extract(epoch FROM ended_at - created_at))) AS spent(kind, seconds)
-  WHERE ended_at >= %(hour)s AND status = 'completed' AND started_at IS NOT NULL
-) AS measured GROUP BY 1, 2, 3
-"""
 
 
 def bucket_bound(bucket: int) -> float:
@@ -86,10 +61,14 @@ def refresh_rollups(*, now: datetime, older_than: timedelta = timedelta(0)) -> d
             return mark.counted_to
         since = (mark.counted_to - OVERLAP if mark.counted_to else snowflakes.EPOCH).astimezone(UTC)
         hour = since.replace(minute=0, second=0, microsecond=0)
+        starts = {"hour": hour, "day": hour.replace(hour=0)}
         with connection.cursor() as cursor:
-            cursor.execute(_FORGET, {"hour": hour, "day": hour.replace(hour=0)})
-            cursor.execute(_COUNT, {"hour": hour, "day": hour.replace(hour=0)})
-            cursor.execute(_MEASURE, {"hour": hour, "first": FIRST_S, "factor": FACTOR, "last": BUCKETS - 1})
+            cursor.execute(load("delete_stale_rollups"), starts)
+            cursor.execute(load("delete_stale_latencies"), {"hour": hour})
+            cursor.execute(load("count_ended_jobs"), starts)
+            cursor.execute(
+                load("measure_latencies"), {"hour": hour, "first": FIRST_S, "factor": FACTOR, "last": BUCKETS - 1}
+            )
         mark.counted_to = now
         mark.save(update_fields=["counted_to"])
     return now

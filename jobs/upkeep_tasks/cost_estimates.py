@@ -6,26 +6,16 @@ from django.db import connection
 
 from guilds import cost_estimates
 from guilds.models import ModelProfile
+from jobs.named_queries import load
 
 from .task import TaskRun, upkeep_task
-
-# Newest first, and few of each guild, so that a guild with many jobs does not hide the others. A job that was tried
-# once is the only one whose GPU time is that of one attempt.
-_MEASURED = """
-SELECT model_id, device, guild_id, gpu_ms, sampler, steps, guidance, width, height, count FROM (
-  SELECT j.*, w.device, row_number() OVER (PARTITION BY j.guild_id, j.model_id ORDER BY j.id DESC) AS place
-  FROM (SELECT * FROM jobs_job WHERE status = 'completed' ORDER BY id DESC LIMIT 3000) AS j
-  LEFT JOIN jobs_worker w ON w.id = j.worker_id
-  WHERE j.kind = 'txt2img' AND j.attempts = 1 AND j.gpu_ms > 0
-) AS recent WHERE place <= 50
-"""
 
 
 @upkeep_task(budget_s=2)
 def learn_speed(work: TaskRun) -> int:
     """Update each model's cost estimate from the GPU times of recent jobs; return how many changed."""
     with connection.cursor() as cursor:
-        cursor.execute(_MEASURED)
+        cursor.execute(load("measured_gpu_times"))
         rows = cursor.fetchall()
     found = cost_estimates.speeds(
         cost_estimates.Measured(

@@ -12,6 +12,7 @@ from jobs import transitions
 from jobs.dispatch import sending
 from jobs.lifecycle import Status
 from jobs.models import Job
+from jobs.named_queries import load
 
 from .task import MOST_ROWS, Row, TaskRun, due, interleave_guilds, upkeep_task
 
@@ -19,25 +20,13 @@ SEND_FAILED_AFTER = timedelta(seconds=5)
 EXPIRE_AFTER = timedelta(hours=6)
 MESSAGES_AT_ONCE = 100
 
-# A message is taken for lost after a while, the next one after twice as long, and so on. One that failed to go out has
-# no time of sending, and is due at once. The index job_open has all queued jobs together.
-_LOST = """
-SELECT id, guild_id FROM (
-  SELECT id, guild_id,
-         coalesce(message_sent_at + make_interval(secs => %(lost_s)s * 2 ^ least(greatest(messages_sent - 1, 0), 5)),
-                  queued_at + make_interval(secs => %(failed_s)s), created_at)
-           AS due_at
-  FROM jobs_job WHERE status = 'queued'
-) AS queued WHERE due_at < %(now)s ORDER BY due_at, id LIMIT %(most)s
-"""
-
 
 @upkeep_task(budget_s=3)
 def resend_lost_messages(work: TaskRun) -> int:
     """Send another message for queued jobs whose message did not go out, or seems lost."""
     with connection.cursor() as cursor:
         cursor.execute(
-            _LOST,
+            load("lost_messages"),
             {
                 "lost_s": settings.SPARKLE_RESEND_AFTER_SECONDS,
                 "failed_s": SEND_FAILED_AFTER.total_seconds(),

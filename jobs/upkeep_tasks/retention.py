@@ -12,6 +12,7 @@ from guilds.models import GpuLedger, Usage
 from jobs import erasure
 from jobs.lifecycle import OPEN
 from jobs.models import ClosedRoute, Job, Worker
+from jobs.named_queries import load
 
 from .task import MOST_ROWS, Row, TaskRun, due, interleave_guilds, upkeep_task
 
@@ -24,21 +25,6 @@ LEFT_GUILDS_KEPT = timedelta(days=30)
 AT_ONCE = 500
 JOBS_AT_ONCE = 50
 COUNTERS_AT_ONCE = 5000
-
-# For each server its oldest jobs that still hold words, by the index job_holds_words: neither the length of a history
-# nor how much of it is purged matters. No setting, whatever the row holds, is out of the range of intervals.
-_OVERDUE = """
-SELECT job.id, guild.id FROM (
-  SELECT id, %(now)s - make_interval(days => CASE
-    WHEN left_at < %(left)s THEN 0 ELSE least(greatest(retention_days, 0), 36500) END) AS before
-  FROM guilds_guild
-) AS guild CROSS JOIN LATERAL (
-  SELECT id, created_at FROM jobs_job
-  WHERE guild_id = guild.id AND prompt <> '' AND erasure = '' AND created_at < guild.before AND status <> ALL(%(open)s)
-    AND id <> ALL(%(seen)s)
-  ORDER BY created_at LIMIT %(of_a_guild)s
-) AS job ORDER BY job.created_at - guild.before LIMIT %(most)s
-"""
 
 
 @upkeep_task(budget_s=3)
@@ -89,7 +75,7 @@ def _overdue(now: datetime, seen: list[int]) -> list[Row]:
         "most": MOST_ROWS,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_OVERDUE, values)
+        cursor.execute(load("overdue_jobs"), values)
         return list(interleave_guilds(Row(pk=pk, guild_id=guild_id) for pk, guild_id in cursor.fetchall()))
 
 

@@ -13,6 +13,7 @@ from psycopg.types.numeric import Int8
 from guilds.quota_clock import QuotaClock
 from jobs import admission, fair_queue, submission
 from jobs.models import Job
+from jobs.named_queries import load
 
 from .sql_statements import asked
 
@@ -63,7 +64,7 @@ def few(make_guild, make_ask, now, django_db_serialized_rollback):
 
 def plan(options, guild, now):
     with connect(options) as one:
-        return "\n".join(row[0] for row in one.execute(f"EXPLAIN {admission._query()}", parameters(guild, now)))
+        return "\n".join(row[0] for row in one.execute(f"EXPLAIN {admission._facts_query()}", parameters(guild, now)))
 
 
 def test_no_request_is_walked_through(few, now):
@@ -105,9 +106,7 @@ def test_what_has_ended_is_not_walked_twice(few, now):
     with connect(lambdas_options()) as one:
 
         def pages():
-            found = one.execute(
-                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT {fair_queue.AHEAD}", parameters(few, now)
-            )
+            found = one.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {load('backlog')}", parameters(few, now))
             top = found.fetchone()[0][0]["Plan"]
             return top["Shared Hit Blocks"] + top["Shared Read Blocks"]
 

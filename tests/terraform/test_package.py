@@ -55,6 +55,12 @@ def test_the_zip_keeps_the_description_of_each_service_that_the_code_asks_and_of
     assert set(packaging.SERVICES) == asked_for()
 
 
+def test_the_zip_holds_the_sql_files(tmp_path: Path) -> None:
+    packaging.copy_rooms(tmp_path)
+    names = {path.name for path in (packaging.ROOT / "jobs" / "sql").glob("*.sql")}
+    assert names == {path.name for path in (tmp_path / "jobs" / "sql").iterdir()} != set()
+
+
 @pytest.mark.slow
 @pytest.mark.processes
 def test_the_zip_alone_makes_every_client_and_signs_what_needs_no_call(package: Path, tmp_path: Path) -> None:
