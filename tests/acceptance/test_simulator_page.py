@@ -88,6 +88,8 @@ def test_options_are_those_that_were_registered(open_page: OpenPage, worker: Non
     # suggestions come from the handler,
     option(page, "style").press_sequentially("water")
     expect(page.get_by_role("option", name=re.compile("Watercolor"))).to_be_visible()
+    # The suggestions for the empty field have it too, but not first.
+    expect(page.locator("#picker").get_by_role("option")).to_have_count(1)
     page.keyboard.press("Enter")
     # and what lies outside the bounds is not sent.
     option(page, "steps").fill("999")
