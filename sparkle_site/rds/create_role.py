@@ -1,7 +1,11 @@
 """Make the application's role and database: `python -m sparkle_site.rds.create_role`, before the first migration.
 
-Logs in as RDS's master (DATABASE_MASTER_PASSWORD) once; from then on the application logs in with IAM tokens. Doing it
-again changes nothing.
+Where the application can log in with an IAM token, there is nothing to do. Else RDS's master logs in once, with its
+password (DATABASE_MASTER_PASSWORD).
+
+The last statement grants `rds_iam`, and it shuts the master out: PostgreSQL 16 makes a role's creator a member of it,
+and RDS refuses the password of everyone who is a member of `rds_iam`, also through another role. Whatever fails before
+leaves the master able to try again. https://www.postgresql.org/docs/17/role-attributes.html
 """
 
 from __future__ import annotations
@@ -9,13 +13,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 from psycopg import sql
 
+from .connection import IamConnection
+
 
 def main() -> int:
+    """Make what is missing and return the exit status. Raises psycopg.OperationalError where nobody can log in."""
     master = os.environ.get("DATABASE_MASTER_PASSWORD", "")
     if not master or os.environ.get("DATABASE_IAM_AUTH", "").lower() != "true":
         print("No master password or no IAM login: the role in DATABASE_URL is taken to be there.")
@@ -23,27 +31,40 @@ def main() -> int:
     if master.startswith("{"):
         master = json.loads(master)["password"]
     url = urlsplit(os.environ["DATABASE_URL"])
-    role, name = sql.Identifier(url.username or "sparkle"), url.path.lstrip("/")
-    with psycopg.connect(
-        host=url.hostname,
-        port=url.port or 5432,
-        user=os.environ.get("DATABASE_MASTER_USER", "postgres"),
-        password=master,
-        dbname="postgres",
-        sslmode="require",
-        connect_timeout=10,
-        autocommit=True,
-    ) as connection:
-        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [url.username]).fetchone():
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
-        connection.execute(sql.SQL("GRANT rds_iam TO {}").format(role))
-        connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), role))
-        else:
-            connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), role))
-    print("The application's role and database are there.")
+    role, database = url.username or "sparkle", url.path.lstrip("/")
+    # Over TLS, unless the address itself says otherwise: a token is a password.
+    sslmode = parse_qs(url.query).get("sslmode", ["require"])[0]
+    server = {"host": url.hostname, "port": url.port or 5432, "sslmode": sslmode, "connect_timeout": 10}
+    if _can_log_in(server, role, database):
+        print("The application's role and database are there.")
+        return 0
+    user = os.environ.get("DATABASE_MASTER_USER", "postgres")
+    with psycopg.connect(**server, user=user, password=master, dbname="postgres", autocommit=True) as connection:
+        _create(connection, role, database)
+    print("The application's role and database were made.")
     return 0
+
+
+def _can_log_in(server: dict[str, Any], role: str, database: str) -> bool:
+    try:
+        IamConnection.connect(**server, user=role, dbname=database).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _create(connection: psycopg.Connection[Any], role: str, database: str) -> None:
+    """Make role and database as far as they are missing, and let the role log in by IAM at the end."""
+    owner, name = sql.Identifier(role), sql.Identifier(database)
+    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(owner))
+    # Who gives a database to a role must be able to become that role.
+    connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
+    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))
+    else:
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, owner))
+    connection.execute(sql.SQL("GRANT rds_iam TO {}").format(owner))
 
 
 if __name__ == "__main__":
