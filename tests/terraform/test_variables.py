@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests import required_programs as requirements
 
-from .terraform import Terraform
+from .terraform import FOLDER, Terraform
 
 pytestmark = pytest.mark.terraform
 
+# Provider 5.100.0 is published for fourteen platforms, and its manifest has a checksum of its own.
+ARCHIVES = 15
 REQUIRED = ("vpc_id", "discord_application_id", "discord_public_key", "discord_bot_secret", "django_secret_key")
 RIGHT = {
     "vpc_id": "vpc-0123456789abcdef0",
@@ -66,3 +69,10 @@ def test_every_missing_variable_is_named(folder: Path) -> None:
 )
 def test_a_wrong_variable_is_told_with_what_to_write(folder: Path, wrong: dict[str, str], sentence: str) -> None:
     assert sentence in refusal(folder, RIGHT | wrong)
+
+
+def test_init_works_on_every_platform() -> None:
+    """One checksum of a provider's archive for each platform it is published for; `init` refuses a platform without."""
+    lock = (FOLDER / ".terraform.lock.hcl").read_text()
+    published = re.findall(r'"zh:([0-9a-f]{64})"', lock)
+    assert len(set(published)) == len(published) == ARCHIVES
