@@ -27,7 +27,7 @@ locals {
         handler     = "interactions_lambda.scheduled_functions.scaling"
         memory      = 512
         timeout     = 9
-        concurrency = 2
+        concurrency = var.interactions_concurrency == -1 ? -1 : 2
       }
     },
     var.upkeep_runs_in == "lambda" ? {
@@ -36,7 +36,7 @@ locals {
         handler     = "interactions_lambda.scheduled_functions.upkeep"
         memory      = 512
         timeout     = 55
-        concurrency = 1
+        concurrency = var.interactions_concurrency == -1 ? -1 : 1
       }
     } : {},
   )

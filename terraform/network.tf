@@ -159,6 +159,8 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
 
 # Free, and image traffic of workers and site stays off the internet.
 resource "aws_vpc_endpoint" "s3" {
+  count = var.s3_gateway_endpoint ? 1 : 0
+
   vpc_id            = data.aws_vpc.this.id
   service_name      = "com.amazonaws.${local.region}.s3"
   vpc_endpoint_type = "Gateway"

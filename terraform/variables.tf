@@ -443,10 +443,16 @@ variable "lambda_memory" {
   default     = 1024
 }
 
+variable "s3_gateway_endpoint" {
+  description = "Make a gateway endpoint for S3 in the VPC. Set to false where its route tables have one already, as with a second deployment in the same VPC: AWS accepts one per route table."
+  type        = bool
+  default     = true
+}
+
 variable "interactions_concurrency" {
-  description = "Maximum number of concurrent interactions. Each uses one database connection. -1 uses the account's limit."
+  description = "Most interactions handled at once, reserved for them in the account; each holds one database connection. -1: nothing is reserved. A new account can run 10 functions at once and must keep 10 unreserved, so ask for a higher quota (Lambda, Concurrent executions) before setting this."
   type        = number
-  default     = 40
+  default     = -1
 
   validation {
     condition     = var.interactions_concurrency == -1 || var.interactions_concurrency >= 5

@@ -238,6 +238,41 @@ run "runs_upkeep_as_a_function_where_there_is_a_nat" {
   }
 }
 
+run "reserves_no_concurrency_of_a_new_account" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : function.reserved_concurrent_executions == -1])
+    error_message = "A new account may run 10 functions at once, and AWS lets none of them be reserved."
+  }
+}
+
+run "reserves_concurrency_for_every_function_once_it_is_asked_for" {
+  command = plan
+
+  variables {
+    interactions_concurrency = 40
+  }
+
+  assert {
+    condition     = { for name, function in aws_lambda_function.this : name => function.reserved_concurrent_executions } == { interactions = 40, scaling = 2 }
+    error_message = "One variable turns the reservations on."
+  }
+}
+
+run "makes_no_second_gateway_endpoint_where_the_vpc_has_one" {
+  command = plan
+
+  variables {
+    s3_gateway_endpoint = false
+  }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.s3) == 0
+    error_message = "AWS accepts one gateway endpoint per route table."
+  }
+}
+
 run "may_be_destroyed_when_protection_is_off" {
   command = plan
 
