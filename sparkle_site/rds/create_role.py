@@ -34,7 +34,7 @@ def main() -> int:
     role, database = url.username or "sparkle", url.path.lstrip("/")
     # Over TLS, unless the address itself says otherwise: a token is a password.
     sslmode = parse_qs(url.query).get("sslmode", ["require"])[0]
-    server = {"host": url.hostname, "port": url.port or 5432, "sslmode": sslmode, "connect_timeout": 10}
+    server: dict[str, Any] = {"host": url.hostname, "port": url.port or 5432, "sslmode": sslmode, "connect_timeout": 10}
     if _can_log_in(server, role, database):
         print("The application's role and database are there.")
         return 0
