@@ -26,7 +26,7 @@ def lines(
     filled: frozenset[str] = frozenset(),
 ) -> str:
     """Draw each series of (x, y) as steps; those in `filled` as an area behind."""
-    points = [each for serie in series.values() for each in serie]
+    points = [each for row in series.values() for each in row]
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
     y_high = _round_up(max(y for _, y in points))
 
@@ -40,15 +40,15 @@ def lines(
         body.append(_text(at(x, 0)[0], HEIGHT - BOTTOM + 16, _short(x), "middle"))
     body.append(_text((LEFT + WIDTH) / 2, HEIGHT - BOTTOM + 32, x_name, "middle"))
     body.append(_text(LEFT, TOP - 8, y_name, "start"))
-    for number, (name, serie) in enumerate(series.items()):
+    for number, (name, row) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         path, before = [], None
-        for x, y in serie:
+        for x, y in row:
             left, top = at(x, y)
             path.append(f"{left:.1f},{top:.1f}" if before is None else f"{left:.1f},{before:.1f} {left:.1f},{top:.1f}")
             before = top
         if name in filled:
-            start, end = at(serie[0][0], 0), at(serie[-1][0], 0)
+            start, end = at(row[0][0], 0), at(row[-1][0], 0)
             area = f"{start[0]:.1f},{start[1]:.1f} {' '.join(path)} {end[0]:.1f},{end[1]:.1f}"
             body.append(f'<polygon points="{area}" fill="{colour}" opacity=".18"/>')
         else:
@@ -61,13 +61,13 @@ def bars(
     title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], *, goal: float | None = None
 ) -> str:
     """Draw the series' values beside each other above each label, nothing for None; `goal` as a line."""
-    values = [each for serie in series.values() for each in serie if each is not None]
+    values = [each for row in series.values() for each in row if each is not None]
     y_high = _round_up(max([*values, goal or 0]))
     inner, step = HEIGHT - TOP - BOTTOM, (WIDTH - LEFT - RIGHT) / len(labels)
     body = [_grid(y_high)]
     wide = step * 0.8 / len(series)
-    for number, serie in enumerate(series.values()):
-        for place, value in enumerate(serie):
+    for number, row in enumerate(series.values()):
+        for place, value in enumerate(row):
             if value is None:
                 continue
             high = value / y_high * inner

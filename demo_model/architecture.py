@@ -210,7 +210,7 @@ def save(parts: dict[str, Any], folder: Path = PIPELINE) -> None:
     """Write the folder that `from_pretrained` loads, weights in half precision."""
     halves = {name: part.to(torch.float16) if hasattr(part, "parameters") else part for name, part in parts.items()}
     pipeline(halves).save_pretrained(folder, safe_serialization=True)
-    # Else whoever names no precision gets halves from transformers and floats from diffusers, which do not go together.
+    # Otherwise a load without a dtype gets float16 from transformers and float32 from diffusers, which do not match.
     _settle(folder / "text_encoder" / "config.json", dtype="float32")
     # AutoencoderTiny adds this by itself, and complains of it when it is in the file.
     _settle(folder / "vae" / "config.json", block_out_channels=None)

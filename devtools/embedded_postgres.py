@@ -97,7 +97,7 @@ class Server:
         log = self.data / "server.log"
         log_start = log.stat().st_size if log.exists() else 0
         for _ in range(START_ATTEMPTS):
-            port = free_port()  # May be taken again before the server binds it: hence the attempts.
+            port = free_port()  # Another process may take it before the server binds it, so there are several attempts.
             options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200"
             if not durable:
                 options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"

@@ -384,7 +384,7 @@ class ContinuousBatchEngine:
                     raise
                 largest = max(1, min(largest, len(rows)) // 2)
                 if self._compiled is None or not self._compiled.busy:
-                    # What the compiler took will be there again; else this is what the card bears from now on.
+                    # Memory that the compiler used is free again later; otherwise this is the GPU's limit from now on.
                     self._largest = largest
                     self.room = max(1.0, self.room / 2)
                 log.warning("out_of_memory", extra={"rows": len(rows), "largest_now": largest})

@@ -131,13 +131,13 @@ def schedulers(pipe: Any) -> Callable[[str], Any]:
         return scheduler
 
     def _remember(scheduler: Any, name: str) -> None:
-        """Have each coefficient, an integral of 2 ms a step, reckoned once for each number of steps."""
-        reckon = scheduler.get_lms_coefficient
+        """Cache each coefficient, an integral of 2 ms a step, for each number of steps."""
+        calculate = scheduler.get_lms_coefficient
 
         def coefficient(order: int, at: int, current: int) -> float:
             key = (name, int(scheduler.num_inference_steps), order, int(at), current)
             if key not in coefficients:
-                coefficients[key] = reckon(order, at, current)
+                coefficients[key] = calculate(order, at, current)
             return coefficients[key]
 
         scheduler.get_lms_coefficient = coefficient
@@ -184,7 +184,7 @@ def _stepwise(pipe: Any) -> bool:
 
 
 def _measured(pipe: Any) -> tuple[int, float]:
-    """Return how many rows the card's memory bears in one call, and the pictures at which it is busy enough.
+    """Return how many rows fit the GPU's memory in one call, and the pictures at which it is busy enough.
 
     Beyond that point company makes everyone slower and nobody sooner done: the line is the better place to wait.
     """

@@ -1,4 +1,4 @@
-"""The processing message: edited as often as Discord bears, with the newest step, never after the final message."""
+"""The processing message: edited as often as Discord allows, with the newest step, never after the final message."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class ProgressReporter:
     def stop(self, *, within_s: float) -> None:
         """Edit no message any more, and return when no edit is under way; at the latest after `within_s`.
 
-        Whoever takes a job up from here may have its last word said at once, and none of ours may come after it.
+        The next worker may post the final message at once, and no edit of ours may come after it.
         """
         with self._changed:
             self._closing = True

@@ -66,7 +66,7 @@ class SqsSource:
         self._lock = threading.Lock()
         self._in_hand: dict[str, int] = {}  # receipt handle -> job id
         self._answered = threading.Condition(self._lock)
-        # Whoever hides messages for longer holds it: a message that is shown again must not be hidden after that.
+        # Held while messages are hidden for longer: a message that was made visible must not be hidden again.
         self._answering = threading.Lock()
         self._freed = threading.Event()
 
@@ -131,7 +131,7 @@ class SqsSource:
                 # It stays for the dead-letter queue, where someone can look at it.
                 log.error("bad_message", extra={"why": str(error), "message_id": message.get("MessageId", "")})
                 continue
-            # Before it is submitted: whoever waits for the messages in hand misses none.
+            # Before it is submitted, so that a wait for the current messages includes it.
             with self._lock:
                 self._in_hand[receipt] = job_id
             if self._stopping.is_set():

@@ -236,7 +236,7 @@ class Guild(models.Model):
     default_negative_prompt = models.CharField(max_length=1000, blank=True)
     nsfw_rule = ChoiceField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
     output_check = ChoiceField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
-    results_ephemeral = models.BooleanField(default=False, help_text="Only the asker sees the pictures.")
+    results_ephemeral = models.BooleanField(default=False, help_text="Only the requester sees the pictures.")
     previews = models.BooleanField(default=False, help_text="Show a small preview half way.")
     language = ChoiceField(max_length=8, blank=True, choices=LANGUAGES, default="")
     time_zone = PatternField(

@@ -53,7 +53,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaStatus:
-    """A rule that applies to a member, what is used of it, and when it starts anew. Pictures or GPU seconds."""
+    """A rule that applies to a member, what is used of it, and when it resets. Pictures or GPU seconds."""
 
     rule: Rule
     limit: int | None

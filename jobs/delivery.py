@@ -1,7 +1,7 @@
-"""Bring a job's final message to its asker by the best way that is still open.
+"""Deliver a job's final message to its requester by the best route that is still open.
 
-The reply itself while its token lives, then a post in the channel that mentions the asker, then a direct message; else
-the pictures stay in the gallery. A private result never becomes a post in the channel.
+While its token lives, the reply is edited. After that the bot posts in the channel and mentions the requester, or sends
+a direct message, or the images stay in the gallery. A private result never becomes a post in the channel.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one rule by which a request's images and words are deleted, whoever asks for it.
+"""The one rule by which a request's images and prompts are deleted, for every kind of caller.
 
 An image that was reported is evidence: it is kept, hidden, until a moderator decides on the report. What was to be
 deleted meanwhile stands in `Job.erasure`, and is deleted after the decision.

@@ -21,7 +21,7 @@ def record_job_spans(job_id: int) -> None:
 
 
 def spans(job: Job) -> list[Span]:
-    """Return one span for each stage that the job came to; the last one bears the failure."""
+    """Return one span for each stage that the job reached; the last one has the failure."""
     attributes: dict[str, tracing.Attribute] = {
         "sparkle.job_id": job.pk,
         "sparkle.interaction_id": str(job.interaction_id),

@@ -157,7 +157,7 @@ class Job(models.Model):
     # How the end was told.
     delivered_via = ChoiceField(max_length=8, choices=Via.choices, blank=True)
     message_id = SnowflakeField(null=True, blank=True)
-    notified_at = models.DateTimeField(null=True, blank=True, help_text="The asker has the final message.")
+    notified_at = models.DateTimeField(null=True, blank=True, help_text="The requester has the final message.")
     notify_after = models.DateTimeField(
         null=True, blank=True, help_text="Upkeep does not ask Discord about it before; set where that failed."
     )

@@ -120,6 +120,7 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "formatting": ("ruff", "format", "--check", ".", "dev"),
     "import contracts": ("lint-imports", "--no-cache"),
     "templates": ("djlint", "--lint", "--quiet", "templates", "sparkle_site"),
+    "words": ("codespell",),
     "docs": ("mkdocs", "build", "--strict", "--quiet"),
     # Test code is not type-checked: a wrong type fails the test itself.
     "types": ("mypy", ".", "--exclude", "^tests/"),

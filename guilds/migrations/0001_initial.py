@@ -101,7 +101,7 @@ class Migration(migrations.Migration):
                 ('default_negative_prompt', models.CharField(blank=True, max_length=1000)),
                 ('nsfw_rule', guilds.bounded_fields.ChoiceField(choices=[('never', 'Never'), ('age_restricted', 'Only in age-restricted channels'), ('spoiler', 'Anywhere, as a spoiler')], default='never', max_length=16)),
                 ('output_check', guilds.bounded_fields.ChoiceField(choices=[('off', 'Off'), ('blur', 'Post what it finds as a spoiler'), ('block', 'Do not post what it finds')], default='off', max_length=8)),
-                ('results_ephemeral', models.BooleanField(default=False, help_text='Only the asker sees the pictures.')),
+                ('results_ephemeral', models.BooleanField(default=False, help_text='Only the requester sees the pictures.')),
                 ('previews', models.BooleanField(default=False, help_text='Show a small preview half way.')),
                 ('language', guilds.bounded_fields.ChoiceField(blank=True, choices=[('', "Each member's own"), ('en-US', 'English'), ('de', 'Deutsch'), ('fr', 'Français'), ('es-ES', 'Español'), ('ja', '日本語'), ('pt-BR', 'Português do Brasil'), ('zh-CN', '中文')], default='', max_length=8)),
                 ('time_zone', guilds.bounded_fields.PatternField(default='UTC', max_length=64, pattern='[A-Za-z][A-Za-z0-9_+/-]*', validators=[guilds.models.validate_time_zone])),

@@ -33,7 +33,7 @@ def client(*, read_timeout_s: float = 1) -> "SQSClient":
         retries={"mode": "standard", "total_max_attempts": 2},
         # What is sent is made here, and typed.
         parameter_validation=False,
-        # botocore would put its own together anew for each message, which takes a tenth of sending it.
+        # botocore would build its own for each message, which takes a tenth of the time of sending.
         user_agent="sparkle",
     )
     return boto3.client("sqs", config=config)

@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
                 ('erasure', guilds.bounded_fields.ChoiceField(blank=True, choices=[('images', 'Its images'), ('words', 'Its images and words'), ('row', 'All of it')], help_text='To be erased once no report on it is open.', max_length=6)),
                 ('delivered_via', guilds.bounded_fields.ChoiceField(blank=True, choices=[('original', 'The reply itself'), ('channel', 'A post in the channel'), ('dm', 'A direct message'), ('gallery', 'The gallery only')], max_length=8)),
                 ('message_id', guilds.bounded_fields.SnowflakeField(blank=True, high=9223372036854775807, low=1, null=True)),
-                ('notified_at', models.DateTimeField(blank=True, help_text='The asker has the final message.', null=True)),
+                ('notified_at', models.DateTimeField(blank=True, help_text='The requester has the final message.', null=True)),
                 ('notify_after', models.DateTimeField(blank=True, help_text='Upkeep does not ask Discord about it before; set where that failed.', null=True)),
                 ('refunded_at', models.DateTimeField(blank=True, help_text='A moderator gave back what it had used.', null=True)),
                 ('reserved_pictures', guilds.bounded_fields.BoundedSmallIntegerField(default=0, high=16, low=0)),

@@ -27,7 +27,7 @@ def managed(servers: Iterable[Server]) -> dict[int, Staff.Role]:
 def sync(user_id: int, servers: Iterable[Server], *, now: datetime) -> frozenset[int]:
     """Make Staff say what Discord says, for the guilds that have installed Sparkle; return their ids.
 
-    Names and icons are taken over on the way: whoever manages a server sees it as it is called today.
+    Names and icons are updated too, so that a moderator sees the server's current name.
     """
     servers = list(servers)
     roles = managed(servers)

@@ -49,7 +49,7 @@ def discord_id(user: User | AnonymousUser) -> int | None:
 
 
 def of(request: HttpRequest) -> Access:
-    """The scope of whoever makes the request; read once a request. Stale rows in Staff count for nothing."""
+    """Return the access of the request's user, read once per request. Stale Staff rows give no access."""
     known: Access | None = getattr(request, "_sparkle_scope", None)
     if known is None:
         known = _read(request)

@@ -7,7 +7,7 @@ from django.utils.functional import cached_property
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts at most `max_count` rows. Whoever needs more uses a filter."""
+    """Counts at most `max_count` rows. A filter finds the others."""
 
     max_count = 10_000
 

@@ -80,7 +80,7 @@ class ScopedAdmin(ModelAdmin):
             return what in self.operators_may
         if self.guild_path is None or what not in self.moderators_may:
             return False
-        # Unfold passes an id where it has no object; whoever acts on one fetches it by get_queryset.
+        # Unfold passes an id where it has no object; actions fetch theirs by get_queryset.
         return not isinstance(obj, Model) or scope.includes(self.guild_of(obj))
 
     def guild_of(self, obj: Model) -> int | None:

@@ -91,7 +91,7 @@ def _shown(job: Job) -> list[dict[str, Any]]:
 @require_safe
 @login_required
 def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
-    """One request's pictures, for its asker and for those who manage its server: messages link here."""
+    """One request's pictures, for its requester and its server's moderators: messages link here."""
     job = queries.visible(Job.objects.filter(pk=job_id, guild_id=guild_id)).select_related("guild").first()
     mine = job is not None and access.discord_id(request.user) == job.user_id
     if job is None or not (mine or access.of(request).includes(guild_id)):

@@ -1,4 +1,4 @@
-"""Addresses of pictures that end by themselves: whoever has one may look, for a while."""
+"""Signed URLs of images that expire: anyone who has one may look until then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No address of the site answers 500, whatever stands in its path, its query or its form, and whoever asks."""
+"""No address of the site answers 500, whatever its path, query or form contains, for every kind of user."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_five_wrong_passwords_lock_an_account_for_their_address_alone():
     locked = client.post("/accounts/login/", right)
     assert "Too many" in locked.text
     assert client.get("/admin/").status_code == 302
-    # Whoever typed them locked the account for their own address, not for its owner.
+    # The wrong passwords locked the account for their own address, not for its owner.
     assert Client(REMOTE_ADDR="198.51.100.7").post("/accounts/login/", right).status_code == 302
     cache.clear()
 

@@ -306,7 +306,7 @@ def test_an_operator_opens_every_address_without_an_error(world, operator):
 
 
 def test_an_observer_sees_everything_and_changes_nothing(world, observer):
-    from jobs.models import RollupCursor  # counted by whoever looks first
+    from jobs.models import RollupCursor  # counted at the first visit
 
     observer.get("/admin/")
     before = world.rows_of_b()

@@ -2,9 +2,12 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 from devtools.cli.main import CHECKS
@@ -35,6 +38,29 @@ def test_the_hooks_run_what_the_checks_run():
     assert {*CHECKS, "Terraform"} == {*hooks}
     for name, (program, *_) in CHECKS.items():
         assert hooks[name]["entry"].split()[0] == f".venv/bin/{program}"
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("line", "suggestion"),
+    [
+        ("# Whoever asks is told.", "Anyone who"),  # codespell:ignore whoever
+        ("# rings the doorbell", "message"),  # codespell:ignore doorbell
+        ("# it is recieved", "received"),  # codespell:ignore recieved
+    ],
+)
+def test_a_word_that_the_project_does_not_use_is_refused_with_a_better_one(tmp_path, line, suggestion):
+    (tmp_path / "module.py").write_text(f"{line}\n")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("codespell"), tmp_path / "module.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert suggestion in done.stdout
 
 
 def test_dependabot_looks_where_there_is_something():

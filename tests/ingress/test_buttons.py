@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 Press = Callable[..., dict[str, Any]]
 Send = Callable[[dict[str, Any]], dict[str, Any]]
 MakeJob = Callable[..., Job]
-ASKER = 53908232506183680
+REQUESTER = 53908232506183680
 OTHER = 1190000000000000042
 HERE = 645027906669510667
 
@@ -33,7 +33,7 @@ def make_job(make_ask: Callable[..., Any], now: datetime) -> MakeJob:
     """A job of the member in the recorded payloads, driven to the wanted status."""
 
     def make(guild: Guild, status: Status = Status.COMPLETED, **fields: Any) -> Job:
-        ask = make_ask(guild, **({"user_id": ASKER, "channel_id": HERE, "prompt": "a cat", "seed": 100} | fields))
+        ask = make_ask(guild, **({"user_id": REQUESTER, "channel_id": HERE, "prompt": "a cat", "seed": 100} | fields))
         accepted = submission.submit(ask, now=now)
         assert isinstance(accepted, submission.Accepted)
         job = accepted.job
@@ -281,7 +281,7 @@ def test_the_asker_deletes_and_the_pictures_leave_the_message(
     assert answer["data"]["embeds"] == []
     assert answer["data"]["components"] == []
     assert not JobImage.objects.filter(job=job).exists()
-    assert JobEvent.objects.filter(job=job, kind="hidden", detail={"by": str(ASKER)}).exists()
+    assert JobEvent.objects.filter(job=job, kind="hidden", detail={"by": str(REQUESTER)}).exists()
 
 
 def test_deleting_takes_the_files_out_of_storage(

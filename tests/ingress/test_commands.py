@@ -17,7 +17,7 @@ from jobs.models import Job
 from jobs.queries import PAGE
 
 from .conftest import options, payload, told
-from .test_buttons import ASKER, OTHER, MakeJob, Press, Send, as_other, make_job, newest
+from .test_buttons import OTHER, REQUESTER, MakeJob, Press, Send, as_other, make_job, newest
 
 __all__ = ["make_job"]
 
@@ -341,6 +341,6 @@ def test_the_asker_of_the_payloads_is_who_the_tests_think(
     make_guild: Callable[..., Guild], slash: Slash, now: datetime
 ) -> None:
     slash(make_guild(), said={"prompt": "x"})
-    assert newest().user_id == ASKER
-    assert transitions.cancel(newest().pk, by=ASKER, now=now)
+    assert newest().user_id == REQUESTER
+    assert transitions.cancel(newest().pk, by=REQUESTER, now=now)
     assert as_other()["member"]["user"]["id"] == str(OTHER)

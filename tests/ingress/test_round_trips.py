@@ -24,7 +24,7 @@ from jobs.models import Job, JobImage
 from .conftest import payload, told
 
 pytestmark = pytest.mark.django_db
-ASKER = 53908232506183680
+REQUESTER = 53908232506183680
 HERE = 645027906669510667
 
 
@@ -33,7 +33,7 @@ def done(make_ask: Callable[..., Any], now: datetime) -> Callable[..., Job]:
     """A completed request with its pictures."""
 
     def make(guild: Guild, **ask: Any) -> Job:
-        found = submission.submit(make_ask(guild, **({"user_id": ASKER, "channel_id": HERE} | ask)), now=now)
+        found = submission.submit(make_ask(guild, **({"user_id": REQUESTER, "channel_id": HERE} | ask)), now=now)
         assert isinstance(found, submission.Accepted), found
         return complete(found.job)
 

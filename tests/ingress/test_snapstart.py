@@ -56,7 +56,7 @@ def started(initialization: str, *requests: dict[str, Any]) -> list[dict[str, An
         "DISCORD_PUBLIC_KEY": KEY.verify_key.encode().hex(),
         "DISCORD_APPLICATION_ID": "1000000000000000001",
         "DJANGO_SECRET_KEY": "k" * 60,
-        # Nothing listens there: whoever connects fails at once.
+        # Nothing listens there: a connection fails at once.
         "DATABASE_URL": "postgres://sparkle@127.0.0.1:1/sparkle",
         "DATABASE_IAM_AUTH": "true",
         "SQS_QUEUE_URL": "http://127.0.0.1:1/queue/jobs.fifo",

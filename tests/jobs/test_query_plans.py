@@ -89,7 +89,7 @@ def test_counters_are_found_without_those_of_the_past(few, now):
 
 
 def test_psycopg_keeps_the_statements_parsed(make_guild, make_ask, now, django_db_serialized_rollback):
-    """Beyond these sizes it takes a statement apart anew for each request, which costs a tenth of a millisecond."""
+    """Beyond these sizes it parses a statement again for each request, which costs a tenth of a millisecond."""
     guild = make_guild(concurrency=2)
     with asked() as statements:
         for _ in range(3):

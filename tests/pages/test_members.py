@@ -93,7 +93,7 @@ def test_a_picture_that_a_moderator_hid_is_not_shown_and_its_old_address_is_dead
 def test_an_address_of_a_picture_ends_after_an_hour(member, done):
     done()
     address = addresses(member.get("/"))[0]
-    assert Client().get(address).status_code == 200, "whoever was given it may look"
+    assert Client().get(address).status_code == 200, "anyone with the address may look"
     with time_machine.travel(timezone.now() + timedelta(minutes=61), tick=False):
         assert Client().get(address).status_code == 404
 

@@ -1,4 +1,4 @@
-"""A log holds the path of an address alone: no code, no state, no signature, whoever writes the line."""
+"""A log holds the path of an address alone: no code, no state, no signature, in any process."""
 
 from __future__ import annotations
 

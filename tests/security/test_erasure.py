@@ -51,7 +51,7 @@ def finished(guild: Any, make_ask: Any, **ask: Any) -> Job:
 
 
 def tables() -> Iterator[tuple[str, list[str]]]:
-    """Every table of the database, whoever made it, with every row as text."""
+    """Every table of the database, with every row as text."""
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'SELECT t::text FROM "{table}" t')

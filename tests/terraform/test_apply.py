@@ -175,7 +175,7 @@ class Cloud:
         return name
 
     def ours(self) -> list[str]:
-        """Everything that bears the deployment's name."""
+        """Everything that has the deployment's name."""
         names = [
             *(each["FunctionName"] for each in self.client("lambda").list_functions()["Functions"]),
             *self.client("sqs").list_queues().get("QueueUrls", []),

@@ -130,7 +130,7 @@ def test_a_card_is_measured_up_to_where_company_no_longer_pays_and_no_further() 
     # 7 % less for each row is worth twice as many, to the letter.
     assert saturation_rows(lambda rows: {2: 1.0, 4: 0.93}.get(rows, 1.0), most=64) == 4
     assert saturation_rows(lambda rows: {2: 1.0, 4: 0.931}.get(rows, 0.1), most=64) == 2
-    # Where the memory did not last as long as was reckoned, that is where it ends.
+    # If memory runs out earlier than calculated, the search ends there.
     assert saturation_rows(lambda rows: 1 / rows if rows <= 8 else float("inf"), most=64) == 8
 
 

@@ -263,7 +263,7 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
     completed = Job.objects.filter(status=Status.COMPLETED).values_list("pk", flat=True)
     assert posts == {str(job_id): 1 for job_id in completed}
 
-    # And whatever else the chaos runs ask of the rows, but for what an asker of a dead token still sees.
+    # And whatever else the chaos runs ask of the rows, but for what a requester with an expired token still sees.
     invariants = check(
         accepted=interactions,
         platform=platform_rows(_database_url()),

@@ -18,7 +18,7 @@ def _noisy(side: int) -> bytes:
 def test_the_ladder_goes_from_png_over_webp_and_jpeg_to_smaller_ones_and_ends_with_a_link() -> None:
     rungs = list(smaller_encodings(_noisy(1024)))
     assert rungs.pop() is None
-    forms = [rung for rung in rungs if isinstance(rung, EncodedImage)]
+    forms = [step for step in rungs if isinstance(step, EncodedImage)]
     assert [form.suffix for form in forms] == ["png", "webp", "jpg", "jpg", "jpg"]
     opened = [Image.open(io.BytesIO(form.content)) for form in forms]
     assert [image.format for image in opened] == ["PNG", "WEBP", "JPEG", "JPEG", "JPEG"]

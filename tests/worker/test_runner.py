@@ -496,7 +496,7 @@ def test_leaving_gives_every_job_back_uncounted_and_soon(place: Place) -> None:
 
 
 def test_a_job_that_two_threads_give_back_is_given_back(place: Place) -> None:
-    """Whoever comes second finds the row taken from this worker, and must not take that for the job's end."""
+    """The second thread finds the row taken from this worker, and must not treat that as the job's end."""
     jobs = [place.ask(steps=50) for _ in range(6)]
     with running(lambda source: NoiseEngine(source, step_s=0.1)) as runner:
 

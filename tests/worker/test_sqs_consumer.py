@@ -47,7 +47,7 @@ def serving(
 def _leave(runner: Runner, source: SqsSource) -> None:
     source.stop()
     runner.stop()
-    assert source.join(10), "it would take the messages of whoever comes next"
+    assert source.join(10), "it would take the messages of the next worker"
 
 
 def _ring(queue: Queue, *jobs: Job) -> None:
@@ -106,7 +106,7 @@ def test_who_has_left_takes_no_message_of_those_that_come_later(place: Place, qu
         time.sleep(0.3)  # a long poll is under way
         _leave(runner, source)
         _ring(queue, job)
-        time.sleep(1)  # for whoever still waits for it
+        time.sleep(1)  # for a receive that still waits for it
         (message,) = queue.sqs.receive_message(
             QueueUrl=queue.url, WaitTimeSeconds=5, AttributeNames=["ApproximateReceiveCount"]
         )["Messages"]
