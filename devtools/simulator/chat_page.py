@@ -273,7 +273,7 @@ def command(body: dict[str, Any], request: HttpRequest) -> dict[str, Any]:
         upload = uploads[0]
         assert upload.name is not None
         if upload.size is not None and upload.size > errors_and_rate_limits.DEFAULT_FILE_LIMIT:
-            raise Unusable(f"{name}: your files are too powerful: the limit is 10 MiB")
+            raise Unusable(f"{name}: your files are too powerful. The limit is 10 MB")
         options[name] = store.attach(
             message_rules.NewFile(
                 upload=message_rules.Upload(

@@ -182,18 +182,18 @@ def _value(option: Mapping[str, Any], value: Any, resolved: dict[str, Any], *, n
             value = str(value)
     except (ValueError, KeyError, SimAttachment.DoesNotExist, SimUser.DoesNotExist) as exc:
         kinds = {INTEGER: "a whole number", NUMBER: "a number", BOOLEAN: "true or false"}
-        raise Unusable(f"{name}: this must be {kinds.get(kind, 'one of what is offered')}") from exc
+        raise Unusable(f"{name}: this must be {kinds.get(kind, 'one of the choices')}") from exc
     if kind in {INTEGER, NUMBER}:
         least, most = option.get("min_value"), option.get("max_value")
         if (least is not None and value < least) or (most is not None and value > most) or abs(value) > 2**53 - 1:
-            raise Unusable(f"{name}: this must lie between {least} and {most}")
+            raise Unusable(f"{name}: this must be between {least} and {most}")
     if kind == STRING:
         least, most = option.get("min_length") or 0, option.get("max_length") or 6000
         if not least <= len(value) <= most:
             raise Unusable(f"{name}: this must have {least} to {most} characters")
     choices = option.get("choices")
     if choices and value not in [choice["value"] for choice in choices]:
-        raise Unusable(f"{name}: this must be one of what is offered")
+        raise Unusable(f"{name}: this must be one of the choices")
     return value
 
 

@@ -181,8 +181,8 @@ def run(*args: str) -> str:
 
 
 def test_registers_once_and_then_finds_nothing_to_do(registry: Registry) -> None:
-    assert "8 commands are registered everywhere" in run()
-    assert "registered as they are" in run()
+    assert "Registered 8 commands globally" in run()
+    assert "up to date" in run()
     assert registry.puts == ["/api/v10/applications/5/commands"]
 
 
@@ -194,7 +194,7 @@ def test_a_changed_description_is_sent_again(registry: Registry) -> None:
 
 
 def test_a_dry_run_sends_nothing(registry: Registry) -> None:
-    assert "Nothing was sent" in run("--dry-run")
+    assert "nothing was changed" in run("--dry-run")
     assert registry.puts == []
 
 

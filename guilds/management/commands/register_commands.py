@@ -19,10 +19,8 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--guild", type=_snowflake, metavar="ID", help="only in this server, where changes show at once"
-        )
-        parser.add_argument("--dry-run", action="store_true", help="say what would change and send nothing")
+        parser.add_argument("--guild", type=_snowflake, metavar="ID", help="register in this server only")
+        parser.add_argument("--dry-run", action="store_true", help="show what would change without changing it")
 
     def handle(self, *args: Any, guild: int | None = None, dry_run: bool = False, **options: Any) -> None:
         client = from_settings()
@@ -30,7 +28,7 @@ class Command(BaseCommand):
             self._register(client, guild=guild, dry_run=dry_run)
         except DiscordError as error:
             raise CommandError(
-                f"Discord answered {error.status} ({error.message or 'no reason'}): check DISCORD_APPLICATION_ID,"
+                f"Discord responded with {error.status} ({error.message or 'no reason'}). Check DISCORD_APPLICATION_ID,"
                 " DISCORD_BOT_TOKEN and, with --guild, that the bot is in that server."
             ) from None
         finally:
@@ -42,16 +40,16 @@ class Command(BaseCommand):
         ours = {_key(each): each for each in normalized(wanted)}
         for key in sorted(ours.keys() | there.keys()):
             if ours.get(key) != there.get(key):
-                change = "new" if key not in there else "gone" if key not in ours else "changed"
+                change = "new" if key not in there else "removed" if key not in ours else "changed"
                 self.stdout.write(f"{change:8} {key[1]}")
         if ours == there:
-            self.stdout.write(f"All {len(ours)} commands are registered as they are.")
+            self.stdout.write(f"All {len(ours)} commands are up to date.")
         elif dry_run:
-            self.stdout.write("Nothing was sent.")
+            self.stdout.write("Dry run: nothing was changed.")
         else:
             client.overwrite_commands(wanted, guild)
-            where = "everywhere" if guild is None else f"in server {guild}"
-            self.stdout.write(f"{len(wanted)} commands are registered {where}.")
+            where = "globally" if guild is None else f"in server {guild}"
+            self.stdout.write(f"Registered {len(wanted)} commands {where}.")
 
 
 def _key(command: dict[str, Any]) -> tuple[int, str]:
