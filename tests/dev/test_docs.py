@@ -80,6 +80,19 @@ def test_decision_6_lists_packages_that_are_required():
         assert name.lower() in {package.lower() for package in required}, name
 
 
+def test_pages_name_files_that_exist():
+    for page in DOCS.rglob("*.md"):
+        for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|tf|toml|sql))`", page.read_text()):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def test_the_threat_model_names_tests_that_exist():
+    tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", (DOCS / "explanation" / "threat-model.md").read_text())
+    assert len(named) > 30
+    assert [name for name in named if f"def {name}(" not in tests] == []
+
+
 def test_the_runbooks_name_inputs_of_terraform():
     inputs = {block.name for block in terraform_tables.read_blocks((ROOT / "terraform/variables.tf").read_text())}
     for page in [*DOCS.glob("how-to/**/*.md")]:
