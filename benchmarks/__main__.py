@@ -85,7 +85,7 @@ def _measure(name: str, *, full: bool, save: bool, at: str) -> dict[str, Any]:
 
 
 def _alone(name: str, *, full: bool, save: bool) -> dict[str, Any] | None:
-    """Run one of several in a process of its own, as Django is set up once a process; None if it broke."""
+    """Run a benchmark in a separate process, because Django is set up once per process; None if it failed."""
     with run_directory.run_folder("bench-report") as folder:
         file = folder / "numbers.json"
         flags = [flag for flag, wanted in (("--full", full), ("--save", save)) if wanted]

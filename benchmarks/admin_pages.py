@@ -1,7 +1,7 @@
 """The admin's pages with a long history behind them, against the same with a short one: at most three times slower.
 
 Rows are made by SQL: 1,000 guilds and 10 thousand or (`full`) 10 million jobs with four events each, spread over ninety
-days. Each page is asked for as a browser would, by Django's test client, in the site's own settings; the database keeps
+days. Each page is requested with Django's test client, with the site's own settings; the database keeps
 what it has read in memory, as the real one does.
 """
 
@@ -86,7 +86,7 @@ AT_ONCE = 500_000
 def run(*, full: bool = False) -> Result:
     """Measure. `full` makes ten million jobs, which takes half an hour and 20 GB.
 
-    Both histories are asked in turn, page by page, so that whatever else the machine does slows both alike.
+    Both histories are measured in turns, page by page, so that other load slows both equally.
     BENCH_ADMIN_DATABASE_URL names a database with the long history, made before or to be made and kept.
     """
     long = FULL if full else int(os.environ.get("BENCH_ADMIN_JOBS", LONG))
@@ -134,7 +134,7 @@ def _summary(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def _site(total: int) -> Iterator[Connection]:
-    """A process of its own, as Django is set up once a process, that answers how long a page took."""
+    """A separate process, because Django is set up once per process. It answers how long a page took."""
     context = get_context("spawn")
     kept = os.environ.get("BENCH_ADMIN_DATABASE_URL") if total != SHORT else None
     with ExitStack() as stack:

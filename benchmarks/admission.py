@@ -86,7 +86,7 @@ def run(*, full: bool = False) -> Result:
         for _ in range(5):
             few, many = (_measure(BESIDE, where, seconds=seconds) for where in (without, database))
             turns.append((few.per_s, many.per_s))
-            print(f"beside each other: {few.per_s:.0f}/s without, {many.per_s:.0f}/s with {there:,} behind", flush=True)
+            print(f"in turns: {few.per_s:.0f}/s without, {many.per_s:.0f}/s with {there:,} old requests", flush=True)
     return _outcome(measured, turns)
 
 

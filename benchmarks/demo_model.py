@@ -1,4 +1,4 @@
-"""Does the demo's model draw what it is told? 200 captions that its training never saw, judged by the pixels."""
+"""Does the demo's model draw its prompt? 200 captions outside its training set, classified by pixels."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def asked(count: int, seed: int = 7) -> list[scenes.Scene]:
 def draw(
     pipe: StableDiffusionPipeline, captions: list[str], *, first_seed: int = 0, **options: Any
 ) -> Iterator[Image.Image]:
-    """One picture for each caption, in batches of ten."""
+    """One image for each caption, in batches of ten."""
     for start in range(0, len(captions), 10):
         some = captions[start : start + 10]
         seeds = [torch.Generator().manual_seed(first_seed + start + number) for number in range(len(some))]
@@ -93,7 +93,7 @@ def tally(chosen: list[scenes.Scene], pictures: list[Image.Image]) -> dict[str, 
 
 
 def sheet(pipe: StableDiffusionPipeline) -> Image.Image:
-    """Five pictures a row, 160 pixels each."""
+    """Five images a row, 160 pixels each."""
     side, gap, across = 160, 6, 5
     down = -(-len(SHOWN) // across)
     page = Image.new("RGB", (across * (side + gap) - gap, down * (side + gap) - gap), "white")
@@ -149,7 +149,7 @@ def run(*, full: bool) -> Result:
                 value=round(min(each["color"] for each in samplers.values()), 1),
                 unit="%",
             ),
-            Figure(name="four pictures of 512x512, 16 steps", value=round(seconds, 2), unit="s", goal=10),
+            Figure(name="four images of 512x512, 16 steps", value=round(seconds, 2), unit="s", goal=10),
             Figure(name="weights", value=weights / 1e6, unit="MB", goal=LARGEST / 1e6),
         ),
         detail={

@@ -9,11 +9,11 @@ from jobs import scaling
 
 TICK_S = 10.0
 TOKEN_S = 15 * 60.0
-# The sample's own figure for four pictures, 16 steps, one after another, on a T4.
+# The sample's own figure for four images, 16 steps, one after another, on a T4.
 SAMPLE_SERVICE_S = 16.0
 # Published for a T4: batches of four +4 %, torch.compile +13 %. Nothing else is claimed for the worker here.
 T4_SERVICE_S = SAMPLE_SERVICE_S / 1.04 / 1.13
-# By counted work: 0.23 s a picture at the least on an L4, 0.43 s on a T4.
+# By counted work: at least 0.23 s an image on an L4, 0.43 s on a T4.
 L4_SERVICE_S = T4_SERVICE_S * 0.23 / 0.43
 # US dollars an hour on demand, us-east-1; spot is about 0.35 of it.
 G4DN, G6, SPOT_SHARE = 0.526, 0.8048, 0.35

@@ -60,7 +60,7 @@ def lines(
 def bars(
     title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], *, goal: float | None = None
 ) -> str:
-    """Draw the series' values beside each other above each label, nothing for None; `goal` as a line."""
+    """Draw the series' values side by side above each label, nothing for None; `goal` as a line."""
     values = [each for row in series.values() for each in row if each is not None]
     y_high = _round_up(max([*values, goal or 0]))
     inner, step = HEIGHT - TOP - BOTTOM, (WIDTH - LEFT - RIGHT) / len(labels)

@@ -1,10 +1,10 @@
 """Images a second: the sample's way, diffusers' documented way, and this worker end to end.
 
-All in one run on the device it finds, with the same weights, 16 steps, guidance 7.5, four pictures a request:
-(a) four single-picture calls, one after another; (b) one call of four pictures; (c) the worker with 1, 4 and 16
-requests in line, from claim to completion, with PostgreSQL, storage, encoding and a Discord that takes 60 ms.
+All in one run on the device it finds, with the same weights, 16 steps, guidance 7.5, four images a request:
+(a) four single-image calls, one after another; (b) one call of four images; (c) the worker with 1, 4 and 16
+queued requests, from claim to completion, with PostgreSQL, storage, encoding and a Discord that takes 60 ms.
 
-(a) and (b) end with pictures in memory; (c) has five PNGs a request encoded, stored and posted as well. On a GPU that
+(a) and (b) end with images in memory; (c) has five PNGs a request encoded, stored and posted as well. On a GPU that
 is beside the next steps. On a CPU it is the same cores' work, so there (c) can be slower than (b) by just that much.
 
 On a GPU the weights are random, of the shapes of SD 1.5 and SDXL. On a CPU it is the demo model.
@@ -45,7 +45,7 @@ GOALS = {"c4/a": 5.0, "c4/b": 2.0, "denoising_share": 0.5, "sd15_peak_gb": 16.0}
 
 
 def run(*, full: bool) -> Result:
-    """Measure in a process of its own, for Django can be set up only once; `full` adds the larger shape and line."""
+    """Measure in a separate process: Django is set up once per process. `full` adds the larger model and queue."""
     with run_directory.run_folder("worker-report") as folder:
         report = folder / "worker.json"
         short = [] if full else ["--short"]
@@ -91,7 +91,7 @@ def run(*, full: bool) -> Result:
 
 
 def _plot(results: dict[str, Any]) -> str:
-    """Draw pictures a second of every way, a group of bars for each shape."""
+    """Draw images a second of every way, a group of bars for each model."""
     lines = list(results["shapes"][0]["c_worker"])
     ways: dict[str, list[float | None]] = {
         "one picture a call": [shape["a_one_at_a_time"]["pictures_per_s"] for shape in results["shapes"]],
@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./dev bench worker", description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--compile", action="store_true", help="run the UNet through torch.compile")
-    parser.add_argument("--short", action="store_true", help="the smaller shape, and at most 4 requests in line")
+    parser.add_argument("--short", action="store_true", help="the smaller model, and at most 4 queued requests")
     parser.add_argument("--only", choices=["sd15", "sdxl", "demo"], help="one shape")
     parser.add_argument("--first-picture", metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--side", type=int, default=512, help=argparse.SUPPRESS)
@@ -270,7 +270,7 @@ def _call(pipe: Any, side: int, count: int) -> None:
 
 
 def _rate(request: Callable[[], object], *, least_s: float = 10.0) -> dict[str, float]:
-    """Time a request of four pictures, repeated for a while after one to warm up."""
+    """Time a request of four images, repeated for a while after one to warm up."""
     request()
     done, began, cpu = 0, time.perf_counter(), time.process_time()
     while done < 2 or time.perf_counter() - began < least_s:
@@ -280,7 +280,7 @@ def _rate(request: Callable[[], object], *, least_s: float = 10.0) -> dict[str, 
 
 
 def _rates(pictures: int, seconds: float, cpu_seconds: float) -> dict[str, float]:
-    """On a CPU that others use too, the processor time a picture is the fairer measure."""
+    """On a shared CPU the processor time an image is the fairer measure."""
     return {
         "pictures_per_s": round(pictures / seconds, 3),
         "cpu_s_per_picture": round(cpu_seconds / pictures, 3),
@@ -293,7 +293,7 @@ def _rates(pictures: int, seconds: float, cpu_seconds: float) -> dict[str, float
 def _worker(
     source: str, side: int, unet_row: float, *, compiled: bool, lines: tuple[int, ...]
 ) -> tuple[dict[str, Any], dict[str, Any], float]:
-    """Run the worker with each number of requests in line; return its rates, its denoising, its peak memory."""
+    """Run the worker with each number of queued requests; return its rates, its denoising, its peak memory."""
     import httpx
     from django.conf import settings
 
@@ -522,7 +522,7 @@ def _free() -> None:
 
 
 def _start(source: Path, side: int, *, compiled: bool) -> dict[str, float]:
-    """Start a process that loads the model and makes a picture; return its seconds by stage."""
+    """Start a process that loads the model and makes an image; return its seconds by stage."""
     command = [sys.executable, "-m", "benchmarks.worker", "--first-picture", str(source), "--side", str(side)]
     began = time.time()
     done = subprocess.run(

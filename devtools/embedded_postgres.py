@@ -144,7 +144,7 @@ class Server:
             raise DatabaseUnavailable(f"the embedded PostgreSQL cannot be set up: {reason[-1] if reason else 'initdb'}")
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        # Output goes to a file, never a pipe: the server inherits it, and a pipe would stay open for ever.
+        # Output goes to a file, never a pipe: the server inherits it, and a pipe would stay open.
         with tempfile.TemporaryFile("w+") as output:
             try:
                 done = subprocess.run(
@@ -253,7 +253,7 @@ def _password(file: Path) -> str:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on just now."""
+    """Return a port of this machine that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

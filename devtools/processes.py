@@ -157,7 +157,7 @@ def wait_until(
 
 
 def answers(url: str, *, timeout_s: float = 2) -> bool:
-    """Whether something speaks HTTP at `url`, and has no error of its own."""
+    """Return whether an HTTP server answers at `url` without a server error."""
     try:
         urllib.request.urlopen(url, timeout=timeout_s).close()
     except urllib.error.HTTPError as error:
@@ -186,7 +186,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # A session of its own: Ctrl-C reaches the parent alone, which then stops the children in order.
+            # A new session: Ctrl-C reaches only the parent, which stops the children in order.
             start_new_session=True,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  # one C call
         )
@@ -252,7 +252,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def die_with_parent() -> None:
-    """For preexec_fn: have the kernel end this child when its parent is gone, however that died."""
+    """For preexec_fn: let the kernel end this child when its parent ends, for any reason."""
     # Reached in the child before exec; a parent killed by SIGKILL has no chance to stop anyone.
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

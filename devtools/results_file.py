@@ -28,7 +28,7 @@ class Figure:
 class Result:
     """`detail` is all that was measured, as plain values; `plots` are SVG texts by name.
 
-    `on` names the device where results of several are kept beside each other.
+    `on` names the device where results of several devices are kept.
     """
 
     figures: tuple[Figure, ...]

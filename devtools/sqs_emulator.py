@@ -1,4 +1,4 @@
-"""ministack in a process of its own: the real SQS protocol where no AWS is."""
+"""Runs ministack in a separate process: the real SQS protocol without AWS."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from .invariants import Observed, check_environment, platform_rows
 from .open_messages import is_open
 
 SENDERS = 4
-MOST_WORKERS = 64  # Each is a process of its own.
+MOST_WORKERS = 64  # Each is a separate process.
 DRAIN_S = 240.0
 POISON_TRIES = 20
 POISONS = {

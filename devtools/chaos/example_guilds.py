@@ -17,7 +17,7 @@ _FIRST_ID = 1_200_000_000_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """`settings` are fields of `Guild`; `month` and `day` limit the pictures of a member and of the whole server."""
+    """`settings` are fields of `Guild`; `month` and `day` limit the images of a member and of the whole server."""
 
     id: int
     name: str

@@ -228,7 +228,7 @@ def _closed(jobs: list[dict[str, Any]], observed: Observed) -> list[dict[str, An
 def _within_quota(completed: list[dict[str, Any]]) -> Invariant:
     """No member has more than the month's images, no server more than the day's, in any time zone.
 
-    Each server has had its pictures within one window, but for a run that passes midnight in UTC, where all begin.
+    A server's images are in one window, unless the run passes midnight in UTC.
     """
     made: Counter[tuple[str, int, int]] = Counter()
     limits: dict[tuple[str, int, int], int] = {}

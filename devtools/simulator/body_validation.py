@@ -135,7 +135,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """A scalar of one of several shapes; the first one's errors are told."""
+    """A scalar of one of several shapes; reports the first one's errors."""
 
     shapes: tuple[Shape, ...]
 

@@ -173,7 +173,7 @@ def _message(message: SimMessage, *, viewer: SimUser, now: datetime) -> dict[str
 
 
 def _local(url: str) -> str:
-    """The page stays on its own origin, whatever name it was opened by."""
+    """Addresses on the page keep the host name that it was opened with."""
     return url.removeprefix(settings.SITE_URL)
 
 

@@ -12,7 +12,7 @@ from . import permissions
 
 
 class SimUser(models.Model):
-    """An account, in whatever servers."""
+    """An account, in any number of servers."""
 
     id = models.BigIntegerField(primary_key=True)
     username = models.CharField(max_length=32, unique=True)

@@ -282,7 +282,7 @@ def _read(request: HttpRequest) -> Body | Refused:
 
 
 def _buffer_chunks(request: HttpRequest) -> bool:
-    """Read a chunked body, which the server has put together, in place of Content-Length; False if it is too large.
+    """Read a chunked body, which the server has assembled, instead of Content-Length bytes; False if it is too large.
 
     Django reads as many bytes as Content-Length says, which are none here.
     """
@@ -309,7 +309,7 @@ def _storable(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Which part of a list is asked for; ids are exclusive."""
+    """The requested part of a list; ids are exclusive."""
 
     limit: int
     before: int | None

@@ -118,7 +118,7 @@ def run(*, now: datetime | None = None) -> None:
 
 
 def make_servers(*, now: datetime) -> list[SimGuild]:
-    """Make what is Discord's own: servers, channels, roles and members. The application is told nothing yet."""
+    """Create servers, channels, roles and members. Sends no event to the application."""
     with transaction.atomic():
         store.bot()
         users = _users()

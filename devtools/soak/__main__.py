@@ -31,7 +31,7 @@ LATE_S = 3.0
 # What stands in for others' machines: PostgreSQL, SQS, Discord, and the members.
 NOT_OURS = frozenset({"database", "queue", "discord", "members"})
 KEPT_POINTS = 60
-MOST_WORKERS = 64  # Each is a process of its own.
+MOST_WORKERS = 64  # Each is a separate process.
 
 
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

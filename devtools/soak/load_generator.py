@@ -177,7 +177,7 @@ class Load:
         self._command(due, channel, user, "sparkle-show", {"id": str(due.chance.randrange(1, due.number + 2))})
 
     def _press(self, due: Due, channel: Any, user: Any) -> None:
-        """Press a button of an earlier message; where none has such a button, ask for a picture."""
+        """Press a button of an earlier message; without such a button, send a request."""
         from devtools.simulator import client
         from devtools.simulator.models import SimMessage
 

@@ -42,7 +42,7 @@ class Verdict:
 
 
 def read(pid: int, *, children: bool = True, proc: Path = Path("/proc")) -> tuple[float, float] | None:
-    """Return (own, PSS) of a process (and all its children) in MiB, or None when it is gone."""
+    """Return (own, PSS) of a process (and all its children) in MiB, or None when it has ended."""
     found = _of_one(proc / str(pid))
     if found is None:
         return None
@@ -94,7 +94,7 @@ def judge(samples: Sequence[Sample], *, of_s: float) -> Verdict:
 
 
 class Watch:
-    """Samples processes in a thread of its own, every `every_s` seconds between `start` and `stop`.
+    """Samples processes in a thread, every `every_s` seconds between `start` and `stop`.
 
     With each process its children are counted, but not with this one: those are what is watched.
     """

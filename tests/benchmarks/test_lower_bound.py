@@ -23,7 +23,7 @@ def test_constant_requests_need_a_machine_all_the_time():
     assert hours(400) == pytest.approx(4, abs=0.05)
 
 
-def test_more_work_than_one_machine_does_is_paid_for():
+def test_work_above_one_machine_costs_more_machines():
     # No machines are needed for the 5 % that may be late.
     assert hours(1000) == pytest.approx(0.95 * 4 * 1000 * 7 / 3600, rel=0.03)
 

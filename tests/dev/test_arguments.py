@@ -118,7 +118,7 @@ def test_the_demo_says_what_to_write(given, hint, place, capsys):
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.PNG", "x.jpg", "x.JPEG", "x.webp", "folder/x.bmp", "-x.png", "file.tiff"])
-def test_what_can_be_saved_is_taken(name, place):
+def test_names_that_can_be_saved_are_accepted(name, place):
     assert read("demo", "--once=a", f"--out={name}").out == Path(name)
 
 
@@ -127,7 +127,7 @@ def test_a_value_may_begin_with_a_dash_after_an_equals_sign(place):
     assert (options.once, options.negative_prompt, options.seed) == ("-anime", "--", 0)
 
 
-def test_a_prompt_of_the_longest_length_is_taken(place):
+def test_a_prompt_of_the_maximum_length_is_accepted(place):
     assert len(read("demo", "--once", "x" * 6000).once) == 6000
 
 
@@ -219,7 +219,7 @@ def test_the_other_commands_say_what_to_write(word, given, hint, place, capsys):
 
 
 @pytest.mark.processes
-def test_what_an_ordinary_user_may_not_write_is_refused(make_folder):
+def test_a_path_without_write_permission_is_refused(make_folder):
     """Root may write anywhere: there, the check runs as another account."""
     place = make_folder("arguments")
     (place / "closed").mkdir(mode=0o555)

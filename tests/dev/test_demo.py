@@ -73,7 +73,7 @@ def test_once_makes_a_grid_and_says_so_in_json(folder, tmp_path):
         assert picture.width == picture.height
 
 
-def test_the_same_seed_gives_the_same_pictures(folder, tmp_path):
+def test_the_same_seed_gives_the_same_images(folder, tmp_path):
     for name in ("one.png", "two.png"):
         done = demo(folder, "--once", "a house", "--seed", "3", "--count", "1", "--out", name, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

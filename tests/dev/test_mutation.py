@@ -28,7 +28,7 @@ def test_a_survivor_and_an_untested_change_lower_the_share_and_a_function_with_a
     ]
 
 
-def test_nothing_tried_is_nothing_noticed():
+def test_a_run_without_changes_has_a_share_of_zero():
     assert summary({}, ["jobs.fair_queue"])[1] == 0
 
 
@@ -39,7 +39,7 @@ def test_nothing_tried_is_nothing_noticed():
         ("guilds.blocked_terms.xǁMatcherǁ_from__mutmut_3", "guilds.blocked_terms", "_from"),
     ],
 )
-def test_a_changes_name_says_where_it_is(mutant, module, function):
+def test_a_mutants_name_gives_its_module_and_function(mutant, module, function):
     assert module_and_function(mutant) == (module, function)
 
 

@@ -126,7 +126,7 @@ def test_errors_of_an_earlier_process_with_the_same_log_do_not_count(tmp_path, c
     assert "exit status 3): it wrote nothing" in message
 
 
-def test_nothing_is_an_error_that_only_mentions_one():
+def test_a_line_that_only_mentions_an_error_is_none():
     assert error_in('{"level": "INFO", "event": "job_failed", "error": "no"}') == ""
     assert error_in("[INFO] no error so far") == ""
     assert error_in("{half a line of JSON ERROR") == ""

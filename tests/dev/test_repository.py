@@ -24,7 +24,7 @@ def test_actions_are_pinned_by_commit_with_their_version_beside_it():
         assert re.fullmatch(r"- uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
 
 
-def test_continuous_integration_runs_on_every_python_that_is_promised():
+def test_continuous_integration_runs_on_every_supported_python():
     (job,) = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"].values()
     assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     assert ".ci/run" in [step.get("run") for step in job["steps"]]
@@ -49,7 +49,7 @@ def test_the_hooks_run_what_the_checks_run():
         ("# it is recieved", "received"),  # codespell:ignore recieved
     ],
 )
-def test_a_word_that_the_project_does_not_use_is_refused_with_a_better_one(tmp_path, line, suggestion):
+def test_a_listed_word_is_refused_with_a_suggestion(tmp_path, line, suggestion):
     (tmp_path / "module.py").write_text(f"{line}\n")
     done = subprocess.run(
         [Path(sys.executable).with_name("codespell"), tmp_path / "module.py"],
@@ -63,7 +63,7 @@ def test_a_word_that_the_project_does_not_use_is_refused_with_a_better_one(tmp_p
     assert suggestion in done.stdout
 
 
-def test_dependabot_looks_where_there_is_something():
+def test_dependabot_watches_folders_that_hold_its_files():
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
     holds = {
         "pip": "*.txt",
@@ -78,7 +78,7 @@ def test_dependabot_looks_where_there_is_something():
             assert list((ROOT / folder.lstrip("/")).glob(holds[update["package-ecosystem"]])), folder
 
 
-def test_the_version_stands_in_one_place():
+def test_the_version_is_written_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "guilds.version.__version__"}

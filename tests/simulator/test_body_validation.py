@@ -165,14 +165,14 @@ def is_form_error(node: Any) -> bool:
 
 
 @pytest.mark.parametrize("route", BODIES)
-def test_the_full_bodies_are_taken(routes: dict[str, Any], route: str) -> None:
+def test_full_bodies_are_accepted(routes: dict[str, Any], route: str) -> None:
     assert routes[route](BODIES[route]).status_code in {200, 404}
 
 
 @pytest.mark.parametrize("route", BODIES)
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_value_anywhere_is_taken_or_refused_as_a_form(routes: dict[str, Any], route: str, data: Any) -> None:
+def test_any_value_anywhere_is_accepted_or_gets_a_form_error(routes: dict[str, Any], route: str, data: Any) -> None:
     from django.core.cache import cache
 
     from devtools.simulator.models import SimBucket
@@ -235,7 +235,7 @@ def test_a_wrong_field_is_named_by_its_path(body: Any, path: str) -> None:
     assert ".".join(path_of(refused.errors)) == path
 
 
-def test_the_text_of_a_layout_is_limited_in_all() -> None:
+def test_the_total_text_of_a_layout_is_limited() -> None:
     def layout(*lengths: int) -> dict[str, Any]:
         texts = [{"type": 10, "content": "x" * length} for length in lengths]
         return {"flags": message_rules.COMPONENTS_V2, "components": [{"type": 17, "components": texts}]}

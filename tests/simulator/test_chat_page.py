@@ -23,7 +23,7 @@ def post(client: Client, path: str, body: Any) -> Any:
     return client.post(f"/simulator/page/{path}", json.dumps(body), content_type="application/json")
 
 
-def test_the_page_allows_itself_nothing_inline_and_nothing_from_outside(client: Client, world: None) -> None:
+def test_the_page_allows_no_inline_code_and_no_other_host(client: Client, world: None) -> None:
     answer = client.get("/simulator/")
     policy = answer["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -33,7 +33,7 @@ def test_the_page_allows_itself_nothing_inline_and_nothing_from_outside(client: 
     assert b"http://" not in answer.content.replace(b"http://www.w3.org", b"")
 
 
-def test_while_nothing_changes_nothing_is_sent(client: Client, page: dict[str, str]) -> None:
+def test_an_unchanged_page_answers_304(client: Client, page: dict[str, str]) -> None:
     first = client.get("/simulator/page/messages", page)
     again = client.get("/simulator/page/messages", page, headers={"If-None-Match": first["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -42,7 +42,7 @@ def test_while_nothing_changes_nothing_is_sent(client: Client, page: dict[str, s
     assert [message["content"] for message in changed.json()["messages"]] == ["hello"]
 
 
-def test_an_ephemeral_message_is_sent_to_its_reader_alone(
+def test_an_ephemeral_message_is_sent_only_to_its_reader(
     client: Client, page: dict[str, str], ada: SimUser, yuki: SimUser, channel: SimChannel
 ) -> None:
     draft = message_rules.check_message({"content": "psst", "flags": message_rules.EPHEMERAL}, interaction=True)
@@ -74,20 +74,20 @@ def test_an_upload_reaches_the_handler_as_a_file_on_the_cdn(client: Client, page
 
 @pytest.mark.parametrize("path", ["say", "command", "press", "menu", "modal", "complete", "dismiss", "installation"])
 @pytest.mark.parametrize("body", [{}, {"channel": "x", "user": "y", "message": "z"}, {"channel": "9", "user": "9"}])
-def test_what_does_not_exist_is_not_found(client: Client, world: None, path: str, body: dict[str, str]) -> None:
+def test_unknown_ids_are_not_found(client: Client, world: None, path: str, body: dict[str, str]) -> None:
     assert post(client, path, body).status_code == 404
 
 
-def test_what_is_not_json_is_refused(client: Client, world: None) -> None:
+def test_a_body_that_is_not_json_is_refused(client: Client, world: None) -> None:
     answer = client.post("/simulator/page/say", "{", content_type="application/json")
     assert answer.status_code == 400
 
 
-def test_another_site_cannot_speak_for_a_member(page: dict[str, str]) -> None:
+def test_another_site_cannot_act_as_a_member(page: dict[str, str]) -> None:
     assert post(Client(enforce_csrf_checks=True), "say", page | {"content": "hello"}).status_code == 403
     assert SimMessage.objects.count() == 0
 
 
-def test_a_member_of_another_server_cannot_speak_here(client: Client, page: dict[str, str]) -> None:
+def test_a_member_of_another_server_cannot_act_here(client: Client, page: dict[str, str]) -> None:
     otis = SimUser.objects.get(username="otis")
     assert post(client, "say", page | {"user": str(otis.pk), "content": "hello"}).status_code == 404

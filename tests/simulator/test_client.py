@@ -132,7 +132,7 @@ def test_a_wrong_signature_is_refused_by_the_real_handler(registered: None) -> N
         "bad modal",
     ],
 )
-def test_a_bad_answer_is_no_answer(use: Callable[..., Outcome], answer: Answer, why: str) -> None:
+def test_an_invalid_answer_counts_as_none(use: Callable[..., Outcome], answer: Answer, why: str) -> None:
     outcome = use(answer)
     assert outcome.problem.startswith(client.NO_ANSWER)
     assert why in outcome.problem
@@ -149,7 +149,7 @@ def test_a_bad_answer_is_no_answer(use: Callable[..., Outcome], answer: Answer, 
     assert refused == errors_and_rate_limits.UNKNOWN_WEBHOOK
 
 
-def test_an_answer_after_three_seconds_is_no_answer(registered: None, channel: SimChannel, yuki: SimUser) -> None:
+def test_an_answer_after_three_seconds_counts_as_none(registered: None, channel: SimChannel, yuki: SimUser) -> None:
     now = timezone.now()
     data = {"id": "1", "name": "sparkle", "type": 1}
     for took, problem in ((2.9, False), (3.1, True)):
@@ -160,7 +160,7 @@ def test_an_answer_after_three_seconds_is_no_answer(registered: None, channel: S
         assert (SimInteraction.objects.get(pk=payload["id"]).acked_at is None) == problem
 
 
-def test_a_deferred_answer_is_thinking(use: Callable[..., Outcome]) -> None:
+def test_a_deferred_answer_shows_thinking(use: Callable[..., Outcome]) -> None:
     outcome = use(answering({"type": 5, "data": {"flags": 64}}))
     assert outcome.message is not None
     assert outcome.message.flags == message_rules.LOADING | message_rules.EPHEMERAL
@@ -179,7 +179,7 @@ def test_a_deferred_answer_is_thinking(use: Callable[..., Outcome]) -> None:
         {"image": "1"},
     ],
 )
-def test_the_client_does_not_send_what_was_not_registered(use: Callable[..., Outcome], options: dict[str, Any]) -> None:
+def test_the_client_does_not_send_unregistered_options(use: Callable[..., Outcome], options: dict[str, Any]) -> None:
     with pytest.raises(Unusable):
         use(**options)
     assert SimInteraction.objects.count() == 0
@@ -209,7 +209,7 @@ def test_a_button_is_pressed_and_a_form_filled(use: Callable[..., Outcome], yuki
         client.press(message=message, user=yuki, custom_id="no-such-button")
 
 
-def test_a_button_may_update_the_message_it_stands_on(use: Callable[..., Outcome], yuki: SimUser) -> None:
+def test_a_button_may_update_its_own_message(use: Callable[..., Outcome], yuki: SimUser) -> None:
     row = {"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "go"}]}
     message = use(saying(content="before", components=[row])).message
     assert message is not None
@@ -263,7 +263,7 @@ def test_a_direct_message_has_a_user_and_no_member(registered: None, yuki: SimUs
     assert Job.objects.count() == 0
 
 
-def test_installing_tells_the_application_and_removing_does_too(registered: None) -> None:
+def test_installing_and_removing_send_events(registered: None) -> None:
     server = SimGuild.objects.get(name="Night Owls")
     assert Guild.objects.get(pk=server.pk).owner_id == server.owner_id
     assert seed_data.uninstall(server, now=timezone.now()) == 204
@@ -276,7 +276,7 @@ def test_installing_tells_the_application_and_removing_does_too(registered: None
         )
 
 
-def test_what_the_application_registers_obeys_discord(world: None) -> None:
+def test_the_applications_commands_follow_discords_rules(world: None) -> None:
     from guilds.command_definitions import all_commands
 
     assert command_rules.check_commands(all_commands()) is None

@@ -38,7 +38,7 @@ def button(**fields: Any) -> list[Any]:
         ("DiscordBot (https://example.org 2.7.1) more", True),
     ],
 )
-def test_the_edge_wants_a_user_agent_that_names_the_bot(user_agent: str | None, allowed: bool) -> None:
+def test_a_user_agent_must_name_the_bot(user_agent: str | None, allowed: bool) -> None:
     assert (errors_and_rate_limits.check_user_agent(user_agent) is None) == allowed
 
 
@@ -73,7 +73,7 @@ def test_a_token_of_another_application_is_unknown() -> None:
     assert refused == errors_and_rate_limits.UNKNOWN_WEBHOOK
 
 
-def test_content_ends_at_two_thousand_characters() -> None:
+def test_content_has_at_most_2000_characters() -> None:
     assert isinstance(message_rules.check_message({"content": "x" * 2000}), Draft)
     found = errors_of(message_rules.check_message({"content": "x" * 2001}))
     assert found["content"]["_errors"][0]["code"] == "BASE_TYPE_MAX_LENGTH"
@@ -103,7 +103,7 @@ def test_a_body_must_be_an_object(body: object) -> None:
         ([{"description": "x" * 3001}, {"description": "x" * 3000}], ("embeds",)),
     ],
 )
-def test_embeds_have_limits_each_and_in_all(embeds: list[Any], path: tuple[str, ...]) -> None:
+def test_embeds_have_limits_each_and_in_total(embeds: list[Any], path: tuple[str, ...]) -> None:
     node = errors_of(message_rules.check_message({"embeds": embeds}))
     for key in path:
         node = node[key]
@@ -162,7 +162,7 @@ def test_a_file_may_be_as_large_as_the_interaction_says() -> None:
     assert message_rules.check_message(body, files=[png(size=11)], file_limit=10) == errors_and_rate_limits.TOO_LARGE
 
 
-def test_a_request_may_have_25_mebibytes() -> None:
+def test_a_request_has_at_most_25_mebibytes() -> None:
     assert isinstance(message_rules.check_message({"content": "c"}, request_bytes=25 * 2**20), Draft)
     assert (
         message_rules.check_message({"content": "c"}, request_bytes=25 * 2**20 + 1) == errors_and_rate_limits.TOO_LARGE
@@ -183,7 +183,7 @@ def test_a_message_holds_ten_files() -> None:
 OLD = Before(content="old", attachment_ids=frozenset({700, 701}))
 
 
-def test_an_edit_that_says_nothing_of_files_keeps_them() -> None:
+def test_an_edit_without_attachments_keeps_the_files() -> None:
     draft = message_rules.check_message({"content": "new"}, before=OLD)
     assert isinstance(draft, Draft)
     assert draft.keep == {700, 701}
@@ -212,7 +212,7 @@ def test_an_edit_must_list_exactly_its_files(attachments: list[Any], files: list
     assert "attachments" in errors_of(message_rules.check_message(body, files=files, before=OLD))
 
 
-def test_alt_text_ends_at_1024_characters() -> None:
+def test_alt_text_has_at_most_1024_characters() -> None:
     body = {"attachments": [{"id": "0", "description": "x" * 1025}]}
     assert "attachments" in errors_of(message_rules.check_message(body, files=[png()]))
 
@@ -223,7 +223,7 @@ def test_an_edit_cannot_make_a_message_ephemeral() -> None:
     assert not draft.flags & message_rules.EPHEMERAL
 
 
-def test_an_edit_ends_the_thinking_and_stays_ephemeral() -> None:
+def test_an_edit_replaces_thinking_and_stays_ephemeral() -> None:
     loading = Before(flags=message_rules.EPHEMERAL | message_rules.LOADING)
     draft = message_rules.check_message({"content": "done"}, before=loading, interaction=True)
     assert isinstance(draft, Draft)
@@ -249,7 +249,7 @@ def test_a_bot_without_allowed_mentions_pings_all_it_may() -> None:
     assert pings({}, may_ping_everyone=True).everyone
 
 
-def test_an_empty_parse_pings_nobody() -> None:
+def test_an_empty_parse_pings_no_one() -> None:
     assert pings({"allowed_mentions": {"parse": []}}, may_ping_everyone=True) == message_rules.Pings()
 
 
@@ -258,11 +258,11 @@ def test_named_users_are_pinged_and_no_others() -> None:
     assert pings(body) == message_rules.Pings(user_ids=frozenset({43}))
 
 
-def test_what_stands_in_code_pings_nobody() -> None:
+def test_mentions_in_code_ping_no_one() -> None:
     assert pings({"content": "`<@42>` ```\n@everyone <@&77>```"}, may_ping_everyone=True) == message_rules.Pings()
 
 
-def test_parse_and_a_list_exclude_each_other() -> None:
+def test_parse_and_a_list_of_ids_cannot_be_combined() -> None:
     body = {"content": "c", "allowed_mentions": {"parse": ["users"], "users": ["1"]}}
     assert "allowed_mentions" in errors_of(message_rules.check_message(body))
 
@@ -346,7 +346,7 @@ def test_a_hundred_commands_fit_and_one_more_does_not() -> None:
     assert refused.code == 30032
 
 
-def test_a_bucket_refuses_when_it_is_spent_and_fills_again() -> None:
+def test_a_bucket_refuses_when_it_is_empty_and_resets() -> None:
     limit = errors_and_rate_limits.Limit(requests=2, seconds=2)
     spent, used, start = errors_and_rate_limits.spend(limit, used=0, window_started_at=None, now=NOW)
     assert (spent.exceeded, spent.remaining) == (False, 1)

@@ -68,7 +68,7 @@ def read(client: Client, token: str, path: str) -> Any:
     )
 
 
-def test_a_member_signs_in_and_their_token_tells_who_they_are_and_where(
+def test_a_member_signs_in_and_the_token_reads_their_account_and_servers(
     client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
 ) -> None:
     page = client.get(reverse("simulator:authorize"), asked)
@@ -82,7 +82,7 @@ def test_a_member_signs_in_and_their_token_tells_who_they_are_and_where(
     assert [(guild["name"], guild["owner"]) for guild in guilds] == [("Pixel Garden", True), ("Retro Arcade", False)]
 
 
-def test_who_consented_before_is_not_asked_again(
+def test_a_member_who_has_consented_is_not_asked_again(
     client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
 ) -> None:
     quietly = asked | {"prompt": "none"}
@@ -93,11 +93,11 @@ def test_who_consented_before_is_not_asked_again(
     assert "code=" in response["Location"]
 
 
-def test_a_refusal_goes_back_as_an_error(consent: Callable[..., dict[str, str]], world: None) -> None:
+def test_a_refusal_redirects_with_an_error(consent: Callable[..., dict[str, str]], world: None) -> None:
     assert consent("cancel")["error"] == "access_denied"
 
 
-def test_a_code_is_good_once(
+def test_a_code_works_once(
     client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
 ) -> None:
     code = consent(str(ada.pk))["code"]
@@ -116,7 +116,7 @@ def test_a_code_is_good_once(
         ({"grant_type": "password"}, "unsupported_grant_type"),
     ],
 )
-def test_a_token_is_given_for_the_right_code_alone(
+def test_only_the_right_code_gets_a_token(
     client: Client,
     asked: dict[str, str],
     consent: Callable[..., dict[str, str]],
@@ -130,7 +130,7 @@ def test_a_token_is_given_for_the_right_code_alone(
     assert response.json()["error"] == error
 
 
-def test_codes_and_tokens_grow_old(
+def test_codes_and_tokens_expire(
     client: Client, asked: dict[str, str], consent: Callable[..., dict[str, str]], ada: SimUser
 ) -> None:
     late = consent(str(ada.pk))["code"]
@@ -153,7 +153,7 @@ def test_codes_and_tokens_grow_old(
         {"code_challenge_method": "plain"},
     ],
 )
-def test_a_wrong_request_is_told_on_the_page_and_sends_nobody_anywhere(
+def test_a_wrong_request_gets_an_error_page_and_no_redirect(
     client: Client, asked: dict[str, str], world: None, changes: dict[str, str]
 ) -> None:
     response = client.get(reverse("simulator:authorize"), asked | changes)

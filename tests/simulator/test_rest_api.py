@@ -49,7 +49,7 @@ def interaction(channel: SimChannel, yuki: SimUser, settings: Any) -> SimInterac
     return made
 
 
-def test_an_edit_replaces_the_message_and_remembers_what_it_was(
+def test_an_edit_replaces_the_message_and_keeps_its_history(
     client_of_bot: FullClient, interaction: SimInteraction
 ) -> None:
     answer = client_of_bot.edit_original("the-token", payloads.Message(content="Processing"))
@@ -60,7 +60,7 @@ def test_an_edit_replaces_the_message_and_remembers_what_it_was(
     assert [edit.content for edit in message.edits.all()] == ["Submitted", "Processing"]
 
 
-def test_pictures_are_kept_only_when_an_edit_lists_them(client_of_bot: FullClient, interaction: SimInteraction) -> None:
+def test_images_are_kept_only_when_an_edit_lists_them(client_of_bot: FullClient, interaction: SimInteraction) -> None:
     files = (picture("a.png", description="first"), picture("b.png"))
     answer = client_of_bot.edit_original("the-token", payloads.Message(content="Completed", files=files))
     first, second = answer["attachments"]
@@ -69,7 +69,7 @@ def test_pictures_are_kept_only_when_an_edit_lists_them(client_of_bot: FullClien
     assert [each["filename"] for each in answer["attachments"]] == ["b.png"]
 
 
-def test_an_embed_shows_an_attachment_in_place_of_the_file_list(
+def test_an_embed_shows_an_attachment_instead_of_the_file_list(
     client_of_bot: FullClient, interaction: SimInteraction
 ) -> None:
     message = payloads.Message(files=(picture(),), embeds=({"image": {"url": "attachment://grid.png"}},))
@@ -90,7 +90,9 @@ def test_a_link_to_the_cdn_expires(client_of_bot: FullClient, interaction: SimIn
 @pytest.mark.parametrize(
     ("minutes", "code"), [(14, None), (16, 50027)], ids=["while the token lives", "after fifteen minutes"]
 )
-def test_a_token_dies(client_of_bot: FullClient, interaction: SimInteraction, minutes: int, code: int | None) -> None:
+def test_a_token_expires(
+    client_of_bot: FullClient, interaction: SimInteraction, minutes: int, code: int | None
+) -> None:
     with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
         if code is None:
             client_of_bot.edit_original("the-token", payloads.Message(content="Processing"))
@@ -137,7 +139,7 @@ def test_a_user_install_may_follow_up_five_times(
     assert raised.value.code == 40094
 
 
-def test_an_ephemeral_follow_up_is_seen_by_its_asker_alone(
+def test_an_ephemeral_follow_up_is_visible_only_to_its_requester(
     client_of_bot: FullClient, interaction: SimInteraction, channel: SimChannel
 ) -> None:
     answer = client_of_bot.followup("the-token", payloads.Message(content="psst", ephemeral=True))
@@ -163,9 +165,7 @@ def test_a_request_over_25_mebibytes_is_too_large(client_of_bot: FullClient, int
         client_of_bot.edit_original("the-token", payloads.Message(files=files))
 
 
-def test_nobody_is_pinged_by_what_the_client_sends(
-    client_of_bot: FullClient, interaction: SimInteraction, ada: SimUser
-) -> None:
+def test_the_client_pings_no_one(client_of_bot: FullClient, interaction: SimInteraction, ada: SimUser) -> None:
     client_of_bot.edit_original("the-token", payloads.Message(content=f"<@{ada.pk}> @everyone <@&1>"))
     message = SimMessage.objects.get(pk=interaction.original_id)
     assert (message.pinged_user_ids, message.pinged_role_ids, message.pinged_everyone) == ([], [], False)
@@ -205,7 +205,7 @@ def test_the_client_tries_again_after_a_server_error(
     assert [call.status for call in SimCall.objects.all()] == [500 if kind == "server_error" else 502, 200]
 
 
-def test_a_post_whose_answer_was_lost_is_not_doubled(client_of_bot: FullClient, channel: SimChannel) -> None:
+def test_a_post_whose_answer_was_lost_is_not_repeated(client_of_bot: FullClient, channel: SimChannel) -> None:
     injected_faults.plan(injected_faults.Kind.LOST_ANSWER, path="/messages", times=1)
     client_of_bot.create_message(channel.pk, payloads.Message(content="once", nonce="job-1"))
     assert channel.messages.filter(content="once").count() == 1
@@ -216,7 +216,7 @@ def test_the_log_of_requests_holds_no_token(client_of_bot: FullClient, interacti
     assert [call.route for call in SimCall.objects.all()] == ["/webhooks/{application}/{token}/messages/@original"]
 
 
-def test_a_client_without_a_name_is_turned_away_by_the_edge(
+def test_a_client_without_a_user_agent_is_refused(
     make_client: Callable[..., FullClient], interaction: SimInteraction
 ) -> None:
     with pytest.raises(errors.Forbidden):
@@ -240,7 +240,7 @@ def test_the_bot_cannot_post_where_it_may_not(client_of_bot: FullClient, world: 
     assert raised.value.code == 50001
 
 
-def test_the_bot_edits_and_deletes_its_own_messages_alone(
+def test_the_bot_edits_and_deletes_only_its_own_messages(
     client_of_bot: FullClient, channel: SimChannel, ada: SimUser
 ) -> None:
     own = client_of_bot.create_message(channel.pk, payloads.Message(content="mine"))
@@ -255,7 +255,7 @@ def test_the_bot_edits_and_deletes_its_own_messages_alone(
         client_of_bot.delete_message(channel.pk, hers.pk)
 
 
-def test_direct_messages_reach_those_who_take_them(client_of_bot: FullClient, ada: SimUser) -> None:
+def test_direct_messages_reach_members_who_accept_them(client_of_bot: FullClient, ada: SimUser) -> None:
     dm = client_of_bot.open_dm(ada.pk)
     assert client_of_bot.open_dm(ada.pk) == dm
     client_of_bot.create_message(dm, payloads.Message(content="hello"))
@@ -266,7 +266,7 @@ def test_direct_messages_reach_those_who_take_them(client_of_bot: FullClient, ad
     assert raised.value.code == 50007
 
 
-def test_the_bot_knows_its_servers(client_of_bot: FullClient, world: None) -> None:
+def test_the_bot_lists_its_servers(client_of_bot: FullClient, world: None) -> None:
     assert {guild["name"] for guild in client_of_bot.guilds()} == {"Pixel Garden", "Night Owls", "Retro Arcade"}
     first = SimGuild.objects.get(name="Pixel Garden")
     assert client_of_bot.guild(first.pk)["owner_id"] == str(first.owner_id)
@@ -289,7 +289,7 @@ def test_200_creates_a_day_are_enough(make_client: Callable[..., FullClient], wo
     assert raised.value.code == 30034
 
 
-def test_what_is_not_there_is_not_found(transport: SiteTransport, world: None) -> None:
+def test_unknown_resources_are_not_found(transport: SiteTransport, world: None) -> None:
     with httpx.Client(transport=transport, base_url="http://testserver") as raw:
         answer = raw.get("/simulator/api/v10/gateway/bot", headers={"User-Agent": "DiscordBot (u, 1)"})
     assert (answer.status_code, answer.json()["code"]) == (404, 0)
