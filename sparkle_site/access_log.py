@@ -1,4 +1,4 @@
-"""gunicorn's two logs as JSON lines that hold the path alone: no query, no referrer, no signed part of a path."""
+"""gunicorn's logs as JSON lines. A request is logged by its path only: no query string and no referrer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Logger(GunicornLogger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        # gunicorn's own errors quote the request line that they could not read.
+        # gunicorn's error log quotes request lines that it could not parse.
         for log in (self.error_log, self.access_log):
             for handler in log.handlers:
                 handler.setFormatter(JsonFormatter())

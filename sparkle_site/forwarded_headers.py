@@ -1,7 +1,7 @@
-"""What API Gateway tells the site about the client's request (terraform/api.tf).
+"""The client's host, scheme and address, as API Gateway passes them to the site (terraform/api.tf).
 
-The gateway rewrites Host and keeps X-Forwarded-* to itself, so it sets headers of its own, over whatever a client sent.
-Only behind it may they be believed: BEHIND_GATEWAY says so.
+The gateway rewrites Host and does not forward X-Forwarded-*, so it sets its own headers and overwrites those of the
+client. They can be trusted only behind the gateway (BEHIND_GATEWAY).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def trust_api_gateway(application: Application) -> Application:
-    """Return `application` with the host, scheme and address that the client used."""
+    """Wrap a WSGI application so that it sees the host, scheme and address that the client used."""
 
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if host := environ.get("HTTP_X_SPARKLE_HOST"):

@@ -1,4 +1,4 @@
-"""Requests that no page can read are answered before a page sees them."""
+"""Rejects requests with NUL characters."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from django.http import HttpRequest, HttpResponseBase, QueryDict
 NUL = "\x00"
 
 
-class WellFormedMiddleware:
-    """Answers 400 to a NUL character in a path, a query or a form: PostgreSQL holds none, so no value has one."""
+class NulByteMiddleware:
+    """Answers 400 to a NUL character in a path, a query string or a form, because PostgreSQL cannot store it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if NUL in request.path_info or _holds_nul(request.GET):
-            raise SuspiciousOperation("A NUL character in the address")
+        if NUL in request.path_info or _has_nul(request.GET):
+            raise SuspiciousOperation("NUL character in the URL")
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
-        # A view without the check against forgery reads its body itself, in whatever form it is.
-        if not getattr(view, "csrf_exempt", False) and _holds_nul(request.POST):
-            raise SuspiciousOperation("A NUL character in the form")
+        # A csrf_exempt view reads its body itself, and it need not be a form.
+        if not getattr(view, "csrf_exempt", False) and _has_nul(request.POST):
+            raise SuspiciousOperation("NUL character in the form")
 
 
-def _holds_nul(values: QueryDict) -> bool:
-    return any(NUL in name or any(NUL in value for value in found) for name, found in values.lists())
+def _has_nul(values: QueryDict) -> bool:
+    return any(NUL in name or any(NUL in value for value in of_name) for name, of_name in values.lists())

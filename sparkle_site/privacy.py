@@ -1,5 +1,5 @@
-"""Export and erasure of one member or one guild in all that the site keeps beside jobs.privacy: accounts, sessions,
-the history of settings, small pictures in the cache."""
+"""Export and erasure of a member or a guild, including what only the site stores: accounts, sessions, the history of
+settings and cached thumbnails. jobs.privacy handles the rest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH = 500
 
 
 def export_member(user_id: int) -> Iterator[dict[str, Any]]:
-    """Yield all that is kept about a member, one plain record a time."""
+    """Yield all data about a member as JSON-serializable records."""
     yield from privacy.export_member(user_id)
     for account in SocialAccount.objects.filter(provider="discord", uid=str(user_id)).select_related("user"):
         user = account.user
@@ -50,15 +50,15 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
 
 
 def erase_member(user_id: int, *, now: datetime) -> int:
-    """Erase a member everywhere, their account and sessions included. Return how many requests.
+    """Erase a member's data, including account and sessions. Return how many requests were erased.
 
-    A ban in force stays with its history (jobs.privacy.erase_member), and so does the account of someone who operates
-    the platform: only its tie to Discord is cut. Changes that the member made stay, without who made them.
+    An active ban stays with its history (jobs.privacy.erase_member). The account of an operator or observer stays, only
+    its link to Discord is deleted. The member's changes to settings stay without the author.
     """
     usages = [str(pk) for pk in Usage.objects.filter(subject_id=user_id).values_list("pk", flat=True)]
     thumbnails.forget(JobImage.objects.filter(job__user_id=user_id).values_list("pk", flat=True).iterator(BATCH))
     erased = privacy.erase_member(user_id, now=now)
-    _forget_acts_on(Usage, usages)
+    _delete_log_entries(Usage, usages)
     if not Ban.objects.filter(user_id=user_id).exists():
         _history(Ban).filter(user_id=user_id).delete()
     _history(Ban).filter(created_by__in=(str(user_id), f"discord-{user_id}")).update(created_by="")
@@ -69,16 +69,16 @@ def erase_member(user_id: int, *, now: datetime) -> int:
 
 
 def erase_guild(guild_id: int, *, now: datetime) -> int:
-    """Erase a guild everywhere, the history of its settings included. Return how many requests it had.
+    """Erase a guild's data, including the history of its settings. Return how many requests were erased.
 
-    While one of its requests is still running the guild stays, switched off: call again.
+    While a request is running the guild stays, disabled. Call again later.
     """
     usages = [str(pk) for pk in Usage.objects.filter(guild_id=guild_id).values_list("pk", flat=True)]
     thumbnails.forget(JobImage.objects.filter(job__guild_id=guild_id).values_list("pk", flat=True).iterator(BATCH))
     erased = privacy.erase_guild(guild_id, now=now)
     if Job.objects.filter(guild_id=guild_id).exists():
         return erased
-    _forget_acts_on(Usage, usages)
+    _delete_log_entries(Usage, usages)
     offered = apps.get_model("sparkle_audit", "HistoricalGuild_models_offered")
     offered.objects.filter(guild_id=guild_id).delete()
     for model in AUDITED:
@@ -93,7 +93,7 @@ def _history(model: type[Model]) -> Any:
     return model.history  # type: ignore[attr-defined]
 
 
-def _forget_acts_on(model: type[Model], ids: list[str]) -> None:
+def _delete_log_entries(model: type[Model], ids: list[str]) -> None:
     LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(model), object_id__in=ids).delete()
 
 

@@ -1,4 +1,4 @@
-"""The addresses of the site. The simulator's exist only where its app is installed."""
+"""The URLs of the site. Those of the simulator exist only if its app is installed."""
 
 from django.apps import apps
 from django.contrib import admin

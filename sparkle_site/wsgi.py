@@ -1,4 +1,4 @@
-"""gunicorn's way in; production sets DJANGO_SETTINGS_MODULE to sparkle_site.settings.web."""
+"""The WSGI application for gunicorn. Production sets DJANGO_SETTINGS_MODULE to sparkle_site.settings.web."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""allauth's hooks: nobody signs up with a password, and each Discord sign-in renews what the user may manage."""
+"""allauth's hooks: no sign-up with a password, and each Discord sign-in updates which servers the user manages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return client_address(request)
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        # By account and address: wrong passwords from one address must not lock the account's owner out elsewhere.
+        # By account and address: failures from one address must not lock the owner out at another.
         return f"{super()._get_login_attempts_cache_key(request, **credentials)}:{ratelimit.get_ip(request)}"
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
@@ -56,6 +56,6 @@ class DiscordAccountAdapter(DefaultSocialAccountAdapter):
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address that the request came from: the last one that our own proxy has written."""
+    """Return the client's IP address: the last one in X-Forwarded-For, which our own proxy writes."""
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     return (forwarded.split(",")[-1].strip() if forwarded else "") or request.META.get("REMOTE_ADDR", "")

@@ -1,4 +1,4 @@
-"""Which servers a Discord user may manage, as Discord says at each sign-in."""
+"""Which servers a Discord user may manage, synced with Discord at each sign-in."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .discord.responses import Server
 
 
 def managed(servers: Iterable[Server]) -> dict[int, Staff.Role]:
-    """The servers of `GET /users/@me/guilds` that the user owns or may manage, and in which role. Pure."""
-    found = {}
+    """Return the user's role in each server of `GET /users/@me/guilds` that they own or may manage. Pure."""
+    roles = {}
     for server in servers:
         if server.owner:
-            found[server.id] = Staff.Role.OWNER
+            roles[server.id] = Staff.Role.OWNER
         elif can_manage_guild(server.permissions):
-            found[server.id] = Staff.Role.MANAGER
-    return found
+            roles[server.id] = Staff.Role.MANAGER
+    return roles
 
 
 def sync(user_id: int, servers: Iterable[Server], *, now: datetime) -> frozenset[int]:
-    """Make Staff say what Discord says, for the guilds that have installed Sparkle; return their ids.
+    """Update Staff for the user's guilds that have Sparkle installed, and return their ids.
 
-    Names and icons are updated too, so that a moderator sees the server's current name.
+    The names and icons of these guilds are updated too.
     """
     servers = list(servers)
     roles = managed(servers)
@@ -45,8 +45,3 @@ def sync(user_id: int, servers: Iterable[Server], *, now: datetime) -> frozenset
             if guild and server.name and (guild.name, guild.icon) != (server.name, server.icon):
                 Guild.objects.filter(pk=guild.pk).update(name=server.name, icon=server.icon)
     return frozenset(installed)
-
-
-def revoke(user_id: int) -> None:
-    """Take all rights away; the next sign-in asks Discord again."""
-    Staff.objects.filter(user_id=user_id).delete()

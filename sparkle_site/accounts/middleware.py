@@ -1,4 +1,4 @@
-"""Rights that grow old are asked for again, and operators bring a second factor."""
+"""Checks before each page of the admin: up-to-date rights for moderators, a second factor for operators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import reauthentication, second_factor
 
 
 class FreshRightsMiddleware:
-    """Before a page of the admin: send operators to their second factor, and moderators by Discord when it is time."""
+    """Redirects operators without a second factor, and moderators whose rights are due for a sync with Discord."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -20,6 +20,6 @@ class FreshRightsMiddleware:
         if request.path.startswith(reverse("admin:index")) and request.user.is_authenticated:
             if second_factor.missing(request):
                 return second_factor.ask(request)
-            if answer := reauthentication.reauthenticate_if_due(request):
-                return answer
+            if redirect := reauthentication.reauthenticate_if_due(request):
+                return redirect
         return self.get_response(request)

@@ -1,4 +1,4 @@
-"""Ask Discord again, before rights lapse, without the moderator noticing."""
+"""Renews a moderator's rights from Discord before they expire, without a prompt."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from django.utils import timezone
 
 from guilds.models import Staff
 
-# Well before Staff.FRESH_FOR, so that a form opened now can still be sent.
-DUE_AFTER = timedelta(minutes=8)
-# Between two rounds for one session: someone who manages nothing is not sent round and round.
-NOT_AGAIN_FOR = timedelta(minutes=1)
-_ASKED = "discord_asked_at"
+# Well before Staff.FRESH_FOR, so that a form opened now can still be submitted.
+RENEW_AFTER = timedelta(minutes=8)
+# The minimum time between two attempts, so that a user who manages no server is not redirected in a loop.
+RETRY_AFTER = timedelta(minutes=1)
+_LAST_ATTEMPT = "discord_asked_at"
 
 
 def reauthenticate_if_due(request: HttpRequest) -> HttpResponse | None:
-    """A redirect through Discord for a moderator whose rights are growing old, else None.
+    """Return a redirect to Discord if a moderator's rights are due for renewal, else None.
 
-    Only for whole pages: a form that is sent, or a part that is fetched, is answered by what is known.
+    Only page loads are redirected. Form submissions and htmx requests use the rights in the database.
     """
     user = request.user
     if request.method != "GET" or user.is_superuser or user.is_staff or "HTTP_HX_REQUEST" in request.META:
@@ -33,12 +33,12 @@ def reauthenticate_if_due(request: HttpRequest) -> HttpResponse | None:
         return None
     now = timezone.now()
     newest = Staff.objects.filter(user_id=int(account.uid)).order_by("-synced_at").values_list("synced_at", flat=True)
-    if (newest.first() or account.last_login) > now - DUE_AFTER:
+    if (newest.first() or account.last_login) > now - RENEW_AFTER:
         return None
-    asked = request.session.get(_ASKED, 0)
-    if now.timestamp() - asked < NOT_AGAIN_FOR.total_seconds():
+    last_attempt = request.session.get(_LAST_ATTEMPT, 0)
+    if now.timestamp() - last_attempt < RETRY_AFTER.total_seconds():
         return None
-    request.session[_ASKED] = now.timestamp()
+    request.session[_LAST_ATTEMPT] = now.timestamp()
     provider = get_adapter().get_provider(request, "discord")
     return provider.redirect(  # type: ignore[no-any-return]
         request, process="login", next_url=request.get_full_path(), auth_params={"prompt": "none"}

@@ -1,4 +1,4 @@
-"""Operators and observers see every server: a password or a Discord account alone does not open that."""
+"""The second factor, which operators and observers need because they see all servers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from django.utils.http import urlencode
 
 
 def missing(request: HttpRequest) -> bool:
-    """Whether the request's user is an operator or observer whose session is not authenticated with a second factor.
+    """Return whether the user is an operator or observer whose session lacks a second factor.
 
-    Until then the rights of an operator count nowhere on the site (sparkle_site.admin.access).
+    Until then their rights count nowhere on the site (sparkle_site.admin.access).
     """
     user = request.user
     if not settings.OPERATORS_NEED_2FA or not (user.is_superuser or user.is_staff):
         return False
-    # By the factor's id: a session that used a factor which was removed since must use the new one.
+    # Compared by id: after a factor was replaced, old sessions must use the new one.
     used = {record.get("id") for record in get_authentication_records(request, user) if record["method"] == "mfa"}
     return not Authenticator.objects.filter(user=user, pk__in=used - {None}).exists()
 
 
 def ask(request: HttpRequest) -> HttpResponseRedirect:
-    """Return the redirect to where the user sets up the second factor, or authenticates with it."""
+    """Return a redirect to the page that sets up the second factor or asks for it."""
     if not is_mfa_enabled(request.user):
         return HttpResponseRedirect(resolve_url("mfa_activate_totp"))
     after = request.get_full_path() if request.method == "GET" else request.path

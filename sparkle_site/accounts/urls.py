@@ -1,4 +1,4 @@
-"""Of allauth's addresses only those that Sparkle uses: signing in and out, and the second factor."""
+"""The URLs of allauth that Sparkle uses: signing in and out, and the second factor."""
 
 from allauth.account import views as account
 from allauth.socialaccount import views as social

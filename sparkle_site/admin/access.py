@@ -1,4 +1,4 @@
-"""What a signed-in person may see and change. Every queryset of the admin is narrowed here and nowhere else."""
+"""Which guilds a signed-in user may see and change."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ OBSERVERS = "Observers"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """The guilds that a person may see: all of them (None) for operators, else those Discord lets them manage."""
+    """What a user may see and do. `guild_ids` is None for all guilds, else those that Discord lets them manage."""
 
     guild_ids: frozenset[int] | None
     can_change: bool
-    """Whether anything may be changed at all; observers only look."""
+    """Whether they may change anything; observers may not."""
 
     @property
     def sees_all_guilds(self) -> bool:
@@ -35,11 +35,11 @@ class Access:
         return self.guild_ids is None or guild_id in self.guild_ids
 
 
-NOTHING = Access(guild_ids=frozenset(), can_change=False)
+NO_ACCESS = Access(guild_ids=frozenset(), can_change=False)
 
 
 def discord_id(user: User | AnonymousUser) -> int | None:
-    """The snowflake a user signed in with, or None."""
+    """Return the user's Discord id, or None without a Discord account."""
     from allauth.socialaccount.models import SocialAccount
 
     if not user.is_authenticated:
@@ -49,18 +49,18 @@ def discord_id(user: User | AnonymousUser) -> int | None:
 
 
 def of(request: HttpRequest) -> Access:
-    """Return the access of the request's user, read once per request. Stale Staff rows give no access."""
-    known: Access | None = getattr(request, "_sparkle_scope", None)
-    if known is None:
-        known = _read(request)
-        request._sparkle_scope = known  # type: ignore[attr-defined]
-    return known
+    """Return the access of the request's user, read once per request. Expired rows of Staff are ignored."""
+    cached: Access | None = getattr(request, "_sparkle_access", None)
+    if cached is None:
+        cached = _read(request)
+        request._sparkle_access = cached  # type: ignore[attr-defined]
+    return cached
 
 
 def _read(request: HttpRequest) -> Access:
     user = getattr(request, "user", AnonymousUser())
     if not user.is_active or not user.is_authenticated:
-        return NOTHING
+        return NO_ACCESS
     if not second_factor.missing(request):
         if user.is_superuser:
             return Access(guild_ids=None, can_change=True)
@@ -68,7 +68,7 @@ def _read(request: HttpRequest) -> Access:
             return Access(guild_ids=None, can_change=False)
     snowflake = discord_id(user)
     if snowflake is None:
-        return NOTHING
+        return NO_ACCESS
     fresh = Staff.objects.filter(
         user_id=snowflake, synced_at__gt=timezone.now() - Staff.FRESH_FOR, guild__left_at=None
     ).values_list("guild_id", flat=True)
@@ -76,6 +76,6 @@ def _read(request: HttpRequest) -> Access:
 
 
 def guilds_of(request: HttpRequest) -> QuerySet[Guild]:
-    """The guilds in scope."""
+    """Return the guilds that the request's user may see."""
     ids = of(request).guild_ids
     return Guild.objects.all() if ids is None else Guild.objects.filter(pk__in=ids)

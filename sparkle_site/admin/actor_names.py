@@ -1,4 +1,4 @@
-"""Who acted, as a viewer may know it: a server's moderators learn no operator's name and no operator's address."""
+"""Names of those who acted, as the viewer may see them. Moderators never see an operator's name or IP address."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ OPERATORS = "Sparkle operators"
 
 
 def display_name(viewer: Access, user: User | None, address: str) -> tuple[str, str]:
-    """Return the name and the address of the user who acted; empty for the system itself."""
+    """Return the name and the IP address of the user who acted, empty for the system."""
     if viewer.sees_all_guilds:
         return (user.get_full_name() or user.get_username()) if user else "", address
     if user is None:
-        # The system, or an account that was deleted since: nobody knows whose the address was.
+        # The system, or a deleted account, whose address may be an operator's.
         return "", ""
-    if _operates(user):
+    if _is_operator(user):
         return OPERATORS, ""
     return user.get_full_name() or user.get_username(), address
 
 
-def display_stored_name(viewer: Access, written: Any) -> str:
-    """Return a name as events and bans hold it: a username, a snowflake, or a word for the system ("member").
+def display_stored_name(viewer: Access, stored: Any) -> str:
+    """Return a stored name for display: a username, a Discord id, or a name of the system such as "member".
 
-    What may be an operator's own username is shown to operators alone.
+    A name that may be an operator's username is shown only to operators.
     """
-    name = str(written or "")
+    name = str(stored or "")
     if viewer.sees_all_guilds or not name:
         return name
     snowflake = name.removeprefix("discord-")
     if not (snowflake.isascii() and snowflake.isdigit()):
-        return name if name in _THE_SYSTEM else OPERATORS
+        return name if name in _SYSTEM_NAMES else OPERATORS
     account = Q(username=f"discord-{snowflake}") | Q(socialaccount__provider="discord", socialaccount__uid=snowflake)
-    operates = User.objects.filter(account & (Q(is_superuser=True) | Q(is_staff=True))).exists()
-    return OPERATORS if operates else name
+    is_operator = User.objects.filter(account & (Q(is_superuser=True) | Q(is_staff=True))).exists()
+    return OPERATORS if is_operator else name
 
 
-_THE_SYSTEM = frozenset({"member", "system", "upkeep", "retention"})
+_SYSTEM_NAMES = frozenset({"member", "system", "upkeep", "retention"})
 
 
-def _operates(user: User) -> bool:
-    # Moderators come from Discord; every account that was made here by hand belongs to the operators.
+def _is_operator(user: User) -> bool:
+    # Moderators sign in with Discord. Accounts created in the admin belong to operators.
     return user.is_superuser or user.is_staff or not user.username.startswith("discord-")

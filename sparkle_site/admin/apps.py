@@ -1,4 +1,4 @@
-"""Puts Sparkle's own site in the place of Django's, and registers what it shows."""
+"""Replaces Django's admin site with Sparkle's and registers the admin classes."""
 
 from django.apps import apps
 from django.contrib.admin.apps import AdminConfig
@@ -11,5 +11,5 @@ class SparkleAdminConfig(AdminConfig):
         super().ready()
         from . import bans, blocked_terms, guilds, images, jobs, operations, styles, usage, users  # noqa: F401  # register
 
-        # What the breadcrumbs begin with, as those of our own apps do.
+        # Shown first in the breadcrumbs.
         apps.get_app_config("auth").verbose_name = "Sparkle"

@@ -1,4 +1,4 @@
-"""Who changed which setting, when, from where, and what it was before."""
+"""The audit: who changed which setting, when, from which IP address, and the value before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sparkle_site.audit.models import AUDITED
 from . import actor_names
 from .access import Access
 
-MOST = 200
+MAX_ENTRIES = 200
 _WORDS = {"+": "Added", "~": "Changed", "-": "Deleted"}
 _SKIPPED = frozenset({"folded", "hits", "created_at", "gpu_ms_per_step", "learned_gpu_ms_per_step", "quota_clock"})
 
@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One act. `who` is empty for the system itself."""
+    """One action. `who` is empty for the system; `where` is the IP address."""
 
     at: datetime
     who: str
@@ -43,16 +43,16 @@ class Entry:
 
 
 def differences(new: Any, old: Any) -> Iterator[Change]:
-    """The fields in which two records of one row differ. Pure."""
+    """Yield the fields in which two records of a row differ. Pure."""
     for field in new.tracked_fields:
         if field.name in _SKIPPED:
             continue
         before, after = getattr(old, field.attname, None), getattr(new, field.attname, None)
         if before != after:
-            yield Change(field=str(field.verbose_name), before=_plain(before), after=_plain(after))
+            yield Change(field=str(field.verbose_name), before=_display(before), after=_display(after))
 
 
-def _plain(value: Any) -> str:
+def _display(value: Any) -> str:
     if value is None or value in ("", []):
         return "empty"
     if isinstance(value, bool):
@@ -63,11 +63,11 @@ def _plain(value: Any) -> str:
 
 
 def entries(guild_ids: frozenset[int] | None, *, viewer: Access) -> list[Entry]:
-    """The newest acts on the guilds' settings; None: on everything, the platform's own included.
+    """Return the newest changes of the guilds' settings, or for None of all settings, the platform's included.
 
     `viewer` decides whether operators are named (sparkle_site.admin.actor_names).
     """
-    found: list[Entry] = []
+    result: list[Entry] = []
     for model in AUDITED:
         names = {field.name for field in model._meta.fields}
         if guild_ids is not None and model is not Guild and "guild" not in names:
@@ -75,45 +75,47 @@ def entries(guild_ids: frozenset[int] | None, *, viewer: Access) -> list[Entry]:
         rows = model.history.select_related("history_user").order_by("-history_date", "-history_id")  # type: ignore[attr-defined]
         if guild_ids is not None:
             rows = rows.filter(**{"id__in" if model is Guild else "guild_id__in": guild_ids})
-        # One more than shown, so that the oldest shown has something to be compared with.
-        found += _of_one_model(model, list(rows[: MOST + 1]), viewer=viewer)
-    found += _grants(guild_ids, viewer=viewer)
-    return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
+        # One more than displayed, to compare the oldest one with.
+        result += _model_entries(model, list(rows[: MAX_ENTRIES + 1]), viewer=viewer)
+    result += _grants(guild_ids, viewer=viewer)
+    return sorted(result, key=lambda entry: entry.at, reverse=True)[:MAX_ENTRIES]
 
 
 def of_row(row: Model, *, viewer: Access) -> list[Entry]:
-    """The acts on one row, newest first; empty where its kind is not audited."""
+    """Return the changes of one row, newest first; empty if its model is not audited."""
     if type(row) not in AUDITED:
         return []
     records = type(row).history.filter(id=row.pk).select_related("history_user")  # type: ignore[attr-defined]
-    found = _of_one_model(type(row), list(records.order_by("-history_date", "-history_id")[: MOST + 1]), viewer=viewer)
-    return sorted(found, key=lambda entry: entry.at, reverse=True)[:MOST]
+    row_entries = _model_entries(
+        type(row), list(records.order_by("-history_date", "-history_id")[: MAX_ENTRIES + 1]), viewer=viewer
+    )
+    return sorted(row_entries, key=lambda entry: entry.at, reverse=True)[:MAX_ENTRIES]
 
 
-def _of_one_model(model: type[Model], records: list[Any], *, viewer: Access) -> Iterator[Entry]:
-    older: dict[Any, Any] = {}
-    made = []
+def _model_entries(model: type[Model], records: list[Any], *, viewer: Access) -> Iterator[Entry]:
+    previous: dict[Any, Any] = {}
+    result = []
     for record in reversed(records):
-        old = older.get(record.id)
+        old = previous.get(record.id)
         changes = tuple(differences(record, old)) if record.history_type == "~" and old is not None else ()
-        older[record.id] = record
+        previous[record.id] = record
         if record.history_type == "~" and old is not None and not changes:
             continue
         who, where = actor_names.display_name(viewer, record.history_user, record.history_address or "")
-        made.append(
+        result.append(
             Entry(
                 at=record.history_date,
                 who=who,
                 where=where,
                 what=_WORDS.get(record.history_type, record.history_type),
-                subject=f"{model._meta.verbose_name} {_called(record)}",
+                subject=f"{model._meta.verbose_name} {_row_name(record)}",
                 changes=changes,
             )
         )
-    return iter(made)
+    return iter(result)
 
 
-def _called(record: Any) -> str:
+def _row_name(record: Any) -> str:
     for name in ("phrase", "name", "user_id", "subject"):
         if getattr(record, name, ""):
             return str(getattr(record, name))

@@ -1,4 +1,4 @@
-"""What was changed anywhere, newest first."""
+"""The page of all audited changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import access, audit
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """The acts in scope: for a moderator on their own servers, for operators on everything."""
+    """Show the changes that the user may see, newest first."""
     context = {
         **admin.site.each_context(request),
         "title": "Audit",

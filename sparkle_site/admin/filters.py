@@ -1,4 +1,4 @@
-"""Filters that an index answers, and that name nothing outside the scope."""
+"""List filters. Each uses an index, and none names a guild that the user may not see."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from jobs.models import Job
 
 from . import access, formatting
 
-# Rows are written in the order of their ids, but a transaction may take a while to commit.
+# Ids follow creation times, except for transactions that take long to commit.
 SLACK = timedelta(minutes=5)
 
 
 class GuildFilter(AutocompleteSelectFilter):
-    """By server; the choices, and the name of the one in the address, are those in scope."""
+    """By server. The choices are the servers that the user may see."""
 
     request: HttpRequest
 
@@ -43,7 +43,7 @@ class GuildFilter(AutocompleteSelectFilter):
 
 
 class MemberFilter(TextFilter):
-    """By a member's snowflake."""
+    """By a member's Discord id."""
 
     title = "member's ID"
     parameter_name = "member"
@@ -53,8 +53,8 @@ class MemberFilter(TextFilter):
         value = (self.value() or "").strip()
         if not value:
             return queryset
-        found = snowflakes.parse(value)
-        return queryset.none() if found is None else queryset.filter(**{self.column: found})
+        user_id = snowflakes.parse(value)
+        return queryset.none() if user_id is None else queryset.filter(**{self.column: user_id})
 
 
 class SubjectFilter(MemberFilter):
@@ -69,7 +69,7 @@ class ReasonFilter(DropdownFilter):
         return [(code, name) for code, (name, _) in sorted(formatting.REASONS.items(), key=lambda item: item[1])]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        # `<> ''` is what the index is made for.
+        # The partial index needs the condition `<> ''`.
         return queryset.filter(reason=self.value()).exclude(reason="") if self.value() else queryset
 
 
@@ -81,12 +81,12 @@ class ModelFilter(DropdownFilter):
         return [(str(pk), name) for pk, name in ModelProfile.objects.order_by("name").values_list("pk", "name")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        found = snowflakes.parse(self.value())
-        return queryset if found is None else queryset.filter(model_id=found)
+        model_id = snowflakes.parse(self.value())
+        return queryset if model_id is None else queryset.filter(model_id=model_id)
 
 
 class CreatedAtFilter(RangeDateTimeFilter):
-    """By when it was asked, in UTC. The ids around the times are looked up, so that an index gives the order."""
+    """By creation time in UTC. The times also limit the ids, so that the index on ids gives the order."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         used = self.used_parameters
@@ -105,7 +105,7 @@ class CreatedAtFilter(RangeDateTimeFilter):
 
 
 class ModerationStateFilter(DropdownFilter):
-    """The inboxes of the gallery."""
+    """By what moderation has to do or has done."""
 
     title = "state"
     parameter_name = "state"
@@ -119,8 +119,8 @@ class ModerationStateFilter(DropdownFilter):
         return [(key, name) for key, (name, _) in self.states.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        chosen = self.states.get(self.value() or "")
-        return chosen[1](queryset) if chosen else queryset
+        state = self.states.get(self.value() or "")
+        return state[1](queryset) if state else queryset
 
 
 class BanStatusFilter(admin.SimpleListFilter):
@@ -144,7 +144,7 @@ def _first_id(at: datetime) -> int | None:
 
 
 def _time(day: Any, hour: Any) -> datetime | None:
-    """A day and a time of day as UTC; midnight where only the day is given, None where neither makes sense."""
+    """Return day and time as UTC, midnight without a time, None if they are invalid."""
     hour = hour or "00:00"
     try:
         return datetime.fromisoformat(f"{day} {hour}").replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""How values look in the admin: times, statuses, durations, money, members. HTML where it must be, always escaped."""
+"""Display formats of the admin: times, statuses, durations, money, members. HTML is always escaped."""
 
 from __future__ import annotations
 
@@ -22,47 +22,54 @@ STATUS_COLOURS = {
     Status.EXPIRED: "warning",
     Status.REFUSED: "default",
 }
-# What to do about it, for a moderator. Members read their own words in discord_api/locales.
+# By reason: its name, and what a moderator can do about it. Members read the texts in discord_api/locales.
 REASONS = {
-    "banned": ("Banned", "Lift the ban on the server's page if it was a mistake."),
-    "budget_spent": ("Budget spent", "Raise the server's monthly budget, or wait for the next month."),
-    "cancelled_by_member": ("Cancelled by the member", "Nothing to do."),
-    "cancelled_by_moderator": ("Cancelled by a moderator", "Nothing to do."),
-    "cannot_post_here": ("Bot may not post there", "Give the bot View Channel, Send Messages and Attach Files there."),
+    "banned": ("Banned", "If it was a mistake, delete the ban."),
+    "budget_spent": ("Budget used up", "Raise the server's monthly budget or wait until next month."),
+    "cancelled_by_member": ("Cancelled by the member", "No action needed."),
+    "cancelled_by_moderator": ("Cancelled by a moderator", "No action needed."),
+    "cannot_post_here": (
+        "Bot can't post in the channel",
+        "Give the bot View Channel, Send Messages and Attach Files in that channel.",
+    ),
+    "channel_unknown": ("Channel unknown", "Discord did not describe the channel. Retry."),
     "channel_not_allowed": ("Channel not allowed", "Add the channel to the server's allowed channels."),
-    "discord_unavailable": ("Discord was away", "Retry it: the pictures may already be in storage."),
+    "discord_unavailable": ("Discord unavailable", "Retry. The pictures may already be stored."),
     "erased": ("Erased", "The member's data was erased on request."),
-    "guild_disabled": ("Server switched off", "Enable the server again."),
-    "line_full": ("Line full", "Raise the server's limit of waiting requests or wait."),
-    "maintenance": ("Maintenance", "Requests come back when maintenance ends."),
-    "model_failed": ("The model failed", "Retry; if it fails again, look at the worker's log."),
-    "nsfw_not_allowed": ("Adult words", "The server's NSFW rule decides where these may stand."),
-    "out_of_memory": ("Out of GPU memory", "Retry at a smaller size or with fewer pictures."),
-    "output_blocked": ("Picture held back", "The output check found something. Look before releasing it."),
-    "parameter_out_of_range": ("Parameter out of range", "The member was told the range."),
-    "picture_gone": ("Source picture gone", "It was deleted or hidden; nothing can be made from it."),
-    "quota_exceeded": ("Quota exceeded", "Grant more for this window, or wait for its reset."),
+    "guild_disabled": ("Server paused", "Resume the server."),
+    "line_full": ("Queue full", "Raise the server's queue limit or wait."),
+    "maintenance": ("Maintenance", "Members can try again when maintenance ends."),
+    "engine_failed": ("Generation failed", "Retry. If it fails again, check the worker's log."),
+    "failed": ("Failed", "Retry. If it fails again, check the worker's log."),
+    "model_unavailable": ("Model not loaded", "Check that the model's path or repository exists, then retry."),
+    "nsfw_not_allowed": ("Adult prompt", "The server's setting for adult prompts decides where they are allowed."),
+    "out_of_memory": ("Out of GPU memory", "Retry with a smaller size or fewer pictures."),
+    "output_blocked": ("Blocked by picture check", "The picture check rejected it."),
+    "output_unchecked": ("Picture check failed", "Check the worker's log, then retry."),
+    "parameter_out_of_range": ("Parameter out of range", "The member was shown the allowed values."),
+    "picture_gone": ("Source picture missing", "It was deleted or hidden."),
+    "quota_exceeded": ("Quota exceeded", "Grant more for this window or wait until it resets."),
     "role_required": ("Role required", "Give the member one of the allowed roles."),
-    "storage_unavailable": ("Storage was away", "Retry it."),
-    "term_blocked": ("Blocked term", "The blocked terms' page shows which, and how often."),
-    "too_many_waiting": ("Too many waiting", "The member has to let some requests finish first."),
-    "waited_too_long": ("Waited too long", "Check that workers are running, then retry."),
-    "worker_lost": ("Worker lost", "Its worker died or lost its connection. Retry it."),
+    "storage_unavailable": ("Storage unavailable", "Retry."),
+    "term_blocked": ("Blocked term", "See Blocked terms for the term and how often it matched."),
+    "too_many_waiting": ("Too many waiting requests", "The member has to wait until some of them finish."),
+    "waited_too_long": ("Expired in the queue", "Check that workers are running, then retry."),
+    "worker_lost": ("Worker lost", "The worker stopped or lost its connection. Retry."),
 }
 
 
 def reason(code: str) -> str:
-    """A reason's name in words."""
+    """Return the name of a reason."""
     return REASONS[code][0] if code in REASONS else code.replace("_", " ").capitalize()
 
 
 def remedy(code: str) -> str:
-    """What to do about a reason."""
+    """Return what a moderator can do about a reason, or ""."""
     return REASONS[code][1] if code in REASONS else ""
 
 
 def when(at: datetime | None, *, empty: str = "–") -> str | SafeString:
-    """A time for the browser to put into the viewer's own zone; UTC is in the title (see sparkle/times.js)."""
+    """Return a `<time>` that sparkle/times.js converts to the viewer's time zone; its title is in UTC."""
     if at is None:
         return empty
     at = at.astimezone(UTC)
@@ -75,7 +82,7 @@ def when(at: datetime | None, *, empty: str = "–") -> str | SafeString:
 
 
 def seconds(value: float | None) -> str:
-    """A duration, no finer than it matters: 0.8 s, 12 s, 3 min, 2.5 h."""
+    """Return a duration in a suitable unit: 0.8 s, 12 s, 3 min, 2.5 h."""
     if value is None:
         return "–"
     if value < 10:
@@ -94,7 +101,7 @@ def between(start: datetime | None, end: datetime | None) -> str:
 
 
 def money(gpu_ms: float, price_per_hour: Decimal) -> str:
-    """US dollars of so much GPU time; cents, and finer below ten of them."""
+    """Return the cost of GPU time in US dollars, with four decimals below 10 cents."""
     dollars = float(price_per_hour) * gpu_ms / 3_600_000
     return f"${dollars:,.2f}" if dollars >= 0.1 or dollars == 0 else f"${dollars:.4f}"
 
@@ -103,38 +110,38 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def counted(number: int, thing: str) -> str:
-    """1 picture, 2 pictures."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """Return for example "1 picture" or "2 pictures"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def member(user_id: int, name: str = "") -> SafeString:
-    """A member: the name where it is known, with the snowflake behind it."""
+    """Return a member's name with the id as its title, or the id if there is no name."""
     if name:
         return format_html('<span title="{}">{}</span>', user_id, name)
     return format_html('<code class="text-xs">{}</code>', user_id)
 
 
 def message_link(job: Job) -> str:
-    """The address of the job's message on Discord, or ""."""
+    """Return the URL of the job's message on Discord, or ""."""
     if not job.message_id or job.delivered_via in (Job.Via.DM, Job.Via.GALLERY, "") or job.ephemeral:
         return ""
     return f"https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"
 
 
 def picture(image: JobImage, *, width: int = 0) -> str:
-    """The address under which the admin shows a picture, at most `width` pixels wide."""
+    """Return the URL of a picture in the admin, at most `width` pixels wide (0: the original)."""
     address = reverse("admin:picture", args=[image.pk])
     return f"{address}?w={width}" if width else address
 
 
 def alt(image: JobImage) -> str:
-    """What a picture shows, in words: its prompt is the best that is known."""
+    """Return the start of a picture's alternative text. Templates add the prompt."""
     return f"Picture {image.index + 1} of request {image.job_id}"
 
 
-def named(name: str, slug: str, preview: str, kind: str, pk: int) -> SafeString:
-    """A name with its slug below, and its preview picture before it where there is one."""
+def name_with_preview(name: str, slug: str, preview: str, kind: str, pk: int) -> SafeString:
+    """Return a name with its slug below it and its preview picture, if there is one."""
     display_image = (
         format_html(
             '<span class="sp-thumb"><img src="{}" alt="" width="48" height="48" loading="lazy"></span>',

@@ -1,4 +1,4 @@
-"""A server's face without a request to an outside host: its initials on a colour of its own."""
+"""A server's icon without a request to Discord's CDN: its initials on a colour derived from its id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def initials(name: str) -> str:
 
 
 def icon(guild_id: int, name: str, *, large: bool = False) -> SafeString:
-    """The mark of a server; decoration, its name stands beside it."""
+    """Return the icon. It is hidden from screen readers, because the name is next to it."""
     hue = (guild_id >> 3) * 47 % 360
     return format_html(
         '<span class="sp-icon{}" style="background: hsl({} 55% 46%)" aria-hidden="true">{}</span>',

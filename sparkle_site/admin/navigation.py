@@ -1,4 +1,4 @@
-"""Unfold's settings: names, colours, and the menu. Each person sees only what their pages are."""
+"""Unfold's settings: names, colours and the menu, which shows each user only the pages that they may open."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def operators_only(request: HttpRequest) -> bool:
 
 
 def environment(request: HttpRequest) -> list[str] | None:
-    """A label above every page while the platform is not in its ordinary state."""
+    """Return a label for the top of every page during maintenance or draining, else None."""
     from guilds.models import Platform
 
     platform = Platform.objects.first()
@@ -95,10 +95,10 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _item("Stuck jobs", "troubleshoot", "stuck_jobs", operators=True),
-                    _item("Switches", "toggle_on", "guilds_platform_changelist", operators=True),
+                    _item("Platform settings", "toggle_on", "guilds_platform_changelist", operators=True),
                     _item("Workers", "memory", "jobs_worker_changelist", operators=True),
                     _item("Models", "model_training", "guilds_modelprofile_changelist", operators=True),
-                    _item("People", "group", "auth_user_changelist", operators=True),
+                    _item("Users", "group", "auth_user_changelist", operators=True),
                     _item("Moderators", "shield_person", "guilds_staff_changelist", operators=True),
                 ],
             },

@@ -1,4 +1,4 @@
-"""What operators alone see: the switches, the models and the workers."""
+"""Pages for operators only: platform settings, models and workers."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class PlatformAdmin(ScopedAdmin):
     operators_may = frozenset({"view", "change"})
     fieldsets = [
         (
-            "Switches",
+            "Operation",
             {
                 "fields": ["maintenance", "draining", "notice"],
-                "description": "Maintenance refuses every request; draining lets them wait and no worker start.",
+                "description": "Maintenance: all requests are refused. "
+                "Draining: new requests queue; workers don't start them.",
             },
         ),
-        ("Money", {"fields": [("price_per_gpu_hour", "monthly_budget")]}),
+        ("Cost", {"fields": [("price_per_gpu_hour", "monthly_budget")]}),
     ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -51,15 +52,15 @@ class ModelProfileAdmin(ScopedAdmin):
 
     @display(description="Model")
     def display_model(self, profile: ModelProfile) -> SafeString:
-        return formatting.named(
+        return formatting.name_with_preview(
             profile.name, profile.slug, profile.preview.name or "", "guilds_modelprofile", profile.pk
         )
 
-    @display(description="State", label={"Enabled": "success", "Off": "default"})
+    @display(description="State", label={"Enabled": "success", "Disabled": "default"})
     def is_enabled(self, profile: ModelProfile) -> str:
-        return "Enabled" if profile.enabled else "Off"
+        return "Enabled" if profile.enabled else "Disabled"
 
-    @display(description="A picture's step", ordering="gpu_ms_per_step")
+    @display(description="GPU time per step", ordering="gpu_ms_per_step")
     def display_speed(self, profile: ModelProfile) -> str:
         return f"{profile.learned_gpu_ms_per_step or profile.gpu_ms_per_step:.0f} ms"
 
@@ -68,7 +69,7 @@ class ModelProfileAdmin(ScopedAdmin):
 class WorkerAdmin(ScopedAdmin):
     guild_path = None
     operators_may = frozenset({"view"})
-    list_display = ["id", "display_state", "device", "model_id", "jobs_done", "display_seen", "display_up"]
+    list_display = ["id", "display_state", "device", "model_id", "jobs_done", "display_seen", "display_uptime"]
     ordering = ["-seen_at"]
 
     @display(
@@ -83,8 +84,8 @@ class WorkerAdmin(ScopedAdmin):
     def display_seen(self, worker: Worker) -> str:
         return formatting.when(worker.seen_at)
 
-    @display(description="Up for")
-    def display_up(self, worker: Worker) -> str:
+    @display(description="Uptime")
+    def display_uptime(self, worker: Worker) -> str:
         return formatting.between(worker.started_at, worker.seen_at)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:

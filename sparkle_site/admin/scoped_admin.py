@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 class ScopedAdmin(ModelAdmin):
-    """Rows of guilds outside the scope do not exist here: not by address, filter, autocomplete, action or history."""
+    """Hides rows of other guilds everywhere: URLs, filters, autocomplete, actions and history."""
 
     guild_path: str | None = "guild_id"
-    """The lookup from a row to its guild's id; None for what only operators see."""
+    """The lookup from a row to its guild's id; None if only operators may see the rows."""
     moderators_may: frozenset[str] = frozenset({"view"})
     operators_may: frozenset[str] = frozenset({"view", "add", "change", "delete"})
     list_fullwidth = True
@@ -41,10 +41,10 @@ class ScopedAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
-        scope = access.of(request)
-        if scope.guild_ids is None:
+        viewer = access.of(request)
+        if viewer.guild_ids is None:
             return rows
-        return rows.filter(**{f"{self.guild_path}__in": scope.guild_ids}) if self.guild_path else rows.none()
+        return rows.filter(**{f"{self.guild_path}__in": viewer.guild_ids}) if self.guild_path else rows.none()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CheckedChangeList]:
         return CheckedChangeList
@@ -53,42 +53,42 @@ class ScopedAdmin(ModelAdmin):
         try:
             return super().changeform_view(request, *args, **kwargs)
         except (IntegrityError, DataError) as error:
-            # The form has checked all of it: someone saved the same at the same time.
+            # The form is valid, so another save at the same time conflicts.
             logger.warning("form_not_saved", extra={"form": self.model.__name__, "error": type(error).__name__})
-            messages.error(request, "Nothing was saved: it collides with what someone else has just saved. Try again.")
+            messages.error(request, "Nothing was saved because someone else saved a conflicting change. Try again.")
             return HttpResponseRedirect(request.get_full_path())
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *location: Any) -> Any:
-        # Django asks the database for what stands in the form, and a row that was chosen by no id is no row.
-        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
-            if not _is_key(self.model, chosen):
-                messages.error(request, "Choose the rows again: what was sent names none.")
+        # Django passes the chosen ids to the database unchecked.
+        for row_id in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if not _is_key(self.model, row_id):
+                messages.error(request, "The selection was invalid. Select the rows again.")
                 return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset, *location)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        # One by one: a row that has a file deletes it.
+        # One by one, because deleting a row also deletes its file.
         for row in queryset:
             row.delete()
 
     def may(self, request: HttpRequest, what: str, obj: Any = None) -> bool:
-        """Whether the person may do `what` (view, add, change, delete), with `obj` where there is one."""
-        scope = access.of(request)
-        if not scope.can_enter or (what != "view" and not scope.can_change):
+        """Return whether the user may view, add, change or delete (`what`) rows of this model, or `obj` if given."""
+        viewer = access.of(request)
+        if not viewer.can_enter or (what != "view" and not viewer.can_change):
             return False
-        if scope.sees_all_guilds:
+        if viewer.sees_all_guilds:
             return what in self.operators_may
         if self.guild_path is None or what not in self.moderators_may:
             return False
-        # Unfold passes an id where it has no object; actions fetch theirs by get_queryset.
-        return not isinstance(obj, Model) or scope.includes(self.guild_of(obj))
+        # Unfold may pass an id instead. The action then fetches the row through get_queryset.
+        return not isinstance(obj, Model) or viewer.includes(self.guild_of(obj))
 
     def guild_of(self, obj: Model) -> int | None:
-        """The id of the row's guild."""
-        found: Any = obj
-        for step in (self.guild_path or "").split("__"):
-            found = getattr(found, step) if found is not None else None
-        return found
+        """Return the id of the row's guild."""
+        value: Any = obj
+        for field in (self.guild_path or "").split("__"):
+            value = getattr(value, field) if value is not None else None
+        return value
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, "view", obj)
@@ -106,19 +106,19 @@ class ScopedAdmin(ModelAdmin):
         return self.may(request, "view")
 
     def get_or_404(self, request: HttpRequest, object_id: Any) -> Any:
-        """The row, if it is in scope; read once a request. What is outside is not told from what is not there."""
-        known: dict[Any, Any] = request.__dict__.setdefault("_sparkle_rows", {})
+        """Return the row, read once per request. Raise Http404 if it does not exist or the user may not see it."""
+        rows: dict[Any, Any] = request.__dict__.setdefault("_sparkle_rows", {})
         key = (self.model, str(object_id))
-        if key not in known:
-            known[key] = self.get_object(request, str(object_id))
-        if known[key] is None:
+        if key not in rows:
+            rows[key] = self.get_object(request, str(object_id))
+        if rows[key] is None:
             raise Http404
-        return known[key]
+        return rows[key]
 
     def may_act(self, request: HttpRequest, object_id: Any) -> bool:
-        """Whether the person may act on rows of this kind; with an id, 404 where it is outside the scope."""
-        scope = access.of(request)
-        if not scope.can_enter or not scope.can_change or (self.guild_path is None and not scope.sees_all_guilds):
+        """Return whether the user may run actions on rows of this model. Raise Http404 if `object_id` is not theirs."""
+        viewer = access.of(request)
+        if not viewer.can_enter or not viewer.can_change or (self.guild_path is None and not viewer.sees_all_guilds):
             return False
         if object_id is not None:
             self.get_or_404(request, object_id)
@@ -131,7 +131,7 @@ class ScopedAdmin(ModelAdmin):
             kwargs["widget"] = CheckedAutocompleteWidget(db_field, self.admin_site, using=kwargs.get("using"))
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.related_model is Guild and field is not None and not access.of(request).sees_all_guilds:
-            # Only operators write rows that hold for every server.
+            # Only operators may create rows without a guild, which apply to all servers.
             field.required = True
             field.help_text = ""
         return field
@@ -148,7 +148,7 @@ class ScopedAdmin(ModelAdmin):
         return initial
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """What was changed in one row, by whom and from where: from the audit, not from Django's own log."""
+        """Show the changes of one row from the audit instead of Django's own log."""
         row = self.get_or_404(request, object_id)
         context = {
             **self.admin_site.each_context(request),

@@ -1,4 +1,4 @@
-"""The admin's site: who gets in, and that a moderator cannot tell what is forbidden from what is not there."""
+"""The admin site: who may enter it. Moderators get 404 for forbidden pages, so that they learn nothing from them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from unfold.sites import UnfoldAdminSite
 
 from . import access
 
-# What Unfold's Alpine.js and its bars need. Only here: every other page has the strict policy.
-RELAXED = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
+# Unfold needs these for Alpine.js and inline styles. All other pages have the strict policy.
+RELAXED_CSP = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
 
 
 class SparkleAdminSite(UnfoldAdminSite):
-    """Unfold's site, entered by operators, observers, and moderators whose rights are fresh."""
+    """Unfold's site for operators, observers, and moderators whose rights are up to date."""
 
     site_title = "Sparkle"
     site_header = "Sparkle"
@@ -29,13 +29,13 @@ class SparkleAdminSite(UnfoldAdminSite):
     enable_nav_sidebar = True
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
-        """allauth signs in, with its rate limits and second factor; who may not enter is told so."""
+        """Redirect to allauth's sign-in. A signed-in user without access gets a 403 page."""
         if request.user.is_authenticated:
             return render(request, "pages/no_access.html", status=403)
         return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index"))
 
     def logout(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
-        """By allauth's page, which asks before it does."""
+        """Redirect to allauth's page, which asks for confirmation."""
         return redirect("account_logout")
 
     def has_permission(self, request: HttpRequest) -> bool:
@@ -48,10 +48,10 @@ class SparkleAdminSite(UnfoldAdminSite):
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             try:
                 response = inner(request, *args, **kwargs)
-                response._csp_update = RELAXED
+                response._csp_update = RELAXED_CSP
                 return response
             except FieldDoesNotExist as error:
-                # Django looks up the field that `_to_field` names, and takes it that there is one.
+                # Django raises this for an unknown field in the query parameter `_to_field`.
                 raise Http404 from error
             except PermissionDenied:
                 if access.of(request).sees_all_guilds:
@@ -61,7 +61,7 @@ class SparkleAdminSite(UnfoldAdminSite):
         return guarded
 
     def extra_urls(self) -> list[URLPattern]:
-        """Sparkle's own pages; Unfold puts them before Django's."""
+        """Return Sparkle's own pages, which Unfold puts before Django's."""
         from . import audit_views, dashboard, image_views, stuck_jobs
 
         return [
@@ -73,5 +73,5 @@ class SparkleAdminSite(UnfoldAdminSite):
         ]
 
     def get_urls(self) -> list[URLPattern]:
-        # Its answer tells whether any row of any model exists.
-        return [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
+        # view_on_site would reveal whether a row of any model exists.
+        return [url for url in super().get_urls() if getattr(url, "name", None) != "view_on_site"]

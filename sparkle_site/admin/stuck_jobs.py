@@ -1,4 +1,4 @@
-"""What is stuck, and how to get it going again: for operators."""
+"""Stuck requests and dead letters, with the actions that resolve them. For operators."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from . import access, formatting
 from .actions import actor_name
 
 logger = logging.getLogger(__name__)
-MOST = 50
-WAITING_LONG = timedelta(minutes=30)
-RECEIVED_AT_ONCE = 10
+MAX_ROWS = 50
+LONG_WAIT = timedelta(minutes=30)
+RECEIVE_BATCH = 10
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Stuck requests and dead letters; a POST does one of `ACTIONS`."""
+    """Show stuck requests and dead letters. A POST runs one of `ACTIONS`."""
     viewer = access.of(request)
     if not viewer.sees_all_guilds:
         raise Http404
@@ -41,7 +41,7 @@ def page(request: HttpRequest) -> HttpResponse:
         ACTIONS.get(request.POST.get("action", ""), _unknown)(request, timezone.now())
         return redirect("admin:stuck_jobs")
     now = timezone.now()
-    stuck = find(now=now)
+    stuck = find_stuck(now=now)
     context = {
         **admin.site.each_context(request),
         "title": "Stuck jobs",
@@ -54,29 +54,29 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "admin/stuck_jobs.html", context)
 
 
-def find(*, now: datetime) -> list[dict[str, Any]]:
-    """Requests that should have moved on, by what holds them up."""
+def find_stuck(*, now: datetime) -> list[dict[str, Any]]:
+    """Return the requests that should have moved on, grouped by cause."""
     queued = Job.objects.filter(status=Status.QUEUED)
     groups = [
         (
             "Message lost",
-            "Queued, but no worker was told for a while. Upkeep tells them again by itself each minute.",
+            "Queued, but no message was sent recently. Upkeep resends messages automatically every minute.",
             queued.filter(message_sent_at=None)
             | queued.filter(message_sent_at__lt=now - timedelta(seconds=settings.SPARKLE_RESEND_AFTER_SECONDS)),
             "resend",
-            "Tell the workers again",
+            "Resend messages",
         ),
         (
             "Worker silent",
-            "Running under a lease that has run out. Upkeep takes them back by itself each minute.",
+            "Running, but the lease has expired. Upkeep queues them again automatically every minute.",
             Job.objects.filter(status=Status.RUNNING, lease_expires_at__lt=now),
             "reclaim",
-            "Take them back",
+            "Queue again",
         ),
         (
-            "Waiting for long",
-            "Their server's line is long, or no worker takes them.",
-            Job.objects.filter(status=Status.WAITING, created_at__lt=now - WAITING_LONG),
+            "Waiting for a long time",
+            "The server's queue is long, or no worker takes them.",
+            Job.objects.filter(status=Status.WAITING, created_at__lt=now - LONG_WAIT),
             "",
             "",
         ),
@@ -93,7 +93,7 @@ def find(*, now: datetime) -> list[dict[str, Any]]:
                     "since": formatting.when(job.queued_at or job.created_at),
                     "age": formatting.between(job.created_at, now),
                 }
-                for job in rows.select_related("guild").order_by("pk")[:MOST]
+                for job in rows.select_related("guild").order_by("pk")[:MAX_ROWS]
             ],
         }
         for name, explanation, rows, action, button in groups
@@ -101,7 +101,7 @@ def find(*, now: datetime) -> list[dict[str, Any]]:
 
 
 def dead_letters() -> dict[str, Any]:
-    """How many messages lie in the dead-letter queue; None where there is no such queue or it does not answer."""
+    """Return whether there is a dead-letter queue, and its number of messages (None if the queue does not answer)."""
     if not settings.SQS_DEAD_LETTER_URL:
         return {"configured": False, "count": None}
     from botocore.exceptions import BotoCoreError, ClientError
@@ -109,26 +109,26 @@ def dead_letters() -> dict[str, Any]:
     from jobs.dispatch import sqs
 
     try:
-        found = sqs.client().get_queue_attributes(
+        answer = sqs.client().get_queue_attributes(
             QueueUrl=settings.SQS_DEAD_LETTER_URL, AttributeNames=["ApproximateNumberOfMessages"]
         )
     except (BotoCoreError, ClientError) as error:
         logger.warning("dead_letters_unknown", extra={"error": type(error).__name__})
         return {"configured": True, "count": None}
-    return {"configured": True, "count": int(found["Attributes"]["ApproximateNumberOfMessages"])}
+    return {"configured": True, "count": int(answer["Attributes"]["ApproximateNumberOfMessages"])}
 
 
 def redrive(*, now: datetime) -> tuple[int, int]:
-    """Take messages out of the dead-letter queue and send a new one for what still waits; (letters, sent).
+    """Replace dead letters by new messages for jobs that are still queued. Return how many (removed, sent).
 
-    A letter is deleted only after its job was sent for, or has ended: a crash between leaves it there.
+    A dead letter is deleted only after the new message was sent or the job has ended, so a crash loses none.
     """
     from jobs.dispatch import sqs
 
     client, letters, sent = sqs.client(), 0, 0
     for _ in range(100):
         batch = client.receive_message(
-            QueueUrl=settings.SQS_DEAD_LETTER_URL, MaxNumberOfMessages=RECEIVED_AT_ONCE, WaitTimeSeconds=0
+            QueueUrl=settings.SQS_DEAD_LETTER_URL, MaxNumberOfMessages=RECEIVE_BATCH, WaitTimeSeconds=0
         ).get("Messages", [])
         if not batch:
             break
@@ -146,13 +146,13 @@ def redrive(*, now: datetime) -> tuple[int, int]:
 
 
 def _resend(request: HttpRequest, now: datetime) -> None:
-    ids = [row["job"].pk for row in find(now=now)[0]["rows"]]
+    ids = [row["job"].pk for row in find_stuck(now=now)[0]["rows"]]
     sent = sending.resend_messages(ids, now=now)
-    messages.success(request, f"Told the workers of {formatting.counted(sent, 'request')} again.")
+    messages.success(request, f"Resent the messages of {formatting.counted(sent, 'request')}.")
 
 
 def _reclaim(request: HttpRequest, now: datetime) -> None:
-    messages.success(request, f"Took back {formatting.counted(upkeep.reclaim_dead(now=now), 'request')}.")
+    messages.success(request, f"Queued {formatting.counted(upkeep.reclaim_dead(now=now), 'request')} again.")
 
 
 def _redrive(request: HttpRequest, now: datetime) -> None:
@@ -164,38 +164,38 @@ def _redrive(request: HttpRequest, now: datetime) -> None:
         letters, sent = redrive(now=now)
     except (BotoCoreError, ClientError) as error:
         logger.warning("redrive_failed", extra={"error": type(error).__name__})
-        messages.error(request, "The queue does not answer. Nothing was lost: try again.")
+        messages.error(request, "The queue does not answer. Nothing was lost. Try again.")
         return
     messages.success(
         request,
-        f"Took out {formatting.counted(letters, 'message')} and sent {formatting.counted(sent, 'request')} again.",
+        f"Removed {formatting.counted(letters, 'message')} and resent {formatting.counted(sent, 'request')}.",
     )
 
 
 def _retry_failed(request: HttpRequest, now: datetime) -> None:
-    """Retry what failed in the last hour through no fault of its own."""
+    """Retry the requests that failed in the last hour."""
     failed = Job.objects.filter(status=Status.FAILED, ended_at__gt=now - timedelta(hours=1)).exclude(prompt="")
     by = actor_name(request)
-    found = [moderation.retry(pk, by=by, now=now) for pk in failed.values_list("pk", flat=True)[:MOST]]
-    done = sum(isinstance(each, submission.Accepted) for each in found)
-    messages.success(request, f"Asked for {done} of {len(found)} again.")
+    outcomes = [moderation.retry(pk, by=by, now=now) for pk in failed.values_list("pk", flat=True)[:MAX_ROWS]]
+    retried = sum(isinstance(outcome, submission.Accepted) for outcome in outcomes)
+    messages.success(request, f"Retried {retried} of {formatting.counted(len(outcomes), 'request')}.")
 
 
 def _erase(request: HttpRequest, now: datetime) -> None:
-    """Erase all that is kept about one member."""
-    wanted = request.POST.get("user_id", "").strip()
-    user_id = snowflakes.parse(wanted)
-    if user_id is None or len(wanted) < 15:
-        messages.error(request, "Write the member's ID: 17 to 19 digits.")
+    """Erase all data of one member."""
+    typed = request.POST.get("user_id", "").strip()
+    user_id = snowflakes.parse(typed)
+    if user_id is None or len(typed) < 15:
+        messages.error(request, "Enter the member's ID, a number of 17 to 19 digits.")
         return
     erased = privacy.erase_member(user_id, now=now)
-    left = Job.objects.filter(user_id=user_id, status__in=OPEN).exists()
+    still_running = Job.objects.filter(user_id=user_id, status__in=OPEN).exists()
     logger.info("member_erased", extra={"requests": erased, "by": actor_name(request)})
     messages.success(
         request, f"Erased {formatting.counted(erased, 'request')} with all pictures, and the member's counters."
     )
-    if left:
-        messages.warning(request, "A request is still running. Erase once more when it has ended.")
+    if still_running:
+        messages.warning(request, "A request is still running. Erase again when it has ended.")
 
 
 def _unknown(request: HttpRequest, now: datetime) -> None:

@@ -26,7 +26,9 @@ class StylePresetAdmin(GuildOwnedAdmin):
 
     @display(description="Style")
     def display_style(self, style: StylePreset) -> SafeString:
-        return formatting.named(style.name, style.slug, style.preview.name or "", "guilds_stylepreset", style.pk)
+        return formatting.name_with_preview(
+            style.name, style.slug, style.preview.name or "", "guilds_stylepreset", style.pk
+        )
 
     @display(description="Template")
     def display_template(self, style: StylePreset) -> SafeString:

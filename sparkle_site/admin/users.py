@@ -1,4 +1,4 @@
-"""Who may enter."""
+"""Accounts of the admin, their groups, and the moderators as Discord lists them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .access import OBSERVERS
 from .actions import Confirmation, Result, RowAction, with_actions
 from .scoped_admin import ScopedAdmin
 
-# allauth's rows hold secrets and tokens, and are nobody's to edit.
-_FOREIGN = ("account", "socialaccount", "mfa")
+# allauth's rows hold secrets and tokens, so nobody may edit them.
+_ALLAUTH_APPS = ("account", "socialaccount", "mfa")
 admin.site.unregister(
-    [User, Group, *(model for model in list(admin.site._registry) if model._meta.app_label in _FOREIGN)]
+    [User, Group, *(model for model in list(admin.site._registry) if model._meta.app_label in _ALLAUTH_APPS)]
 )
 
 
@@ -68,16 +68,16 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "email")}),
         (
-            "What they may do",
+            "Permissions",
             {
                 "fields": ("is_active", "is_superuser", "is_staff", "groups"),
-                "description": f"An operator may do everything. A member of the group {OBSERVERS} sees everything and "
-                "changes nothing. A moderator needs neither: Discord says which servers they manage.",
+                "description": f"Superusers are operators and can do everything. Staff in the group {OBSERVERS} see "
+                "everything and change nothing. Moderators need neither: Discord lists the servers they manage.",
             },
         ),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
-    # Unfold's own class comes first and has none.
+    # ScopedAdmin comes first in the MRO and has no add_fieldsets.
     add_fieldsets = (
         (
             None,
@@ -105,11 +105,11 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
 
     @display(description="Last sign-in", ordering="last_login")
     def display_last_login(self, user: User) -> str:
-        return formatting.when(user.last_login, empty="never")
+        return formatting.when(user.last_login, empty="Never")
 
 
 @admin.register(Group)
-class GroupAdmin(ScopedAdmin, DjangoGroupAdmin):  # type: ignore[misc]  # two mixins name a form
+class GroupAdmin(ScopedAdmin, DjangoGroupAdmin):  # type: ignore[misc]  # Both bases define `form`.
     guild_path = None
     operators_may = frozenset({"view"})
 
@@ -121,7 +121,7 @@ class StaffAdmin(ScopedAdmin):
     list_select_related = ["guild"]
     search_fields = ["=user_id"]
 
-    @display(description="Discord said so", ordering="synced_at")
+    @display(description="Last synced", ordering="synced_at")
     def display_synced(self, staff: Staff) -> str:
         return formatting.when(staff.synced_at)
 

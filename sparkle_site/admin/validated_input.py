@@ -1,4 +1,4 @@
-"""Forms and lists of the admin that answer every input: what the database would refuse is an error on the page."""
+"""Forms and lists for which invalid input is an error on the page, never a server error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.db import DataError, transaction
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
-# What a filter raises that takes a value for another kind than it is: Python's, Django's and PostgreSQL's errors.
-NOT_UNDERSTOOD = (ValueError, TypeError, OverflowError, ValidationError, FieldError, DataError)
+# What a filter raises for a value of the wrong type, from Python, Django or PostgreSQL.
+INVALID_VALUE_ERRORS = (ValueError, TypeError, OverflowError, ValidationError, FieldError, DataError)
 
 
 class CheckedForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Checks every constraint of the row: those too whose fields the form does not show (a folded phrase, a server)."""
+    """Checks all constraints of the model, also those on fields that are not in the form."""
 
     def validate_unique(self) -> None:
         super().validate_unique()
@@ -26,20 +26,20 @@ class CheckedForm(forms.ModelForm):  # type: ignore[type-arg]
         try:
             self.instance.validate_constraints()
         except ValidationError as error:
-            found = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.error_list}
-            for field, errors in found.items():
+            errors_by_field = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.error_list}
+            for field, errors in errors_by_field.items():
                 self.add_error(field if field in self.fields else None, ValidationError(errors))
 
 
 class CheckedAutocompleteWidget(AutocompleteSelect):  # type: ignore[misc]
-    """Shows nothing selected for a value that is no id: Django's own asks the database for it and fails."""
+    """Selects nothing for a value that is not an id. Django's widget would query for it and fail."""
 
     def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
         key = self.field.target_field
-        return super().optgroups(name, [each for each in value if _reads(key, each)], attrs)
+        return super().optgroups(name, [key_value for key_value in value if _is_valid(key, key_value)], attrs)
 
 
-def _reads(field: Any, value: Any) -> bool:
+def _is_valid(field: Any, value: Any) -> bool:
     try:
         field.get_prep_value(field.to_python(value))
         field.get_prep_value(value)
@@ -49,19 +49,19 @@ def _reads(field: Any, value: Any) -> bool:
 
 
 class CheckedChangeList(ChangeList):  # type: ignore[misc]
-    """A list whose query was not understood is shown whole (the admin redirects to it), never as an error."""
+    """Redirects to the unfiltered list if the query is invalid."""
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().get_queryset(*args, **kwargs)
-        except NOT_UNDERSTOOD as error:
+        except INVALID_VALUE_ERRORS as error:
             raise IncorrectLookupParameters from error
 
     def get_results(self, request: HttpRequest) -> None:
         try:
-            # A savepoint: PostgreSQL refuses everything after an error until the transaction is rolled back.
+            # In a savepoint: after an error PostgreSQL refuses all statements until a rollback.
             with transaction.atomic():
                 super().get_results(request)
                 len(self.result_list)
-        except NOT_UNDERSTOOD as error:
+        except INVALID_VALUE_ERRORS as error:
             raise IncorrectLookupParameters from error

@@ -1,4 +1,4 @@
-"""What was changed in the settings, by whom and from where: kept beside the models, which stay free of the auth app."""
+"""The history of settings, with the user and the IP address. Kept here so that guilds does not need the auth app."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, Platform, Quota
 
 
 class FromWhere(models.Model):
-    """The address that a change came from; empty for a change by the system itself."""
+    """The IP address that a change came from, None for the system."""
 
     history_address = models.GenericIPAddressField(null=True)
 
@@ -36,8 +36,8 @@ for _model in AUDITED:
 
 
 @receiver(pre_create_historical_record, dispatch_uid="sparkle_audit_address")
-def note_address(sender: Any, history_instance: Any, **kwargs: Any) -> None:
-    """Write down where the request came from."""
+def store_address(sender: Any, history_instance: Any, **kwargs: Any) -> None:
+    """Store the IP address of the current request."""
     from sparkle_site.accounts.adapter import client_address
 
     request = getattr(HistoricalRecords.context, "request", None)

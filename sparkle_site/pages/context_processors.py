@@ -1,4 +1,4 @@
-"""What every page outside the admin knows of who looks at it."""
+"""Template variables about the viewer, for all pages outside the admin."""
 
 from __future__ import annotations
 

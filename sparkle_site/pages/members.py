@@ -26,13 +26,13 @@ from sparkle_site.admin import access, formatting, image_views
 from . import signed_urls
 
 logger = logging.getLogger(__name__)
-A_PAGE = 24
+PAGE_SIZE = 24
 
 
 @require_safe
 @never_cache
 def home(request: HttpRequest) -> HttpResponse:
-    """The member's own requests, newest first; for visitors, what Sparkle is."""
+    """Show the member's own requests, newest first, or the landing page to visitors."""
     if not request.user.is_authenticated:
         return render(request, "pages/landing.html")
     user_id = access.discord_id(request.user)
@@ -41,12 +41,12 @@ def home(request: HttpRequest) -> HttpResponse:
         rows = (
             queries.visible(Job.objects.filter(user_id=user_id)).exclude(status=Status.REFUSED).select_related("guild")
         )
-        # What was deleted left counts behind, and nothing to look at.
+        # Deleted requests remain as rows for the counters and have no pictures.
         rows = rows.exclude(status=Status.COMPLETED, grid_key="")
         before = snowflakes.parse(request.GET.get("before"))
         if before is not None:
             rows = rows.filter(pk__lt=before)
-        jobs = list(rows.order_by("-pk").prefetch_related("images")[: A_PAGE + 1])
+        jobs = list(rows.order_by("-pk").prefetch_related("images")[: PAGE_SIZE + 1])
     return render(
         request,
         "pages/home.html",
@@ -58,22 +58,22 @@ def home(request: HttpRequest) -> HttpResponse:
                     "requested_at": formatting.when(job.created_at),
                     "status": _status(job),
                     "deletable": job.status not in OPEN,
-                    "pictures": _shown(job),
+                    "pictures": _pictures(job),
                 }
-                for job in jobs[:A_PAGE]
+                for job in jobs[:PAGE_SIZE]
             ],
-            "older": jobs[A_PAGE - 1].pk if len(jobs) > A_PAGE else None,
+            "older": jobs[PAGE_SIZE - 1].pk if len(jobs) > PAGE_SIZE else None,
         },
     )
 
 
 def _status(job: Job) -> str:
     if job.status == Status.COMPLETED:
-        return "The pictures are deleted."
+        return "The pictures were deleted."
     return f"{job.get_status_display()}{': ' + formatting.reason(job.reason) if job.reason else ''}"
 
 
-def _shown(job: Job) -> list[dict[str, Any]]:
+def _pictures(job: Job) -> list[dict[str, Any]]:
     return [
         {
             "number": image.index + 1,
@@ -91,21 +91,21 @@ def _shown(job: Job) -> list[dict[str, Any]]:
 @require_safe
 @login_required
 def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
-    """One request's pictures, for its requester and its server's moderators: messages link here."""
+    """Show one request's pictures to its requester and to those who manage its server. Messages link here."""
     job = queries.visible(Job.objects.filter(pk=job_id, guild_id=guild_id)).select_related("guild").first()
-    mine = job is not None and access.discord_id(request.user) == job.user_id
-    if job is None or not (mine or access.of(request).includes(guild_id)):
+    is_own = job is not None and access.discord_id(request.user) == job.user_id
+    if job is None or not (is_own or access.of(request).includes(guild_id)):
         raise Http404
     return render(
         request,
         "pages/gallery.html",
-        {"job": job, "requested_at": formatting.when(job.created_at), "pictures": _shown(job)},
+        {"job": job, "requested_at": formatting.when(job.created_at), "pictures": _pictures(job)},
     )
 
 
 @require_safe
 def signed_picture(request: HttpRequest, signed: str) -> HttpResponseBase:
-    """The picture behind an address that someone was given a while ago."""
+    """Return the picture of a signed URL that has not expired."""
     image_id = signed_urls.verify_signed_url(signed)
     image = JobImage.objects.filter(pk=image_id, hidden_at=None).first() if image_id else None
     if image is None:
@@ -116,25 +116,25 @@ def signed_picture(request: HttpRequest, signed: str) -> HttpResponseBase:
 @require_POST
 @login_required
 def delete_request(request: HttpRequest, job_id: int) -> HttpResponse:
-    """Delete one's own request: pictures, words and message."""
+    """Delete the member's own request: pictures, prompt and message."""
     user_id = access.discord_id(request.user)
     job = queries.visible(Job.objects.filter(pk=job_id, user_id=user_id)).first() if user_id is not None else None
     if job is None:
         raise Http404
-    gone = moderation.delete_by_member(job.pk, now=timezone.now())
-    if gone is None:
-        messages.warning(request, "It is still being made. Cancel it on Discord first.")
+    deleted = moderation.delete_by_member(job.pk, now=timezone.now())
+    if deleted is None:
+        messages.warning(request, "The request is still running. Cancel it on Discord first.")
         return redirect("home")
     messages.success(request, "Deleted.")
-    if not gone.message_gone:
-        messages.warning(request, "The message on Discord is not ours to delete: delete it there.")
+    if not deleted.message_gone:
+        messages.warning(request, "Sparkle can't delete the message on Discord. Delete it there.")
     return redirect("home")
 
 
 @require_safe
 @login_required
 def download_data(request: HttpRequest) -> HttpResponseBase:
-    """All that is kept about the member, one JSON record a line."""
+    """Download all data about the member as JSON lines."""
     user_id = access.discord_id(request.user)
     if user_id is None:
         raise Http404
@@ -153,26 +153,26 @@ def download_data(request: HttpRequest) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def delete_everything(request: HttpRequest) -> HttpResponse:
-    """Ask, then erase the member in all servers."""
+    """Ask for confirmation, then erase the member's data in all servers."""
     user_id = access.discord_id(request.user)
     if user_id is None:
         raise Http404
     if request.method != "POST" or request.POST.get("sure") != "yes":
         question = {
             "question": "Delete everything?",
-            "consequence": "Your requests, pictures and counters in all servers, and your account here. Messages on "
-            "Discord stay until you delete them there. Bans stay too: they belong to the servers that set them.",
+            "consequence": "This deletes your requests, pictures and usage in all servers, and your account here. "
+            "Messages on Discord stay until you delete them there. Bans stay, because they belong to the servers.",
             "button": "Delete everything",
         }
         return render(request, "pages/confirm.html", question)
     erased = privacy.erase_member(user_id, now=timezone.now())
     logger.info("member_erased", extra={"requests": erased, "by": "member"})
-    # The account is gone.
+    # The account no longer exists.
     logout(request)
     messages.success(
         request,
-        f"Deleted {formatting.counted(erased, 'request')} and all that hung on {'it' if erased == 1 else 'them'}.",
+        f"Deleted {formatting.counted(erased, 'request')} and all related data.",
     )
     if Job.objects.filter(user_id=user_id, status__in=OPEN).exists():
-        messages.warning(request, "One is still running. Delete once more when it has ended.")
+        messages.warning(request, "A request is still running. Delete again when it has ended.")
     return redirect("home")

@@ -1,4 +1,4 @@
-"""Signed URLs of images that expire: anyone who has one may look until then."""
+"""Signed URLs of pictures that expire. Anyone with the URL can see the picture until then."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from datetime import timedelta
 from django.core.signing import BadSignature, TimestampSigner
 from django.urls import reverse
 
-LIFE = timedelta(hours=1)
+MAX_AGE = timedelta(hours=1)
 _signer = TimestampSigner(salt="sparkle picture")
 
 
 def signed_url(image_id: int, *, width: int = 0) -> str:
-    """An address of the picture that holds for LIFE."""
-    found = reverse("signed_picture", args=[_signer.sign(str(image_id))])
-    return f"{found}?w={width}" if width else found
+    """Return a URL of the picture that is valid for MAX_AGE."""
+    url = reverse("signed_picture", args=[_signer.sign(str(image_id))])
+    return f"{url}?w={width}" if width else url
 
 
 def verify_signed_url(signed: str) -> int | None:
-    """The id in a signed address, or None when it was tampered with or is too old."""
+    """Return the picture's id, or None if the signature is invalid or expired."""
     try:
-        return int(_signer.unsign(signed, max_age=LIFE))
+        return int(_signer.unsign(signed, max_age=MAX_AGE))
     except BadSignature:
         return None

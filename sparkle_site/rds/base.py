@@ -10,7 +10,7 @@ from .connection import IamConnection, rds
 
 
 class _Psycopg:
-    """The driver as the backend sees it, with our connection in place of the plain one."""
+    """psycopg as Django's backend uses it, with IamConnection as the connection class."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(postgresql.Database, name)  # type: ignore[attr-defined]  # psycopg, under Django's name for it
@@ -24,5 +24,5 @@ class DatabaseWrapper(postgresql.DatabaseWrapper):
     Database = _Psycopg()  # type: ignore[assignment]
 
     def prepare_login(self) -> None:
-        """Make what signs the tokens, so that the first connection need not; nothing is connected."""
+        """Create the client that signs tokens before the first connection needs it. Connects to nothing."""
         rds()

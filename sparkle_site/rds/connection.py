@@ -1,4 +1,4 @@
-"""A connection that logs into RDS with a token made for the moment, instead of a password.
+"""A connection that logs in to RDS with a short-lived token instead of a password.
 
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html
 """
@@ -15,12 +15,12 @@ import psycopg
 def rds() -> Any:
     import boto3
 
-    # Tokens are signed here: no call leaves the machine.
+    # Tokens are signed locally, without a network call.
     return boto3.client("rds")
 
 
 class IamConnection(psycopg.Connection[Any]):
-    """psycopg's connection; each new one signs its own token, since a token opens connections for 15 minutes only."""
+    """A psycopg connection that signs its own token, because a token is valid for 15 minutes only."""
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> IamConnection:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Make the application's role and database: `python -m sparkle_site.rds.create_role`, before the first migration.
+"""Create the application's role and database: `python -m sparkle_site.rds.create_role`, before the first migration.
 
 Where the application can log in with an IAM token, there is nothing to do. Else RDS's master logs in once, with its
 password (DATABASE_MASTER_PASSWORD).
@@ -23,7 +23,7 @@ from .connection import IamConnection
 
 
 def main() -> int:
-    """Make what is missing and return the exit status. Raises psycopg.OperationalError where nobody can log in."""
+    """Create what is missing and return the exit status. Raises: psycopg.OperationalError if nobody can log in."""
     master = os.environ.get("DATABASE_MASTER_PASSWORD", "")
     if not master or os.environ.get("DATABASE_IAM_AUTH", "").lower() != "true":
         print("No master password or no IAM login: the role in DATABASE_URL is taken to be there.")
@@ -54,11 +54,11 @@ def _can_log_in(server: dict[str, Any], role: str, database: str) -> bool:
 
 
 def _create(connection: psycopg.Connection[Any], role: str, database: str) -> None:
-    """Make role and database as far as they are missing, and let the role log in by IAM at the end."""
+    """Create the role and the database if they are missing, then allow the role to log in by IAM."""
     owner, name = sql.Identifier(role), sql.Identifier(database)
     if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(owner))
-    # Who gives a database to a role must be able to become that role.
+    # The owner of a database can only be set to a role that the current user is a member of.
     connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
     if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner))

@@ -1,4 +1,4 @@
-"""What every runtime shape shares. Staging and production differ only in the environment that is read here."""
+"""Settings shared by all runtimes. Staging and production differ only in the environment variables read here."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ env = environ.Env()
 
 
 def required(name: str) -> str:
-    """Read a setting that has no safe default; a boot without it stops with one line that names it."""
+    """Read a setting without a safe default. Raise ImproperlyConfigured, which names it, if it is missing."""
     value: str = env.str(name, default="")
     if not value:
         raise ImproperlyConfigured(
-            f"{name} is not set: put it into the environment (docs/reference/settings.md lists them all)."
+            f"{name} is not set. Set it in the environment (docs/reference/settings.md lists them all)."
         )
     return value
 
@@ -42,7 +42,7 @@ SECRET_KEY: str = env.str("DJANGO_SECRET_KEY", default="")
 
 
 def database(url: str, *, statement_timeout_ms: int, pool: bool = False) -> dict[str, Any]:
-    """Django's DATABASES entry for `url`, with time-outs on connecting, on waiting for a lock and on a statement."""
+    """Return a DATABASES entry with timeouts for connecting, waiting for a lock and running a statement."""
     config: dict[str, Any] = env.db_url_config(url)
     iam = env.bool("DATABASE_IAM_AUTH", default=False)
     if iam:
@@ -53,8 +53,8 @@ def database(url: str, *, statement_timeout_ms: int, pool: bool = False) -> dict
     config.setdefault("OPTIONS", {})
     config["OPTIONS"] |= {
         "connect_timeout": 2,
-        # A server that vanished without a word (a failover, a lost host) is noticed within half a minute: time-outs on
-        # statements are the server's own, and it is not there to keep them.
+        # Detects a dead server (failover, lost host) within half a minute. The server enforces statement timeouts, so
+        # they do not help then.
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
@@ -87,12 +87,12 @@ JOB_DISPATCHER = env.str("JOB_DISPATCHER", default="jobs.dispatch.sqs.SqsDispatc
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
 
 SPARKLE_LEASE_SECONDS = env.int("SPARKLE_LEASE_SECONDS", default=60)
-# After this a queued job's message is taken for lost, and sent again; then after twice as long, and so on.
+# When a queued job's message counts as lost and is sent again. The time doubles with each message.
 SPARKLE_RESEND_AFTER_SECONDS = env.int("SPARKLE_RESEND_AFTER_SECONDS", default=300)
-# After this upkeep tells an end that the one who brought it about has not told.
+# When upkeep sends an end notification that was not sent by whoever ended the job.
 SPARKLE_ANNOUNCE_AFTER_SECONDS = env.int("SPARKLE_ANNOUNCE_AFTER_SECONDS", default=20)
 SPARKLE_MAX_ATTEMPTS = env.int("SPARKLE_MAX_ATTEMPTS", default=3)
-# Work that does not move for so long is stuck: the worker ends, and its jobs come back (gpu_worker.watchdog).
+# Work without progress for this long is stuck: the worker stops and its jobs are queued again (gpu_worker.watchdog).
 SPARKLE_LOADING_BOUND_SECONDS = env.float("SPARKLE_LOADING_BOUND_SECONDS", default=900.0)
 SPARKLE_STEP_BOUND_SECONDS = env.float("SPARKLE_STEP_BOUND_SECONDS", default=300.0)
 SPARKLE_DECODING_BOUND_SECONDS = env.float("SPARKLE_DECODING_BOUND_SECONDS", default=300.0)
@@ -120,6 +120,6 @@ LOGGING: dict[str, Any] = {
     "formatters": {"json": {"()": "telemetry.logs.JsonFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    # httpx writes whole addresses at INFO, and an interaction's address holds its token.
+    # httpx logs whole URLs at INFO, and the URL of an interaction contains its token.
     "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}, "botocore": {"level": "WARNING"}},
 }

@@ -1,4 +1,4 @@
-"""Lambda and worker: guilds and jobs only, one connection, time-outs that fit into Discord's three seconds."""
+"""Lambda and worker: guilds and jobs only, one connection, timeouts within Discord's three seconds."""
 
 from .base import *  # noqa: F403
 from .base import database, env, required, secret
@@ -9,8 +9,7 @@ DATABASES = {
         required("DATABASE_URL"), statement_timeout_ms=env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=1500)
     )
 }
-# All that is asked here has its index, and a plan is kept while the table grows: one that was made when a few hundred
-# requests were there would walk through thousands. A plain scan of an index also marks the entries whose rows are gone,
-# where a bitmap scan walks them again each time: a job leaves ten behind, and on a large table the next vacuum is hours
-# away (docs/explanation/performance.md).
+# All queries here have an index, but a cached plan outlives the small table that it was made for and would scan a large
+# one. A plain index scan also marks dead entries, which a bitmap scan visits again each time: a job leaves ten, and the
+# next vacuum of a large table is hours away (docs/explanation/performance.md).
 DATABASES["default"]["OPTIONS"]["options"] += " -c enable_seqscan=off -c enable_bitmapscan=off"

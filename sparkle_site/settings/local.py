@@ -1,17 +1,16 @@
-"""Development on one machine: the edges are replaced (Celery, files, simulator), nothing else is."""
+"""Development on one machine: Celery, files and the simulator replace SQS, S3 and Discord. The rest is the same."""
 
 import os
 from pathlib import Path
 
-# Whatever a run writes: database, messages, pictures, logs. Not from `base`: it reads the environment when imported,
-# which is only filled in below.
+# For everything that a run writes. Not taken from `base`, which reads the environment that is set below.
 LOCAL_DIR = Path(os.environ.get("SPARKLE_LOCAL_DIR") or Path(__file__).resolve().parents[2] / ".local")
 
 os.environ.setdefault("DJANGO_SECRET_KEY", "local-development-only-" + "x" * 30)
 os.environ.setdefault("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/sparkle")
 os.environ.setdefault("DISCORD_APPLICATION_ID", "1000000000000000001")
 os.environ.setdefault("DISCORD_BOT_TOKEN", "local-bot-token")
-# A throwaway key: the simulator signs with it, the handler verifies with its public half.
+# For development only: the simulator signs with this key, and the handler verifies with its public key.
 os.environ.setdefault("SIMULATOR_SIGNING_KEY", "5b" * 32)
 
 from nacl.signing import SigningKey  # noqa: E402
@@ -31,7 +30,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
 SECURE_HSTS_SECONDS = 0
 INSTALLED_APPS = [*INSTALLED_APPS, "devtools.simulator"]
 WHITENOISE_USE_FINDERS = True
-# The finders serve everything here, but whitenoise warns of a folder that is missing.
+# The finders serve all files, but whitenoise warns if this folder is missing.
 STATIC_ROOT = LOCAL_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
@@ -43,9 +42,9 @@ STORAGES = STORAGES | {
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-# The simulator's pages are another application; they keep a policy of their own.
+# The simulator's pages set their own policy.
 CONTENT_SECURITY_POLICY = CONTENT_SECURITY_POLICY | {"EXCLUDE_URL_PREFIXES": ["/simulator/"]}
 OPERATORS_NEED_2FA = env.bool("OPERATORS_NEED_2FA", default=False)
-# The simulator serves attachments itself, without TLS.
+# The simulator serves attachments without TLS.
 DISCORD_CDN_HOSTS = ["127.0.0.1", "localhost"]
 DISCORD_CDN_INSECURE = True

@@ -1,4 +1,4 @@
-"""The tests: local's edges, with the dispatcher that keeps its messages in memory."""
+"""The tests: like local, with an in-memory dispatcher."""
 
 import os
 

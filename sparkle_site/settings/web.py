@@ -52,7 +52,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "sparkle_site.nul_byte_middleware.WellFormedMiddleware",
+    "sparkle_site.nul_byte_middleware.NulByteMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -81,7 +81,7 @@ STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = STORAGES | {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}}
-# Shared by all processes: rate limits and lock-outs count in it.
+# Shared by all processes, because rate limits and lockouts are counted here.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -99,10 +99,10 @@ CSRF_COOKIE_SECURE = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# Discord's OAuth pages are not below the versioned API.
+# Discord's OAuth2 pages are not part of the versioned API.
 DISCORD_OAUTH_BASE = env.str("DISCORD_OAUTH_BASE", default=DISCORD_API_BASE.rsplit("/api/", 1)[0] + "/oauth2")
 DISCORD_CLIENT_SECRET = env.str("DISCORD_CLIENT_SECRET", default="")
-# The queue's dead letters: shown, and sent again from the admin.
+# The dead-letter queue, which the admin shows and redrives.
 SQS_DEAD_LETTER_URL = env.str("SQS_DEAD_LETTER_URL", default="")
 
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -118,8 +118,8 @@ ACCOUNT_ADAPTER = "sparkle_site.accounts.adapter.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
-# Five wrong passwords for an account from one address lock that account for that address for a quarter of an hour;
-# twenty from one address lock all accounts for it. The account's owner still signs in from anywhere else.
+# Five wrong passwords for an account from one address lock it for that address for 15 minutes; twenty from one address
+# lock all accounts for that address. The owner can still sign in from elsewhere.
 ACCOUNT_RATE_LIMITS = {"login_failed": "20/15m/ip,5/15m/key", "login": "60/m/ip"}
 SOCIALACCOUNT_ADAPTER = "sparkle_site.accounts.adapter.DiscordAccountAdapter"
 SOCIALACCOUNT_AUTO_SIGNUP = True
@@ -134,7 +134,7 @@ SOCIALACCOUNT_PROVIDERS = {
 }
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Sparkle"
-# Operators without a second factor are led to set one up before anything else opens.
+# Operators without a second factor must set one up before they can do anything else.
 OPERATORS_NEED_2FA = env.bool("OPERATORS_NEED_2FA", default=True)
 SESSION_COOKIE_AGE = env.int("SESSION_COOKIE_AGE", default=14 * 24 * 3600)
 
@@ -148,7 +148,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "connect-src": ["'self'"],
         "manifest-src": ["'self'"],
         "base-uri": ["'none'"],
-        # A form's answer may lead to Discord's sign-in page.
+        # Submitting the sign-in form redirects to Discord.
         "form-action": ["'self'", "/".join(DISCORD_OAUTH_BASE.split("/")[:3])],
         "frame-ancestors": ["'none'"],
     }

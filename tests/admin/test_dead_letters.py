@@ -59,7 +59,7 @@ def test_a_dead_letter_goes_back_to_the_queue_and_a_worker_finds_its_job(queue, 
     assert page.context["dead"] == {"configured": True, "count": 1}
     assert "Send them again" in page.text
     answer = send_again(operator)
-    assert "Took out 1 message and sent 1 request again." in answer.text
+    assert "Removed 1 message and resent 1 request." in answer.text
     assert answer.context["dead"]["count"] == 0
 
     (again,) = bodies(queue, queue.url)
@@ -78,7 +78,7 @@ def test_letters_of_what_ended_and_letters_that_nobody_can_read_only_go(queue, o
     bury(queue, codec.encode(ended.pk), number=2)
     bury(queue, codec.encode(10**12), number=3)
     bury(queue, "no letter of ours", number=4)
-    assert "Took out 3 messages and sent 0 requests again." in send_again(operator).text
+    assert "Removed 3 messages and resent 0 requests." in send_again(operator).text
     assert bodies(queue, queue.url) == bodies(queue, queue.dead_url) == []
     assert Job.objects.get(pk=ended.pk).status == Status.CANCELLED
 
@@ -95,4 +95,4 @@ def test_a_queue_that_is_away_is_said_and_breaks_nothing(queue, operator, settin
     assert "The queue isn’t responding." in operator.get("/admin/stuck-jobs/").text
     answer = send_again(operator)
     assert answer.status_code == 200
-    assert "The queue does not answer. Nothing was lost: try again." in answer.text
+    assert "The queue does not answer. Nothing was lost. Try again." in answer.text

@@ -139,7 +139,7 @@ def test_what_is_still_being_made_cannot_be_deleted_and_nor_can_anothers(member,
     now = timezone.now()
     running = submission.submit(make_ask(make_guild(), user_id=ME), now=now).job
     assert transitions.claim(running.pk, worker_id="w1", now=now)
-    assert "still being made" in member.post(f"/requests/{running.pk}/delete/", follow=True).text
+    assert "still running" in member.post(f"/requests/{running.pk}/delete/", follow=True).text
     assert Job.objects.get(pk=running.pk).prompt
     other = done(OTHER)
     assert member.post(f"/requests/{other.pk}/delete/").status_code == 404
@@ -167,7 +167,7 @@ def test_deleting_everything_asks_first_and_then_leaves_nothing_but_what_others_
     assert "Delete everything?" in member.post("/data/delete/").text, "not without the answer"
     assert Job.objects.filter(user_id=ME).exists()
     answer = member.post("/data/delete/", {"sure": "yes"}, follow=True)
-    assert "Deleted 1 request and all that hung on it." in answer.text
+    assert "Deleted 1 request and all related data." in answer.text
     assert not Job.objects.filter(user_id=ME).exists()
     assert not any(default_storage.exists(key) for key in keys)
     assert Job.objects.filter(pk=other.pk).exists()

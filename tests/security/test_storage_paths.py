@@ -84,7 +84,7 @@ def address(make_guild: Callable[..., Guild], make_ask: Callable[..., Any]) -> s
 @pytest.mark.django_db
 def test_a_pictures_address_ends_by_itself(address: str, client: Client) -> None:
     assert client.get(address).status_code == 200
-    with time_machine.travel(timezone.now() + signed_urls.LIFE + timedelta(seconds=5), tick=False):
+    with time_machine.travel(timezone.now() + signed_urls.MAX_AGE + timedelta(seconds=5), tick=False):
         assert client.get(address).status_code == 404
 
 

@@ -1,4 +1,4 @@
-"""HTTP to Discord at a sign-in: bounded in time and size, and no redirect is followed."""
+"""HTTP requests to Discord during sign-in, with limits on time and size, and without redirects."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ TOTAL_S = 20
 
 
 class DiscordSession(requests.Session):
-    """A session whose requests end after TOTAL_S and whose environment adds nothing (no proxy, no netrc)."""
+    """A session that ignores the environment (no proxy, no netrc). Each request takes at most about TOTAL_S."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trust_env = False
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """Raises requests.RequestException, or answers.NotUnderstood when the answer is too large."""
+        """Raises: requests.RequestException, or InvalidResponse if the response is too large."""
         kwargs.setdefault("timeout", TIMEOUT_S)
         kwargs["allow_redirects"] = False
         kwargs["stream"] = True
         deadline = time.monotonic() + TOTAL_S
-        answer = super().request(*args, **kwargs)
+        response = super().request(*args, **kwargs)
         content = bytearray()
-        for chunk in answer.iter_content(64 * 1024):
+        for chunk in response.iter_content(64 * 1024):
             content += chunk
             if len(content) > responses.MAX_BYTES:
-                answer.close()
-                raise responses.NotUnderstood("size")
+                response.close()
+                raise responses.InvalidResponse("size")
             if time.monotonic() > deadline:
-                answer.close()
+                response.close()
                 raise requests.Timeout
-        answer._content = bytes(content)
-        return answer
+        response._content = bytes(content)
+        return response

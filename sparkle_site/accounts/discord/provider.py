@@ -1,4 +1,4 @@
-"""Discord as allauth's provider, at addresses that the settings name, and with the list of the user's servers."""
+"""Discord as an allauth provider, with URLs from the settings and the list of the user's servers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Discord(DiscordProvider):
         return ["identify", "guilds"]
 
     def extract_extra_data(self, data: dict[str, Any]) -> dict[str, Any]:
-        # What is not kept cannot leak: neither e-mail addresses nor the list of servers.
+        # Stores no email address and no list of servers.
         return {key: data.get(key) for key in ("id", "username", "global_name", "avatar")}
 
     def get_auth_params_from_request(self, request: HttpRequest, action: str) -> dict[str, Any]:
-        # Nothing from the address goes on to Discord.
+        # No query parameter is passed on to Discord.
         return dict(self.get_auth_params())
 
     def get_scope_from_request(self, request: HttpRequest) -> list[str]:

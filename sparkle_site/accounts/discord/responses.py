@@ -1,4 +1,4 @@
-"""What Discord answers at a sign-in, read strictly: a value of the wrong kind is an error here and nowhere later. Pure.
+"""Strict parsing of Discord's responses during sign-in, so that a wrong type fails here and not later. Pure.
 
 https://discord.com/developers/docs/resources/user#user-object
 https://discord.com/developers/docs/resources/user#get-current-user-guilds
@@ -18,8 +18,8 @@ MAX_BYTES = 1 << 20
 _PERMISSION_DIGITS = 40
 
 
-class NotUnderstood(Exception):
-    """Discord's answer is not what its documentation says; `what` names the part, never its value."""
+class InvalidResponse(Exception):
+    """Discord's response does not match its documentation. `what` names the field, never its value."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -28,7 +28,7 @@ class NotUnderstood(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A server of the user's: what they may do there, and what it is called today."""
+    """A server of the user, with their permissions."""
 
     id: int
     name: str
@@ -38,86 +38,85 @@ class Server:
 
 
 def parse(content: bytes) -> Any:
-    """Return the JSON in `content`. Raises NotUnderstood."""
+    """Return the JSON in `content`. Raises: InvalidResponse."""
     if len(content) > MAX_BYTES:
-        raise NotUnderstood("size")
+        raise InvalidResponse("size")
     try:
         return json.loads(content, parse_constant=_refuse_constant)
-    # A deeply nested text exhausts the parser's stack, an integer of thousands of digits is a ValueError.
+    # RecursionError: deep nesting. ValueError: invalid JSON, or an integer of thousands of digits.
     except (ValueError, RecursionError) as error:
-        raise NotUnderstood("json") from error
+        raise InvalidResponse("json") from error
 
 
 def token(answer: Any) -> dict[str, Any]:
-    """Return the token answer with its access token alone, which is all that a sign-in uses. Raises NotUnderstood."""
+    """Return only the access token, because sign-in needs nothing else. Raises: InvalidResponse."""
     value = _object(answer, "token").get("access_token")
-    # It becomes a header's value.
+    # It is used as a header's value.
     if not isinstance(value, str) or not 0 < len(value) <= 2000 or not value.isascii() or not value.isprintable():
-        raise NotUnderstood("access_token")
+        raise InvalidResponse("access_token")
     return {"access_token": value}
 
 
 def user(answer: Any) -> dict[str, Any]:
-    """Return the user as plain values: `id` as text, the names and the avatar cleaned or None. Raises NotUnderstood."""
-    found = _object(answer, "user")
+    """Return the user: `id` as text, the cleaned names and avatar hash or None. Raises: InvalidResponse."""
+    fields = _object(answer, "user")
     return {
-        "id": str(_snowflake(found.get("id"))),
-        "username": _text(found.get("username"), 100) or None,
-        "global_name": _text(found.get("global_name"), 100) or None,
-        "avatar": _text(found.get("avatar"), 64) or None,
+        "id": str(_snowflake(fields.get("id"))),
+        "username": _text(fields.get("username"), 100) or None,
+        "global_name": _text(fields.get("global_name"), 100) or None,
+        "avatar": _text(fields.get("avatar"), 64) or None,
     }
 
 
 def servers(answer: Any) -> list[Server]:
-    """Return the user's servers. Raises NotUnderstood."""
+    """Return the user's servers. Raises: InvalidResponse."""
     if not isinstance(answer, list):
-        raise NotUnderstood("guilds")
-    return [_server(each) for each in answer]
+        raise InvalidResponse("guilds")
+    return [_server(guild) for guild in answer]
 
 
 def _server(answer: Any) -> Server:
-    found = _object(answer, "guild")
-    owner = found.get("owner", False)
+    fields = _object(answer, "guild")
+    owner = fields.get("owner", False)
     if owner is not None and not isinstance(owner, bool):
-        raise NotUnderstood("owner")
+        raise InvalidResponse("owner")
     return Server(
-        id=_snowflake(found.get("id")),
-        name=_text(found.get("name"), 100),
-        icon=_text(found.get("icon"), 64),
+        id=_snowflake(fields.get("id")),
+        name=_text(fields.get("name"), 100),
+        icon=_text(fields.get("icon"), 64),
         owner=bool(owner),
-        permissions=_permissions(found.get("permissions")),
+        permissions=_permissions(fields.get("permissions")),
     )
 
 
 def _object(answer: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
-        raise NotUnderstood(what)
+        raise InvalidResponse(what)
     return answer
 
 
 def _snowflake(value: Any) -> int:
-    found = snowflakes.parse(value) if isinstance(value, str) else None
-    if found is None:
-        raise NotUnderstood("id")
-    return found
+    snowflake = snowflakes.parse(value) if isinstance(value, str) else None
+    if snowflake is None:
+        raise InvalidResponse("id")
+    return snowflake
 
 
 def _permissions(value: Any) -> int:
-    # Absent in partial guilds: no permission is known, so none is given.
+    # Absent in partial guilds: grant none.
     if value is None:
         return 0
     if not isinstance(value, str) or not (value.isascii() and value.isdigit()) or len(value) > _PERMISSION_DIGITS:
-        raise NotUnderstood("permissions")
+        raise InvalidResponse("permissions")
     return int(value)
 
 
 def _text(value: Any, length: int) -> str:
-    """Return a name without what PostgreSQL cannot hold or a page cannot show; "" for null or an absent one."""
+    """Return a text without control characters and lone surrogates, "" for null or an absent field."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise NotUnderstood("text")
-    # Control characters (NUL among them) and lone surrogates.
+        raise InvalidResponse("text")
     return "".join(char for char in value if unicodedata.category(char) not in {"Cc", "Cs"})[:length]
 
 

@@ -1,4 +1,4 @@
-"""The way to Discord and back."""
+"""The OAuth2 views: the redirect to Discord and the callback."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PAGE = 200
 
 
 class DiscordClient(OAuth2Client):
-    """Exchanges the code for a token, and reads the answer strictly."""
+    """Exchanges the code for a token and parses the response strictly."""
 
     def get_access_token(self, code: str, pkce_code_verifier: str | None = None, extra_data: Any = None) -> Any:
-        """Raises ProviderException when Discord does not answer as it should."""
+        """Raises: ProviderException if the response is an error or invalid."""
         data = {
             "client_id": self.consumer_key,
             "client_secret": self.consumer_secret,
@@ -38,7 +38,7 @@ class DiscordClient(OAuth2Client):
 
 
 class DiscordAdapter(DiscordOAuth2Adapter):
-    """Asks who the user is and which servers they are in. https://discord.com/developers/docs/topics/oauth2"""
+    """Fetches the user and the list of their servers. https://discord.com/developers/docs/topics/oauth2"""
 
     client_class = DiscordClient
 
@@ -51,31 +51,31 @@ class DiscordAdapter(DiscordOAuth2Adapter):
         return f"{settings.DISCORD_API_BASE.rsplit('/v', 1)[0]}/oauth2/token"
 
     def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> Any:
-        """Raises ProviderException when Discord does not answer as it should."""
+        """Raises: ProviderException if the response is an error or invalid."""
         base = f"{settings.DISCORD_API_BASE}/users/@me"
         with get_adapter().get_requests_session() as session:
             session.headers["Authorization"] = f"Bearer {token.token}"
             user = _read("user", responses.user, lambda: session.get(base))
             servers = _read("guilds", responses.servers, lambda: session.get(f"{base}/guilds?limit={PAGE}"))
         login = self.get_provider().sociallogin_from_response(request, user)
-        # Read by sparkle_site.accounts.adapter when the login has succeeded; never stored.
+        # Read by sparkle_site.accounts.adapter after a successful login, never stored.
         login.discord_servers = servers
         return login
 
 
-def _read(what: str, understand: Any, ask: Any) -> Any:
-    """Ask Discord and return what the answer means. Raises ProviderException, which allauth shows as a page."""
+def _read(what: str, parse: Any, send: Any) -> Any:
+    """Send a request to Discord and return the parsed response. Raises: ProviderException, which allauth shows."""
     try:
-        answer = ask()
-        if answer.status_code != 200:
-            logger.warning("sign_in_refused", extra={"asked": what, "status": answer.status_code})
-            raise ProviderException(f"Discord answered {answer.status_code} to {what}")
-        return understand(responses.parse(answer.content))
-    except responses.NotUnderstood as error:
-        logger.warning("sign_in_not_understood", extra={"asked": what, "part": error.what})
-        raise ProviderException(f"Discord's answer to {what} was not understood") from error
+        response = send()
+        if response.status_code != 200:
+            logger.warning("sign_in_refused", extra={"request": what, "status": response.status_code})
+            raise ProviderException(f"Discord answered {response.status_code} to {what}")
+        return parse(responses.parse(response.content))
+    except responses.InvalidResponse as error:
+        logger.warning("sign_in_response_invalid", extra={"request": what, "part": error.what})
+        raise ProviderException(f"Discord's response to {what} is invalid") from error
     except (requests.RequestException, OSError, ValueError) as error:
-        logger.warning("sign_in_unanswered", extra={"asked": what, "error": type(error).__name__})
+        logger.warning("sign_in_unanswered", extra={"request": what, "error": type(error).__name__})
         raise ProviderException(f"Discord did not answer to {what}") from error
 
 
