@@ -154,12 +154,12 @@ def run(*, full: bool = False) -> Result:
 
 
 def _figures(short: dict[str, Any], long: dict[str, Any], *, total: int) -> Iterator[Figure]:
-    from jobs.upkeep import PARTS
+    from jobs.upkeep import TASKS
 
     yield Figure(name=f"a minute, {SHORT:,} requests", value=short["minute_s"], unit="s", goal=MINUTE_S)
     yield Figure(name=f"a minute, {total:,} requests", value=long["minute_s"], unit="s", goal=MINUTE_S)
     yield Figure(name="parts that failed", value=len(long["failed"] + short["failed"]), unit="", goal=0)
-    for part in PARTS:
+    for part in TASKS:
         of = long["parts"][part.name]
         before = short["parts"][part.name]
         yield Figure(name=f"{part.name}", value=of["seconds"], unit="s", goal=part.budget_s + LAST_ROW_S)
@@ -184,13 +184,13 @@ def _measure(client: DiscordClient, *, now: datetime) -> dict[str, Any]:
     from jobs import upkeep
 
     _make_due(now)
-    explained = {part.name: _explain(part, client, now=now) for part in upkeep.PARTS}
+    explained = {part.name: _explain(part, client, now=now) for part in upkeep.TASKS}
     began = time.perf_counter()
     report = upkeep.run(now=now, client=client)
     minute_s = time.perf_counter() - began
     _make_due(now)
     parts = {}
-    for part in upkeep.PARTS:
+    for part in upkeep.TASKS:
         began = time.perf_counter()
         changed = part(now=now, client=client)
         seconds = time.perf_counter() - began

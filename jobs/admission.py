@@ -19,7 +19,7 @@ from guilds.quota import GUILD_SUBJECT, Counter, Rule
 from guilds.quota_clock import Window
 
 from . import prepared_statements
-from .fair_queue import Backlog, backlog_ahead_of
+from .fair_queue import Backlog, backlog_parameters
 from .lifecycle import Status
 from .models import Job
 from .named_queries import load
@@ -27,10 +27,10 @@ from .named_queries import load
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionData:
-    """`existing` is the job of the same interaction; `ahead` is of a new job.
+    """The facts that admission decides by.
 
-    `used` is keyed by (subject_id, window). `spent_ms` is the guild's GPU time of this UTC month, with what its open
-    jobs have reserved.
+    `existing` is the id of the interaction's job, if there is one. `used` is keyed by (subject_id, window). `spent_ms`
+    is the guild's GPU time in this UTC month, including the reservations of open jobs. `ahead` is a new job's backlog.
     """
 
     existing: int | None
@@ -58,12 +58,12 @@ def read(
     windows: Mapping[str, Window],
     now: datetime,
 ) -> AdmissionData:
-    """Read all that decides about a request of a guild whose row is locked; its counters in the open `windows`."""
+    """Read the facts about a request; usage counters are those of the open `windows`. The guild's row is locked."""
     with prepared_statements.cursor() as cursor:
         cursor.execute(
             _facts_query(),
             {
-                **backlog_ahead_of(guild_id=guild.pk, user_id=user_id, now=now),
+                **backlog_parameters(guild_id=guild.pk, user_id=user_id, now=now),
                 "interaction": Int8(interaction_id),
                 "style": style or "",
                 "now": now,
@@ -74,21 +74,21 @@ def read(
                 "month": gpu_ledger.month_of(now),
             },
         )
-        (found,) = cursor.fetchone()
-    return _parse(guild, user_id, found)
+        (facts,) = cursor.fetchone()
+    return _parse(guild, user_id, facts)
 
 
-def _parse(guild: Guild, user_id: int, found: dict[str, Any]) -> AdmissionData:
+def _parse(guild: Guild, user_id: int, facts: dict[str, Any]) -> AdmissionData:
     used: dict[tuple[int, str], Counter] = {}
-    for row in found["usage"] or []:
-        # What a member used before they erased their data counts as theirs.
+    for row in facts["usage"] or []:
+        # Usage before an erasure of the member's data counts too.
         subject = GUILD_SUBJECT if row.pop("subject_id") == GUILD_SUBJECT else user_id
         key = subject, row.pop("window")
         used[key] = used.get(key, Counter()) + Counter(**row)
-    platform = found["platform"] or {"maintenance": False, "notice": ""}
-    terms = found["terms"] or []
+    platform = facts["platform"] or {"maintenance": False, "notice": ""}
+    terms = facts["terms"] or []
     return AdmissionData(
-        existing=found["existing"],
+        existing=facts["existing"],
         rules=GuildPolicy(
             maintenance=platform["maintenance"],
             notice=platform["notice"],
@@ -104,19 +104,19 @@ def _parse(guild: Guild, user_id: int, found: dict[str, Any]) -> AdmissionData:
             default_negative_prompt=guild.default_negative_prompt,
             nsfw_rule=guild.nsfw_rule,
             results_ephemeral=guild.results_ephemeral,
-            ban_reason=found["ban"][0] if found["ban"] else None,
+            ban_reason=facts["ban"][0] if facts["ban"] else None,
             blocked_terms={folded: phrase for folded, phrase, nsfw in terms if not nsfw},
             nsfw_terms={folded: phrase for folded, phrase, nsfw in terms if nsfw},
-            models=[ModelOptions(**row) for row in found["models"] or []],
-            styles=[StyleOptions(**row) for row in found["styles"] or []],
+            models=[ModelOptions(**row) for row in facts["models"] or []],
+            styles=[StyleOptions(**row) for row in facts["styles"] or []],
         ),
-        quota=tuple(Rule(**row) for row in found["quota"] or []),
+        quota=tuple(Rule(**row) for row in facts["quota"] or []),
         used=used,
-        spent_ms=(found["used_ms"] or 0) + int(found["open"]["reserved_ms"]),
-        active=found["open"]["active"],
-        waiting=found["open"]["waiting"],
-        mine_waiting=found["open"]["mine"],
-        ahead=Backlog(**found["ahead"]),
+        spent_ms=(facts["used_ms"] or 0) + int(facts["open"]["reserved_ms"]),
+        active=facts["open"]["active"],
+        waiting=facts["open"]["waiting"],
+        mine_waiting=facts["open"]["mine"],
+        ahead=Backlog(**facts["ahead"]),
     )
 
 
@@ -148,9 +148,9 @@ def _insert_query() -> str:
 
 
 def write(job: Job, windows: Mapping[str, Window]) -> None:
-    """Insert the new `job`, waiting or queued, reserve what it holds and set its id and its `usage_ids`.
+    """Insert the new job, waiting or queued, with its reserved usage. Set its id and `usage_ids`.
 
-    Raises IntegrityError where the interaction has a job already.
+    Raises IntegrityError if the interaction has a job already.
     """
     counters = [(subject, name) for subject in (GUILD_SUBJECT, job.user_id) for name in windows]
     kinds = [Status.WAITING.value, Status.QUEUED.value] if job.queued_at else [Status.WAITING.value]
@@ -169,5 +169,5 @@ def write(job: Job, windows: Mapping[str, Window]) -> None:
 
 
 def _jsonable(value: Any) -> Any:
-    # A number's size would else be part of the statement's name: one plan, not one for each combination.
+    # psycopg types an int by its size; with one type there is one prepared statement for all values.
     return Int8(value) if type(value) is int else str(value) if isinstance(value, models.Choices) else value

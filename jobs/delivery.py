@@ -1,7 +1,9 @@
-"""Deliver a job's final message to its requester by the best route that is still open.
+"""Deliver a job's final message to its requester by the first route that is open.
 
-While its token lives, the reply is edited. After that the bot posts in the channel and mentions the requester, or sends
-a direct message, or the images stay in the gallery. A private result never becomes a post in the channel.
+1. Edit the original response, while its token is valid.
+2. Post in the channel and mention the requester; never for an ephemeral result.
+3. Send a direct message.
+4. Otherwise the images stay in the gallery.
 """
 
 from __future__ import annotations
@@ -19,26 +21,27 @@ from .models import ClosedRoute, Job
 
 log = logging.getLogger(__name__)
 
-# A fast worker can be here before the answer that opens the token has reached Discord.
+# Discord rejects the token until it has the first response, which a fast worker may precede.
 OPENING = timedelta(seconds=10)
-# A moderator may open a channel again at any time; a member who takes no messages rarely changes that.
+# A moderator may reopen a channel at any time. Members rarely change their privacy settings.
 _CLOSED_FOR = {Job.Via.CHANNEL: timedelta(minutes=10), Job.Via.DM: timedelta(hours=6)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """`via` is a Job.Via; `message_id` is None where nothing could be posted."""
+    """`via` is a Job.Via; `message_id` is None if nothing could be posted."""
 
     via: str
     message_id: int | None
 
 
 def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime) -> Delivered:
-    """Post the message by the first open way.
+    """Post the message by the first open route.
 
-    Raises TooLarge (send smaller files), BadForm (a fault of ours), and TryLater (try again later).
-    Doing it twice shows one message: an edit replaces, Discord drops a post whose nonce it has just seen, and where the
-    token died in between, the bot takes away the reply, which was noted before it was edited.
+    Calling it twice shows one message: an edit replaces the message, and Discord drops a post with a known nonce. If
+    the token expired in between, the bot deletes the response, whose id was saved before the edit.
+
+    Raises TooLarge (send smaller files), InvalidFormBody (a bug) and TryLater (call again later).
     """
     for via, post in _delivery_routes(job, message, client=client.for_guild(job.guild_id), now=now):
         try:
@@ -52,7 +55,7 @@ def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime)
             if not error.permanent:
                 raise
             if isinstance(error, TokenExpired) and now - job.created_at < OPENING:
-                raise TryLater(error.status, error.code, "not answered yet") from error
+                raise TryLater(error.status, error.code, "no response yet") from error
             _remember_closed(job, via, error, now=now)
             log.info(
                 "delivery_route_failed",
@@ -62,9 +65,9 @@ def deliver(job: Job, message: Message, *, client: DiscordClient, now: datetime)
 
 
 def _delete_stale_reply(job: Job, *, client: DiscordClient) -> None:
-    """Delete the reply that can no longer be edited, so that nothing goes on saying that the job is being made.
+    """Delete the response that can no longer be edited and still says that the job is running.
 
-    The bot is its author and may, where the channel is open to it; nobody else sees a private reply.
+    The bot is its author, and may delete it in channels that it can see. Nobody else sees an ephemeral response.
     """
     job.refresh_from_db(fields=["message_id"])
     if job.message_id is None or job.ephemeral:
@@ -72,30 +75,30 @@ def _delete_stale_reply(job: Job, *, client: DiscordClient) -> None:
     try:
         client.delete_message(job.channel_id, job.message_id)
     except DiscordError as error:
-        log.info("reply_stays", extra={"job_id": job.pk, "status": error.status, "code": error.code})
+        log.info("reply_not_deleted", extra={"job_id": job.pk, "status": error.status, "code": error.code})
 
 
 def fetch_reply_id(job: Job, *, client: DiscordClient) -> None:
-    """Ask which message the reply is, and remember it. Raises DiscordError."""
+    """Fetch and save the message id of the original response. Raises DiscordError."""
     save_reply_id(job, int(client.original(job.token)["id"]))
 
 
 def save_reply_id(job: Job, message_id: int) -> None:
-    """Remember which message the reply is. Once its token is dead, nobody can ask any more."""
+    """Save the message id of the original response, which cannot be fetched once its token has expired."""
     if job.message_id is None:
         Job.objects.filter(pk=job.pk, message_id=None, notified_at=None).update(message_id=message_id)
         job.message_id = message_id
 
 
-def mark_processing(job: Job, *, now: datetime) -> bool:
-    """Whether the reply can still be edited, as far as the row knows."""
+def can_edit_reply(job: Job, *, now: datetime) -> bool:
+    """Return whether the token of the original response should still be valid."""
     return now < job.reply_deadline and bool(job.token)
 
 
 def _delivery_routes(
     job: Job, message: Message, *, client: DiscordClient, now: datetime
 ) -> Iterator[tuple[Job.Via, Callable[[], dict[str, str]]]]:
-    if mark_processing(job, now=now):
+    if can_edit_reply(job, now=now):
         yield Job.Via.ORIGINAL, lambda: _edit_reply(job, message, client=client)
     mention = f"<@{job.user_id}>"
     post = replace(
@@ -116,7 +119,7 @@ def _is_closed(kind: ClosedRoute.Kind, target_id: int, *, now: datetime) -> bool
 
 
 def _remember_closed(job: Job, via: Job.Via, error: DiscordError, *, now: datetime) -> None:
-    """Leave a channel or direct messages alone for a while that did not take a message of ours."""
+    """Do not try a channel or user again for a while that refused the bot's message."""
     if via not in _CLOSED_FOR or not isinstance(error, Forbidden) or isinstance(error, RouteClosed):
         return
     kind, target = (
@@ -128,7 +131,7 @@ def _remember_closed(job: Job, via: Job.Via, error: DiscordError, *, now: dateti
 
 
 def _edit_reply(job: Job, message: Message, *, client: DiscordClient) -> dict[str, str]:
-    # First, since the answer to the edit may be lost, and we with it. A private reply is out of the bot's reach anyway.
+    # Before the edit, since its response may be lost. The bot cannot delete an ephemeral response anyway.
     if job.message_id is None and not job.ephemeral:
         fetch_reply_id(job, client=client)
     return client.edit_original(job.token, message)

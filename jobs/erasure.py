@@ -1,7 +1,7 @@
-"""The one rule by which a request's images and prompts are deleted, for every kind of caller.
+"""Erasure of a job's images and words, for members, moderators, privacy requests and retention alike.
 
-An image that was reported is evidence: it is kept, hidden, until a moderator decides on the report. What was to be
-deleted meanwhile stands in `Job.erasure`, and is deleted after the decision.
+A reported image is evidence: it is hidden and kept until a moderator decides on the report. `Job.erasure` says what is
+to be erased after the decision.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from .lifecycle import OPEN
 from .models import Job, JobEvent, JobImage
 
 Erasure = Job.Erasure
-# The more is erased the later it stands.
+# From the least to the most.
 _ORDER = ("", Erasure.IMAGES, Erasure.WORDS, Erasure.ROW)
 
 
 def with_open_report(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """The jobs with an image whose report nobody has decided on."""
+    """Return the jobs that have an image with an open report."""
     return jobs.filter(Exists(JobImage.objects.filter(job=OuterRef("pk"), reported_at__isnull=False)))
 
 
 def request(job_id: int, what: Erasure, *, now: datetime) -> bool:
-    """Hide the job's images and write down that `what` is to be erased; False while a report on one is open.
+    """Hide the job's images and record that `what` is to be erased. False while a report on an image is open.
 
-    A hidden image cannot be reported, so what may be erased now may still be erased when its files are deleted.
+    A hidden image cannot be reported, so the result still holds when the files are deleted.
     """
     return bool(request_many([job_id], what, now=now))
 
@@ -51,9 +51,9 @@ def request_many(job_ids: Collection[int], what: Erasure, *, now: datetime, skip
 
 
 def erase(job_id: int, what: Erasure, *, now: datetime) -> bool:
-    """Erase `what` of an ended job now, or after the decision on a report that is open; whether it is erased now.
+    """Erase `what` of an ended job now, or after the decision on its open reports. Return whether it is erased now.
 
-    Raises what the storage raises: the request stands, and upkeep erases it later.
+    Raises the storage's errors; upkeep then erases it later.
     """
     if not request(job_id, what, now=now):
         return False
@@ -62,9 +62,9 @@ def erase(job_id: int, what: Erasure, *, now: datetime) -> bool:
 
 
 def erase_many(job_ids: Collection[int], what: Erasure, *, now: datetime) -> int:
-    """Erase `what` of several ended jobs, a few statements for all of them; return of how many it was erased now.
+    """Erase `what` of several ended jobs in a few statements. Return how many are erased now.
 
-    Jobs that another transaction holds are left for the next call. Raises what the storage raises, as `erase`.
+    Jobs locked by another transaction are left for the next call. Raises the storage's errors, as `erase` does.
     """
     free = request_many(job_ids, what, now=now, skip_locked=True)
     finish(free)
@@ -72,7 +72,7 @@ def erase_many(job_ids: Collection[int], what: Erasure, *, now: datetime) -> int
 
 
 def finish(job_ids: Collection[int]) -> None:
-    """Erase what was requested of jobs. Their files go first: a row that is left names what is left to delete."""
+    """Erase what was requested of the jobs. Files first: a row that is left names the files that are left."""
     jobs = list(Job.objects.filter(pk__in=job_ids).exclude(erasure=""))
     erase_files(storage_keys(jobs))
     forget([job.pk for job in jobs])
@@ -85,13 +85,13 @@ def storage_keys(jobs: Collection[Job]) -> list[str]:
 
 
 def erase_files(keys: Iterable[str]) -> None:
-    """Delete objects from storage. Raises what the storage raises."""
+    """Delete objects from storage. Raises the storage's errors."""
     for key in keys:
         default_storage.delete(key)
 
 
 def forget(job_ids: Collection[int]) -> None:
-    """Drop the rows and words of jobs whose files are gone, as far as that was requested."""
+    """Delete the rows and words of jobs whose files are deleted, as far as requested."""
     with transaction.atomic():
         requested = Job.objects.filter(pk__in=job_ids).exclude(erasure="").order_by("pk")
         marks = dict(requested.select_for_update().values_list("pk", "erasure"))
@@ -108,13 +108,13 @@ def forget(job_ids: Collection[int]) -> None:
 
 
 def after_decision(job_ids: set[int]) -> None:
-    """Erase what was requested of these jobs, as far as no report on them is open any more."""
+    """Erase what was requested of those jobs that have no open report any more."""
     waiting = Job.objects.filter(pk__in=job_ids).exclude(erasure="")
     kept = set(with_open_report(waiting).values_list("pk", flat=True))
     finish([job_id for job_id in waiting.values_list("pk", flat=True) if job_id not in kept])
 
 
 def ready() -> QuerySet[Job]:
-    """Return the jobs of which something is to be erased, and on which no report is open."""
+    """Return the jobs with a requested erasure and without an open report."""
     reported = Exists(JobImage.objects.filter(job=OuterRef("pk"), reported_at__isnull=False))
     return Job.objects.exclude(erasure="").exclude(reported)

@@ -1,4 +1,4 @@
-"""A guild's own line: who goes next, and what to tell someone who waits."""
+"""The queue of waiting jobs of each guild: which job starts next, and how long a job will wait."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .scaling import LONG_WINDOW_S, SHORT_WINDOW_S, Demand
 
 
 def record_turn(guild_id: int, user_id: int, *, at: datetime) -> None:
-    """Remember that the member had a turn."""
+    """Record that the member had a turn."""
     with connection.cursor() as cursor:
         cursor.execute(load("record_turn"), {"guild": guild_id, "user": user_id, "at": at})
 
 
 def promote(guild: Guild, *, now: datetime) -> list[Job]:
-    """Move waiting jobs to queued while the guild has room, in turns; return them for their messages.
+    """Queue waiting jobs while the guild has free slots; members take turns. Return them, to send their messages.
 
-    The guild's row must be locked by this transaction.
+    The caller's transaction holds the lock of the guild's row.
     """
     active = Job.objects.filter(guild=guild, status__in=[Status.QUEUED, Status.RUNNING]).count()
     slots = guild.concurrency - active
@@ -39,7 +39,7 @@ def promote(guild: Guild, *, now: datetime) -> list[Job]:
         chosen = cursor.fetchall()
     promoted = []
     for turn, (job_id, user_id) in enumerate(chosen):
-        # A microsecond apart, so that the order of this round is the order of the next.
+        # A microsecond apart, so that the next round has the same order.
         at = now + timedelta(microseconds=turn)
         if Job.objects.move(
             job_id, Status.WAITING, Status.QUEUED, at=now, queued_at=at, message_sent_at=now, messages_sent=1
@@ -51,9 +51,9 @@ def promote(guild: Guild, *, now: datetime) -> list[Job]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What is before a job: `queued` and `running` everywhere, `waiting` in its guild's line, `workers` alive.
+    """What is ahead of a job: jobs `queued` and `running` in all guilds, `waiting` in its guild, and live `workers`.
 
-    `seconds` a job takes and `start_s` a worker takes are means of the last ones, None where none was measured.
+    `seconds` is the mean run time of recent jobs, `start_s` the mean start time of recent workers; None if unknown.
     """
 
     queued: int
@@ -66,22 +66,22 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuePosition:
-    """`place` 1 is next; `wait_s` is None where nothing was measured yet."""
+    """`place` 1 is next. `wait_s` is None if no job was measured yet."""
 
     place: int
     wait_s: float | None
     gpu_starting: bool
 
 
-# Until a start was measured: from nothing to a ready worker on g4dn with weights in the image.
+# Used until a start was measured: a g4dn instance with the weights in its image, until the worker is ready.
 _DEFAULT_START_S = 180.0
 _NO_ID_YET = 2**63 - 1
 
 
-def backlog_ahead_of(
+def backlog_parameters(
     *, guild_id: int, user_id: int, now: datetime, job_id: int = _NO_ID_YET, queued_at: datetime | None = None
 ) -> dict[str, Any]:
-    """Return the parameters of load("backlog"); without `job_id` for a member's job that is yet to be written."""
+    """Return the parameters of the query `backlog`; without `job_id` those of a new job."""
     return {
         "guild": Int8(guild_id),
         "user": Int8(user_id),
@@ -92,7 +92,7 @@ def backlog_ahead_of(
 
 
 def position(ahead: Backlog, *, waits: bool) -> QueuePosition:
-    """The place in line and the wait that measured times promise. `waits`: in its guild's line, not queued yet."""
+    """Return a job's place in the queue and its estimated wait. `waits`: it is in its guild's queue, not queued yet."""
     before = ahead.queued + (ahead.waiting if waits else 0)
     wait_s = None
     if ahead.seconds is not None:
@@ -103,18 +103,18 @@ def position(ahead: Backlog, *, waits: bool) -> QueuePosition:
 
 
 def position_of(job: Job, *, now: datetime) -> QueuePosition:
-    """The place of a job that is in line already."""
-    parameters = backlog_ahead_of(
+    """Return the queue position of an open job."""
+    parameters = backlog_parameters(
         guild_id=job.guild_id, user_id=job.user_id, now=now, job_id=job.pk, queued_at=job.queued_at
     )
     with prepared_statements.cursor() as cursor:
         cursor.execute(load("backlog"), parameters)
-        (found,) = cursor.fetchone()
-    return position(Backlog(**found), waits=job.status == Status.WAITING)
+        (backlog,) = cursor.fetchone()
+    return position(Backlog(**backlog), waits=job.status == Status.WAITING)
 
 
 def demand(*, now: datetime) -> Demand:
-    """What the scaling is decided by: the work that can run now, and how much came of late."""
+    """Read what scaling decides by: runnable jobs now, and jobs accepted recently."""
     with connection.cursor() as cursor:
         cursor.execute(
             load("demand"),

@@ -1,7 +1,7 @@
-"""The one lock that orders all that is counted and queued in a guild.
+"""The lock of a guild's row, which orders all changes of its counters and its queue.
 
-The order of locks is the same everywhere: the guild's row, then its counters, then its jobs. Whatever writes a counter
-holds the guild's row, so two of them never wait for each other, and each decides by what the other has committed.
+Locks are taken in one order everywhere, which prevents deadlocks: the guild's row, then its counters, then its jobs.
+A transaction that writes a counter holds the guild's row, so it decides by what others have committed.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .models import Job
 
 @functools.cache
 def _lock() -> str:
-    # Django would parse jsonb itself; here psycopg does, which leaves jsonb to Django and parses json.
+    # Django parses jsonb in its own converters, which do not run here; psycopg parses json.
     columns = ", ".join(
         f'"{field.column}"::json' if isinstance(field, models.JSONField) else f'"{field.column}"'
         for field in Guild._meta.concrete_fields
     )
-    # NO KEY: rows that refer to the guild may be written meanwhile.
+    # NO KEY: rows that reference the guild can still be inserted.
     return f"SELECT {columns} FROM guilds_guild WHERE id = %(guild)s FOR NO KEY UPDATE"  # noqa: S608  # our own text
 
 
 @contextmanager
 def lock_guild(guild_id: int) -> Iterator[Guild]:
-    """Hold the guild's row until the block's transaction ends; yield the guild as it is then.
+    """Lock the guild's row until the block's transaction ends; yield the guild, read under the lock.
 
     Raises Guild.DoesNotExist.
     """
@@ -47,7 +47,7 @@ def lock_guild(guild_id: int) -> Iterator[Guild]:
 
 @contextmanager
 def lock_guild_of(job_id: int) -> Iterator[Guild | None]:
-    """Hold the row of the job's guild as lock_guild does; yield None where there is no such job."""
+    """Lock the row of the job's guild as lock_guild does; yield None if the job does not exist."""
     guild_id = Job.objects.filter(pk=job_id).values_list("guild_id", flat=True).first()
     if guild_id is None:
         yield None

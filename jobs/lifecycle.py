@@ -1,4 +1,4 @@
-"""A job's statuses and the moves between them. Pure; only `Job.objects.move` writes one."""
+"""A job's statuses and the moves between them. Only `Job.objects.move` writes a status."""
 
 from django.db.models import TextChoices
 
@@ -30,7 +30,7 @@ ENDED = frozenset(status for status, to in MOVES.items() if not to)
 
 
 class IllegalMove(Exception):
-    """The transition table has no such move: a fault in the program, never in the data."""
+    """The transition table has no such move: a bug in the program, never bad data."""
 
 
 def check(old: Status, new: Status) -> None:

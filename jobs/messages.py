@@ -1,6 +1,6 @@
-"""The words and buttons of a job's message, at each stage of its life. Pure: used by Lambda, worker and upkeep alike.
+"""The text and buttons of a job's message in each status. Used by Lambda, worker and upkeep.
 
-Every function returns the whole message; an edit with it leaves nothing of the stage before.
+Every function returns the whole message, so an edit replaces everything.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ def submitted(
     budget_warning: bool = False,
     lowered: Mapping[str, int] | None = None,
 ) -> Message:
-    """The first answer: the place in line (1 is next, 0 unknown) and the wait in seconds, None if unknown.
+    """Return the first message: the place in the queue (1 is next, 0 unknown) and the wait in seconds, None if unknown.
 
-    `lowered` names what the request was to have more of than is allowed now: "count" or "steps", and the limit.
+    `lowered` are the parameters ("count", "steps") that were lowered to their limits.
     """
     locale = job.locale
     lines = [translate(locale, "job.submitted")]
-    told = []
+    outlook = []
     if place:
-        told.append(translate(locale, "job.next") if place == 1 else translate(locale, "job.place", place=place))
+        outlook.append(translate(locale, "job.next") if place == 1 else translate(locale, "job.place", place=place))
     if gpu_starting:
-        told.append(translate(locale, "job.gpu_starting"))
+        outlook.append(translate(locale, "job.gpu_starting"))
     if wait_s is not None:
-        told.append(translate(locale, "job.wait", wait=duration(locale, wait_s)))
-    lines.append(" ".join(told))
+        outlook.append(translate(locale, "job.wait", wait=duration(locale, wait_s)))
+    lines.append(" ".join(outlook))
     lines += [
         translate(locale, f"job.lowered_{parameter}", limit=limit) for parameter, limit in (lowered or {}).items()
     ]
@@ -57,7 +57,7 @@ def submitted(
 
 
 def processing(job: Job, *, step: int, total: int, preview: File | None = None) -> Message:
-    """While it is made: a bar, the step of `total`, and a small preview where there is one."""
+    """Return the message of a running job: a progress bar, the step of `total`, and a preview if there is one."""
     lines = [translate(job.locale, "job.processing")]
     if total > 0:
         step = min(max(step, 0), total)
@@ -72,12 +72,12 @@ def _open_message(job: Job, lines: list[str], files: tuple[File, ...] = ()) -> M
 
 
 def cancel_button(job: Job) -> tuple[dict[str, Any], ...]:
-    """What a job that has not ended can be told."""
+    """Return the row with the cancel button of an open job."""
     return (row(button(pack("cancel", job.pk), translate(job.locale, "button.cancel"))),)
 
 
 def stopping(job: Job) -> Message:
-    """After a cancel while it runs, until the worker has let it go."""
+    """Return the message of a running job whose cancel was requested."""
     lines = [
         translate(job.locale, "job.processing"),
         translate(job.locale, "job.stopping"),
@@ -87,9 +87,9 @@ def stopping(job: Job) -> Message:
 
 
 def completed(job: Job, files: tuple[File, ...], *, link: str | None = None, truncated_tokens: int = 0) -> Message:
-    """The pictures with what made them, and the buttons. The first file is the grid.
+    """Return the message with the images, their parameters and buttons. The first file is the grid.
 
-    `link` leads to images that were too large to post; `truncated_tokens` of the prompt were left out by the model.
+    `link` leads to images that were too large to post. The model ignored `truncated_tokens` tokens of the prompt.
     """
     locale = job.locale
     lines = [translate(locale, "job.completed")]
@@ -98,7 +98,7 @@ def completed(job: Job, files: tuple[File, ...], *, link: str | None = None, tru
     if link and not files:
         lines.append(translate(locale, "job.files_elsewhere"))
     embed = details(job)
-    # In an embed a spoiler would not be hidden.
+    # An embed would show a spoiler.
     if files and not files[0].spoiler:
         embed["image"] = {"url": f"attachment://{files[0].wire_name}"}
     rows = result_buttons(job)
@@ -119,14 +119,14 @@ def gallery_url(job: Job) -> str:
 
 
 def completed_late(job: Job, *, grid: bytes, blurred: bool) -> Message:
-    """The completed message, said by upkeep since Discord was away: with the grid where its limit admits it."""
+    """Return the completed message for upkeep, with the grid if the size limit allows it, else with a link."""
     if not grid or len(grid) > job.attachment_size_limit:
         return completed(job, (), link=gallery_url(job))
     return completed(job, (grid_file(job, grid, suffix="png", content_type="image/png", blurred=blurred),))
 
 
 def grid_file(job: Job, content: bytes, *, suffix: str, content_type: str, blurred: bool) -> File:
-    """Return the pictures as the file of a message, described by the prompt."""
+    """Return the grid as a message's file, with the prompt as alt text."""
     return File(
         name=f"sparkle-{job.pk}.{suffix}",
         content=content,
@@ -137,10 +137,10 @@ def grid_file(job: Job, content: bytes, *, suffix: str, content_type: str, blurr
 
 
 def details(job: Job) -> dict[str, Any]:
-    """An embed of the prompt and of what is needed to make the same pictures again."""
+    """Return an embed with the prompt and the parameters that reproduce the images."""
     locale = job.locale
     sampler = SAMPLERS.get(job.sampler)
-    facts: list[tuple[str, str]] = [
+    parameters: list[tuple[str, str]] = [
         ("seed", str(job.seed) if job.count == 1 else f"{job.seed} … {job.seeds[-1]}"),
         ("steps", str(job.steps)),
         ("sampler", sampler.label if sampler else job.sampler),
@@ -148,11 +148,11 @@ def details(job: Job) -> dict[str, Any]:
         ("guidance", f"{job.guidance:g}"),
     ]
     if job.style:
-        facts.append(("style", inline(job.style, limit=100)))
+        parameters.append(("style", inline(job.style, limit=100)))
     if job.strength is not None:
-        facts.append(("strength", f"{job.strength:g}"))
+        parameters.append(("strength", f"{job.strength:g}"))
     fields = [
-        {"name": translate(locale, f"field.{key}"), "value": value or "-", "inline": True} for key, value in facts
+        {"name": translate(locale, f"field.{key}"), "value": value or "-", "inline": True} for key, value in parameters
     ]
     shown = inline(job.negative_prompt, limit=300)
     if shown:
@@ -172,7 +172,7 @@ def details(job: Job) -> dict[str, Any]:
 
 
 def result_buttons(job: Job, *, delete: bool = True) -> tuple[dict[str, Any], ...]:
-    """Vary and enlarge each picture, make it again, edit, delete, report."""
+    """Return the rows of buttons: vary and enlarge each image, then reroll, edit, delete and report."""
     locale, pk = job.locale, job.pk
     numbers = range(min(job.count, 4))
     rows = [row(*(button(pack("vary", pk, n), translate(locale, "button.vary", n=n + 1), emoji="🎲") for n in numbers))]
@@ -196,7 +196,7 @@ def result_buttons(job: Job, *, delete: bool = True) -> tuple[dict[str, Any], ..
 
 
 def ended(job: Job) -> Message:
-    """The end without pictures (failed, cancelled, expired): why, and what to do next."""
+    """Return the message of a job that ended without images: the reason, and what to do next."""
     locale = job.locale
     key = f"reason.{job.reason}"
     lines = [
@@ -204,17 +204,17 @@ def ended(job: Job) -> Message:
         translate(locale, key if job.reason and has_translation(key) else f"reason.{job.status}"),
         code_block(job.prompt, limit=_BLOCK),
     ]
-    again = button(pack("reroll", job.pk), translate(locale, "button.reroll"), emoji="🔄")
+    reroll = button(pack("reroll", job.pk), translate(locale, "button.reroll"), emoji="🔄")
     edit = button(pack("edit", job.pk), translate(locale, "button.edit"), emoji="📝")
     return Message(
         content="\n".join(lines),
-        components=(row(again, edit),),
+        components=(row(reroll, edit),),
         ephemeral=job.ephemeral,
     )
 
 
 def duration(locale: str, seconds: float) -> str:
-    """Return `seconds` in words, no finer than one can promise."""
+    """Return `seconds` in words, rounded as an estimate."""
     if seconds < 90:
         return translate(locale, "unit.seconds", n=max(5, 5 * round(seconds / 5)))
     if seconds < 90 * 60:

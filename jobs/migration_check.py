@@ -1,4 +1,4 @@
-"""Whether the database has what this code stands on."""
+"""Whether the database has all migrations of this code."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from django.db.migrations.executor import MigrationExecutor
 
 
 def missing_migrations() -> list[str]:
-    """Return the migrations of this code that the database has not had, in their order; a newer database lacks none.
+    """Return this code's migrations that are not applied, in order. A newer database lacks none.
 
-    Raises django.db.Error where the database is away.
+    Raises django.db.Error if the database is unavailable.
     """
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())

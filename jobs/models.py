@@ -1,4 +1,4 @@
-"""What was asked and what became of it. The row is the truth; the queue is a message."""
+"""Jobs, their images and events, workers, and counts of ended jobs."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class JobManager(models.Manager["Job"]):
         where: Q | None = None,
         **fields: Any,
     ) -> bool:
-        """Move the job from `old` to `new` by compare-and-set and write the `event`; False if it is no longer `old`.
+        """Move the job from `old` to `new` by compare-and-set and write an event. False if it is not `old` any more.
 
-        `where` narrows the comparison further (a lease's holder). Run inside a transaction.
-        Raises lifecycle.IllegalMove for a move that the table does not have.
+        `where` adds conditions, such as the lease's worker; `event` is the event's detail. Call it in a transaction.
+        Raises lifecycle.IllegalMove for a move that the transition table does not have.
         """
         lifecycle.check(old, new)
         rows = self.filter(pk=job_id, status=old)
@@ -66,7 +66,7 @@ class JobManager(models.Manager["Job"]):
 
 @bounded
 class Job(models.Model):
-    """One request and its fate."""
+    """One request with its parameters, status, delivery and reserved quota."""
 
     class Kind(models.TextChoices):
         TXT2IMG = "txt2img", "Text to image"
@@ -85,16 +85,16 @@ class Job(models.Model):
         WORDS = "words", "Its images and words"
         ROW = "row", "All of it"
 
-    # Who asked, where, and how to answer.
-    interaction_id = SnowflakeField(unique=True, help_text="Discord's; makes submitting idempotent.")
+    # Requester, channel and response.
+    interaction_id = SnowflakeField(unique=True, help_text="Discord's interaction id; makes submission idempotent.")
     application_id = SnowflakeField(low=0)
     guild = models.ForeignKey(
         Guild, verbose_name="server", on_delete=models.CASCADE, related_name="jobs", db_index=False
     )
     channel_id = SnowflakeField()
-    parent_channel_id = SnowflakeField(null=True, blank=True, help_text="A thread's channel, or the category.")
-    category_id = SnowflakeField(null=True, blank=True, help_text="The category above a thread's channel.")
-    channel_nsfw = models.BooleanField(null=True, blank=True, help_text="Age-restricted; empty where nobody knew.")
+    parent_channel_id = SnowflakeField(null=True, blank=True, help_text="The thread's parent channel, or the category.")
+    category_id = SnowflakeField(null=True, blank=True, help_text="The category of the thread's parent channel.")
+    channel_nsfw = models.BooleanField(null=True, blank=True, help_text="Age-restricted; empty if unknown.")
     user_id = SnowflakeField()
     member_name = models.CharField(max_length=100, blank=True)
     locale = models.CharField(max_length=8, default="en-US")
@@ -103,7 +103,7 @@ class Job(models.Model):
     attachment_size_limit = BoundedIntegerField(default=10 * 1024 * 1024, low=0, high=MAX_INTEGER)
     ephemeral = models.BooleanField(default=False)
 
-    # What was asked.
+    # Parameters.
     kind = ChoiceField(max_length=10, choices=Kind.choices, default=Kind.TXT2IMG)
     source_job = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
@@ -114,7 +114,7 @@ class Job(models.Model):
     negative_prompt = BoundedTextField(blank=True, max_length=MAX_STYLED_PROMPT)
     style = models.CharField(max_length=40, blank=True)
     styled_prompt = BoundedTextField(
-        blank=True, max_length=MAX_STYLED_PROMPT, help_text="What the pipeline is given: the prompt in its style."
+        blank=True, max_length=MAX_STYLED_PROMPT, help_text="The prompt with its style, as the pipeline gets it."
     )
     seed = BoundedBigIntegerField(low=0, high=MAX_SEED)
     steps = BoundedSmallIntegerField(low=0, high=MAX_STEPS)
@@ -127,16 +127,16 @@ class Job(models.Model):
     model = models.ForeignKey(ModelProfile, on_delete=models.PROTECT, related_name="+", db_index=False)
     spoiler = models.BooleanField(default=False)
 
-    # What became of it.
+    # Status.
     status = ChoiceField(max_length=10, choices=Status.choices, default=Status.WAITING)
-    reason = models.CharField(max_length=40, blank=True, help_text="A stable code of why it ended as it did.")
+    reason = models.CharField(max_length=40, blank=True, help_text="A stable code for the reason of the end.")
     detail = models.CharField(max_length=500, blank=True, help_text="For moderators; never a prompt or a token.")
     attempts = BoundedSmallIntegerField(default=0, low=0, high=MAX_SMALL_INTEGER)
     messages_sent = BoundedSmallIntegerField(
-        default=0, low=0, high=MAX_SMALL_INTEGER, help_text="Messages sent for it so far."
+        default=0, low=0, high=MAX_SMALL_INTEGER, help_text="Queue messages sent so far."
     )
     message_sent_at = models.DateTimeField(
-        null=True, blank=True, help_text="The last message; empty if it failed to go out."
+        null=True, blank=True, help_text="Time of the last queue message; empty if sending failed."
     )
     worker_id = models.CharField(max_length=100, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -146,24 +146,22 @@ class Job(models.Model):
     created_at = models.DateTimeField()
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
-    images_stored_at = models.DateTimeField(null=True, blank=True, help_text="Its pictures are in storage.")
+    images_stored_at = models.DateTimeField(null=True, blank=True, help_text="When its images were stored.")
     ended_at = models.DateTimeField(null=True, blank=True)
     gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
     grid_key = models.CharField(max_length=200, blank=True)
     erasure = ChoiceField(
-        max_length=6, choices=Erasure.choices, blank=True, help_text="To be erased once no report on it is open."
+        max_length=6, choices=Erasure.choices, blank=True, help_text="What to erase once no report on it is open."
     )
 
-    # How the end was told.
+    # Delivery.
     delivered_via = ChoiceField(max_length=8, choices=Via.choices, blank=True)
     message_id = SnowflakeField(null=True, blank=True)
-    notified_at = models.DateTimeField(null=True, blank=True, help_text="The requester has the final message.")
-    notify_after = models.DateTimeField(
-        null=True, blank=True, help_text="Upkeep does not ask Discord about it before; set where that failed."
-    )
-    refunded_at = models.DateTimeField(null=True, blank=True, help_text="A moderator gave back what it had used.")
+    notified_at = models.DateTimeField(null=True, blank=True, help_text="When the requester got the final message.")
+    notify_after = models.DateTimeField(null=True, blank=True, help_text="Upkeep tries the delivery again after this.")
+    refunded_at = models.DateTimeField(null=True, blank=True, help_text="When a moderator refunded it.")
 
-    # What it holds of quotas until it is settled.
+    # Reserved quota, until it is settled.
     reserved_pictures = BoundedSmallIntegerField(default=0, low=0, high=16)
     reserved_gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
     usage_ids = BoundedArrayField(SnowflakeField(), default=list, max_items=16)
@@ -174,14 +172,14 @@ class Job(models.Model):
     class Meta:
         verbose_name = "request"
         indexes = [
-            # A guild's line: what waits and what runs, whatever history lies behind.
+            # A guild's open jobs.
             models.Index(
                 fields=["guild", "status", "user_id", "id"],
                 condition=Q(status__in=["waiting", "queued", "running"]),
                 name="job_open_by_guild",
             ),
             models.Index(
-                # The last one for upkeep: what waits has no `queued_at`, so it is in the order of its age.
+                # `created_at` is for upkeep: a waiting job has no `queued_at`.
                 fields=["status", "queued_at", "created_at"],
                 condition=Q(status__in=["waiting", "queued", "running"]),
                 name="job_open",
@@ -194,7 +192,7 @@ class Job(models.Model):
             models.Index(fields=["created_at"], name="job_created_at"),
             models.Index(fields=["source_job"], condition=Q(source_job__isnull=False), name="job_source"),
             models.Index(fields=["reply_deadline"], condition=~Q(encrypted_token=b""), name="job_holds_token"),
-            # The admin's filters and search, newest first, whatever history lies behind.
+            # The admin's filters and search, newest first.
             models.Index(fields=["reason", "-id"], condition=~Q(reason=""), name="job_by_reason"),
             models.Index(fields=["model", "-id"], name="job_by_model"),
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="job_ended_at"),
@@ -203,7 +201,7 @@ class Job(models.Model):
             models.Index(
                 fields=["ended_at"], condition=Q(notified_at__isnull=True, ended_at__isnull=False), name="job_untold"
             ),
-            # What is to be purged one day, however long the history behind it.
+            # Jobs to purge after the guild's retention.
             models.Index(fields=["guild", "created_at"], condition=~Q(prompt=""), name="job_holds_words"),
         ]
 
@@ -212,20 +210,20 @@ class Job(models.Model):
 
     @property
     def token(self) -> str:
-        """The interaction token, or "" when it has been wiped."""
+        """The interaction token, or "" once it is deleted."""
         from .token_encryption import decrypt
 
         return decrypt(bytes(self.encrypted_token)) if self.encrypted_token else ""
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of the grid: seed, seed+1, ..."""
+        """The seeds of the images: seed, seed+1, ..."""
         return policy.seeds(self.seed, self.count)
 
 
 @bounded
 class JobImage(models.Model):
-    """One picture of a job, kept in storage."""
+    """One image of a job, in storage under `key`."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="images", db_index=False)
     index = BoundedSmallIntegerField(low=0, high=15)
@@ -255,7 +253,7 @@ class JobImage(models.Model):
 
 @bounded
 class JobEvent(models.Model):
-    """Append-only: every move of a status, and what else is worth knowing later."""
+    """Append-only: status changes, and other actions on a job."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField()
@@ -273,7 +271,7 @@ class JobEvent(models.Model):
 
 @bounded
 class MemberTurn(models.Model):
-    """When a member of a guild was last served: the one served longest ago goes first."""
+    """When a member of a guild last had a turn: the member served longest ago goes first."""
 
     guild = models.ForeignKey(Guild, on_delete=models.CASCADE, db_index=False)
     user_id = SnowflakeField()
@@ -288,7 +286,7 @@ class MemberTurn(models.Model):
 
 @bounded
 class ClosedRoute(models.Model):
-    """A channel or a user that refused the bot's messages; nothing is sent there until it has an end."""
+    """A channel or user that refused the bot's messages: nothing is sent there until `closed_until`."""
 
     class Kind(models.TextChoices):
         CHANNEL = "channel", "Channel"
@@ -309,7 +307,7 @@ class ClosedRoute(models.Model):
 
 @bounded
 class Worker(models.Model):
-    """A GPU worker as it last reported itself."""
+    """A GPU worker, as of its last report."""
 
     class State(models.TextChoices):
         STARTING = "starting", "Starting"
@@ -323,7 +321,7 @@ class Worker(models.Model):
     state = ChoiceField(max_length=8, choices=State.choices, default=State.STARTING)
     started_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now)
-    startup = models.JSONField(default=dict, help_text="Seconds by stage of the start.")
+    startup = models.JSONField(default=dict, help_text="Seconds for each stage of the start.")
     jobs_done = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
 
     class Meta:
@@ -335,7 +333,7 @@ class Worker(models.Model):
 
 @bounded
 class JobRollup(models.Model):
-    """Ended requests counted ahead, for charts: by the hour of all servers together, by the (UTC) day of one."""
+    """Counts of ended requests for charts: of all guilds by hour, of each guild by UTC day."""
 
     guild = models.ForeignKey(Guild, null=True, on_delete=models.CASCADE, db_index=False)
     starts_at = models.DateTimeField()
@@ -358,7 +356,7 @@ class JobRollup(models.Model):
 
 @bounded
 class LatencyBucket(models.Model):
-    """How many completed requests of an hour took how long (jobs.rollups has the buckets' bounds)."""
+    """How many completed requests of an hour fall into a latency bucket (bounds: jobs.rollups)."""
 
     class Kind(models.TextChoices):
         WAIT = "wait", "Until it started"
@@ -378,7 +376,7 @@ class LatencyBucket(models.Model):
 
 @bounded
 class RollupCursor(models.Model):
-    """The one row that says up to when ended requests are counted; its lock keeps two from counting at once."""
+    """The one row that says until when ended requests are counted. Its lock prevents concurrent counts."""
 
     id = BoundedSmallIntegerField(primary_key=True, default=1, low=1, high=1)
     counted_to = models.DateTimeField(null=True)

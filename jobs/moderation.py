@@ -1,4 +1,4 @@
-"""What moderators and operators do to requests, pictures and members. Each act leaves an event on the job."""
+"""Actions of moderators and operators on requests, images, members and counters. Each writes a job event."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from .submission import Accepted, JobRequest
 logger = logging.getLogger(__name__)
 
 DRY_RUN_PROMPTS = 2000
-# Seconds of the processor after which a dry run ends with what it has looked at.
+# CPU seconds after which a dry run ends with the prompts it has checked.
 DRY_RUN_S = 2.0
 
 
 def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
-    """Ask for an ended job again, in its member's name and with its seed; None while it has not ended.
+    """Submit an ended job again, for its member and with its seed; None while it has not ended.
 
-    The answer comes as a post in the channel: the member's own interaction is long over. Everything that binds the
-    member binds this too, except that their roles, which only Discord knows, are taken to suffice.
+    The result is posted in the channel, since the member's interaction has expired. The member's limits apply. Their
+    roles, which only Discord knows, are assumed to be sufficient.
     """
     job = Job.objects.select_related("guild", "model").filter(pk=job_id, status__in=ENDED).exclude(prompt="").first()
     if job is None:
         return None
     refused = job.status == Status.REFUSED
-    found = submission.submit(
+    result = submission.submit(
         JobRequest(
             interaction_id=_new_snowflake(now),
             application_id=job.application_id,
-            token="",  # nosec B106  # there is no interaction to answer
+            token="",  # nosec B106  # there is no interaction to respond to
             guild_id=job.guild_id,
             channel_id=job.channel_id,
             parent_channel_id=job.parent_channel_id,
@@ -60,7 +60,7 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
             locale=job.locale,
             prompt=job.prompt,
             negative_prompt=job.negative_prompt or None,
-            # What was refused never had parameters: its row holds zeros.
+            # A refused job has no parameters: its row holds zeros.
             seed=None if refused else job.seed,
             steps=job.steps or None,
             sampler=job.sampler or None,
@@ -79,10 +79,10 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
         ),
         now=now,
     )
-    if isinstance(found, Accepted):
-        Job.objects.filter(pk=found.job.pk).update(reply_deadline=now, encrypted_token=b"")
-        _record_event(job_id, "retried", by=by, now=now, as_job=found.job.pk)
-    return found
+    if isinstance(result, Accepted):
+        Job.objects.filter(pk=result.job.pk).update(reply_deadline=now, encrypted_token=b"")
+        _record_event(job_id, "retried", by=by, now=now, as_job=result.job.pk)
+    return result
 
 
 def _new_snowflake(now: datetime) -> int:
@@ -90,9 +90,9 @@ def _new_snowflake(now: datetime) -> int:
 
 
 def refund(job_id: int, *, by: str, now: datetime) -> bool:
-    """Give back the images that a completed job used, once. False when there is nothing to give back.
+    """Refund the images that a completed job used, once. False if there is nothing to refund.
 
-    GPU time is not given back: it was used.
+    GPU time is not refunded: it was spent.
     """
     with lock_guild_of(job_id) as guild:
         if guild is None or not quota_settlement.refund_images(job_id, now=now):
@@ -102,7 +102,7 @@ def refund(job_id: int, *, by: str, now: datetime) -> bool:
 
 
 def cancel(job_id: int, *, by: str, now: datetime) -> bool:
-    """End the job, or ask its worker to stop; False when it had ended."""
+    """End the job, or request its worker to stop. False if it has ended."""
     if not transitions.cancel(job_id, by=0, reason="cancelled_by_moderator", now=now):
         return False
     _record_event(job_id, "cancelled_by", by=by, now=now)
@@ -110,27 +110,27 @@ def cancel(job_id: int, *, by: str, now: datetime) -> bool:
 
 
 def hide(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
-    """Take pictures out of galleries, histories and new requests; return how many."""
+    """Hide images from galleries, histories and new requests; return how many."""
     return _mark(image_ids, "hidden", by=by, now=now, was={"hidden_at": None}, becomes={"hidden_at": now})
 
 
 def unhide(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
-    """Undo `hide`."""
+    """Show hidden images again; return how many."""
     return _mark(image_ids, "shown", by=by, now=now, was={"hidden_at__isnull": False}, becomes={"hidden_at": None})
 
 
 def blur(image_ids: Sequence[int], *, blurred: bool, by: str, now: datetime) -> int:
-    """Blur pictures in the galleries, or stop it; return how many changed."""
+    """Blur or unblur images in galleries; return how many changed."""
     kind = "blurred" if blurred else "unblurred"
     return _mark(image_ids, kind, by=by, now=now, was={"blurred": not blurred}, becomes={"blurred": blurred})
 
 
 def dismiss_reports(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
-    """Decide that reported images are no evidence: they leave the inbox. Return how many.
+    """Close the reports on images without action; return how many.
 
-    What their members asked to delete meanwhile is deleted now.
+    Erasures that members requested meanwhile are done now.
     """
-    found = _mark(
+    dismissed = _mark(
         image_ids,
         "report_dismissed",
         by=by,
@@ -139,7 +139,7 @@ def dismiss_reports(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
         becomes={"reported_at": None, "reported_by": None},
     )
     erasure.after_decision(set(JobImage.objects.filter(pk__in=image_ids).values_list("job_id", flat=True)))
-    return found
+    return dismissed
 
 
 def _mark(
@@ -153,18 +153,18 @@ def _mark(
 ) -> int:
     with transaction.atomic():
         rows = JobImage.objects.select_for_update().filter(pk__in=image_ids, **was)
-        found = list(rows.values_list("pk", "job_id", "index"))
-        JobImage.objects.filter(pk__in=[pk for pk, _, _ in found]).update(**becomes)
+        images = list(rows.values_list("pk", "job_id", "index"))
+        JobImage.objects.filter(pk__in=[pk for pk, _, _ in images]).update(**becomes)
         JobEvent.objects.bulk_create(
             JobEvent(job_id=job_id, at=now, kind=kind, detail={"by": by, "picture": index + 1})
-            for _, job_id, index in found
+            for _, job_id, index in images
         )
-    return len(found)
+    return len(images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deleted:
-    """How many pictures are gone, and whether the message on Discord is."""
+    """How many images were deleted, and whether the message on Discord is gone."""
 
     pictures: int
     message_gone: bool
@@ -173,14 +173,14 @@ class Deleted:
 def delete_everywhere(job_id: int, *, by: str, now: datetime, client: DiscordClient | None = None) -> Deleted | None:
     """Delete an ended job's images from storage and gallery, and its message from Discord; None while it runs.
 
-    For a moderator: it decides on the reports of these images.
+    For a moderator, whose decision closes the reports on these images.
     """
     decide(job_id)
     return _delete(job_id, Job.Erasure.IMAGES, by=by, now=now, client=client)
 
 
 def decide(job_id: int) -> None:
-    """Close the reports on an ended job's images, which are deleted next."""
+    """Close the reports on an ended job's images, before they are deleted."""
     images = JobImage.objects.filter(job_id=job_id, reported_at__isnull=False).exclude(job__status__in=OPEN)
     images.update(reported_at=None, reported_by=None)
 
@@ -188,7 +188,7 @@ def decide(job_id: int) -> None:
 def delete_by_member(job_id: int, *, now: datetime, client: DiscordClient | None = None) -> Deleted | None:
     """Delete an ended job's images and words, and its message from Discord, for its member; None while it runs.
 
-    Images that were reported are kept, hidden, until a moderator decides (jobs.erasure).
+    Reported images are hidden and kept until a moderator decides (jobs.erasure).
     """
     return _delete(job_id, Job.Erasure.WORDS, by="member", now=now, client=client)
 
@@ -208,7 +208,7 @@ def _delete_message(job: Job, *, client: DiscordClient | None) -> bool:
     if not job.message_id:
         return True
     if job.ephemeral or job.delivered_via == Job.Via.DM:
-        return False  # Only its reader can remove it.
+        return False  # The bot cannot delete it.
     client = client or from_settings()
     try:
         client.delete_message(job.channel_id, job.message_id)
@@ -228,9 +228,9 @@ def cancel_member_jobs(guild_id: int | None, user_id: int, *, by: str, now: date
 
 
 def grant(usage_id: int, *, pictures: int = 0, gpu_ms: int = 0, operator: bool = False) -> bool:
-    """Add to what may be used in this window; False when the counter is gone, or not for this person to change.
+    """Add to the limit in this window. False if the counter is gone, or if only operators may change it.
 
-    The whole server's counters are for operators: they are what the operators' own limits are counted by.
+    Counters of a whole guild are for operators, because the operators' limits use them.
     """
     return _change_counter(
         usage_id,
@@ -241,9 +241,9 @@ def grant(usage_id: int, *, pictures: int = 0, gpu_ms: int = 0, operator: bool =
 
 
 def reset_window(usage_id: int, *, operator: bool = False) -> bool:
-    """Let the subject use its whole limit again in this window; False as `grant`.
+    """Let the subject use its whole limit again in this window. False as in `grant`.
 
-    What was used is granted once more: the counters themselves only follow requests, which may still settle.
+    Used amounts are granted again. The counters stay, because open requests still settle with them.
     """
     return _change_counter(usage_id, operator=operator, granted_pictures=F("pictures"), granted_gpu_ms=F("gpu_ms"))
 
@@ -258,7 +258,7 @@ def _change_counter(usage_id: int, *, operator: bool, **changes: Any) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """What a term would have blocked: of so many of the newest prompts, so many, and a few of them."""
+    """What a term would have blocked: prompts checked, prompts hit, and a few of the jobs."""
 
     looked_at: int
     hits: int
@@ -266,7 +266,7 @@ class DryRun:
 
 
 def dry_run(phrase: str, *, guild_ids: Sequence[int] | None) -> DryRun:
-    """Try a term on the newest prompts of the guilds (None: of all), as many as time allows. Changes nothing."""
+    """Match a term with the newest prompts of the guilds (None: of all), as many as time allows. Changes nothing."""
     folded = blocked_terms.fold(phrase)
     jobs = Job.objects.exclude(prompt="").order_by("-pk")
     if guild_ids is not None:

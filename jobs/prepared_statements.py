@@ -1,8 +1,8 @@
-"""Statements of the hot path, which PostgreSQL parses and plans once a connection instead of once a request.
+"""Prepared statements for the hot path: PostgreSQL parses and plans them once per connection.
 
-Django binds parameters on the client, so each of its statements is new to the server. Planning admission's facts took
-four times as long as reading them (docs/explanation/performance.md). Here the server binds parameters: where their
-type is not clear from the place they stand in, the statement casts them.
+Django binds parameters on the client, so the server plans each of its statements again. Planning the query of
+admission's facts took four times as long as running it (docs/explanation/performance.md). Here the server binds the
+parameters, so a statement casts those whose type is ambiguous.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class _Prepared(psycopg.Cursor[Any]):
 
 
 def cursor() -> CursorWrapper:
-    """A cursor of Django's connection, with its wrappers and its errors, whose statements stay prepared.
+    """Return a cursor of Django's connection whose statements stay prepared, with Django's wrappers and errors.
 
-    It is a context manager as Django's own is. Django would make one of its own first, and configure it.
+    It is a context manager, as Django's own cursor is.
     """
     connection.ensure_connection()
     raw = connection.connection
-    # None, Django's default, would forbid what is asked for above.
+    # Django's default, None, disables prepared statements.
     raw.prepare_threshold = raw.prepare_threshold or 100
     wrapper: CursorWrapper = connection._prepare_cursor(_Prepared(raw))  # type: ignore[attr-defined]  # stubs lack it
     return wrapper

@@ -1,4 +1,4 @@
-"""Export and erasure of one member, and erasure of one guild. What is erased is gone from storage too."""
+"""Export and erasure of one member's data, and erasure of one guild. Erasure includes files in storage."""
 
 from __future__ import annotations
 
@@ -116,19 +116,18 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _actor_names(user_id: int) -> tuple[str, str]:
-    """How a member is written down as the one who did something: from Discord, and from the site."""
+    """Return the names under which events store a member as actor: from Discord and from the site."""
     return str(user_id), f"discord-{user_id}"
 
 
 def erase_member(user_id: int, *, now: datetime) -> int:
-    """Cancel, then delete everything of a member: requests, pictures, counters, turns, and their id wherever else it
-    stands. Return how many requests.
+    """Cancel and delete all data of a member: requests, images, counters, turns, and their id elsewhere.
 
-    Counters of windows that are still open stay under a keyed hash until these end, so that erasing one's data gives
-    no more quota than anyone has.
-
-    Bans in force stay: they hold a snowflake and protect the servers that set them. A running request is asked to stop
-    and is erased when this is called again. A request with an open report stays, hidden, until a moderator decides.
+    Return how many requests were erased. Exceptions:
+    - Counters of open windows stay under a keyed hash until the windows end: erasure must not reset a quota.
+    - Bans in force stay: they contain a snowflake only and protect the guilds that set them.
+    - A running request is requested to stop, and is erased by the next call.
+    - A request with an open report stays, hidden, until a moderator decides.
     """
     for job_id in Job.objects.filter(user_id=user_id, status__in=OPEN).values_list("pk", flat=True):
         transitions.cancel(job_id, by=user_id, reason="erased", now=now)
@@ -145,14 +144,14 @@ def erase_member(user_id: int, *, now: datetime) -> int:
 
 
 def erase_guild(guild_id: int, *, now: datetime) -> int:
-    """Delete a guild with everything that hangs on it, storage included. Return how many requests it had.
+    """Delete a guild with all its data and files. Return how many requests it had.
 
-    While a request is running the guild stays, switched off: call again afterwards.
+    While a request is running the guild stays, disabled: call again afterwards.
     """
     Guild.objects.filter(pk=guild_id).update(enabled=False)
     for job_id in Job.objects.filter(guild_id=guild_id, status__in=OPEN).values_list("pk", flat=True):
         transitions.cancel(job_id, by=0, reason="erased", now=now)
-    # Only operators erase a guild: that decides on the reports in it.
+    # Only operators erase a guild, which decides on its open reports.
     JobImage.objects.filter(job__guild_id=guild_id).update(reported_at=None, reported_by=None)
     erased = _delete_jobs(now=now, guild_id=guild_id)
     if not Job.objects.filter(guild_id=guild_id).exists():
@@ -166,7 +165,7 @@ def _forget_counters(user_id: int, *, now: datetime) -> None:
     for guild_id in Usage.objects.filter(subject_id=user_id).values_list("guild_id", flat=True).distinct():
         with suppress(Guild.DoesNotExist), lock_guild(guild_id) as guild:
             kept = quota.forget_member(guild, user_id, now=now)
-            # A job that ends or is refunded later does so with the counter that took its own one's place.
+            # Jobs that end or are refunded later settle with the replacing counter.
             of_member = Job.objects.filter(guild=guild, user_id=user_id, usage_ids__overlap=list(kept))
             for job in of_member.only("usage_ids") if kept else ():
                 moved = [kept.get(usage_id, usage_id) for usage_id in job.usage_ids]
@@ -174,21 +173,21 @@ def _forget_counters(user_id: int, *, now: datetime) -> None:
 
 
 def _forget_actor(user_id: int) -> None:
-    """Take a member's id out of what they did to the requests of others."""
+    """Remove a member's id from events on the requests of others."""
     newest = JobEvent.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    # By stretches of the key: nothing is indexed by it, and one statement over a long history would run out of time.
+    # In ranges of the key: there is no index on the actor, and one statement over all events would time out.
     for start in range(0, newest + 1, EVENTS_AT_ONCE):
-        stretch = JobEvent.objects.filter(pk__gte=start, pk__lt=start + EVENTS_AT_ONCE)
-        for event in stretch.filter(detail__by__in=_actor_names(user_id)):
+        events = JobEvent.objects.filter(pk__gte=start, pk__lt=start + EVENTS_AT_ONCE)
+        for event in events.filter(detail__by__in=_actor_names(user_id)):
             JobEvent.objects.filter(pk=event.pk).update(detail=event.detail | {"by": ""})
 
 
 def _delete_jobs(*, now: datetime, **of: int) -> int:
-    """Erase the ended jobs; return how many. Those with an open report among them are only hidden until then."""
+    """Erase the ended jobs; return how many. Jobs with an open report are hidden, and erased after the decision."""
     erased = last = 0
     while True:
-        rest = Job.objects.filter(pk__gt=last, **of).exclude(status__in=OPEN).order_by("pk")
-        ids = list(rest.values_list("pk", flat=True)[:BATCH])
+        remaining = Job.objects.filter(pk__gt=last, **of).exclude(status__in=OPEN).order_by("pk")
+        ids = list(remaining.values_list("pk", flat=True)[:BATCH])
         if not ids:
             return erased
         for job_id in ids:

@@ -1,4 +1,4 @@
-"""What the commands ask about jobs. Every query follows an index and reads a page, whatever history lies behind."""
+"""The commands' queries about jobs. Each uses an index and reads one page, however long the history."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .lifecycle import OPEN, Status
 from .models import Job
 
 PAGE = 5
-# How far back the completion of a request's number looks.
+# How many jobs autocomplete searches.
 RECENT = 200
 _SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page of jobs, newest first, and whether there are more on either side."""
+    """A page of jobs, newest first, and whether there are older and newer ones."""
 
     jobs: Sequence[Job]
     older: bool
@@ -27,7 +27,7 @@ class Page:
 
 
 def visible(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """Those of the jobs that members may see: what is to be erased is kept for the moderators alone."""
+    """Return the jobs that members may see. A job to be erased is visible to moderators only."""
     return jobs.exclude(erasure__in=[Job.Erasure.WORDS, Job.Erasure.ROW])
 
 
@@ -35,16 +35,16 @@ def history(guild_id: int, user_id: int, *, before: int | None = None, after: in
     """Return a page of a member's jobs: the newest, those before a job's id, or those after it."""
     mine = visible(Job.objects.filter(guild_id=guild_id, user_id=user_id)).exclude(status=Status.REFUSED)
     if after is not None:
-        found = list(mine.filter(pk__gt=after).order_by("pk")[: PAGE + 1])
-        return Page(jobs=found[:PAGE][::-1], older=True, newer=len(found) > PAGE)
+        jobs = list(mine.filter(pk__gt=after).order_by("pk")[: PAGE + 1])
+        return Page(jobs=jobs[:PAGE][::-1], older=True, newer=len(jobs) > PAGE)
     if before is not None:
         mine = mine.filter(pk__lt=before)
-    found = list(mine.order_by("-pk")[: PAGE + 1])
-    return Page(jobs=found[:PAGE], older=len(found) > PAGE, newer=before is not None)
+    jobs = list(mine.order_by("-pk")[: PAGE + 1])
+    return Page(jobs=jobs[:PAGE], older=len(jobs) > PAGE, newer=before is not None)
 
 
 def find(guild_id: int, job_id: int) -> Job | None:
-    """Return the guild's job with its model, None where this guild has no such job that was accepted."""
+    """Return the guild's job with its model, or None if this guild accepted no such job."""
     return (
         visible(Job.objects.select_related("model").filter(pk=job_id, guild_id=guild_id))
         .exclude(status=Status.REFUSED)
@@ -59,20 +59,20 @@ def newest_open(guild_id: int, user_id: int) -> Job | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """A job as a completion shows it; `prompt` is its beginning."""
+    """A job as autocomplete shows it; `prompt` is shortened."""
 
     job_id: int
     prompt: str
 
 
 def matching(guild_id: int, user_id: int, typed: str, *, open_only: bool, limit: int = 25) -> list[Match]:
-    """Return the member's recent jobs whose number starts with, or whose prompt holds, what was typed."""
+    """Return the member's recent jobs whose id starts with the typed text, or whose prompt contains it."""
     mine = visible(Job.objects.filter(guild_id=guild_id, user_id=user_id))
     mine = mine.filter(status__in=OPEN) if open_only else mine.exclude(status=Status.REFUSED)
     rows = mine.order_by("-pk").values_list("pk", Left("prompt", _SHOWN))[:RECENT]
-    wanted = typed.strip().lstrip("#").casefold()
+    search = typed.strip().lstrip("#").casefold()
     return [
         Match(job_id=pk, prompt=prompt)
         for pk, prompt in rows
-        if str(pk).startswith(wanted) or wanted in prompt.casefold()
+        if str(pk).startswith(search) or search in prompt.casefold()
     ][:limit]

@@ -1,4 +1,4 @@
-"""What members and moderators may do to finished pictures."""
+"""Hide and report the images of a job."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .models import Job, JobEvent, JobImage
 
 
 def hide(job: Job, *, by: int, now: datetime) -> None:
-    """Take the job's pictures out of sight everywhere."""
+    """Hide the job's images everywhere."""
     with transaction.atomic():
         JobImage.objects.filter(job=job, hidden_at=None).update(hidden_at=now)
         JobEvent.objects.create(job=job, at=now, kind="hidden", detail={"by": str(by)})
 
 
 def report(job: Job, *, by: int, now: datetime) -> bool:
-    """Put the job's pictures before the moderators; False when they were reported before or are gone."""
+    """Report the job's images to the moderators. False if all are reported already, hidden or deleted."""
     with transaction.atomic():
         images = JobImage.objects.filter(job=job, reported_at=None, hidden_at=None)
         if not images.update(reported_at=now, reported_by=by):
@@ -27,7 +27,7 @@ def report(job: Job, *, by: int, now: datetime) -> bool:
 
 
 def visible_grid(job: Job) -> str:
-    """Return the key of the grid, "" where there is none or a picture of it was hidden."""
+    """Return the grid's storage key; "" if there is no grid or one of its images is hidden."""
     if not job.grid_key or JobImage.objects.filter(job=job, hidden_at__isnull=False).exists():
         return ""
     return job.grid_key

@@ -1,7 +1,6 @@
-"""Counts of ended requests made ahead, so that a chart costs the same whatever history lies behind it.
+"""Counts of ended jobs for charts, which then cost the same for any length of history.
 
-A count is made again, whole, for the hours that may still change; nothing is added up twice, and a run that dies midway
-leaves what was there before.
+Each run deletes and recomputes the hours that may still change, in one transaction.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from discord_api import snowflakes
 from .models import RollupCursor
 from .named_queries import load
 
-# A transaction that ends a job commits within seconds of the time it writes.
+# A transaction that ends a job commits within seconds of its `ended_at`.
 OVERLAP = timedelta(hours=1)
 FIRST_S = 0.25
 FACTOR = 1.25
@@ -25,14 +24,14 @@ BUCKETS = 60
 
 
 def bucket_bound(bucket: int) -> float:
-    """The longest time, in seconds, that falls into the bucket."""
+    """Return the bucket's upper bound in seconds."""
     return float(FIRST_S * FACTOR**bucket)
 
 
 def quantile(counts: Sequence[tuple[int, int]], share: float) -> float | None:
-    """The time in seconds that `share` (0..1) of the requests stayed below, to a quarter; None without requests.
+    """Return the quantile `share` (0..1) in seconds, accurate to 25 %; None without requests.
 
-    `counts` are (bucket, requests), in any order. Within a bucket the middle of its ratio is taken.
+    `counts` are (bucket, requests) in any order. The result is the geometric middle of a bucket.
     """
     total = sum(jobs for _, jobs in counts)
     if not total:
@@ -46,20 +45,20 @@ def quantile(counts: Sequence[tuple[int, int]], share: float) -> float | None:
 
 
 def refresh_rollups(*, now: datetime, older_than: timedelta = timedelta(0)) -> datetime | None:
-    """Count what has ended since the last time, if that was `older_than` ago; return up to when all is counted.
+    """Count the jobs that ended since the last run, if it was `older_than` ago. Return until when all are counted.
 
-    While another process counts, what it counted before stands.
+    While another process counts, return its previous result.
     """
     with transaction.atomic():
-        mark = RollupCursor.objects.select_for_update(skip_locked=True).filter(pk=1).first()
-        if mark is None:
-            known, made = RollupCursor.objects.get_or_create(pk=1)
-            if not made:
-                return known.counted_to
-            mark = RollupCursor.objects.select_for_update().get(pk=1)
-        if mark.counted_to and now - mark.counted_to < older_than:
-            return mark.counted_to
-        since = (mark.counted_to - OVERLAP if mark.counted_to else snowflakes.EPOCH).astimezone(UTC)
+        cursor_row = RollupCursor.objects.select_for_update(skip_locked=True).filter(pk=1).first()
+        if cursor_row is None:
+            existing, created = RollupCursor.objects.get_or_create(pk=1)
+            if not created:
+                return existing.counted_to
+            cursor_row = RollupCursor.objects.select_for_update().get(pk=1)
+        if cursor_row.counted_to and now - cursor_row.counted_to < older_than:
+            return cursor_row.counted_to
+        since = (cursor_row.counted_to - OVERLAP if cursor_row.counted_to else snowflakes.EPOCH).astimezone(UTC)
         hour = since.replace(minute=0, second=0, microsecond=0)
         starts = {"hour": hour, "day": hour.replace(hour=0)}
         with connection.cursor() as cursor:
@@ -69,6 +68,6 @@ def refresh_rollups(*, now: datetime, older_than: timedelta = timedelta(0)) -> d
             cursor.execute(
                 load("measure_latencies"), {"hour": hour, "first": FIRST_S, "factor": FACTOR, "last": BUCKETS - 1}
             )
-        mark.counted_to = now
-        mark.save(update_fields=["counted_to"])
+        cursor_row.counted_to = now
+        cursor_row.save(update_fields=["counted_to"])
     return now

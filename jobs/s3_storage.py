@@ -1,4 +1,4 @@
-"""Pictures in S3, with time-outs: a bucket that does not answer must not hold a thread."""
+"""Image storage in S3 with time-outs, so that a slow bucket does not block a thread."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class PictureStorage(S3Storage):
         defaults: dict[str, Any] = super().get_default_settings()
         defaults["client_config"] = Config(
             signature_version="s3v4",
-            # Links then name the bucket's region. Without it they lead to S3's global host, which redirects a new
-            # bucket's readers to the region, where a signature for the other host is refused.
+            # Links must name the bucket's region: S3's global host redirects requests for a new bucket to the region,
+            # which refuses a signature for another host.
             s3={"addressing_style": "virtual"},
             connect_timeout=2,
             read_timeout=10,

@@ -1,4 +1,4 @@
-"""How many GPU workers are wanted. Pure: the scaling function calls it every ten seconds, and so does the simulation.
+"""How many GPU workers to run. The scaling function calls it every ten seconds, and the simulation does too.
 
 The defaults come from the simulation (docs/explanation/performance.md); Terraform's variables repeat them.
 """
@@ -48,14 +48,14 @@ class Limits:
 
 
 def desired_workers(demand: Demand, limits: Limits) -> int:
-    """Return how many workers the demand wants: none where there is none, at most `max_workers`."""
-    in_line = -(-demand.runnable // limits.jobs_per_worker)
-    return min(limits.max_workers, max(in_line, _steady_workers(demand, limits), int(_kept_workers(demand, limits))))
+    """Return how many workers to run for the demand, from 0 to `max_workers`."""
+    for_queue = -(-demand.runnable // limits.jobs_per_worker)
+    return min(limits.max_workers, max(for_queue, _steady_workers(demand, limits), int(_kept_workers(demand, limits))))
 
 
 def _steady_workers(demand: Demand, limits: Limits) -> int:
-    """More than one worker for what keeps coming, even while the line is short; one is `_stays`' to keep."""
-    # The hour's own number as well: a few minutes' crowd is gone before a start is over.
+    """Return the workers for a steady arrival rate, even while the queue is short. A single one is _kept_workers'."""
+    # Bounded by the last hour: a burst of a few minutes ends before a new worker is ready.
     per_hour = min(demand.lately * (3600 // SHORT_WINDOW_S), demand.recently)
     needed = math.ceil(per_hour / (limits.jobs_per_hour * limits.target_utilization))
     return needed if needed > 1 else 0
@@ -68,9 +68,9 @@ def _kept_workers(demand: Demand, limits: Limits) -> bool:
 
 
 def worker_deficit(demand: Demand, *, desired: int, limits: Limits) -> int:
-    """Return the metric: how many workers are short (positive) or too many (negative) against what is desired now.
+    """Return the metric: missing workers (positive) or excess workers (negative), compared with `desired`.
 
-    None is too many that has work in hand: a line that was worth a start is worth being finished.
+    No worker is excess while there is a runnable job for it.
     """
     enough = max(desired_workers(demand, limits), min(demand.runnable, desired))
     return enough - desired

@@ -1,4 +1,4 @@
-"""Where pictures are kept: Django's default storage (S3 in production, files locally), behind three verbs."""
+"""Image storage: keys, and store and fetch on Django's default storage (S3 in production, files locally)."""
 
 import hashlib
 import hmac
@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 
 
 class StorageUnavailable(Exception):
-    """The storage did not take or give the object. `permanent`: trying again cannot help (it is not there)."""
+    """The storage failed to store or return the object. `permanent`: the object does not exist."""
 
     def __init__(self, doing: str, *, permanent: bool = False) -> None:
         super().__init__(doing)
@@ -17,26 +17,26 @@ class StorageUnavailable(Exception):
 
 
 def token(job_id: int) -> str:
-    """Return the part of a job's keys that nobody can guess; the same at every attempt, so a retry leaves no litter."""
+    """Return the secret part of a job's keys, the same for every attempt, so that a retry overwrites the files."""
     return hmac.new(settings.SECRET_KEY.encode(), b"picture keys %d" % job_id, hashlib.sha256).hexdigest()[:24]
 
 
 def picture_key(guild_id: int, job_id: int, index: int) -> str:
-    """Return the key of one picture of a job."""
+    """Return the key of one image of a job."""
     return f"jobs/{guild_id}/{job_id}/{token(job_id)}-{index}.png"
 
 
 def grid_key(guild_id: int, job_id: int, suffix: str = "png") -> str:
-    """Return the key of a job's grid, as it was posted."""
+    """Return the key of a job's grid."""
     return f"jobs/{guild_id}/{job_id}/{token(job_id)}-grid.{suffix}"
 
 
 def store(key: str, content: bytes) -> None:
-    """Keep `content` under `key`, in place of what was there. Raise StorageUnavailable."""
+    """Store `content` under `key`, replacing an earlier object. Raises StorageUnavailable."""
     try:
         saved = default_storage.save(key, ContentFile(content))
         if saved != key:
-            # A file storage never overwrites: an earlier attempt left its picture there.
+            # File storage does not overwrite the file of an earlier attempt.
             default_storage.delete(saved)
             default_storage.delete(key)
             default_storage.save(key, ContentFile(content))
@@ -45,7 +45,7 @@ def store(key: str, content: bytes) -> None:
 
 
 def fetch(key: str) -> bytes:
-    """Return what is kept under `key`. Raise StorageUnavailable, permanent when there is nothing."""
+    """Return the object under `key`. Raises StorageUnavailable, permanent if there is none."""
     try:
         with default_storage.open(key) as file:
             return bytes(file.read())

@@ -1,4 +1,4 @@
-"""Interaction tokens are sealed at rest, with a key derived from Django's secret key."""
+"""Encryption of interaction tokens at rest, with a key derived from Django's secret key."""
 
 import functools
 import hashlib
@@ -18,11 +18,11 @@ def encrypt(token: str) -> bytes:
     return bytes(_secret_box(settings.SECRET_KEY).encrypt(token.encode()))
 
 
-def decrypt(sealed: bytes) -> str:
-    """Decrypt; "" when the key has changed since, for then the token is as good as expired."""
+def decrypt(encrypted: bytes) -> str:
+    """Decrypt a token; "" if the key has changed, which makes the token useless."""
     from nacl.exceptions import CryptoError
 
     try:
-        return str(_secret_box(settings.SECRET_KEY).decrypt(sealed).decode())
+        return str(_secret_box(settings.SECRET_KEY).decrypt(encrypted).decode())
     except CryptoError:
         return ""

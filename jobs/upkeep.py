@@ -1,8 +1,7 @@
-"""Each minute: resend, take back, expire, wipe, purge, tell. Safe when two run at once or one dies midway, since every
-step is a compare-and-set on rows of its own.
+"""Upkeep, once a minute: resend messages, reclaim and expire jobs, delete old data, deliver late results.
 
-What needs no Discord comes first, and each part has a time of its own: an outage or one server's rows cost the others
-nothing. The parts are in modules by concern; `parts` has what they share.
+Two concurrent runs, or one that dies midway, do no harm: every change is a compare-and-set. Each task has its own time
+budget, and tasks that need Discord come last, so an outage or one guild's rows do not block the others.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from .upkeep_tasks.retention import finish_erasures, forget_counters, purge_imag
 from .upkeep_tasks.task import Deadline, TaskRun, UpkeepTask, upkeep_task
 
 __all__ = [
-    "PARTS",
     "RUN_BUDGET_S",
+    "TASKS",
     "Report",
     "expire_old",
     "finish_erasures",
@@ -43,18 +42,18 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-# The next run begins a minute after this one.
+# The next run starts a minute after this one.
 RUN_BUDGET_S = 55.0
 
 
 @upkeep_task(budget_s=4)
 def count_ended(work: TaskRun) -> int:
-    """Count ended requests ahead, for charts."""
+    """Update the counts of ended jobs for charts."""
     rollups.refresh_rollups(now=work.now)
     return 0
 
 
-PARTS: tuple[UpkeepTask, ...] = (
+TASKS: tuple[UpkeepTask, ...] = (
     resend_lost_messages,
     reclaim_dead,
     expire_old,
@@ -74,10 +73,10 @@ PARTS: tuple[UpkeepTask, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What one run did, by part: rows changed and seconds taken.
+    """The result of one run: rows changed and seconds taken by each task.
 
-    `failed` parts broke or have rows that failed, `unfinished` ones left rows to the next minute, `skipped` ones need
-    Discord, which was away.
+    `failed` tasks raised an error or have failed rows, `unfinished` ones left rows for the next run, `skipped` ones
+    need Discord, which was unavailable.
     """
 
     changed: dict[str, int]
@@ -88,34 +87,34 @@ class Report:
 
 
 def run(*, now: datetime, client: DiscordClient | None = None, budget_s: float = RUN_BUDGET_S) -> Report:
-    """Do all of upkeep once. A part that fails is logged and does not keep the others from their work."""
+    """Run all upkeep tasks once. An error in one task is logged and does not stop the others."""
     deadline = Deadline(budget_s)
     changed: dict[str, int] = {}
     seconds: dict[str, float] = {}
     failed, unfinished, skipped = [], [], []
     discord_away = False
-    for each in PARTS:
-        if each.needs_discord and discord_away:
-            skipped.append(each.name)
+    for task in TASKS:
+        if task.needs_discord and discord_away:
+            skipped.append(task.name)
             continue
         if deadline.passed:
-            unfinished.append(each.name)
+            unfinished.append(task.name)
             continue
-        work = each.work(now=now, client=client, within_s=deadline.left_s)
+        work = task.work(now=now, client=client, within_s=deadline.left_s)
         began = time.monotonic()
         try:
-            changed[each.name] = each.run(work)
+            changed[task.name] = task.run(work)
         except Exception as error:
-            logger.exception("upkeep_part_failed", extra={"part": each.name})
-            failed.append(each.name)
+            logger.exception("upkeep_task_failed", extra={"task": task.name})
+            failed.append(task.name)
             discord_away |= bool(getattr(error, "outage", False))
         else:
             discord_away |= work.discord_away
             if work.failed:
-                failed.append(each.name)
+                failed.append(task.name)
             if work.unfinished:
-                unfinished.append(each.name)
-        seconds[each.name] = round(time.monotonic() - began, 3)
+                unfinished.append(task.name)
+        seconds[task.name] = round(time.monotonic() - began, 3)
     report = Report(
         changed=changed, seconds=seconds, failed=tuple(failed), unfinished=tuple(unfinished), skipped=tuple(skipped)
     )

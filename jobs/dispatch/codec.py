@@ -1,4 +1,4 @@
-"""The message on the wire, as golden bytes: a version and a job id. A change of form takes a new version."""
+"""The body of a queue message: a version and a job id. A change of the format needs a new version."""
 
 import json
 
@@ -7,16 +7,16 @@ MAX_JOB_ID = 2**63 - 1
 
 
 class BadMessage(Exception):
-    """The body is no message of ours; receiving it again will not help."""
+    """The body is not a valid job message. Retrying cannot help."""
 
 
 def encode(job_id: int) -> str:
-    """Return the body, `{"v":1,"job_id":N}` to the letter."""
+    """Return the body, exactly `{"v":1,"job_id":N}`."""
     return f'{{"v":{VERSION},"job_id":{job_id:d}}}'
 
 
 def decode(body: str) -> int:
-    """Return the job's id. Raise BadMessage for anything that `encode` would not write."""
+    """Return the job's id. Raises BadMessage for anything that `encode` does not write."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError) as exc:

@@ -1,4 +1,4 @@
-"""Messages kept in this process: for tests, and for trying things in a shell."""
+"""A dispatcher that keeps messages in this process, for tests and the shell."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from .message import JobMessage
 
 
 class MemoryDispatcher:
-    """Like the FIFO queue: one queue, and a dedup_id is sent once. Every instance shares the process's queue."""
+    """Like the FIFO queue: a dedup_id is sent once. All instances share one queue."""
 
     sent: deque[JobMessage] = deque()
     seen: set[str] = set()
@@ -20,6 +20,6 @@ class MemoryDispatcher:
 
     @classmethod
     def clear(cls) -> None:
-        """Forget every message, those already answered too."""
+        """Forget every message and every dedup_id."""
         cls.sent.clear()
         cls.seen.clear()

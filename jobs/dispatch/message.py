@@ -1,4 +1,4 @@
-"""What a dispatcher is given, and what one is."""
+"""The job message, and the interface of a dispatcher."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class JobMessage:
     """One message to send. `dedup_id` makes sending twice harmless.
 
-    `group` is the job itself: SQS gives out one message of a group at a time, so any larger group (a member, a server)
-    would leave jobs that were promoted together to one worker, beside idle ones. Order is the promotion's to keep.
+    `group` is the job's id. SQS delivers one message of a group at a time, so a larger group (a member, a guild) would
+    keep jobs that are promoted together from running on several workers. Promotion keeps the order.
     """
 
     job_id: int
@@ -27,25 +27,25 @@ class JobMessage:
 
     @classmethod
     def of(cls, job: Job) -> JobMessage:
-        """The job's current message; a new number of it gets past the queue's five minutes of deduplication."""
+        """Return the job's current message. Its number passes SQS's five minutes of deduplication."""
         return cls(job_id=job.pk, group=str(job.pk), dedup_id=f"{job.pk}-{job.messages_sent}")
 
 
 class DispatchFailed(Exception):
-    """The queue took none or only some of the messages. The rows stay; upkeep sends it again."""
+    """The queue accepted none or only some of the messages. Upkeep sends them again."""
 
 
 class Dispatcher(Protocol):
     def send(self, messages: Sequence[JobMessage]) -> None:
-        """Send the messages. Raises DispatchFailed; sending one twice is harmless."""
+        """Send the messages; sending one twice is harmless. Raises DispatchFailed."""
 
 
 _current: tuple[str, Dispatcher] | None = None
 
 
 def current_dispatcher() -> Dispatcher:
-    """The dispatcher that settings.JOB_DISPATCHER names, made once a process."""
-    global _current  # noqa: PLW0603  # one client a process, made when it is first needed
+    """Return the dispatcher of settings.JOB_DISPATCHER, created once per process."""
+    global _current  # noqa: PLW0603  # one client per process, created on first use
     if _current is None or _current[0] != settings.JOB_DISPATCHER:
         _current = (settings.JOB_DISPATCHER, import_string(settings.JOB_DISPATCHER)())
     return _current[1]

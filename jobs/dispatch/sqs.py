@@ -1,4 +1,4 @@
-"""Messages by SQS FIFO. The group is one job; duplicates within five minutes are SQS's to drop."""
+"""Dispatch by SQS FIFO, which drops duplicates within five minutes."""
 
 import functools
 import logging
@@ -20,9 +20,9 @@ BATCH = 10  # SendMessageBatch and ReceiveMessage take no more.
 
 @functools.lru_cache(maxsize=2)
 def client(*, read_timeout_s: float = 1) -> "SQSClient":
-    """Return the process's SQS client, made on first use. boto3 clients may be shared by threads.
+    """Return the process's SQS client, created on first use. Threads may share boto3 clients.
 
-    Sending must fit into Discord's three seconds; who polls long asks for a longer time-out.
+    The time-out fits into Discord's three seconds; long polling needs a longer one.
     """
     import boto3
     from botocore.config import Config
@@ -31,16 +31,16 @@ def client(*, read_timeout_s: float = 1) -> "SQSClient":
         connect_timeout=1,
         read_timeout=read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": 2},
-        # What is sent is made here, and typed.
+        # The parameters are built here, and typed.
         parameter_validation=False,
-        # botocore would build its own for each message, which takes a tenth of the time of sending.
+        # botocore builds its own for every message, which takes a tenth of the time of sending.
         user_agent="sparkle",
     )
     return boto3.client("sqs", config=config)
 
 
 class SqsDispatcher:
-    """Sends to settings.SQS_QUEUE_URL."""
+    """Sends to `queue_url`, by default settings.SQS_QUEUE_URL."""
 
     def __init__(self, sqs: "SQSClient | None" = None, queue_url: str | None = None) -> None:
         self._sqs = sqs
@@ -66,7 +66,7 @@ class SqsDispatcher:
         url = self._queue_url or settings.SQS_QUEUE_URL
         sqs = self._sqs or client()
         if len(batch) == 1:
-            # A batch of one takes a quarter longer, and a member waits.
+            # A batch of one takes a quarter longer.
             sqs.send_message(QueueUrl=url, **_message(batch[0]))
             return 0
         entries: Any = [{"Id": str(place), **_message(message)} for place, message in enumerate(batch)]
@@ -88,6 +88,6 @@ def _message(message: JobMessage) -> _Message:
 
 
 def _batches(messages: Sequence[JobMessage]) -> Iterator[list[JobMessage]]:
-    rest = iter(messages)
-    while batch := list(islice(rest, BATCH)):
+    remaining = iter(messages)
+    while batch := list(islice(remaining, BATCH)):
         yield batch

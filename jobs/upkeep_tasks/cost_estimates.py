@@ -17,7 +17,7 @@ def learn_speed(work: TaskRun) -> int:
     with connection.cursor() as cursor:
         cursor.execute(load("measured_gpu_times"))
         rows = cursor.fetchall()
-    found = cost_estimates.speeds(
+    speeds = cost_estimates.speeds(
         cost_estimates.Measured(
             model_id=model_id,
             device=device or "",
@@ -29,9 +29,9 @@ def learn_speed(work: TaskRun) -> int:
         for request in [dict(zip(("sampler", "steps", "guidance", "width", "height", "count"), values, strict=True))]
     )
     changed = 0
-    for model in ModelProfile.objects.filter(pk__in=list(found)):
+    for model in ModelProfile.objects.filter(pk__in=list(speeds)):
         before = model.learned_gpu_ms_per_step
-        after = cost_estimates.learned(before, configured=model.gpu_ms_per_step, speed=found[model.pk])
+        after = cost_estimates.learned(before, configured=model.gpu_ms_per_step, speed=speeds[model.pk])
         if before is None or abs(after - before) > 0.02 * before:
             changed += ModelProfile.objects.filter(pk=model.pk).update(learned_gpu_ms_per_step=after)
     return changed

@@ -1,4 +1,4 @@
-"""What upkeep says to Discord, or asks it. The first outage ends each of these parts; the next minute tries again."""
+"""Upkeep tasks that call Discord. An outage ends a task; the next run tries again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jobs.models import Job
 from .task import TaskRun, due, upkeep_task
 
 GIVE_UP_AFTER = timedelta(hours=1)
-# An outage says nothing about the one request that met it.
+# An outage is not the request's fault.
 OUTAGE_GIVE_UP_AFTER = timedelta(days=1)
 NOTE_BEFORE = timedelta(minutes=5)
 FIRST_PAUSE = timedelta(minutes=1)
@@ -30,9 +30,9 @@ LONGEST_PAUSE = timedelta(minutes=15)
 
 
 def _postponed(work: TaskRun, do: Callable[[Job], Any]) -> Callable[[int], Any]:
-    """Do it with the job of an id; one that fails is left alone for as long as it has waited already.
+    """Call `do` with the job of an id. After an error, postpone the job for as long as it has waited already.
 
-    So one request to which Discord always answers with an error does not stand before all others each minute.
+    So a request that Discord always refuses does not block the others.
     """
 
     def postponed(pk: int) -> Any:
@@ -54,9 +54,9 @@ def _delivery_due(work: TaskRun) -> Q:
 
 @upkeep_task(budget_s=15, needs_discord=True)
 def notify_ended(work: TaskRun) -> int:
-    """Tell the requesters whose job ended without anyone there to say so; the row says where it was said."""
+    """Deliver the final message of ended jobs that no worker delivered."""
     after = timedelta(seconds=settings.SPARKLE_ANNOUNCE_AFTER_SECONDS)
-    unsaid = Job.objects.filter(_delivery_due(work), notified_at=None, ended_at__lt=work.now - after, status__in=ENDED)
+    pending = Job.objects.filter(_delivery_due(work), notified_at=None, ended_at__lt=work.now - after, status__in=ENDED)
 
     def announce(job: Job) -> bool:
         try:
@@ -70,7 +70,7 @@ def notify_ended(work: TaskRun) -> int:
             transitions.mark_notified(job.pk, via=delivered.via, message_id=delivered.message_id, now=work.now)
         return True
 
-    return work.for_each(due(unsaid, by=Coalesce("notify_after", "ended_at")), _postponed(work, announce))
+    return work.for_each(due(pending, by=Coalesce("notify_after", "ended_at")), _postponed(work, announce))
 
 
 def _deliver(job: Job, *, client: DiscordClient, now: datetime) -> Delivered:
@@ -86,9 +86,9 @@ def _deliver(job: Job, *, client: DiscordClient, now: datetime) -> Delivered:
 
 @upkeep_task(budget_s=8, needs_discord=True)
 def save_reply_ids(work: TaskRun) -> int:
-    """Ask which messages the replies are whose tokens die before their jobs may have ended.
+    """Save the message ids of original responses whose tokens expire before the job ends.
 
-    The bot posts another message then, and takes the reply away that would say for ever that the job is in line.
+    Then the bot can delete the response, which nobody can edit any more, when it posts the result.
     """
     soon = Job.objects.filter(_delivery_due(work), status__in=OPEN, message_id=None, ephemeral=False).exclude(
         encrypted_token=b""
@@ -100,7 +100,7 @@ def save_reply_ids(work: TaskRun) -> int:
             fetch_reply_id(job, client=work.client.for_guild(job.guild_id))
         except DiscordError as error:
             if is_webhook_gone(error):
-                # Nothing can be said or asked by this token any more.
+                # The token has expired.
                 Job.objects.filter(pk=job.pk, encrypted_token=job.encrypted_token).update(encrypted_token=b"")
                 return False
             raise
@@ -111,7 +111,7 @@ def save_reply_ids(work: TaskRun) -> int:
 
 @upkeep_task(budget_s=5, needs_discord=True)
 def refresh_channels(work: TaskRun) -> int:
-    """Read the channels above threads in which requests were made without knowing them."""
+    """Fetch the channels that requests needed and did not have."""
     if not Channel.objects.exclude(wanted_at=None).exists():
         return 0
     return channels.refresh(work.client.channel, now=work.now)
@@ -119,14 +119,14 @@ def refresh_channels(work: TaskRun) -> int:
 
 @upkeep_task(budget_s=3, needs_discord=True)
 def refresh_command_ids(work: TaskRun) -> int:
-    """Every quarter of an hour, read the ids of the commands that are registered everywhere."""
+    """Every 15 minutes, fetch the ids of the global commands."""
     return 0 if work.now.minute % 15 else command_ids.save(work.client.commands())
 
 
 @upkeep_task(budget_s=5, needs_discord=True)
 def sync_guilds(work: TaskRun) -> int:
-    """Every quarter of an hour, ask Discord where the bot is: who joined, left or returned without an event."""
+    """Every 15 minutes, fetch the bot's guilds, to find those that joined, left or returned without an event."""
     if work.now.minute % 15:
         return 0
-    found = installations.sync_guilds(work.client.guilds(), work.now)
-    return found.joined + found.left + found.returned
+    result = installations.sync_guilds(work.client.guilds(), work.now)
+    return result.joined + result.left + result.returned

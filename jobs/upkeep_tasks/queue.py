@@ -1,4 +1,4 @@
-"""Jobs that do not move: messages that were lost, workers that died, requests that nobody got to."""
+"""Upkeep of the queue: lost messages, expired leases, jobs that waited too long."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MESSAGES_AT_ONCE = 100
 
 @upkeep_task(budget_s=3)
 def resend_lost_messages(work: TaskRun) -> int:
-    """Send another message for queued jobs whose message did not go out, or seems lost."""
+    """Send another message for queued jobs whose message failed or seems lost."""
     with connection.cursor() as cursor:
         cursor.execute(
             load("lost_messages"),
@@ -40,7 +40,7 @@ def resend_lost_messages(work: TaskRun) -> int:
 
 @upkeep_task(budget_s=5)
 def reclaim_dead(work: TaskRun) -> int:
-    """Take back running jobs whose lease ran out."""
+    """Reclaim running jobs whose lease expired."""
     no_lease = Q(lease_expires_at=None, started_at__lt=work.now - timedelta(seconds=settings.SPARKLE_LEASE_SECONDS))
     dead = Job.objects.filter(Q(lease_expires_at__lt=work.now) | no_lease, status=Status.RUNNING)
     return work.for_each(
@@ -51,9 +51,9 @@ def reclaim_dead(work: TaskRun) -> int:
 
 @upkeep_task(budget_s=5)
 def expire_old(work: TaskRun) -> int:
-    """End what nobody got to in hours, with a refund."""
+    """End and refund jobs that were not started for hours."""
     before = work.now - EXPIRE_AFTER
-    # Two questions, so that each reads its own stretch of the index job_open, oldest first.
+    # Two queries, so that each reads a range of the index job_open, oldest first.
     waiting = Job.objects.filter(status=Status.WAITING, queued_at=None, images_stored_at=None, created_at__lt=before)
     queued = Job.objects.filter(status=Status.QUEUED, images_stored_at=None, created_at__lt=before)
     done = 0

@@ -1,4 +1,4 @@
-"""What is deleted when its time has come: tokens, prompts and images, old counters."""
+"""Deletion of expired data: tokens, prompts and images, old counters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .task import MOST_ROWS, Row, TaskRun, due, interleave_guilds, upkeep_task
 
 HOURS_KEPT = timedelta(days=8)
 USAGE_KEPT = timedelta(days=400)
-# A window is held longer where the time zone was changed in it (guilds.quota_clock).
+# A change of the time zone makes a window longer (guilds.quota_clock).
 PSEUDONYMS_KEPT = {"hour": timedelta(hours=1), "day": timedelta(days=3), "month": timedelta(days=34)}
 WORKERS_KEPT = timedelta(days=7)
 LEFT_GUILDS_KEPT = timedelta(days=30)
@@ -29,7 +29,7 @@ COUNTERS_AT_ONCE = 5000
 
 @upkeep_task(budget_s=3)
 def wipe_tokens(work: TaskRun) -> int:
-    """A token is dead at its deadline, in whatever state its job is."""
+    """Delete tokens that have expired, whatever the job's status."""
     held = Job.objects.filter(~Q(encrypted_token=b""), reply_deadline__lt=work.now)
     return work.for_each_batch(
         due(held, by="reply_deadline"),
@@ -39,7 +39,7 @@ def wipe_tokens(work: TaskRun) -> int:
 
 
 def _wipe(ids: list[int]) -> int:
-    # A job that another transaction holds is wiped in the next run: waiting in another order would be a deadlock.
+    # A locked job is left for the next run: waiting for it could deadlock.
     with transaction.atomic():
         held = list(
             Job.objects.filter(pk__in=ids)
@@ -52,7 +52,7 @@ def _wipe(ids: list[int]) -> int:
 
 @upkeep_task(budget_s=6)
 def purge_images(work: TaskRun) -> int:
-    """Delete images and prompts that are older than their server keeps them; a server that left keeps them a month."""
+    """Delete images and prompts past the guild's retention; of a guild that left, after a month."""
     purged = 0
     seen: list[int] = []
     while not work.deadline.passed and (rows := _overdue(work.now, seen)):
@@ -65,7 +65,7 @@ def purge_images(work: TaskRun) -> int:
 
 
 def _overdue(now: datetime, seen: list[int]) -> list[Row]:
-    """Return jobs to purge, the longest overdue first, guilds in turns; `seen` were tried in this run."""
+    """Return jobs to purge, the most overdue first, guilds in turns; without `seen`, which this run has tried."""
     values: dict[str, Any] = {
         "now": now,
         "left": now - LEFT_GUILDS_KEPT,
@@ -81,7 +81,7 @@ def _overdue(now: datetime, seen: list[int]) -> list[Row]:
 
 @upkeep_task(budget_s=4)
 def finish_erasures(work: TaskRun) -> int:
-    """Erase what was requested and waited for a decision on a report, or for the storage."""
+    """Erase what waited for a decision on a report, or for the storage."""
 
     def finish(ids: list[int]) -> int:
         erasure.finish(ids)
@@ -92,19 +92,19 @@ def finish_erasures(work: TaskRun) -> int:
 
 @upkeep_task(budget_s=3)
 def forget_counters(work: TaskRun) -> int:
-    """Drop counters of windows long past, workers long gone, and closed routes that may be tried again."""
+    """Delete old usage counters and ledger entries, workers that are gone, and expired closed routes."""
     Worker.objects.filter(seen_at__lt=work.now - WORKERS_KEPT).delete()
     ClosedRoute.objects.filter(closed_until__lt=work.now).delete()
     dropped = 0
-    for which, kept in (
+    for condition, kept in (
         (Q(window="hour"), HOURS_KEPT),
         (~Q(window="hour"), USAGE_KEPT),
-        # A counter under a pseudonym goes as soon as its window has surely ended.
+        # A pseudonym's counter is deleted once its window must have ended.
         *((Q(subject_id__lt=0, window=window), kept) for window, kept in PSEUDONYMS_KEPT.items()),
     ):
         while not work.deadline.passed:
-            old = Usage.objects.filter(which, starts_at__lt=work.now - kept).order_by("starts_at")
-            # One that a settling job holds is dropped in the next run: nothing here waits for a lock.
+            old = Usage.objects.filter(condition, starts_at__lt=work.now - kept).order_by("starts_at")
+            # Locked counters are left for the next run.
             held = old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:COUNTERS_AT_ONCE]
             with transaction.atomic():
                 ids = list(held)

@@ -1,7 +1,6 @@
-"""What every part of upkeep has: a time budget, an error boundary for each row, and servers in turns.
+"""An upkeep task: its time budget, an error boundary for each row, and guilds in turns.
 
-A row that fails is logged and passed by; a server's rows never stand before another server's; what the budget leaves
-over is the next minute's.
+A row that fails is logged and skipped. Rows left when the budget is spent are for the next run.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from guilds.discord_client import from_settings
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Rows that are looked at in one run of a part. One server cannot have as many that are due (guilds.models bounds them).
+# Rows read in one run of a task. The bounds of guilds.models keep the due rows of one guild below this.
 MOST_ROWS = 20_000
-# Upkeep tries again in a minute; waiting longer for Discord would use up what other rows need.
+# Upkeep tries again in a minute; a longer wait would take the time of other rows.
 DISCORD_TIMEOUT_S = 3.0
 
 
@@ -50,7 +49,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A job that is due, and whose it is."""
+    """A job that is due, and its guild."""
 
     pk: int
     guild_id: int
@@ -58,7 +57,7 @@ class Row:
 
 @dataclass(slots=True, kw_only=True)
 class TaskRun:
-    """One run of one part."""
+    """One run of one task."""
 
     name: str
     now: datetime
@@ -71,7 +70,7 @@ class TaskRun:
 
     @property
     def client(self) -> DiscordClient:
-        """The client that was given, or one that does not wait long, made when it is first needed."""
+        """The given client, or one with short time-outs, created on first use."""
         if self.given_client is None and self._made_client is None:
             self._made_client = from_settings(timeout_s=DISCORD_TIMEOUT_S, attempts=1, max_wait_s=1.0)
         client = self.given_client or self._made_client
@@ -83,10 +82,10 @@ class TaskRun:
             self._made_client.close()
 
     def for_each(self, rows: Iterable[Row], do: Callable[[int], Any]) -> int:
-        """Do it with each row's id until the time is up; return how often it was true.
+        """Call `do` with each row's id until the deadline; return how many calls were true.
 
-        A row that fails is logged and passed by. A server whose row ran into a time limit of the database is left alone
-        until the next run, and an outage of Discord ends the part.
+        A row that fails is logged and skipped. After a database time-out the guild's other rows are left for the next
+        run. An outage of Discord ends the task.
         """
         done = 0
         slow: set[int] = set()
@@ -111,7 +110,7 @@ class TaskRun:
         return done
 
     def for_each_batch(self, rows: Sequence[Row], size: int, do: Callable[[list[int]], int]) -> int:
-        """Do it with the ids of `size` rows at a time; where that fails, with each of them alone."""
+        """Call `do` with the ids of `size` rows at a time. If a batch fails, call it with each row alone."""
         done = 0
         for start in range(0, len(rows), size):
             if self.deadline.passed:
@@ -121,29 +120,29 @@ class TaskRun:
             try:
                 done += do([row.pk for row in batch])
             except Exception as error:
-                logger.warning("upkeep_batch_failed", extra={"part": self.name, "error": type(error).__name__})
+                logger.warning("upkeep_batch_failed", extra={"task": self.name, "error": type(error).__name__})
                 _raise_if_lost()
                 done += self.for_each(batch, lambda pk: do([pk]))
         return done
 
     def _failed(self, row: Row, error: Exception) -> None:
-        logger.exception("upkeep_row_failed", extra={"part": self.name, "job_id": row.pk, "guild_id": row.guild_id})
+        logger.exception("upkeep_row_failed", extra={"task": self.name, "job_id": row.pk, "guild_id": row.guild_id})
         self.failed += 1
         _raise_if_lost()
 
     def _log(self, row: Row, error: DiscordError) -> None:
-        extra = {"part": self.name, "job_id": row.pk, "status": error.status, "code": error.code}
+        extra = {"task": self.name, "job_id": row.pk, "status": error.status, "code": error.code}
         logger.info("upkeep_discord_refused", extra=extra)
 
 
 def _raise_if_lost() -> None:
-    """Without a connection no row can do better: re-raise what is being handled."""
+    """Re-raise the current error if the connection is lost, since every other row would fail too."""
     if not connection.is_usable():
         raise  # noqa: PLE0704
 
 
 def interleave_guilds(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield the rows, which come oldest first, one of each server at a time. Pure."""
+    """Yield the rows, which come oldest first, one of each guild in turn."""
     queues: dict[int, deque[Row]] = {}
     for row in rows:
         queues.setdefault(row.guild_id, deque()).append(row)
@@ -156,14 +155,14 @@ def interleave_guilds(rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def due(jobs: QuerySet[Any], *, by: str | Combinable) -> list[Row]:
-    """Return the jobs that are due, the oldest by `by` first, servers in turns."""
+    """Return the due jobs, the oldest by `by` first, guilds in turns."""
     oldest = jobs.order_by(by, "pk").values_list("pk", "guild_id")[:MOST_ROWS]
     return list(interleave_guilds(Row(pk=pk, guild_id=guild_id) for pk, guild_id in oldest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpkeepTask:
-    """A named piece of upkeep. Called by itself it may take its whole budget."""
+    """A named task of upkeep with its time budget."""
 
     name: str
     budget_s: float
@@ -171,7 +170,7 @@ class UpkeepTask:
     do: Callable[[TaskRun], int]
 
     def __call__(self, *, now: datetime, client: DiscordClient | None = None) -> int:
-        """Do the part once; return how many rows it changed. Raises what is no single row's fault."""
+        """Run the task once; return how many rows it changed. Raises errors that concern no single row."""
         work = self.work(now=now, client=client, within_s=self.budget_s)
         return self.run(work)
 
@@ -188,7 +187,7 @@ class UpkeepTask:
 
 
 def upkeep_task(*, budget_s: float, needs_discord: bool = False) -> Callable[[Callable[[TaskRun], int]], UpkeepTask]:
-    """Decorator: make a part of a function, with the seconds that it may take."""
+    """Return a decorator that makes a function an UpkeepTask with a budget in seconds."""
 
     def make(do: Callable[[TaskRun], int]) -> UpkeepTask:
         return UpkeepTask(name=do.__name__, budget_s=budget_s, needs_discord=needs_discord, do=do)
@@ -198,7 +197,7 @@ def upkeep_task(*, budget_s: float, needs_discord: bool = False) -> Callable[[Ca
 
 @contextmanager
 def _statements_end_with(deadline: Deadline) -> Iterator[None]:
-    """No statement of the part may run past its budget, whatever the connection allows."""
+    """Limit every statement of the task to its remaining budget."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('statement_timeout', %s, false)", [f"{max(1, round(1000 * deadline.left_s))}"]
@@ -206,6 +205,6 @@ def _statements_end_with(deadline: Deadline) -> Iterator[None]:
     try:
         yield
     finally:
-        # What the connection was opened with. One that is lost has forgotten it anyway.
+        # Back to the connection's own limit. A lost connection has none.
         with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
             cursor.execute("RESET statement_timeout")

@@ -83,7 +83,7 @@ def test_one_trace_leads_from_the_command_to_the_picture(
         "interaction sparkle",
         "wait for a turn",
         "wait for a worker",
-        "make the pictures",
+        "generate images",
         "deliver",
     ]
     assert {span.trace_id for span in told} == {tracing.trace_id(job.interaction_id).to_bytes(16, "big")}
@@ -101,7 +101,7 @@ def test_the_worker_continues_the_lambdas_trace_though_nothing_carried_it_over(
 ) -> None:
     tracing.root(INTERACTION, Span(name="interaction sparkle", began=BEGAN, ended=BEGAN + timedelta(milliseconds=40)))
     later = Span(
-        name="make the pictures",
+        name="generate images",
         began=BEGAN + timedelta(seconds=1),
         ended=BEGAN + timedelta(seconds=5),
         attributes={"sparkle.job_id": 7},

@@ -39,7 +39,7 @@ def connect(options=""):
 def parameters(guild, now):
     windows = QuotaClock(time_zone="UTC", held={}).windows(now)
     return {
-        **fair_queue.backlog_ahead_of(guild_id=guild.pk, user_id=42, now=now),
+        **fair_queue.backlog_parameters(guild_id=guild.pk, user_id=42, now=now),
         "now": now,
         "interaction": Int8(1),
         "style": "",

@@ -129,7 +129,7 @@ def test_a_part_that_fails_is_named_and_keeps_no_other_from_its_work(make_guild,
     # No client can be made of this, so nothing can be announced.
     settings.DISCORD_API_BASE = None
     assert upkeep.run(now=now + timedelta(minutes=16)).changed["wipe_tokens"] == 1
-    assert {record.part for record in caplog.records if record.msg == "upkeep_row_failed"} == {"notify_ended"}
+    assert {record.task for record in caplog.records if record.msg == "upkeep_row_failed"} == {"notify_ended"}
 
 
 def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):
@@ -170,8 +170,8 @@ def test_a_part_that_breaks_does_not_keep_the_others_from_their_work(
     def broken(work):
         raise OSError("the disk is gone")
 
-    parts = [replace(part, do=broken) if part.name == "resend_lost_messages" else part for part in upkeep.PARTS]
-    monkeypatch.setattr(upkeep, "PARTS", parts)
+    parts = [replace(part, do=broken) if part.name == "resend_lost_messages" else part for part in upkeep.TASKS]
+    monkeypatch.setattr(upkeep, "TASKS", parts)
     report = upkeep.run(now=now + timedelta(days=200), client=discord)
     # The last one asks Discord, which is not there.
     assert set(report.failed) - {"refresh_command_ids"} == {"resend_lost_messages"}

@@ -119,7 +119,7 @@ def test_what_the_budget_leaves_over_is_the_next_runs(now):
 
 def test_a_part_without_time_is_unfinished(now):
     report = upkeep.run(now=now, budget_s=0)
-    assert set(report.unfinished) == {part.name for part in upkeep.PARTS}
+    assert set(report.unfinished) == {part.name for part in upkeep.TASKS}
 
 
 @pytest.mark.parametrize(
@@ -162,9 +162,9 @@ def test_a_closed_channel_is_left_alone_for_a_while(make_guild, make_ask, now, h
 
 
 def test_parts_that_need_no_discord_come_first():
-    needs = [part.needs_discord for part in upkeep.PARTS]
+    needs = [part.needs_discord for part in upkeep.TASKS]
     assert needs == sorted(needs)
-    assert all(part.budget_s > 0 for part in upkeep.PARTS)
+    assert all(part.budget_s > 0 for part in upkeep.TASKS)
 
 
 def test_images_that_were_made_while_discord_was_away_are_delivered_later(make_guild, make_ask, now, httpserver):
