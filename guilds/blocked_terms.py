@@ -1,7 +1,8 @@
-"""Blocked words and phrases: what people read as the term is found, what they read as another word is not. Pure.
+"""Blocked words and phrases: find a term in a prompt in any spelling that people read as the term.
 
-Terms and prompts are read as words, with Unicode's data on scripts and look-alikes (docs/decisions/0012-blocked-terms).
-Where a word can be read in more than one way (`p0rn`, `nude1`, `누드를`), each reading is compared.
+Terms and prompts are read as words, with Unicode's data on scripts and confusable characters
+(docs/decisions/0012-blocked-terms). Where a word can be read in more than one way (`p0rn`, `nude1`, `누드를`), all
+readings are compared.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from typing import Any
 Reading = tuple[tuple[str, ...], ...]
 
 _ASCII_CHUNK = re.compile(r"[a-z0-9@$!]+")
-# Signs that stand for letters within a word. "!" separates words too.
+# Signs used as letters within a word. "!" separates words too.
 _SIGNS = "@$€!"
 _LEET = str.maketrans("0123456789@$€!", "oizeasgtbgasei")
 _LEET_L = str.maketrans("0123456789@$€!", "olzeasbtbgasel")
 _DIGITS = "0123456789"
 _NUMBER_AT_END = re.compile(r"[0-9]{2}$|^[0-9]{2}")
-# Letters of their own, not letters with an accent: without its mark the word is another one (año, schwül, край).
+# Letters in their own right: without the mark it is another word (año, schwül, край).
 _OWN_LETTERS = frozenset("ñäöüåçãõйїў")
-# Of these, the ones that people leave out on a foreign keyboard, and how German writes its own.
+# Of these, the ones often typed without the mark, and German's alternative spellings.
 _OFTEN_BARE = str.maketrans("çãõ", "cao")
 _SPELLED_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
-# The closed classes of particles that are written onto a word.
+# Particles that are written without a space before or after a word.
 _KOREAN_PARTICLES = (
     "은", "는", "이", "가", "을", "를", "의", "에", "에서", "에게", "한테", "께", "로", "으로", "와", "과", "랑",
     "이랑", "하고", "도", "만", "까지", "부터", "처럼", "같은", "같이", "보다", "마다", "조차", "이나", "나", "라도",
@@ -42,12 +43,12 @@ _JAPANESE_AFTER = (
 )  # fmt: skip
 _ARABIC_BEFORE = ("ال", "وال", "بال", "كال", "فال", "لل")
 _TO_HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
-# What is longer is hardly seen twice.
+# Longer chunks hardly repeat.
 _MAX_CACHED = 64
-# Characters on either side that the segmenter is shown.
+# Characters of context on either side for the segmenter.
 _WINDOW = 32
 
-# Blocks of the scripts that are written without spaces, and of the others that a word ends at.
+# Unicode blocks of scripts without spaces, and of other scripts whose words end at a change of script.
 _HAN = "\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _THAI = "\u0e00-\u0e7f"
 _UNSPACED = f"{_HAN}{_THAI}\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f"
@@ -57,18 +58,18 @@ _HANGUL = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff"
 _UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
 _HIRAGANA_CHAR, _KATAKANA_CHAR, _HANGUL_CHAR = (re.compile(f"[{each}]") for each in (_HIRAGANA, _KATAKANA, _HANGUL))
 _KANA_CHAR, _THAI_CHAR = re.compile(f"[{_HIRAGANA}{_KATAKANA}]"), re.compile(f"[{_THAI}]")
-# Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties: what is drawn as nothing.
+# Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties: invisible characters.
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# Scripts whose marks people leave out. Elsewhere a mark is a letter: は and ば, vowel signs, tone marks.
+# Scripts whose marks people leave out. Elsewhere a mark makes another letter: は and ば, vowel signs, tone marks.
 _BARE_SCRIPTS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW"})
 
 
 @functools.cache
 def _chunk() -> re.Pattern[str]:
-    """A pattern of what is read as one: a run of one unspaced script or of kana or Hangul, or a word of any other."""
+    """Return the pattern of a chunk: a run of an unspaced script, of kana or of Hangul, or a word of another script."""
     apart = _UNSPACED_CHAR.pattern[1:-1] + _HIRAGANA + _KATAKANA + _HANGUL
     others = re.compile(f"[^{apart}ー]")
     letters = "".join(
@@ -90,25 +91,25 @@ def _script(char: str) -> str:
 
 
 def fold(phrase: str) -> str:
-    """Return a term as its words in their first reading, parted by single spaces: what terms are compared by.
+    """Return the folded form of a term, by which terms are compared: its words in their first reading.
 
-    "" where the phrase has no letter or digit.
+    Single spaces separate the words. "" if the phrase has no letter or digit.
     """
     words: list[str] = []
     for chunk in _chunks(_normal(phrase)):
         readings = _readings(chunk)
-        # Signs within a term are letters of it: a moderator who blocks "a$$" means the word.
+        # Signs in a term are letters: a moderator who blocks "a$$" means the word.
         words += [forms[0] for forms in readings[-1] if any(char.isalnum() for char in forms[0])]
     return " ".join(words)
 
 
 def find(prompt: str, folded_terms: Collection[str]) -> str | None:
-    """Return the one of `folded_terms` that is read first in `prompt`, or None."""
+    """Return the first of `folded_terms` in `prompt`, or None."""
     return matcher(tuple(sorted(folded_terms))).find(prompt) if folded_terms else None
 
 
 def is_blank(text: str) -> bool:
-    """Return whether nothing of `text` can be seen: spaces, invisible letters and controls alone."""
+    """Return whether `text` is invisible: only spaces, invisible characters and control characters."""
     return all(
         char.isspace() or char == "\u2800" or unicodedata.category(char) == "Cc" for char in _UNSEEN.sub("", text)
     )
@@ -116,12 +117,12 @@ def is_blank(text: str) -> bool:
 
 @functools.lru_cache(maxsize=16)
 def matcher(folded_terms: tuple[str, ...]) -> Matcher:
-    """Return the matcher of these terms, built once for each set of them."""
+    """Return the matcher of these terms, cached."""
     return Matcher(folded_terms)
 
 
 class Matcher:
-    """A tree of the terms' words. Finding takes time in proportion to the prompt, however many terms there are."""
+    """A trie of the terms' words. Search time depends on the prompt's length, not on the number of terms."""
 
     def __init__(self, folded_terms: Collection[str]) -> None:
         self._children: list[dict[str, int]] = [{}]
@@ -130,9 +131,9 @@ class Matcher:
             for spelling in {term, term.translate(_OFTEN_BARE), term.translate(_SPELLED_OUT)}:
                 self._add(spelling.split(), term)
         heads = [word for word in self._children[0] if _UNSPACED_CHAR.match(word)]
-        # Where a run of an unspaced script may begin a term; "(?!)" is nowhere.
+        # Where a term may begin in a run of an unspaced script; "(?!)" never matches.
         self._heads = re.compile("|".join(map(self._head, heads)) or "(?!)")
-        # Chunks that begin no term: found out once for each word of a vocabulary.
+        # Cache of chunks that begin no term.
         self._barren: set[str] = set()
 
     def _add(self, words: Sequence[str], term: str) -> None:
@@ -150,12 +151,12 @@ class Matcher:
     def _head(self, word: str) -> str:
         node = self._children[0][word]
         following = "".join({re.escape(each[0]) for each in self._children[node]})
-        # The term may end here, or go on in another chunk.
+        # The term may end here, or continue in another chunk.
         more = "" if self._terms[node] is not None else f"(?=[{following}]|$)"
         return f"{re.escape(word)}{more}"
 
     def find(self, prompt: str) -> str | None:
-        """Return the term that is read first in `prompt`, or None."""
+        """Return the first term in `prompt`, or None."""
         text = _normal(prompt)
         chunks = _chunks(text)
         begin = {chunk for chunk in set(chunks) - self._barren if self._may_begin(chunk)}
@@ -194,7 +195,7 @@ class Matcher:
     def _walk(
         self, reading: Iterable[tuple[str, ...]], chunks: Sequence[str], index: int
     ) -> Iterator[tuple[str, int | None]]:
-        """Yield the terms that begin where `reading` does and how many of its words they take (None: more than all)."""
+        """Yield the terms that start `reading`, each with its number of words (None: it extends over later chunks)."""
         nodes = {0}
         for words, forms in enumerate(reading, start=1):
             nodes = self._step(nodes, forms)
@@ -223,11 +224,11 @@ class Matcher:
 
 
 def _normal(text: str) -> str:
-    """Return `text` with one code for each letter: no widths, no styles of mathematics, nothing that is not seen."""
+    """Return `text` normalized: compatibility forms and mathematical styles replaced, invisible characters removed."""
     if text.isascii():
         return text.lower()
     text = _UNSEEN.sub("", text)
-    # Letters on black circles and squares have no decomposition, but a name that ends in the letter.
+    # Negative circled and squared letters have no decomposition, but their names end with the letter.
     text = re.sub(r"[\U0001f150-\U0001f169\U0001f170-\U0001f189]", lambda found: unicodedata.name(found[0])[-1], text)
     text = unicodedata.normalize("NFKC", text)
     return text.lower() if text.isascii() else text
@@ -247,7 +248,7 @@ def _cached_readings(chunk: str) -> tuple[Reading, ...]:
 
 
 def _read(chunk: str) -> tuple[Reading, ...]:
-    """Return the ways to read a chunk: words apart at each sign, apart at "!" alone, and as one word."""
+    """Return the readings of a chunk: split at each sign, split at "!" only, and as one word."""
     if not chunk.isascii():
         if _UNSPACED_CHAR.match(chunk):
             return (tuple((cluster,) for cluster in _clusters(chunk)),)
@@ -267,7 +268,7 @@ def _read(chunk: str) -> tuple[Reading, ...]:
 
 
 def _clusters(run: str) -> Iterator[str]:
-    """Yield the characters of a run, each with the marks on it."""
+    """Yield the characters of a run, each with its combining marks."""
     cluster = ""
     for char in run:
         if cluster and unicodedata.category(char)[0] != "M":
@@ -279,20 +280,20 @@ def _clusters(run: str) -> Iterator[str]:
 
 
 def _bare(word: str, before: Sequence[str], after: Sequence[str]) -> list[str]:
-    """Return the word, and it without a particle before it, after it, or both."""
+    """Return the word, and the word without a particle before it, after it, and both."""
     tails = [word, *(word.removesuffix(each) for each in after if word.endswith(each) and word != each)]
     heads = [tail.removeprefix(each) for tail in tails for each in before if tail.startswith(each) and tail != each]
     return list(dict.fromkeys([*tails, *heads]))
 
 
 def _word(raw: str) -> tuple[str, ...]:
-    """Return the forms of one word: as written, with digits and signs as letters, and without a number at an end."""
+    """Return the forms of a word: as written, with digits and signs as letters, without digits at either end."""
     found: dict[str, None] = {}
     for plain in _in_one_script(raw):
         for word in (plain, plain.strip(_DIGITS)):
             if word and not any(sign in word for sign in _SIGNS):
                 found[word] = None
-            # A number is no word, and nor is what begins or ends with one (455, h264, a55).
+            # Numbers, and words that begin or end with one, are not read as letters (455, h264, a55).
             if any(char.isalpha() for char in word) and not _NUMBER_AT_END.search(word):
                 for table in (_LEET, _LEET_L):
                     found |= dict.fromkeys(_in_one_script(word.translate(table)))
@@ -306,7 +307,7 @@ def _is_arabic(word: str) -> bool:
 
 
 def _in_one_script(raw: str) -> tuple[str, ...]:
-    """Return the word folded; one that mixes scripts once for each script in which all its letters can be read."""
+    """Return the folded word. A word of mixed scripts is returned for each script that all letters can be read in."""
     if raw.isascii():
         return (raw.lower(),)
     scripts = {_script(char) for char in raw if char.isalpha()}
@@ -322,9 +323,9 @@ def _in_one_script(raw: str) -> tuple[str, ...]:
 
 
 def _without_accents(word: str) -> str:
-    """Return the word in lower case without the marks that people leave out; letters of their own keep theirs.
+    """Return the word in lower case without accents; letters in their own right keep their marks.
 
-    A mark that makes no letter of any alphabet, or marks on half of a word's letters, are decoration.
+    Marks on at least half of a word's letters are decoration and are removed.
     """
     word = unicodedata.normalize("NFC", word.casefold())
     if word.isascii():
@@ -341,17 +342,17 @@ def _without_accents(word: str) -> str:
             kept.append("".join(each for each in base if not unicodedata.combining(each)))
         elif not (unicodedata.combining(char) and kept and _script(kept[-1][-1:]) in _BARE_SCRIPTS):
             kept.append(char)
-    # What only stretches an Arabic word.
+    # The tatweel only stretches an Arabic word.
     return unicodedata.normalize("NFC", "".join(kept)).replace("\u0640", "")
 
 
 @functools.lru_cache(maxsize=4096)
 def _as_script(char: str, script: str) -> str | None:
-    """Return the letter of `script` that `char` is taken for, itself where it is one, None where there is none."""
+    """Return the letter of `script` that `char` is or looks like, or None."""
     base = unicodedata.normalize("NFD", char)[0]
     if _script(base) == script:
         return _plain_latin(char) if script == "LATIN" else char
-    # The capital is looked at too: н looks like no Latin letter, Н does.
+    # The capital too: н looks like no Latin letter, Н does.
     for each in (base, base.upper()):
         alike = sorted(other for other in _look_alikes(each) if len(other) == 1 and _script(other) == script)
         if script == "LATIN":
@@ -363,7 +364,7 @@ def _as_script(char: str, script: str) -> str | None:
 
 @functools.lru_cache(maxsize=4096)
 def _plain_latin(char: str) -> str:
-    """Return a letter of Latin's that is no ASCII as the ASCII letters it is taken for (ɡ, ø, æ, ᴜ); else itself."""
+    """Return a non-ASCII Latin letter as the ASCII letters it looks like (ɡ, ø, æ, ᴜ); else `char` itself."""
     base = unicodedata.normalize("NFD", char)
     if char.isascii() or base[0].isascii():
         return char
@@ -377,17 +378,16 @@ def _plain_latin(char: str) -> str:
 
 
 def _look_alikes(char: str) -> tuple[str, ...]:
-    """Return what Unicode's confusables (UTS #39) name beside `char`."""
+    """Return the characters that Unicode's confusables (UTS #39) list for `char`."""
     from confusable_homoglyphs.confusables import confusables_data
 
     return tuple(entry["c"] for entry in confusables_data.get(char, ()))
 
 
 def _splits_words(run: str, begin: int, words: int, text: str) -> bool:
-    """Return whether what was found in a run are parts of two other words (性交 in 男性交流).
+    """Return whether a match in a run consists of parts of two other words (性交 in 男性交流).
 
-    Chinese and Thai are written without spaces; where words end is what a segmenter says. It is asked where a term was
-    found, about the characters around it.
+    Chinese and Thai are written without spaces. A segmenter finds the word boundaries around a match.
     """
     if words < 2:
         return False

@@ -1,4 +1,4 @@
-"""Secrets from AWS Secrets Manager, fetched once a process when they are first needed; the bot's token among them."""
+"""The bot token and other secrets from AWS Secrets Manager, fetched once per process on first use."""
 
 import functools
 import json
@@ -10,7 +10,7 @@ from discord_api.errors import Unavailable
 
 @functools.lru_cache(maxsize=1)
 def get_secret(arn: str) -> str:
-    """Return the secret's string, or the one value of its JSON object. Raise errors.Unavailable."""
+    """Return the secret's string, or the one value of its JSON object. Raises errors.Unavailable."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -27,6 +27,6 @@ def get_secret(arn: str) -> str:
 
 
 def bot_token() -> str:
-    """Return the bot's token, or "" where none is configured. Raise errors.Unavailable if the secret is away."""
+    """Return the bot token, "" if none is configured. Raises errors.Unavailable if the secret cannot be fetched."""
     arn = settings.DISCORD_BOT_TOKEN_ARN
     return settings.DISCORD_BOT_TOKEN or (get_secret(arn) if arn else "")

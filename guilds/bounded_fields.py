@@ -1,7 +1,6 @@
 """Model fields with bounds: one declaration gives the validator, the form's limits and, by `@bounded`, the CHECK.
 
-A value that only a form bounds reaches the database by another way one day, and then arithmetic on it fails for every
-server that is read in the same loop.
+A bound in a form only is not enough: one bad value in the database would break loops over all guilds.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from django.utils.deconstruct import deconstructible
 
 from discord_api.snowflakes import MAX_SNOWFLAKE
 
-# Stands for the column in a condition, as in the templates of Django's Func.
+# The column's placeholder in a condition, as in templates of Django's Func.
 COLUMN = "%(expressions)s"
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ else:
 
 @deconstructible
 class Between:
-    """Refuses what is not a number within the bounds, NaN included."""
+    """Validates that a value is within the bounds; refuses NaN."""
 
     def __init__(self, low: Any, high: Any) -> None:
         self.low, self.high = low, high
@@ -53,7 +52,7 @@ class Between:
 
 
 class Bounded(_Field):
-    """Mixin of the fields whose values lie from `low` to `high`, both included."""
+    """Mixin of fields with values from `low` to `high`, both included."""
 
     low: Any
     high: Any
@@ -71,11 +70,11 @@ class Bounded(_Field):
         return [*super().validators, Between(self.low, self.high)]
 
     def check_sql(self) -> str:
-        """The CHECK's condition on COLUMN."""
+        """Return the CHECK's condition on COLUMN."""
         return f"{COLUMN} BETWEEN {self.low} AND {self.high}"
 
     def element_check_sql(self) -> str:
-        """The CHECK's condition on every element of the array COLUMN."""
+        """Return the CHECK's condition on every element of the array COLUMN."""
         return f"{self.low} <= ALL({COLUMN}) AND {self.high} >= ALL({COLUMN})"
 
     def formfield(self, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -112,7 +111,7 @@ class BoundedDateTimeField(Bounded, models.DateTimeField):  # type: ignore[type-
         return f"{COLUMN} BETWEEN '{self.low.isoformat()}' AND '{self.high.isoformat()}'"
 
     def formfield(self, **kwargs: Any) -> Any:
-        # A form's date has no limits of its own: the validator has.
+        # DateTimeField's form field takes no limits; the validator checks them.
         return models.DateTimeField.formfield(self, **kwargs)
 
 
@@ -124,7 +123,7 @@ class SnowflakeField(BoundedBigIntegerField):
 
 
 class BoundedTextField(models.TextField):  # type: ignore[type-arg]
-    """A text of at most `max_length` characters, in the database as well."""
+    """A text of at most `max_length` characters, checked by the database too."""
 
     @cached_property
     def validators(self) -> list[Any]:  # type: ignore[override]
@@ -135,7 +134,7 @@ class BoundedTextField(models.TextField):  # type: ignore[type-arg]
 
 
 class ChoiceField(models.CharField):  # type: ignore[type-arg]
-    """One of the choices, in the database as well."""
+    """One of the choices, checked by the database too."""
 
     def check_sql(self) -> str:
         values = ", ".join(f"'{value}'" for value in sorted({str(value) for value, _ in self.flatchoices} | {""}))
@@ -143,7 +142,7 @@ class ChoiceField(models.CharField):  # type: ignore[type-arg]
 
 
 class PatternField(models.CharField):  # type: ignore[type-arg]
-    """A text that matches `pattern` as a whole, in the database as well. No quotes in the pattern."""
+    """A text that fully matches `pattern`, checked by the database too. The pattern contains no quotes."""
 
     def __init__(self, *args: Any, pattern: str, **kwargs: Any) -> None:
         self.pattern = pattern
@@ -157,8 +156,8 @@ class PatternField(models.CharField):  # type: ignore[type-arg]
         return f"{COLUMN} ~ '^({self.pattern})$'"
 
     def element_check_sql(self) -> str:
-        """The CHECK's condition on every element of the array COLUMN."""
-        # The pattern matches no separator, and an element that holds one must not pass as two.
+        """Return the CHECK's condition on every element of the array COLUMN."""
+        # The pattern matches no space, and an element with a space must not pass as two.
         return (
             f"array_to_string({COLUMN}, ' ') ~ '^(({self.pattern})( ({self.pattern}))*)?$'"
             f" AND array_position({COLUMN}, '') IS NULL"
@@ -192,7 +191,7 @@ class BoundedArrayField(ArrayField):  # type: ignore[type-arg]
 
 
 class BoundsConstraint(models.CheckConstraint):
-    """A CHECK that a form need not ask the database about, since the field's own validators say the same."""
+    """A CHECK that forms do not validate with a query, since the field's validators check the same."""
 
     def validate(self, *args: Any, **kwargs: Any) -> None:
         pass
@@ -210,6 +209,6 @@ def bounded(model: _Model) -> _Model:
         condition = models.Func(models.F(field.name), template=field.check_sql(), output_field=models.BooleanField())
         name = f"{options.model_name}_{field.column}_bounds"
         options.constraints = [*options.constraints, BoundsConstraint(condition=condition, name=name)]
-    # Where Django's migrations look for what a model has.
+    # Django's migrations read the constraints from here.
     options.original_attrs["constraints"] = options.constraints
     return model

@@ -1,4 +1,4 @@
-"""The commands that Sparkle registers, in every language (docs: interactions/application-commands). Pure."""
+"""The commands that Sparkle registers, in every language (docs: interactions/application-commands)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _SLASH = 1
 _ON_MESSAGE = 3
 _STRING, _INTEGER, _NUMBER, _ATTACHMENT = 3, 4, 10, 11
 _IN_SERVERS = {"contexts": [0], "integration_types": [0]}
-# Discord's other spellings of a language that we have; each falls back to English otherwise.
+# Locales of Discord that use another locale's translation; else they fall back to English.
 _ALSO = {"es-ES": ("es-419",), "zh-CN": ("zh-TW",)}
 
 REMIX = "Remix with Sparkle"
 
 
 def all_commands() -> list[dict[str, Any]]:
-    """Return the whole set, for one bulk overwrite."""
+    """Return all commands, for one bulk overwrite."""
     return [
         _slash(
             "sparkle",
@@ -101,24 +101,27 @@ _COMPARED = frozenset(
 
 
 def normalized(commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return `commands` so that equal ones compare equal: as we write them, and as Discord gives them back.
+    """Return `commands` in a form in which Sparkle's definitions and Discord's responses compare equal.
 
-    Discord adds ids and defaults, writes permissions as text, and keeps its own order of commands.
+    Discord adds ids and defaults, writes permissions as text, and orders commands itself.
     """
-    return sorted((_plain(command) for command in commands), key=lambda each: (each.get("type", _SLASH), each["name"]))
+    return sorted(
+        (_normalized_part(command) for command in commands),
+        key=lambda command: (command.get("type", _SLASH), command["name"]),
+    )
 
 
-def _plain(part: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _normalized_part(part: dict[str, Any]) -> dict[str, Any]:
+    compared: dict[str, Any] = {}
     for key, value in part.items():
         if key not in _COMPARED or value is None or (key in _DEFAULTS and value == _DEFAULTS[key] and key != "type"):
             continue
         if key in ("options", "choices"):
-            found[key] = [_plain(each) for each in value]
+            compared[key] = [_normalized_part(item) for item in value]
         elif key in ("contexts", "integration_types", "channel_types"):
-            found[key] = sorted(value)
+            compared[key] = sorted(value)
         elif key == "default_member_permissions":
-            found[key] = int(value)
+            compared[key] = int(value)
         else:
-            found[key] = value
-    return found
+            compared[key] = value
+    return compared

@@ -1,4 +1,4 @@
-"""The ids of the registered commands, by which a message names a command in each reader's own language."""
+"""Ids of the registered commands, for command mentions, which each reader sees in their own language."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from django.db import transaction
 
 from .models import RegisteredCommand
 
-# Seconds; a command gets another id only when it is removed and registered again.
+# Seconds. A command's id changes only when it is deleted and registered again.
 KEPT_S = 600.0
 _kept: tuple[float, dict[str, int]] | None = None
 
 
 def current() -> Mapping[str, int]:
-    """Return each command's id by its name, as registered everywhere; read again after a while."""
+    """Return the ids of the global commands by name, cached for KEPT_S."""
     global _kept  # noqa: PLW0603
     now = time.monotonic()
     if _kept is None or now - _kept[0] > KEPT_S:
@@ -25,7 +25,7 @@ def current() -> Mapping[str, int]:
 
 
 def save(commands: Iterable[Mapping[str, Any]]) -> int:
-    """Keep the ids of `commands` as Discord returns them, and of no others; return how many there are."""
+    """Replace the stored ids by those of Discord's `commands`; return how many there are."""
     global _kept  # noqa: PLW0603
     ids = {str(command["name"]): int(command["id"]) for command in commands}
     if dict(RegisteredCommand.objects.values_list("name", "id")) != ids:

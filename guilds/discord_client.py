@@ -1,4 +1,4 @@
-"""The client of Discord's API for this application."""
+"""The Discord client, configured from Django's settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .version import __version__
 def from_settings(
     *, timeout_s: float = 10, attempts: int = ATTEMPTS, max_wait_s: float = MAX_RETRY_AFTER_S
 ) -> DiscordClient:
-    """Return a client made from Django's settings; the bot's token is fetched when it is first needed."""
+    """Return a client made from Django's settings; the bot token is fetched on first use."""
     return DiscordClient(
         settings.DISCORD_API_BASE,
         application_id=settings.DISCORD_APPLICATION_ID,

@@ -1,4 +1,4 @@
-"""What a model and a server may be set to: values that no sampler can do are named here. Pure."""
+"""Validation of models' and guilds' generation settings: steps and sizes that a sampler or model cannot do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .samplers import SAMPLERS
 
-# Every family of diffusers' encodes eight pixels a side into one latent.
+# The VAEs of diffusers encode 8 x 8 pixels into one latent.
 SIZE_MULTIPLE = 8
 SMALLEST_SIDE, LARGEST_SIDE = 64, 2048
 _SIZE = re.compile(r"([1-9]\d{1,3})x([1-9]\d{1,3})", re.ASCII)
@@ -22,13 +22,13 @@ class ModelLimits:
 
 
 def most_steps(sampler: str) -> int | None:
-    """Return how many steps a sampler can do at the most, None where it sets no limit."""
-    known = SAMPLERS.get(sampler)
-    return known.max_steps if known else None
+    """Return the sampler's maximum of steps, None for an unknown sampler."""
+    known_sampler = SAMPLERS.get(sampler)
+    return known_sampler.max_steps if known_sampler else None
 
 
 def wrong_size(size: str) -> str:
-    """Return why no model can make `size`, "" where one can."""
+    """Return why no model can generate `size`, "" if it is valid."""
     match = _SIZE.fullmatch(size)
     if match is None:
         return f"{size!r} is not a size. Write it like 512x512."
@@ -43,7 +43,7 @@ def wrong_size(size: str) -> str:
 def wrong_in_model(
     *, sampler: str, default_steps: int, max_steps: int, sizes: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) for settings of a model that contradict each other or its sampler."""
+    """Yield (field, error) for model settings that contradict each other or the sampler."""
     if sampler not in SAMPLERS:
         yield "default_sampler", f"There is no sampler {sampler!r}. Choose one of: {', '.join(SAMPLERS)}."
     if default_steps > max_steps:
@@ -61,7 +61,7 @@ def wrong_in_model(
 def wrong_in_guild(
     *, default_steps: int | None, max_steps: int, allowed_sizes: Sequence[str], models: Sequence[ModelLimits]
 ) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) for settings of a server that contradict each other or a model it offers."""
+    """Yield (field, error) for guild settings that contradict each other or an offered model."""
     if default_steps is not None and default_steps > max_steps:
         yield "default_steps", f"The default is above the maximum of {max_steps} steps."
     for model in models:

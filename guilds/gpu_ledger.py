@@ -1,7 +1,7 @@
-"""The GPU time that each guild really used, in UTC months: what the operators' budget is charged from.
+"""The GPU time that each guild actually used in each UTC month, for the operators' budget.
 
-No grant, refund, erasure or setting touches it. A row names its guild by a pseudonym, so that it outlives the guild's
-erasure and is found again where the bot is installed again.
+No grant, refund, erasure or setting changes it. Rows identify a guild by a pseudonym, so they outlive its erasure and
+apply again after a reinstallation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.db import connection
 
 from .pseudonyms import guild_pseudonym
 
-# A day of one card: more than any attempt can take, and far from what a column can hold.
+# A day of one GPU, more than any attempt can take.
 MAX_GPU_MS = 24 * 60 * 60 * 1000
 
 _CHARGE = """
@@ -23,18 +23,18 @@ ON CONFLICT (guild_key, month) DO UPDATE SET used_ms = entry.used_ms + excluded.
 
 
 def month_of(now: datetime) -> date:
-    """Return the first day of the UTC month around `now`."""
+    """Return the first day of the UTC month of `now`."""
     return now.astimezone(UTC).date().replace(day=1)
 
 
 def month_end(now: datetime) -> datetime:
-    """Return when the UTC month around `now` ends."""
+    """Return when the UTC month of `now` ends."""
     following = (month_of(now) + timedelta(days=32)).replace(day=1)
     return datetime(following.year, following.month, following.day, tzinfo=UTC)
 
 
 def charge(guild_id: int, gpu_ms: int, *, now: datetime) -> None:
-    """Add GPU milliseconds that were used. The guild's row must be locked by this transaction."""
+    """Add used GPU milliseconds to the guild's entry of this month. The caller holds the lock of the guild's row."""
     if gpu_ms <= 0:
         return
     with connection.cursor() as cursor:
@@ -42,7 +42,7 @@ def charge(guild_id: int, gpu_ms: int, *, now: datetime) -> None:
 
 
 def used_ms(guild_ids: Iterable[int], *, now: datetime) -> dict[int, int]:
-    """Return the GPU milliseconds that guilds used in this UTC month; a guild without any is left out."""
+    """Return the GPU milliseconds that guilds used in this UTC month, without guilds that used none."""
     from .models import GpuLedger
 
     keys = {guild_pseudonym(guild_id): guild_id for guild_id in guild_ids}

@@ -1,4 +1,4 @@
-"""What is taken of an image file from outside: an upload, and a source image of a worker. Pure."""
+"""Limits of image files from outside: uploads, and workers' source images."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 class ImageLimits:
     max_bytes: int
     max_pixels: int
-    """Of the header, which is read before any pixel is decoded."""
+    """Checked by the header, before any pixel is decoded."""
 
 
-# The web process has little memory: 4096 x 4096 decodes to 67 MB with transparency.
+# The web process has little memory: 4096 x 4096 pixels with alpha take 67 MB.
 UPLOAD = ImageLimits(max_bytes=4 * 1024 * 1024, max_pixels=16_777_216)
 # A worker has more, and Discord's attachments are larger.
 SOURCE = ImageLimits(max_bytes=25 * 1024 * 1024, max_pixels=40_000_000)

@@ -1,4 +1,4 @@
-"""Which servers the bot is in: told by webhook events, made sure of by the bot's own guild list."""
+"""The guilds that the bot is in: from webhook events, and from the bot's guild list."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
-    """How many servers were new, came back, and left."""
+    """How many guilds were new, returned and left."""
 
     joined: int
     returned: int
@@ -26,9 +26,9 @@ class SyncResult:
 
 
 def install(guild: Mapping[str, Any], now: datetime) -> Guild:
-    """Make the guild's row with its defaults, or note that it is (again) installed; its settings stay.
+    """Create the guild's row, or mark it as installed again and keep its settings.
 
-    `guild` is Discord's object; what it does not name stays as it was.
+    `guild` is Discord's object; absent fields stay unchanged.
     """
     known = _named(guild)
     row, _ = Guild.objects.update_or_create(
@@ -40,11 +40,11 @@ def install(guild: Mapping[str, Any], now: datetime) -> Guild:
 
 
 def sync_guilds(guilds: Iterable[Mapping[str, Any]], now: datetime) -> SyncResult:
-    """Bring the rows in line with the whole list of the bot's guilds: new ones, returned ones, and who has left."""
+    """Update the rows from the complete list of the bot's guilds."""
     known = {row["pk"]: row for row in Guild.objects.values("pk", "name", "icon", "owner_id", "left_at")}
     joined = returned = left = failed = 0
     present: set[int] = set()
-    # Each server by itself: none waits for another's lock, and one that cannot be read keeps no other from its row.
+    # One transaction for each guild, so that an error or a lock affects one guild only.
     for guild in guilds:
         try:
             pk = _id(guild["id"])
@@ -52,16 +52,16 @@ def sync_guilds(guilds: Iterable[Mapping[str, Any]], now: datetime) -> SyncResul
             row = known.get(pk)
             if row is None:
                 fields = _named(guild)
-                _, made = Guild.objects.get_or_create(pk=pk, defaults={**fields, "installed_at": now})
-                joined += made
+                _, created = Guild.objects.get_or_create(pk=pk, defaults={**fields, "installed_at": now})
+                joined += created
             elif changes := _changes(row, guild):
                 Guild.objects.filter(pk=pk).update(**changes)
                 returned += row["left_at"] is not None
         except Exception:
             failed += 1
-            logger.exception("guild_not_reconciled")
+            logger.exception("guild_not_synced")
     if not failed:
-        # A server that joined while the list was on its way is not in it.
+        # A guild that joined while the list was fetched is not in it.
         gone = [pk for pk, row in known.items() if row["left_at"] is None and pk not in present]
         left = Guild.objects.filter(pk__in=gone, left_at=None, installed_at__lt=now).update(left_at=now)
     return SyncResult(joined=joined, returned=returned, left=left)
@@ -73,10 +73,10 @@ def _changes(row: Mapping[str, Any], guild: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _id(value: object) -> int:
-    found = snowflakes.parse(value)
-    if found is None:
+    snowflake = snowflakes.parse(value)
+    if snowflake is None:
         raise ValueError("no snowflake")
-    return found
+    return snowflake
 
 
 def _named(guild: Mapping[str, Any]) -> dict[str, Any]:

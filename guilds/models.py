@@ -1,4 +1,4 @@
-"""Who may ask, and how much. Members are snowflakes here: a headless runtime needs no auth app."""
+"""Guilds, their settings, quotas, bans and terms. Users are snowflakes, so headless runtimes need no auth app."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ LANGUAGES = [
 
 MAX_SIDE = 4096
 SIZE_PATTERN = "[1-9][0-9]{1,3}x[1-9][0-9]{1,3}"
-# What any counter may hold: sums of many of them are far from the 64 bits' end.
+# The bound of any counter, so that sums of many fit into 64 bits.
 MAX_COUNT = 10**15
 MAX_LIMIT = 10**9
-# Discord's limits for one server.
+# Discord's limits for one guild.
 MAX_CHANNELS = 500
 MAX_ROLES = 250
 MAX_STEPS = 150
@@ -69,10 +69,10 @@ def validate_size(size: str) -> None:
 
 
 def _by_field(wrong: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    messages: dict[str, list[str]] = {}
     for field, message in wrong:
-        found.setdefault(field, []).append(message)
-    return found
+        messages.setdefault(field, []).append(message)
+    return messages
 
 
 def default_sizes() -> list[str]:
@@ -81,11 +81,11 @@ def default_sizes() -> list[str]:
 
 @bounded
 class Platform(models.Model):
-    """The one row of operators' switches for the whole deployment."""
+    """The operators' settings of the whole deployment, in one row."""
 
     id = BoundedSmallIntegerField(primary_key=True, default=1, editable=False, low=1, high=1)
-    maintenance = models.BooleanField(default=False, help_text="Refuse every new request, in all servers.")
-    draining = models.BooleanField(default=False, help_text="Accept requests but let no worker start one.")
+    maintenance = models.BooleanField(default=False, help_text="Refuse every new request in all servers.")
+    draining = models.BooleanField(default=False, help_text="New requests queue; workers don't start them.")
     notice = models.CharField(max_length=200, blank=True, help_text="Shown with the refusal and above the admin.")
     price_per_gpu_hour = BoundedDecimalField(
         max_digits=8,
@@ -102,7 +102,7 @@ class Platform(models.Model):
         high=99_999_999,
         null=True,
         blank=True,
-        help_text="US dollars of GPU time a month, for the dashboard's bar. Empty: none.",
+        help_text="US dollars of GPU time per month, for the dashboard. Empty: no budget.",
     )
 
     class Meta:
@@ -116,7 +116,7 @@ class Platform(models.Model):
 
 @bounded
 class ModelProfile(OwnsPreview):
-    """A pipeline that workers can load, with the settings that suit it."""
+    """A pipeline that workers can load, with its settings."""
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=80)
@@ -165,7 +165,7 @@ class ModelProfile(OwnsPreview):
 
     def clean(self) -> None:
         if None in (self.default_steps, self.max_steps, self.sizes):
-            return  # Their own fields say what is wrong with them.
+            return  # The fields report their own errors.
         wrong = generation_limits.wrong_in_model(
             sampler=self.default_sampler,
             default_steps=self.default_steps,
@@ -176,13 +176,13 @@ class ModelProfile(OwnsPreview):
             raise ValidationError(errors)
 
     def bounds(self) -> generation_limits.ModelLimits:
-        """Return what bounds a server that offers this model."""
+        """Return the limits for a guild that offers this model."""
         return generation_limits.ModelLimits(name=self.name, max_steps=self.max_steps, sizes=self.sizes)
 
 
 @bounded
 class Guild(models.Model):
-    """A Discord server: its settings, and the row whose lock orders its line."""
+    """A Discord server with its settings. The lock of its row orders its queue and counters (jobs.guild_lock)."""
 
     class Nsfw(models.TextChoices):
         NEVER = "never", "Never"
@@ -201,7 +201,7 @@ class Guild(models.Model):
     installed_at = models.DateTimeField(default=timezone.now)
     left_at = models.DateTimeField(null=True, blank=True)
 
-    enabled = models.BooleanField(default=True, help_text="Off refuses every request of this server.")
+    enabled = models.BooleanField(default=True, help_text="Turn off to refuse every request in this server.")
     allowed_channel_ids = BoundedArrayField(
         SnowflakeField(), default=list, blank=True, max_items=MAX_CHANNELS, help_text="Empty: every channel."
     )
@@ -212,13 +212,13 @@ class Guild(models.Model):
         default=8,
         low=1,
         high=64,
-        help_text="Requests of this server that may be queued or running at once.",
+        help_text="How many requests of this server run or are queued at the same time.",
     )
     max_waiting = BoundedIntegerField(
-        default=200, low=0, high=10_000, help_text="Requests of the server that may wait."
+        default=200, low=0, high=10_000, help_text="How many requests of this server may wait."
     )
     max_waiting_per_member = BoundedIntegerField(
-        default=10, low=0, high=10_000, help_text="Requests of one member that may wait."
+        default=10, low=0, high=10_000, help_text="How many requests of one member may wait."
     )
     default_steps = BoundedSmallIntegerField(
         null=True, blank=True, low=1, high=MAX_STEPS, help_text="Empty: the model's own."
@@ -237,7 +237,7 @@ class Guild(models.Model):
     nsfw_rule = ChoiceField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
     output_check = ChoiceField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
     results_ephemeral = models.BooleanField(default=False, help_text="Only the requester sees the pictures.")
-    previews = models.BooleanField(default=False, help_text="Show a small preview half way.")
+    previews = models.BooleanField(default=False, help_text="Show a small preview halfway through.")
     language = ChoiceField(max_length=8, blank=True, choices=LANGUAGES, default="")
     time_zone = PatternField(
         max_length=64, default="UTC", pattern="[A-Za-z][A-Za-z0-9_+/-]*", validators=[validate_time_zone]
@@ -248,11 +248,11 @@ class Guild(models.Model):
         blank=True,
         low=0,
         high=MAX_LIMIT,
-        help_text="Requests stop when the month has used this much. Empty: no budget.",
+        help_text="New requests are refused once the month has used this much. Empty: no budget.",
     )
     budget_warning_percent = BoundedSmallIntegerField(default=80, low=1, high=100)
     retention_days = BoundedIntegerField(
-        default=90, low=1, high=3650, help_text="Pictures and prompts are deleted after this."
+        default=90, low=1, high=3650, help_text="Days until pictures and prompts are deleted."
     )
 
     class Meta:
@@ -264,7 +264,7 @@ class Guild(models.Model):
 
     def clean(self) -> None:
         if self.max_steps is None or self.allowed_sizes is None:
-            return  # Their own fields say what is wrong with them.
+            return  # The fields report their own errors.
         wrong = generation_limits.wrong_in_guild(
             default_steps=self.default_steps, max_steps=self.max_steps, allowed_sizes=self.allowed_sizes, models=()
         )
@@ -272,7 +272,7 @@ class Guild(models.Model):
             raise ValidationError(errors)
 
     def local(self, at: datetime) -> datetime:
-        """Return `at` in this guild's own time zone, or in UTC where that is none any more."""
+        """Return `at` in the guild's time zone, or in UTC if the zone no longer exists."""
         try:
             return at.astimezone(zoneinfo.ZoneInfo(self.time_zone))
         except (zoneinfo.ZoneInfoNotFoundError, ValueError):
@@ -281,7 +281,7 @@ class Guild(models.Model):
 
 @bounded
 class RegisteredCommand(models.Model):
-    """A command that is registered in all servers, with Discord's id of it (guilds.command_ids)."""
+    """A global command with its id on Discord (guilds.command_ids)."""
 
     id = SnowflakeField(primary_key=True)
     name = models.CharField(max_length=32, unique=True)
@@ -292,7 +292,7 @@ class RegisteredCommand(models.Model):
 
 @bounded
 class Channel(models.Model):
-    """A channel as Discord described it at `read_at`; requests in threads need their parent (guilds.channels)."""
+    """A channel as Discord described it at `read_at`. Requests in threads need the parent (guilds.channels)."""
 
     id = SnowflakeField(primary_key=True)
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE)
@@ -300,7 +300,7 @@ class Channel(models.Model):
     is_thread = models.BooleanField(default=False)
     nsfw = models.BooleanField(default=False)
     read_at = models.DateTimeField(null=True)
-    wanted_at = models.DateTimeField(null=True, help_text="A request had to do without it; empty once it is read.")
+    wanted_at = models.DateTimeField(null=True, help_text="When a request lacked it; empty once it is fetched.")
 
     class Meta:
         indexes = [models.Index(fields=["wanted_at"], condition=Q(wanted_at__isnull=False), name="channel_wanted")]
@@ -311,7 +311,7 @@ class Channel(models.Model):
 
 @bounded
 class StylePreset(OwnsPreview):
-    """Words added around a prompt: `{prompt}` stands where the member's go."""
+    """Text around a prompt: `{prompt}` is replaced by the member's prompt."""
 
     guild = models.ForeignKey(
         Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
@@ -345,7 +345,7 @@ class StylePreset(OwnsPreview):
 
 @bounded
 class QuotaRule(models.Model):
-    """How much a subject may use in a window. A missing limit means unlimited (for a role only)."""
+    """How much a subject may use in a window. An empty limit is unlimited (for roles only)."""
 
     class Subject(models.TextChoices):
         GUILD = "guild", "The whole server"
@@ -378,13 +378,13 @@ class QuotaRule(models.Model):
                 fields=["guild", "subject", "role_id", "metric", "window"],
                 nulls_distinct=False,
                 name="quota_rule_once",
-                # Two rules may change places in one save.
+                # Deferred, so that one save can swap two rules.
                 deferrable=models.Deferrable.DEFERRED,
             ),
             models.CheckConstraint(
                 condition=Q(subject="role", role_id__isnull=False) | (~Q(subject="role") & Q(role_id__isnull=True)),
                 name="quota_role_rule_names_its_role",
-                violation_error_message="A role's rule names its role, the others name none.",
+                violation_error_message="Choose a role for a role's rule only.",
             ),
             models.CheckConstraint(
                 condition=Q(subject="role") | Q(limit__isnull=False),
@@ -400,10 +400,10 @@ class QuotaRule(models.Model):
 
 @bounded
 class GpuLedger(models.Model):
-    """The GPU time that a guild really used in one UTC month (guilds.gpu_ledger). Only ever added to."""
+    """The GPU time that a guild used in one UTC month (guilds.gpu_ledger). It only grows."""
 
     guild_key = BoundedBigIntegerField(low=-MAX_SNOWFLAKE, high=MAX_SNOWFLAKE, help_text="The guild's pseudonym.")
-    month = models.DateField(help_text="Its first day, in UTC.")
+    month = models.DateField(help_text="First day of the month, in UTC.")
     used_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
 
     class Meta:
@@ -419,10 +419,10 @@ class GpuLedger(models.Model):
 
 @bounded
 class Usage(models.Model):
-    """What a subject used in one window; `subject_id` 0 is the guild itself. One row whatever the history behind it.
+    """A subject's usage in one window; `subject_id` 0 is the guild itself.
 
-    Reserved counts as used: a reservation adds to it, and settling replaces it by what was used. A subject below 0 is
-    the pseudonym of a member whose data was erased in this window.
+    A reservation counts as used, until settlement replaces it by the actual use. A negative subject is the pseudonym of
+    a member whose data was erased in this window.
     """
 
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, db_index=False)
@@ -443,7 +443,7 @@ class Usage(models.Model):
             models.UniqueConstraint(fields=["guild", "subject_id", "window", "starts_at"], name="usage_once"),
             models.CheckConstraint(condition=Q(pictures__gte=0, gpu_ms__gte=0), name="usage_never_negative"),
         ]
-        # For upkeep only: partial, so that no plan takes them for a request's look-up, whatever its statistics are.
+        # For upkeep. Partial, so that admission's query cannot use them by mistake.
         indexes = [
             models.Index(fields=["starts_at"], condition=Q(window="hour"), name="usage_hours"),
             models.Index(fields=["starts_at"], condition=~Q(window="hour"), name="usage_days_and_months"),
@@ -456,16 +456,14 @@ class Usage(models.Model):
 
 @bounded
 class Ban(models.Model):
-    """Keeps a member out of one guild, or out of all."""
+    """Bans a user in one guild, or in all."""
 
     guild = models.ForeignKey(
         Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
     )
     user_id = SnowflakeField()
-    reason = models.CharField(max_length=200, blank=True, help_text="The member is shown this.")
-    until = BoundedDateTimeField(
-        null=True, blank=True, low=FIRST_DAY, high=LAST_DAY, help_text="Empty: until it is lifted."
-    )
+    reason = models.CharField(max_length=200, blank=True, help_text="Shown to the member.")
+    until = BoundedDateTimeField(null=True, blank=True, low=FIRST_DAY, high=LAST_DAY, help_text="Empty: permanent.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=100, blank=True, editable=False)
 
@@ -481,16 +479,14 @@ _MAX_FOLDED = 200
 
 @bounded
 class BlockedTerm(models.Model):
-    """A whole word or phrase that no prompt may hold; compared folded (guilds.blocked_terms)."""
+    """A word or phrase that no prompt may contain; compared in folded form (guilds.blocked_terms)."""
 
     guild = models.ForeignKey(
         Guild, verbose_name="server", null=True, blank=True, on_delete=models.CASCADE, help_text="Empty: every server."
     )
     phrase = models.CharField(max_length=100)
     folded = models.CharField(max_length=_MAX_FOLDED, editable=False)
-    nsfw = models.BooleanField(
-        "adult", default=False, help_text="Not forbidden, but adult: the server's NSFW rule decides where it may stand."
-    )
+    nsfw = models.BooleanField("adult", default=False, help_text="Allowed, but adult: the server's NSFW rule applies.")
     hits = BoundedBigIntegerField(default=0, editable=False, low=0, high=MAX_COUNT)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -527,7 +523,7 @@ class BlockedTerm(models.Model):
 
 @bounded
 class Staff(models.Model):
-    """A Discord user who may manage a guild, as Discord said at `synced_at`. Rights lapse when that grows old."""
+    """A Discord user who may manage a guild, according to Discord at `synced_at`. The right expires."""
 
     class Role(models.TextChoices):
         OWNER = "owner", "Owner"

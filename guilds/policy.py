@@ -1,4 +1,4 @@
-"""May this be asked here, and with which parameters? Pure: facts in, a plan or a refusal out."""
+"""Whether a guild allows a request, and the parameters it runs with. Without I/O: facts in, plan or refusal out."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .cost_estimates import gpu_ms_of, work_of
 from .samplers import SAMPLERS
 
 MAX_SEED = 2**32 - 1
-# The seed that stands for another one each time, as everywhere in Stable Diffusion's tools.
+# Means a random seed, as in other Stable Diffusion tools.
 RANDOM_SEED = -1
 MAX_PROMPT = 6000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why not. `code` is stable; `params` fill the sentence that tells the member what to do next."""
+    """Why a request is refused. `code` is stable; `params` are those of the sentence that the member reads."""
 
     code: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -49,9 +49,9 @@ class StyleOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuildPolicy:
-    """What a guild, the platform and bans say, read in one go. Pictures, steps and sizes as the settings name them.
+    """The rules of a guild and the platform for one member.
 
-    Terms are keyed as `terms.fold` writes them; the values are the moderators' own words.
+    Terms are keyed by `blocked_terms.fold`; the values are the phrases as moderators wrote them.
     """
 
     maintenance: bool = False
@@ -77,10 +77,9 @@ class GuildPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedOptions:
-    """The member's words and options, None where nothing was said.
+    """The requested parameters and where the request is made. None where the member set nothing.
 
-    `channel_nsfw` is None where nobody knows, and `channel_complete` False where the channel may stand below others
-    than those named.
+    `channel_nsfw` is None if unknown. `channel_complete` is False if there may be parent channels that are not named.
     """
 
     channel_id: int
@@ -103,13 +102,13 @@ class RequestedOptions:
     model: str | None = None
     strength: float | None = None
     kind: str = "txt2img"
-    # "steps" and "count" where they come from an earlier request: lowered to what is allowed now, not refused.
+    # "steps" and "count" of an earlier request: lowered to the limit, not refused.
     lowerable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What will be made, every default filled in. `gpu_ms` is the estimate that is reserved."""
+    """The parameters of a job, every default filled in. `gpu_ms` is the estimate to reserve."""
 
     prompt: str
     styled_prompt: str
@@ -130,14 +129,14 @@ class Plan:
 
 
 def check_access(rules: GuildPolicy, options: RequestedOptions) -> Refusal | None:
-    """Whether this member may ask at all in this channel; None is yes."""
+    """Return the refusal if this member may not use Sparkle in this channel, else None."""
     if rules.maintenance:
         return Refusal(code="maintenance", params={"notice": rules.notice})
     if not rules.enabled:
         return Refusal(code="guild_disabled")
     if rules.ban_reason is not None:
         return Refusal(code="banned", params={"reason": rules.ban_reason})
-    # A thread belongs to its channel, and a channel to its category.
+    # Allowing a channel or category allows the threads and channels in it.
     places = {options.channel_id, options.parent_channel_id, options.category_id}
     if rules.allowed_channel_ids and not rules.allowed_channel_ids & places:
         if not options.channel_complete:
@@ -323,12 +322,12 @@ def _estimate_gpu_ms(options: RequestedOptions, parameters: _Parameters) -> int:
 
 
 def seeds(first: int, count: int) -> tuple[int, ...]:
-    """Return the seeds of a request's images: the first and those after it, from 0 again after the last there is."""
+    """Return the seeds of a request's images: consecutive from `first`, wrapping to 0 after MAX_SEED."""
     return tuple((first + index) % (MAX_SEED + 1) for index in range(count))
 
 
 def _size_allowed(width: int, height: int, sizes: Sequence[str], *, enlarged: bool) -> bool:
-    """Return whether this is one of `sizes`, or where it may be `enlarged`, one of them doubled once or twice."""
+    """Return whether this is one of `sizes`; with `enlarged`, one of them doubled once or twice is allowed too."""
     return any(
         width % factor == height % factor == 0 and f"{width // factor}x{height // factor}" in sizes
         for factor in ((1, 2, 4) if enlarged else (1,))

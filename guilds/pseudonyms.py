@@ -1,5 +1,4 @@
-"""Keyed hashes that stand for an id whose owner's data was erased: equal for equal ids, and not to be turned back
-without the deployment's secret key."""
+"""Pseudonyms of erased members and guilds: keyed hashes, which only the deployment's secret key links to an id."""
 
 from __future__ import annotations
 
@@ -10,12 +9,12 @@ from django.conf import settings
 
 
 def member_pseudonym(user_id: int) -> int:
-    """Return a number below zero, where no snowflake is, for a member whose data was erased."""
+    """Return the pseudonym of an erased member: negative, so it is no snowflake."""
     return -1 - (_digest("member", user_id) >> 1)
 
 
 def guild_pseudonym(guild_id: int) -> int:
-    """Return the number that a guild's GPU time is kept by."""
+    """Return the pseudonym that identifies a guild in the GPU ledger."""
     return _digest("guild", guild_id) >> 1
 
 

@@ -1,6 +1,6 @@
-"""How much may still be used. The arithmetic is pure; `standing` reads the counters for a member who asks.
+"""Quota checks: which rules apply to a member, what is used, and whether a request fits.
 
-Usage is one counter row per subject and window (guilds.models.Usage), so a check costs the same whatever the history.
+Usage is one counter row per subject and window (guilds.models.Usage), so a check costs the same for any history.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GUILD_SUBJECT = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A QuotaRule as a value; `limit` None is unlimited."""
+    """The values of a QuotaRule; `limit` None is unlimited."""
 
     subject: str
     role_id: int | None
@@ -35,7 +35,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """A counter in its window. Milliseconds for GPU time."""
+    """A subject's usage in a window; GPU time in milliseconds."""
 
     pictures: int = 0
     gpu_ms: int = 0
@@ -53,7 +53,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaStatus:
-    """A rule that applies to a member, what is used of it, and when it resets. Pictures or GPU seconds."""
+    """A rule that applies to a member, with its use and reset. `limit` and `used` are images or GPU seconds."""
 
     rule: Rule
     limit: int | None
@@ -66,18 +66,18 @@ class QuotaStatus:
 
 
 def load_clock(guild: Guild, now: datetime) -> QuotaClock:
-    """Return the clock that the guild's requests are counted by at `now`.
+    """Return the guild's quota clock at `now`.
 
-    It follows the guild's time zone here, at its first use after a change, and not where the zone is saved: so no way
-    of saving it can be forgotten.
+    It adopts a changed time zone here, at its first use, and not where the zone is saved, so that no code path that
+    saves the zone can forget it.
     """
     return QuotaClock.load(guild.quota_clock, time_zone=guild.time_zone).moved(guild.time_zone, now)
 
 
 def applicable(rules: Iterable[Rule], role_ids: frozenset[int]) -> list[Rule]:
-    """The rules that bind a member with `role_ids`.
+    """Return the rules that apply to a member with `role_ids`.
 
-    The guild's always; of the member's roles the one with the highest limit, and only without any the members' rule.
+    Guild rules always apply. Of the rules for the member's roles the highest limit applies, else the member rule.
     """
     chosen: list[Rule] = []
     slots: dict[tuple[str, str], list[Rule]] = {}
@@ -99,14 +99,14 @@ def evaluate(
     user_id: int,
     windows: Mapping[str, Window],
 ) -> list[QuotaStatus]:
-    """Put each applicable rule beside its counter; `used` is keyed by (subject_id, window)."""
-    found = []
+    """Return the status of each applicable rule; `used` is keyed by (subject_id, window)."""
+    statuses = []
     for rule in rules:
         subject = GUILD_SUBJECT if rule.subject == "guild" else user_id
         counter = used.get((subject, rule.window), Counter())
         pictures = rule.metric == "pictures"
         granted = counter.granted_pictures if pictures else counter.granted_gpu_ms // 1000
-        found.append(
+        statuses.append(
             QuotaStatus(
                 rule=rule,
                 limit=None if rule.limit is None else rule.limit + granted,
@@ -114,20 +114,20 @@ def evaluate(
                 resets_at=windows[rule.window].end,
             )
         )
-    return found
+    return statuses
 
 
-def decide(standings: Sequence[QuotaStatus], *, pictures: int, gpu_ms: int) -> Refusal | None:
-    """Refuse with the rule that would be overdrawn (the one that resets last), or None when all bear it."""
-    overdrawn = [
-        each
-        for each in standings
-        if each.limit is not None
-        and each.used + (pictures if each.rule.metric == "pictures" else gpu_ms / 1000) > each.limit
+def decide(statuses: Sequence[QuotaStatus], *, pictures: int, gpu_ms: int) -> Refusal | None:
+    """Return a refusal with the exceeded rule that resets last, or None if all rules allow the request."""
+    exceeded = [
+        status
+        for status in statuses
+        if status.limit is not None
+        and status.used + (pictures if status.rule.metric == "pictures" else gpu_ms / 1000) > status.limit
     ]
-    if not overdrawn:
+    if not exceeded:
         return None
-    worst = max(overdrawn, key=lambda each: each.resets_at)
+    worst = max(exceeded, key=lambda status: status.resets_at)
     return Refusal(
         code="quota_exceeded",
         params={
@@ -145,9 +145,9 @@ def decide(standings: Sequence[QuotaStatus], *, pictures: int, gpu_ms: int) -> R
 
 
 def decide_budget(budget_seconds: int | None, *, spent_ms: int, gpu_ms: int, now: datetime) -> Refusal | None:
-    """Refuse when `gpu_ms` more does not fit into the operators' budget for the guild in this UTC month.
+    """Return a refusal if `gpu_ms` more exceeds the operators' budget for the guild in this UTC month.
 
-    `spent_ms` is what the ledger holds and what the guild's open jobs have reserved.
+    `spent_ms` is the ledger's GPU time plus the reservations of open jobs.
     """
     if budget_seconds is None or spent_ms + gpu_ms <= budget_seconds * 1000:
         return None
@@ -158,7 +158,7 @@ def decide_budget(budget_seconds: int | None, *, spent_ms: int, gpu_ms: int, now
 
 
 def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: datetime) -> tuple[QuotaStatus, ...]:
-    """Read what a member may still use: each rule that applies, used and left, and its reset."""
+    """Read the status of each rule that applies to a member."""
     from .models import Guild, QuotaRule, Usage
 
     guild = Guild.objects.get(pk=guild_id)
@@ -189,8 +189,8 @@ def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: d
     return tuple(evaluate(applicable(rules, role_ids), used, user_id=user_id, windows=windows))
 
 
-# A member may erase their data several times in a window: what was kept before is added to.
-_KEPT = """
+# A member may erase their data several times in a window: kept counters are added up.
+_MOVE_TO_PSEUDONYM = """
 INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
                                granted_pictures, granted_gpu_ms)
 SELECT guild_id, %(pseudonym)s, "window", starts_at, pictures, gpu_ms, granted_pictures, granted_gpu_ms
@@ -207,9 +207,9 @@ RETURNING u.id, u."window", u.starts_at
 
 
 def forget_member(guild: Guild, user_id: int, *, now: datetime) -> dict[int, int]:
-    """Delete a member's counters in a guild whose row is locked; those of open windows stay under a pseudonym.
+    """Delete a member's counters in a guild; those of open windows move to the member's pseudonym.
 
-    Return which counter took each one's place, by their ids.
+    Return the replacing counter's id by the old id. The caller holds the lock of the guild's row.
     """
     from django.db import connection
 
@@ -218,7 +218,7 @@ def forget_member(guild: Guild, user_id: int, *, now: datetime) -> dict[int, int
     starts = {name: window.start for name, window in load_clock(guild, now).windows(now).items()}
     with connection.cursor() as cursor:
         values = {"guild": guild.pk, "user": user_id, "pseudonym": member_pseudonym(user_id)}
-        cursor.execute(_KEPT, values | starts)
+        cursor.execute(_MOVE_TO_PSEUDONYM, values | starts)
         kept = {(window, starts_at): pk for pk, window, starts_at in cursor.fetchall()}
     old = list(Usage.objects.filter(guild=guild, subject_id=user_id))
     Usage.objects.filter(pk__in=[row.pk for row in old]).delete()

@@ -1,8 +1,8 @@
-"""When a guild's counting windows start and end, however often its time zone is changed. Pure.
+"""When a guild's quota windows start and end, also when its time zone changes.
 
-A window that has begun is held until the end that it had when the zone was changed, and from there to the next start of
-a window in the new zone. So a change never ends a window early, and counters need not be moved. A window is held from
-its first end, however many changes follow, so changing the zone often does not hold it any longer either.
+A window that is open at a change of the time zone is held: it ends at its old end, or at the first start of a window in
+the new zone after that. So a change never ends a window early, and counters are not moved. The hold counts from the
+window's first end, so repeated changes do not extend it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 WINDOWS = ("hour", "day", "month")
-# A day is held until the next start of a day in the new zone. A month would be held for another month where the new
-# zone's month started hours before the old one's ended: it ends at its own end then.
+# A day is held until the next start of a day in the new zone. Holding a month could add a whole month, if the new
+# zone's month started hours before the old one's end; then the month ends at its old end.
 _LONGEST_HOLD = {"day": timedelta(days=2), "month": timedelta(days=2)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """From `start` up to, and without, `end`."""
+    """The time from `start` until `end`, excluding `end`."""
 
     start: datetime
     end: datetime
@@ -29,14 +29,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaClock:
-    """The zone that windows start by, and those that were open at a change of it, with the ends they had then."""
+    """The time zone of windows, and the windows that a change of it holds, with their old ends."""
 
     time_zone: str
     held: Mapping[str, Window]
 
     @classmethod
     def load(cls, stored: Mapping[str, Any], *, time_zone: str) -> QuotaClock:
-        """Return what `dump` stored; an empty mapping is a clock of `time_zone` that nothing was counted by."""
+        """Return the clock that `dump` stored. An empty mapping is a new clock of `time_zone`."""
         return cls(
             time_zone=stored.get("time_zone", time_zone),
             held={
@@ -46,12 +46,12 @@ class QuotaClock:
         )
 
     def dump(self) -> dict[str, Any]:
-        """Return the clock as JSON takes it: moments as seconds since 1970."""
-        held = {name: [int(each.start.timestamp()), int(each.end.timestamp())] for name, each in self.held.items()}
+        """Return the clock for JSON, with times as seconds since 1970."""
+        held = {name: [int(w.start.timestamp()), int(w.end.timestamp())] for name, w in self.held.items()}
         return {"time_zone": self.time_zone, "held": held}
 
     def window(self, name: str, now: datetime) -> Window:
-        """Return the window around `now`."""
+        """Return the window that `now` is in."""
         natural = Window(start=window_start(name, now, self.time_zone), end=window_end(name, now, self.time_zone))
         held = self.held.get(name)
         if held is None or now < held.start:
@@ -62,11 +62,11 @@ class QuotaClock:
         return replace(natural, start=max(natural.start, end))
 
     def windows(self, now: datetime) -> dict[str, Window]:
-        """Return all windows around `now` by their names."""
+        """Return all open windows at `now`, by name."""
         return {name: self.window(name, now) for name in WINDOWS}
 
     def moved(self, time_zone: str, now: datetime) -> QuotaClock:
-        """Return the clock after a change of the zone; the windows that are open now are held."""
+        """Return the clock after a change of the time zone, which holds the windows that are open now."""
         if time_zone == self.time_zone:
             return self
         held = dict(self.held)
@@ -85,7 +85,7 @@ class QuotaClock:
 
 
 def window_start(name: str, now: datetime, time_zone: str) -> datetime:
-    """The start of the window around `now`, on the clock of `time_zone` (an hour is an hour everywhere)."""
+    """Return the start of the window at `now` in `time_zone`. Hours are the same in every zone."""
     if name == "hour":
         return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     local = now.astimezone(zoneinfo.ZoneInfo(time_zone))
@@ -94,9 +94,9 @@ def window_start(name: str, now: datetime, time_zone: str) -> datetime:
 
 
 def window_end(name: str, now: datetime, time_zone: str) -> datetime:
-    """When the window around `now` ends; a day may be 23 or 25 hours long."""
+    """Return the end of the window at `now`. A day may have 23 or 25 hours."""
     start = window_start(name, now, time_zone)
     if name == "hour":
         return start + timedelta(hours=1)
-    # Well into the next day or month, then back to its start on the local clock.
+    # A time within the next day or month, then its start in local time.
     return window_start(name, start + timedelta(hours=36 if name == "day" else 24 * 33), time_zone)

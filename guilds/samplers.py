@@ -1,4 +1,4 @@
-"""The samplers a member can name. The scheduler is named as plain text: diffusers is the worker's alone."""
+"""The samplers that members can choose. Schedulers are named as text, since only the worker imports diffusers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MAX_STEPS = 150
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampler:
-    """`scheduler` is a class of diffusers, made with `from_config(config, **options)`; it takes up to `max_steps`.
+    """A scheduler class of diffusers, created with `from_config(config, **options)`, for at most `max_steps` steps.
 
-    It evaluates the model `order` times in each step but the last, where once is enough, and `extra` times more.
+    It evaluates the model `order` times per step, once in the last step, and `extra` times more.
     """
 
     label: str
@@ -25,11 +25,11 @@ class Sampler:
     extra: int = 0
 
     def evaluations(self, steps: int) -> int:
-        """Return how often the model is evaluated in so many steps."""
+        """Return the number of model evaluations for `steps` steps."""
         return self.order * steps - (self.order - 1) + self.extra
 
 
-# The sample's eight first, under the names that its users know.
+# First the eight samplers of the AWS sample, under its names.
 SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
     {
         "k_lms": Sampler(label="LMS (k_lms)", scheduler="LMSDiscreteScheduler"),

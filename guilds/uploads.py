@@ -1,4 +1,4 @@
-"""Images that people upload: what is taken, how it is kept, and under which key. Pillow is imported when one comes."""
+"""Uploaded images: validation, conversion to WebP, storage keys. Pillow is imported on first use."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .image_limits import FORMATS, UPLOAD
 
 MAX_BYTES, MAX_PIXELS = UPLOAD.max_bytes, UPLOAD.max_pixels
 KEPT_SIDE = 768
-# One at a time: the threads of a web process share its memory.
+# One image at a time, since the threads of a web process share its memory.
 _decoding = threading.Lock()
 
 
 def upload_key(row: models.Model, name: str) -> str:
-    """Return a key for a file of `row` that nobody can guess, below its owner: a guild's id, or the platform."""
+    """Return an unguessable storage key for a file of `row`, below its guild's id or "platform"."""
     owner = getattr(row, "guild_id", None) or "platform"
     return f"uploads/{owner}/{secrets.token_hex(16)}.webp"
 
 
 def cleaned_image(content: bytes) -> bytes:
-    """Return the uploaded image as a WebP of at most KEPT_SIDE a side, its first frame alone, without metadata.
+    """Return the image's first frame as WebP with sides of at most KEPT_SIDE pixels, without metadata.
 
-    The header is read before a pixel is, so that a small file cannot ask for gigabytes. Raises ValidationError.
+    The size is checked before decoding, against decompression bombs. Raises ValidationError.
     """
     from PIL import Image
 
@@ -46,13 +46,13 @@ def cleaned_image(content: bytes) -> bytes:
                 image.thumbnail((KEPT_SIDE, KEPT_SIDE))
                 kept = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
             kept.info.clear()
-            made = io.BytesIO()
-            kept.save(made, "WEBP", quality=85)
-            return made.getvalue()
+            output = io.BytesIO()
+            kept.save(output, "WEBP", quality=85)
+            return output.getvalue()
     except ValidationError:
         raise
-    except Exception as error:  # Pillow's readers raise whatever a broken file makes them raise.
-        raise ValidationError("This is no image that can be read: upload a PNG, JPEG, WebP or GIF.") from error
+    except Exception as error:  # Pillow's readers raise many error types for broken files.
+        raise ValidationError("This file is not a readable image. Upload a PNG, JPEG, WebP or GIF.") from error
 
 
 class UploadedImageFormField(forms.FileField):
@@ -81,7 +81,7 @@ class UploadedImageField(models.FileField):
 
 
 class OwnsPreview(models.Model):
-    """A row with a preview. A file that is replaced, or whose row is deleted, goes after the commit."""
+    """A row with a preview image. A replaced file, or one whose row is deleted, is deleted after the commit."""
 
     preview = UploadedImageField(blank=True)
 
@@ -96,10 +96,10 @@ class OwnsPreview(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         name = self.preview.name
-        found = super().delete(*args, **kwargs)
+        deleted = super().delete(*args, **kwargs)
         if name:
             self._drop(name)
-        return found
+        return deleted
 
     def _drop(self, name: str) -> None:
         storage = self._meta.get_field("preview").storage  # type: ignore[union-attr]
