@@ -1,4 +1,4 @@
-"""Pictures on Discord's CDN: which addresses are its own, and which files can be a start."""
+"""Images on Discord's CDN: whether a URL is Discord's, and which files can be source images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
 _BY_ENDING = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
-# Discord nests two.
+# Discord nests components two levels deep.
 _MAX_DEPTH = 5
 MAX_BYTES = 10 * 1024 * 1024
 MAX_URL = 2000
 
 
 def is_discord_url(url: str, *, hosts: Collection[str], insecure: bool = False) -> bool:
-    """Return whether `url` is of one of `hosts`, by https (`insecure` allows http and any port, for development)."""
+    """Return whether `url` is an https URL of one of `hosts`. `insecure` allows http and any port, for development."""
     if len(url) > MAX_URL or not url.isascii() or any(char <= " " or char in "\\\x7f" for char in url):
         return False
     try:
@@ -30,7 +30,7 @@ def is_discord_url(url: str, *, hosts: Collection[str], insecure: bool = False) 
 
 
 def media_type(media: Mapping[str, Any]) -> str:
-    """Return a file's media type without its parameters; by its name's ending where Discord names none, else ""."""
+    """Return a file's media type without parameters; guessed from the extension if Discord names none, else ""."""
     named = media.get("content_type")
     kind = named.partition(";")[0].strip().lower() if isinstance(named, str) else ""
     if kind and kind != "application/octet-stream":
@@ -43,25 +43,25 @@ def media_type(media: Mapping[str, Any]) -> str:
 
 
 def images_of(message: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the addresses of the pictures in a message, wherever they are from.
+    """Yield the URLs of the images in a message and in the message that it forwards.
 
-    Its attachments, its embeds, its components, and those of the message that it forwards. Discord takes an attachment
-    that an embed or a component shows out of the list of attachments.
+    They are in attachments, embeds and components: Discord does not list an attachment that an embed or a component
+    shows.
     """
-    snapshots = (_mapping(each.get("message")) for each in _mappings(message.get("message_snapshots")))
+    snapshots = (_mapping(item.get("message")) for item in _mappings(message.get("message_snapshots")))
     for part in (message, *snapshots):
         media = [
             *_mappings(part.get("attachments")),
             *(_mapping(embed.get(key)) for embed in _mappings(part.get("embeds")) for key in ("image", "thumbnail")),
             *_media_of(_mappings(part.get("components"))),
         ]
-        for each in media:
-            if media_type(each) in TYPES:
-                yield from (url for key in ("url", "proxy_url") if isinstance(url := each.get(key), str))
+        for item in media:
+            if media_type(item) in TYPES:
+                yield from (url for key in ("url", "proxy_url") if isinstance(url := item.get(key), str))
 
 
 def _media_of(components: list[Mapping[str, Any]], depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    """Yield the media of galleries, files and sections' thumbnails, in containers too (docs: components/reference)."""
+    """Yield the media of galleries, files and thumbnails, also in containers (docs: components/reference)."""
     if depth > _MAX_DEPTH:
         return
     for component in components:
@@ -76,4 +76,4 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,6 +1,6 @@
-"""Requests to Discord: rate limits waited out by the headers, bounded retries, and a circuit breaker.
+"""Discord's REST API: rate limits by the response headers, bounded retries, and a circuit breaker.
 
-One client may be shared by threads. No address that holds a token is ever part of an error or a log line.
+Threads may share a client. Errors and log lines never contain a URL with a token.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from .payloads import Message
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 4
-# 10,000 refused requests in 10 minutes bar the address, which several workers may share: stop long before. One server
-# may cause few of them, so that its closed channels end nobody else's deliveries.
+# Discord bans an IP address, which workers may share, after 10,000 invalid requests in 10 minutes. One guild may cause
+# only a few of them, so that its closed channels do not block other deliveries.
 INVALID_WINDOW_S = 600.0
 MAX_INVALID = 4000
 MAX_INVALID_OF_GUILD = 40
 MAX_RETRY_AFTER_S = 60.0
 _REMEMBERED = 2048
-# A token is unknown until Discord has our first answer; a fast worker may be here before. Later, unknown is dead.
+# A token is unknown until Discord has the first response, which a fast worker may precede. Later it has expired.
 OPENING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """A request's route. `bucket` is what Discord counts by until it names one; `by_token` needs no bot token.
+    """A request's route. `bucket` identifies its rate limit until Discord names one.
 
-    One that does not `may_wait` is sent at once or not at all: later it would overtake what was said since.
+    Without `may_wait` the request is sent at once or not at all: a delayed edit would be stale.
     """
 
     method: str
@@ -55,7 +55,7 @@ class _Route:
 
 
 class DiscordClient:
-    """Discord's REST API, as far as Sparkle speaks it. All methods raise errors.DiscordError."""
+    """The endpoints of Discord's REST API that Sparkle uses. All methods raise errors.DiscordError."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class DiscordClient:
         clock: Callable[[], float] = time.monotonic,
         user_agent: str = "DiscordBot (https://discord.com, 1)",
     ) -> None:
-        """`attempts` of each request; `max_wait_s` is the longest that a rate limit is waited for."""
+        """Make at most `attempts` of each request; wait at most `max_wait_s` for a rate limit."""
         self._application_id = application_id
         self._attempts = attempts
         self._max_wait_s = max_wait_s
@@ -85,7 +85,7 @@ class DiscordClient:
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, str] = OrderedDict()
         self._exhausted_until: dict[str, float] = {}
-        # By server; None are requests for no server in particular.
+        # By guild; None for requests without a guild.
         self._invalid: dict[int | None, deque[float]] = {}
         self._unknown_since: OrderedDict[str, float] = OrderedDict()
 
@@ -93,27 +93,27 @@ class DiscordClient:
         self._http.close()
 
     def for_guild(self, guild_id: int) -> DiscordClient:
-        """Return this client with its refused requests counted against one server's budget."""
+        """Return this client with invalid requests counted against one guild's budget."""
         scoped = copy.copy(self)
         scoped._guild_id = guild_id
         return scoped
 
-    # By an interaction's token.
+    # With an interaction token.
 
     def edit_original(self, token: str, message: Message, *, may_wait: bool = True) -> dict[str, Any]:
-        """Replace the first answer to an interaction; return the message. If not `may_wait`, in one try, at once."""
+        """Edit the original response; return the message. Without `may_wait`: one attempt, at once."""
         route = self._webhook("PATCH", token, "/messages/@original")
         return self._message(replace(route, may_wait=may_wait), message, edit=True)
 
     def original(self, token: str) -> dict[str, Any]:
-        """Return the first answer to an interaction, as a message."""
+        """Return the original response of an interaction, a message."""
         answer: dict[str, Any] = self._send(self._webhook("GET", token, "/messages/@original"))
         return answer
 
     # As the bot.
 
     def create_message(self, channel_id: int, message: Message) -> dict[str, Any]:
-        """Post in a channel; return the message. With a nonce, a repeated post returns the first one."""
+        """Post in a channel; return the message. With a known nonce, return the message posted before."""
         route = _Route(
             "POST",
             f"/channels/{channel_id:d}/messages",
@@ -128,7 +128,7 @@ class DiscordClient:
         self._send(_Route("DELETE", path, f"DELETE channel {channel_id:d}"))
 
     def open_dm(self, user_id: int) -> int:
-        """Return the id of the channel of direct messages with a user."""
+        """Return the id of the DM channel with a user."""
         answer = self._send(_Route("POST", "/users/@me/channels", "POST dm"), json_body={"recipient_id": str(user_id)})
         return int(answer["id"])
 
@@ -141,13 +141,13 @@ class DiscordClient:
 
     def guilds(self) -> list[dict[str, Any]]:
         """Return every guild that the bot is in (id, name, icon, ...)."""
-        found: list[dict[str, Any]] = []
+        guilds: list[dict[str, Any]] = []
         after = "0"
         while True:
             page = self._send(_Route("GET", f"/users/@me/guilds?limit=200&after={after}", "GET guilds"))
-            found += page
+            guilds += page
             if len(page) < 200:
-                return found
+                return guilds
             after = page[-1]["id"]
 
     def guild(self, guild_id: int) -> dict[str, Any]:
@@ -167,14 +167,14 @@ class DiscordClient:
         answer: list[dict[str, Any]] = self._send(route, json_body=commands)
         return answer
 
-    # How.
+    # Internals.
 
     def _commands_path(self, guild_id: int | None) -> str:
         scope = "" if guild_id is None else f"/guilds/{guild_id:d}"
         return f"/applications/{self._application_id:d}{scope}/commands"
 
     def _webhook(self, method: str, token: str, rest: str) -> _Route:
-        # A digest, so that no token is a key in a dictionary that a debugger or an error report may show.
+        # A digest, so that debuggers and error reports show no token as a dictionary key.
         key = hashlib.sha256(token.encode()).hexdigest()[:32]
         path = f"/webhooks/{self._application_id:d}/{token}{rest}"
         return _Route(method, path, f"webhook {key}", token_key=key)
@@ -198,7 +198,7 @@ class DiscordClient:
             try:
                 answer = self._http.request(route.method, route.path, **kwargs)
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
-                # It never reached Discord, so every request may be sent again.
+                # The request did not reach Discord, so even a non-idempotent one may be repeated.
                 if last:
                     raise errors.Unavailable(0, 0, type(exc).__name__) from None
                 self._sleep(_back_off(attempt))
@@ -227,12 +227,12 @@ class DiscordClient:
         raise AssertionError("unreachable")
 
     def _wait_for_bucket(self, route: _Route) -> None:
-        """Wait while the route's bucket is empty; raise where sending would do harm or is known to be in vain."""
+        """Wait while the route's bucket is exhausted. Raises DiscordError if that takes too long."""
         with self._lock:
             now = self._clock()
             since = self._unknown_since.get(route.token_key or "")
             if since is not None and now - since >= OPENING_S:
-                raise errors.TokenExpired(404, 10015, "this token was answered as dead before")
+                raise errors.TokenExpired(404, 10015, "Discord refused this token before")
             self._check_budget(now)
             bucket = self._buckets.get(route.bucket, route.bucket)
             everywhere = self._exhausted_until.get("global", 0.0) - now
@@ -251,19 +251,19 @@ class DiscordClient:
             if not refused:
                 del self._invalid[guild_id]
         if self._guild_id is not None and len(self._invalid.get(self._guild_id, ())) >= MAX_INVALID_OF_GUILD:
-            raise errors.RouteClosed(403, 0, "too many refused requests of this server in 10 minutes")
+            raise errors.RouteClosed(403, 0, "too many invalid requests of this guild in 10 minutes")
         total = sum(map(len, self._invalid.values()))
         if total >= MAX_INVALID:
-            raise errors.CircuitOpen(0, 0, f"{total} refused requests in 10 minutes")
+            raise errors.CircuitOpen(0, 0, f"{total} invalid requests in 10 minutes")
 
     def _record_limits(self, route: _Route, answer: httpx.Response) -> None:
-        """Read the rate limit headers, and count what would bar us."""
+        """Record the rate limit headers, and count invalid requests."""
         headers = answer.headers
         now = self._clock()
         with self._lock:
             named = headers.get("X-RateLimit-Bucket")
             if named:
-                # Discord's bucket is shared by routes but counted apart for each channel or webhook.
+                # Routes share Discord's bucket, but it is counted for each channel or webhook.
                 major = route.token_key or "".join(char for char in route.bucket if char.isdigit())
                 self._buckets[route.bucket] = f"{named}:{major}"
                 if len(self._buckets) > _REMEMBERED:
@@ -277,7 +277,7 @@ class DiscordClient:
             else:
                 self._exhausted_until.pop(bucket, None)
             if len(self._exhausted_until) > _REMEMBERED:
-                # In place: clients for single servers share it.
+                # In place: the clients of for_guild share it.
                 for key in [key for key, at in self._exhausted_until.items() if at <= now]:
                     del self._exhausted_until[key]
             shared = headers.get("X-RateLimit-Scope") == "shared"
@@ -292,7 +292,7 @@ class DiscordClient:
         if not isinstance(body, dict):
             body = {}
         code = body.get("code", 0)
-        error = errors.from_answer(
+        error = errors.from_response(
             answer.status_code,
             code if isinstance(code, int) else 0,
             str(body.get("message", ""))[:200],
@@ -315,7 +315,7 @@ class DiscordClient:
         try:
             return answer.json()
         except ValueError:
-            raise errors.Unavailable(answer.status_code, 0, "the answer is not JSON") from None
+            raise errors.Unavailable(answer.status_code, 0, "the response is not JSON") from None
 
 
 def _back_off(attempt: int) -> float:
@@ -330,7 +330,7 @@ def _seconds(text: str | None, default: float) -> float:
 
 
 def _retry_after(answer: httpx.Response) -> float:
-    """The seconds to wait after a 429; Retry-After alone has whole seconds, so it comes last."""
+    """Return the seconds to wait after a 429. The header Retry-After comes last: it has whole seconds only."""
     try:
         return max(0.0, float(answer.json()["retry_after"]))
     except (ValueError, KeyError, TypeError):

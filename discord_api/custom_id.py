@@ -1,18 +1,18 @@
-"""The ids on buttons and modals. They carry the job, so that a button works after any restart and years later."""
+"""Custom ids of buttons and modals. They contain the job's id, so buttons need no stored state."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# Once posted these live forever in Discord: never change an old form, add a new prefix.
+# Posted messages keep their custom ids forever: never change this format, add a new prefix.
 _FORM = re.compile(r"s1:([a-z_]{1,20}):([0-9]{1,19})(?::([0-9]{1,4}))?", re.ASCII)
 _MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """What was pressed, on which job, and on which of its pictures (from 0) or pages."""
+    """A component's action, its job, and the index of an image or page (from 0)."""
 
     name: str
     job_id: int
@@ -25,7 +25,7 @@ def pack(action: str, job_id: int, index: int | None = None) -> str:
 
 
 def parse(custom_id: object) -> Action | None:
-    """Return what `pack` was given, or None for anything that is no id of ours."""
+    """Return the action of a custom id that `pack` made, else None."""
     match = _FORM.fullmatch(custom_id) if isinstance(custom_id, str) else None
     if match is None or int(match[2]) > _MAX_ID:
         return None

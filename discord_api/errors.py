@@ -1,16 +1,16 @@
-"""What Discord can answer instead of doing it, and what each answer means for the one who asked.
+"""Discord's errors as exceptions, which say whether another route or a retry can help.
 
-Source: docs topics/opcodes-and-status-codes. `CODES` is the one table; what it does not name is decided by the status.
+Source: docs topics/opcodes-and-status-codes. `CODES` maps error codes; the HTTP status decides for other codes.
 """
 
 from __future__ import annotations
 
 
 class DiscordError(Exception):
-    """Discord refused. A code that is not known comes as this class: try another route.
+    """Discord refused a request. Unknown codes have this class: another route may work.
 
-    `permanent`: the same request can never succeed. `outage`: nobody's request can succeed now. `status` is HTTP's
-    (0 without an answer), `code` Discord's (0 where it named none). Carries no token.
+    `permanent`: the same request can never succeed. `outage`: no request can succeed now. `status` is the HTTP status
+    (0 without a response), `code` Discord's error code (0 if absent). Contains no token.
     """
 
     permanent = True
@@ -24,43 +24,43 @@ class DiscordError(Exception):
 
 
 class TokenExpired(DiscordError):
-    """The way by this interaction's token is closed: expired, unknown, or its message is gone."""
+    """The interaction token has expired or is unknown, or its message is deleted."""
 
 
 class Forbidden(DiscordError):
-    """The bot may not do this here: the channel is gone, closed or locked, or the user takes no direct messages."""
+    """The bot may not do this: the channel is deleted or locked, or the user accepts no direct messages."""
 
 
 class RouteClosed(Forbidden):
-    """Nothing was sent: requests of this server were refused too often of late."""
+    """Nothing was sent: Discord refused too many requests of this guild recently."""
 
 
 class ContentRefused(DiscordError):
-    """Discord takes messages here, but not this one: a filter found something in it."""
+    """A content filter rejected this message; others may pass."""
 
 
 class TooLarge(DiscordError):
-    """The upload is over the limit; a smaller one may pass."""
+    """The upload exceeds the size limit; a smaller one may pass."""
 
 
 class InvalidFormBody(DiscordError):
-    """The body is wrong: a fault of ours."""
+    """The body is invalid: a bug in Sparkle."""
 
 
 class TryLater(DiscordError):
-    """This request may succeed later; others are not concerned."""
+    """This request may succeed later; others are not affected."""
 
     permanent = False
 
 
 class Unavailable(TryLater):
-    """Discord is away, slow, or has no time for any request of ours."""
+    """Discord is unavailable, too slow, or limits all of the bot's requests."""
 
     outage = True
 
 
 class CircuitOpen(Unavailable):
-    """Nothing was sent: so many requests were refused lately that Discord would bar the bot's address."""
+    """Nothing was sent: more refused requests would make Discord ban the IP address."""
 
 
 UNKNOWN_MESSAGE = 10008
@@ -70,7 +70,7 @@ CODES: dict[int, type[DiscordError]] = {
     10015: TokenExpired,  # unknown webhook
     10062: TokenExpired,  # unknown interaction
     EXPIRED_TOKEN: TokenExpired,  # invalid webhook token
-    # The channel, the server or the user is gone or out of reach.
+    # The channel, guild or user is gone or not accessible.
     10003: Forbidden,  # unknown channel
     10004: Forbidden,  # unknown guild
     UNKNOWN_MESSAGE: Forbidden,
@@ -107,7 +107,7 @@ CODES: dict[int, type[DiscordError]] = {
     40006: Unavailable,  # a feature is switched off for now
     40062: Unavailable,  # service resource is rate limited
     130000: Unavailable,  # API overloaded
-    # Faults of ours.
+    # Bugs in Sparkle.
     50006: InvalidFormBody,  # empty message
     50035: InvalidFormBody,  # invalid form body
     50041: InvalidFormBody,  # invalid API version
@@ -117,10 +117,10 @@ CODES: dict[int, type[DiscordError]] = {
 }
 
 
-def from_answer(status: int, code: int, message: str, *, by_token: bool, global_limit: bool = False) -> DiscordError:
-    """Return the error for an answer of `status` >= 400.
+def from_response(status: int, code: int, message: str, *, by_token: bool, global_limit: bool = False) -> DiscordError:
+    """Return the error for a response of `status` >= 400.
 
-    `by_token`: it was asked with an interaction's token. `global_limit`: a 429 that holds for every route.
+    `by_token`: the request used an interaction token. `global_limit`: a 429 for all routes.
     """
     return _kind(status, code, by_token=by_token, global_limit=global_limit)(status, code, message)
 
@@ -137,11 +137,11 @@ def _kind(status: int, code: int, *, by_token: bool, global_limit: bool) -> type
     if status == 413:
         return TooLarge
     if status == 401:
-        # The bot's own token is refused: nothing will work until an operator has set the right one.
+        # The bot token is invalid: no request works until an operator fixes it.
         return Unavailable
     return Forbidden if status == 403 else DiscordError
 
 
 def is_webhook_gone(error: DiscordError) -> bool:
-    """Whether no request with this token can succeed any more (a deleted message leaves the token alive)."""
+    """Return whether the token is invalid for every request. With a deleted message it still is valid for others."""
     return isinstance(error, TokenExpired) and error.code != UNKNOWN_MESSAGE

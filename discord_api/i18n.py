@@ -1,4 +1,4 @@
-"""What members read, in their language: `locales/<locale>.toml`, one sentence a key."""
+"""Translations: `locales/<locale>.toml`, one sentence for each key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 DEFAULT = "en-US"
 LOCALES = ("en-US", "de", "fr", "es-ES", "ja", "pt-BR", "zh-CN")
-_WORDS = Path(__file__).parent / "locales"
+_FOLDER = Path(__file__).parent / "locales"
 _COMMAND = re.compile(r"`?/(sparkle[-\w]*)`?")
 _BY_LANGUAGE = {locale.partition("-")[0]: locale for locale in LOCALES}
 
@@ -22,31 +22,31 @@ _BY_LANGUAGE = {locale.partition("-")[0]: locale for locale in LOCALES}
 @functools.lru_cache(maxsize=len(LOCALES))
 def phrases(locale: str) -> dict[str, str]:
     """Return all sentences of one of LOCALES by dotted key."""
-    with (_WORDS / f"{locale}.toml").open("rb") as file:
+    with (_FOLDER / f"{locale}.toml").open("rb") as file:
         return dict(_flat(tomllib.load(file)))
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for key, value in table.items():
-        found += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, str(value))]
-    return found
+        pairs += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, str(value))]
+    return pairs
 
 
 def nearest_locale(locale: object) -> str:
-    """Return the one of LOCALES nearest to Discord's `locale`: itself, else its language, else English."""
+    """Return the member of LOCALES for Discord's `locale`: itself, else one of its language, else English."""
     if not isinstance(locale, str):
         return DEFAULT
     return locale if locale in LOCALES else _BY_LANGUAGE.get(locale.partition("-")[0], DEFAULT)
 
 
 def has_translation(key: str) -> bool:
-    """Return whether there is a sentence for `key`."""
+    """Return whether `key` has a sentence."""
     return key in phrases(DEFAULT)
 
 
 def translate(locale: str | None, key: str, **params: object) -> str:
-    """Return the sentence for `key` with its parameters filled in. Raise KeyError for one that is in no language."""
+    """Return the sentence for `key` with its parameters filled in. Raises KeyError for an unknown key."""
     nearest = nearest_locale(locale)
     sentence = _with_commands(phrases(nearest).get(key) or phrases(DEFAULT)[key], nearest)
     return sentence.format_map(params) if params else sentence
@@ -54,7 +54,7 @@ def translate(locale: str | None, key: str, **params: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderLocale:
-    """Who reads: in their client the commands have the names of its `locale`, whatever language a server has chosen."""
+    """The reader's client shows command names in its own `locale`, whatever language the guild has chosen."""
 
     locale: str
     command_ids: Callable[[], Mapping[str, int]]
@@ -64,9 +64,9 @@ _reader: ContextVar[ReaderLocale | None] = ContextVar("reader", default=None)
 
 
 @contextlib.contextmanager
-def reader(found: ReaderLocale) -> Iterator[None]:
-    """Name commands for this reader while the block runs."""
-    token = _reader.set(found)
+def reader(locale: ReaderLocale) -> Iterator[None]:
+    """In this block, translate() names commands as this reader sees them."""
+    token = _reader.set(locale)
     try:
         yield
     finally:
@@ -74,22 +74,22 @@ def reader(found: ReaderLocale) -> Iterator[None]:
 
 
 def _with_commands(sentence: str, locale: str) -> str:
-    """Return a sentence of ours with its commands as mentions, or by the names that the reader sees.
+    """Return the sentence with its commands as mentions, or with the names that the reader sees.
 
     https://discord.com/developers/docs/reference#message-formatting
     """
-    who = _reader.get()
-    if who is None or "/sparkle" not in sentence:
+    reads = _reader.get()
+    if reads is None or "/sparkle" not in sentence:
         return sentence
-    named, theirs, ids = _command_names(locale), phrases(nearest_locale(who.locale)), who.command_ids()
+    named, theirs, ids = _command_names(locale), phrases(nearest_locale(reads.locale)), reads.command_ids()
 
-    def name(found: re.Match[str]) -> str:
-        command = named.get(found[1])
+    def name(match: re.Match[str]) -> str:
+        command = named.get(match[1])
         if command is None:
-            return found[0]
+            return match[0]
         if command in ids:
             return f"</{command}:{ids[command]}>"
-        return found[0].replace(found[1], theirs[f"command.{command}.name"])
+        return match[0].replace(match[1], theirs[f"command.{command}.name"])
 
     return _COMMAND.sub(name, sentence)
 

@@ -1,10 +1,10 @@
-"""A member's words inside our messages: they cannot ping, break out of their block, or turn the text around."""
+"""Members' text in messages, escaped: no pings, no markup, no reversal of the text's direction."""
 
 import re
 
 from .payloads import truncate
 
-# Controls, and the marks that reverse the reading direction of what follows them.
+# Control characters, and those that reverse the direction of the following text.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 _MARKS = re.compile(r"([\\*_~|>`\[\]()#:<@-])")
 
@@ -16,6 +16,6 @@ def code_block(text: str, *, limit: int) -> str:
 
 
 def inline(text: str, *, limit: int) -> str:
-    """Return `text` as one plain line: no markup, no mention, no link."""
+    """Return `text` as one line without markup, mentions and links, of at most `limit` UTF-16 units before escaping."""
     clean = " ".join(_UNSEEN.sub("", text).split())
     return _MARKS.sub(r"\\\1", truncate(clean, limit)).replace("@", "@\u200b")

@@ -1,4 +1,4 @@
-"""Messages as Discord wants them on the wire. Pure: dataclasses in, payloads out."""
+"""Builders of Discord's payloads: messages, components, modals and interaction callbacks."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class File:
 
     @property
     def wire_name(self) -> str:
-        """The name that Discord is given: a spoiler is told by its name."""
+        """The uploaded file's name. Discord recognizes a spoiler by its prefix."""
         return f"SPOILER_{self.name}" if self.spoiler else self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message, whole: an edit replaces all of it but the attachments in `keep` (their ids)."""
+    """A whole message. An edit replaces everything except the attachments whose ids are in `keep`."""
 
     content: str | None = None
     embeds: tuple[dict[str, Any], ...] = ()
@@ -52,12 +52,12 @@ class Message:
 
 
 def length(text: str) -> int:
-    """Return the length as Discord's clients count it: in UTF-16 units, where an emoji is two."""
+    """Return the length in UTF-16 units, as Discord counts: an emoji is two."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def truncate(text: str, limit: int) -> str:
-    """Return `text` in at most `limit` UTF-16 units, with an ellipsis where something is missing."""
+    """Return `text` in at most `limit` UTF-16 units, with an ellipsis if it is shortened."""
     if length(text) <= limit:
         return text
     units = text.encode("utf-16-le", "surrogatepass")[: 2 * (limit - 1)]
@@ -65,9 +65,9 @@ def truncate(text: str, limit: int) -> str:
 
 
 def to_payload(message: Message, *, edit: bool) -> dict[str, Any]:
-    """Return the JSON body. An edit names every part, since Discord keeps what is not named.
+    """Return the JSON body. An edit contains every field, since Discord keeps those that are absent.
 
-    `allowed_mentions` stands in each body: an edit without it would fall back to pinging users.
+    Every body contains `allowed_mentions`: without it an edit would ping users.
     """
     payload: dict[str, Any] = {
         "allowed_mentions": {"parse": [], "users": [str(user) for user in message.mention_users]}
@@ -89,7 +89,7 @@ def to_payload(message: Message, *, edit: bool) -> dict[str, Any]:
     if edit or attachments:
         payload["attachments"] = attachments
     if message.ephemeral and not edit:
-        # Discord freezes ephemerality at the first reply.
+        # An edit cannot change whether a message is ephemeral.
         payload["flags"] = EPHEMERAL
     if message.nonce and not edit:
         payload["nonce"] = message.nonce
@@ -111,17 +111,17 @@ def multipart(message: Message, *, edit: bool) -> dict[str, Any]:
 
 
 def reply(message: Message) -> dict[str, Any]:
-    """Return the callback that answers with a new message."""
+    """Return the callback that responds with a new message."""
     return {"type": MESSAGE, "data": to_payload(message, edit=False)}
 
 
 def update(message: Message) -> dict[str, Any]:
-    """Return the callback that replaces the message a component stands on."""
+    """Return the callback that edits the message of the component."""
     return {"type": UPDATE, "data": to_payload(message, edit=True)}
 
 
 def choices(pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Return the callback that completes an option; pairs of shown name and string value."""
+    """Return the autocomplete callback. `pairs` are names and string values."""
     return {
         "type": AUTOCOMPLETE,
         "data": {
@@ -174,10 +174,10 @@ def _text_input(field: TextInput) -> dict[str, Any]:
 
 def button(custom_id: str, label: str, *, style: int = 2, emoji: str | None = None) -> dict[str, Any]:
     """Return a button. Styles: 1 blurple, 2 grey, 3 green, 4 red."""
-    found: dict[str, Any] = {"type": 2, "style": style, "custom_id": custom_id, "label": truncate(label, 80)}
+    component: dict[str, Any] = {"type": 2, "style": style, "custom_id": custom_id, "label": truncate(label, 80)}
     if emoji:
-        found["emoji"] = {"name": emoji}
-    return found
+        component["emoji"] = {"name": emoji}
+    return component
 
 
 def link_button(url: str, label: str) -> dict[str, Any]:

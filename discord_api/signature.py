@@ -14,7 +14,7 @@ def _key(public_key: str) -> VerifyKey:
 def verify(public_key: str, signature: str | None, timestamp: str | None, body: bytes) -> bool:
     """Return whether `signature` (128 hex digits) is the key's (64 hex digits) over `timestamp` and `body`.
 
-    Never raises: whatever cannot be read is no signature. `body` is raw, as it came over the wire.
+    Never raises: an unreadable signature is invalid. `body` is the raw request body.
     """
     if signature is None or timestamp is None or len(signature) != 128:
         return False

@@ -69,7 +69,7 @@ def _trace(fields: dict[str, Any], started: float) -> None:
         ended=now,
         attributes={f"sparkle.{name}": str(value) for name, value in fields.items() if value is not None},
     )
-    tracing.root(fields["interaction_id"] or 0, span)
+    tracing.record_root(fields["interaction_id"] or 0, span)
     deadline.run_within(tracing.flush, by_s=deadline.SEND_BY_S, started=started)
 
 

@@ -17,10 +17,10 @@ def record_job_spans(job_id: int) -> None:
     """Record the spans of an ended job if tracing is enabled. Raises DatabaseError."""
     if tracing.is_enabled():
         job = Job.objects.get(pk=job_id)
-        tracing.record(job.interaction_id, spans(job))
+        tracing.record_spans(job.interaction_id, build_spans(job))
 
 
-def spans(job: Job) -> list[Span]:
+def build_spans(job: Job) -> list[Span]:
     """Return one span for each stage that the job reached; the last one of a failed job is marked as failed."""
     attributes: dict[str, tracing.Attribute] = {
         "sparkle.job_id": job.pk,

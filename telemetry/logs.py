@@ -1,4 +1,4 @@
-"""One log line is one JSON event with fields. What must never be logged is taken out here, at the last moment."""
+"""JSON log lines, one event each. Secrets are redacted here, as the last step."""
 
 import json
 import logging
@@ -7,11 +7,11 @@ import re
 import traceback
 from collections.abc import Mapping
 
-# An address's query may hold an OAuth code, a state or a signature, and a path a signed value (Django's signing, or the
-# addresses of job images): a log holds the path alone, and of a signed segment nothing.
+# A URL's query may hold an OAuth code, a state or a signature, and its path a signed value (Django's signing, URLs of
+# job images). Logs keep the path only, without signed segments.
 _QUERY = re.compile(r"\?[^\s\"'<>]+")
 _SIGNED = re.compile(r"(/p/)[^/\s\"'<>?]+|([/=])[^/\s\"'<>?]*(?::|%3[aA])[\w-]{16,}")
-# Interaction tokens stand in Discord's addresses, bot tokens in an Authorization header.
+# Discord's URLs contain interaction tokens; Authorization headers contain bot tokens.
 _SECRETS = re.compile(r"(webhooks/\d+/)[^/\s\"'?]+|(interactions/\d+/)[^/\s\"'?]+|(Bot )[\w.\-]+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -26,8 +26,8 @@ def redact(text: str) -> str:
 class JsonFormatter(logging.Formatter):
     """Format a record as `{"level", "event", "logger", "at", ...extra}`; newlines cannot forge a second line.
 
-    The extra field `metrics`, `{name: (value, unit)}`, becomes metrics of CloudWatch's by the embedded metric format:
-    CloudWatch Logs reads them out of the line, so nobody waits for a call.
+    The extra field `metrics`, `{name: (value, unit)}`, becomes CloudWatch metrics in the embedded metric format, which
+    CloudWatch Logs extracts from the line without an API call.
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
 
@@ -42,12 +42,12 @@ class JsonFormatter(logging.Formatter):
             if key == "metrics":
                 fields |= embedded(value, milliseconds=int(record.created * 1000))
             elif key == "request":
-                # Django's own lines bring the whole request along, whose text holds the query.
+                # Django's own log records hold the request, whose text contains the query.
                 fields |= {"method": getattr(value, "method", ""), "path": redact(str(getattr(value, "path", "")))}
             elif key not in _STANDARD:
                 fields[key] = value if isinstance(value, int | float | bool | None) else redact(str(value))
         if record.exc_info and record.exc_info[0]:
-            # The place, not the message: messages of database errors quote the row, and so the prompt.
+            # The traceback without the message: database errors quote the row, and so the prompt.
             fields["error"] = record.exc_info[0].__name__
             fields["where"] = [
                 f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}:{frame.name}"
@@ -57,11 +57,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def embedded(metrics: Mapping[str, tuple[float, str]], *, milliseconds: int) -> dict[str, object]:
-    """Return the fields that make a log line carry `metrics` at that time since 1970, by deployment."""
-    told = {"Namespace": "Sparkle", "Dimensions": [["Deployment"]]}
+    """Return the fields that add `metrics` to a log line, with the deployment as dimension."""
+    directive = {"Namespace": "Sparkle", "Dimensions": [["Deployment"]]}
     names = [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()]
     return {
-        "_aws": {"Timestamp": milliseconds, "CloudWatchMetrics": [told | {"Metrics": names}]},
+        "_aws": {"Timestamp": milliseconds, "CloudWatchMetrics": [directive | {"Metrics": names}]},
         "Deployment": os.environ.get("DEPLOYMENT", "sparkle"),
         **{name: value for name, (value, _) in metrics.items()},
     }

@@ -1,7 +1,8 @@
-"""Traces (OpenTelemetry): one an interaction, from Discord's request to the picture. Off unless an exporter is named.
+"""OpenTelemetry traces, one for each interaction, from Discord's request to the delivered images. Off by default.
 
-OTEL_EXPORTER_OTLP_ENDPOINT names a collector that takes OTLP over HTTP; the SDK's other variables hold as documented
-(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). Nothing of it is imported without.
+OTEL_EXPORTER_OTLP_ENDPOINT names a collector that accepts OTLP over HTTP and enables tracing. The SDK's other variables
+work as documented (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). While tracing
+is off, nothing of OpenTelemetry is imported.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _root_of: ContextVar[int | None] = ContextVar("_root_of", default=None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Something that took from `began` to `ended`. Attributes hold ids and figures, never a member's words."""
+    """A stage from `began` to `ended`. Attributes hold ids and numbers, never a member's words."""
 
     name: str
     began: datetime
@@ -36,22 +37,21 @@ class Span:
 
 
 def is_enabled() -> bool:
-    """Say whether an exporter is configured."""
+    """Return whether an exporter is configured."""
     return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
 
 
 def trace_id(interaction_id: int) -> int:
-    """Return the trace's 128 bits: seconds since 1970 (which AWS X-Ray asks for), zeros, the interaction's snowflake.
+    """Return the 128-bit trace id: seconds since 1970 (AWS X-Ray requires them), zeros, the interaction's snowflake.
 
-    It follows from the interaction alone, so nothing has to carry it from the Lambda through the queue to the worker,
-    and who has the one id finds the other.
+    The interaction determines it, so it need not be passed from the Lambda through the queue to the worker.
     """
     seconds = int(snowflakes.created_at(interaction_id).timestamp())
     return (seconds & 0xFFFFFFFF) << 96 | (interaction_id & 0xFFFFFFFFFFFFFFFF)
 
 
-def root(interaction_id: int, span: Span) -> None:
-    """Record the span that all others of the interaction belong to."""
+def record_root(interaction_id: int, span: Span) -> None:
+    """Record the root span of the interaction's trace."""
     token = _root_of.set(interaction_id)
     try:
         _record(span, None)
@@ -59,8 +59,8 @@ def root(interaction_id: int, span: Span) -> None:
         _root_of.reset(token)
 
 
-def record(interaction_id: int, spans: Iterable[Span]) -> None:
-    """Record spans below the interaction's root, which another process has told of."""
+def record_spans(interaction_id: int, spans: Iterable[Span]) -> None:
+    """Record spans below the interaction's root span, which another process records."""
     from opentelemetry import trace
 
     parent = trace.SpanContext(
@@ -71,7 +71,7 @@ def record(interaction_id: int, spans: Iterable[Span]) -> None:
 
 
 def flush() -> None:
-    """Send what was recorded. Lambda stops the sender's thread between two requests; elsewhere it sends by itself."""
+    """Export the recorded spans now. Lambda needs this: it freezes the exporter's thread between requests."""
     _provider().force_flush()
 
 
@@ -79,7 +79,7 @@ def _record(span: Span, parent: object) -> None:
     from opentelemetry import trace
 
     context = trace.set_span_in_context(trace.NonRecordingSpan(parent)) if parent else None  # type: ignore[arg-type]
-    told = (
+    recorded = (
         _provider()
         .get_tracer("sparkle")
         .start_span(
@@ -91,12 +91,12 @@ def _record(span: Span, parent: object) -> None:
         )
     )
     if span.failed:
-        told.set_status(trace.StatusCode.ERROR)
-    told.end(_nanoseconds(span.ended))
+        recorded.set_status(trace.StatusCode.ERROR)
+    recorded.end(_nanoseconds(span.ended))
 
 
 def _root_id(interaction_id: int) -> int:
-    # 0 is no id.
+    # OpenTelemetry rejects the id 0.
     return interaction_id & 0xFFFFFFFFFFFFFFFF or 1
 
 

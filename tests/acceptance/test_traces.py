@@ -99,7 +99,9 @@ def test_one_trace_leads_from_the_command_to_the_picture(
 def test_the_worker_continues_the_lambdas_trace_though_nothing_carried_it_over(
     collector: list[ExportTraceServiceRequest],
 ) -> None:
-    tracing.root(INTERACTION, Span(name="interaction sparkle", began=BEGAN, ended=BEGAN + timedelta(milliseconds=40)))
+    tracing.record_root(
+        INTERACTION, Span(name="interaction sparkle", began=BEGAN, ended=BEGAN + timedelta(milliseconds=40))
+    )
     later = Span(
         name="generate images",
         began=BEGAN + timedelta(seconds=1),
@@ -107,7 +109,7 @@ def test_the_worker_continues_the_lambdas_trace_though_nothing_carried_it_over(
         attributes={"sparkle.job_id": 7},
         failed=True,
     )
-    tracing.record(INTERACTION, [later])
+    tracing.record_spans(INTERACTION, [later])
     tracing.flush()
 
     (_, root), (_, child) = spans(collector)

@@ -3,7 +3,7 @@
 import pytest
 
 from discord_api import errors
-from discord_api.errors import from_answer
+from discord_api.errors import from_response
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from discord_api.errors import from_answer
     ],
 )
 def test_a_refusal_by_its_status_and_code(status: int, code: int, kind: type[errors.DiscordError]) -> None:
-    error = from_answer(status, code, "no", by_token=False)
+    error = from_response(status, code, "no", by_token=False)
     assert type(error) is kind
     assert error.permanent is not issubclass(kind, errors.TryLater)
     assert error.outage is issubclass(kind, errors.Unavailable)
@@ -47,9 +47,9 @@ def test_a_refusal_by_its_status_and_code(status: int, code: int, kind: type[err
     ("status", "code"), [(404, 10015), (404, 10062), (401, 50027), (404, 10008), (401, 0), (404, 0)]
 )
 def test_a_token_is_gone(status: int, code: int) -> None:
-    assert isinstance(from_answer(status, code, "no", by_token=True), errors.TokenExpired)
+    assert isinstance(from_response(status, code, "no", by_token=True), errors.TokenExpired)
 
 
 def test_a_limit_on_all_requests_is_an_outage() -> None:
-    assert from_answer(429, 0, "slow down", by_token=False, global_limit=True).outage
-    assert not from_answer(429, 0, "slow down", by_token=False).outage
+    assert from_response(429, 0, "slow down", by_token=False, global_limit=True).outage
+    assert not from_response(429, 0, "slow down", by_token=False).outage
