@@ -34,7 +34,7 @@ REASONS = {
     ),
     "channel_unknown": ("Channel unknown", "Discord did not describe the channel. Retry."),
     "channel_not_allowed": ("Channel not allowed", "Add the channel to the server's allowed channels."),
-    "discord_unavailable": ("Discord unavailable", "Retry. The pictures may already be stored."),
+    "discord_unavailable": ("Discord unavailable", "Retry. The images may already be stored."),
     "erased": ("Erased", "The member's data was erased on request."),
     "guild_disabled": ("Server paused", "Resume the server."),
     "line_full": ("Queue full", "Raise the server's queue limit or wait."),
@@ -43,11 +43,11 @@ REASONS = {
     "failed": ("Failed", "Retry. If it fails again, check the worker's log."),
     "model_unavailable": ("Model not loaded", "Check that the model's path or repository exists, then retry."),
     "nsfw_not_allowed": ("Adult prompt", "The server's setting for adult prompts decides where they are allowed."),
-    "out_of_memory": ("Out of GPU memory", "Retry with a smaller size or fewer pictures."),
-    "output_blocked": ("Blocked by picture check", "The picture check rejected it."),
-    "output_unchecked": ("Picture check failed", "Check the worker's log, then retry."),
+    "out_of_memory": ("Out of GPU memory", "Retry with a smaller size or fewer images."),
+    "output_blocked": ("Blocked by image check", "The image check rejected it."),
+    "output_unchecked": ("Image check failed", "Check the worker's log, then retry."),
     "parameter_out_of_range": ("Parameter out of range", "The member was shown the allowed values."),
-    "picture_gone": ("Source picture missing", "It was deleted or hidden."),
+    "picture_gone": ("Source image missing", "It was deleted or hidden."),
     "quota_exceeded": ("Quota exceeded", "Grant more for this window or wait until it resets."),
     "role_required": ("Role required", "Give the member one of the allowed roles."),
     "storage_unavailable": ("Storage unavailable", "Retry."),
@@ -130,18 +130,18 @@ def message_link(job: Job) -> str:
 
 
 def picture(image: JobImage, *, width: int = 0) -> str:
-    """Return the URL of a picture in the admin, at most `width` pixels wide (0: the original)."""
+    """Return the URL of an image in the admin, at most `width` pixels wide (0: the original)."""
     address = reverse("admin:picture", args=[image.pk])
     return f"{address}?w={width}" if width else address
 
 
 def alt(image: JobImage) -> str:
-    """Return the start of a picture's alternative text. Templates add the prompt."""
-    return f"Picture {image.index + 1} of request {image.job_id}"
+    """Return the start of an image's alternative text. Templates add the prompt."""
+    return f"Image {image.index + 1} of request {image.job_id}"
 
 
 def name_with_preview(name: str, slug: str, preview: str, kind: str, pk: int) -> SafeString:
-    """Return a name with its slug below it and its preview picture, if there is one."""
+    """Return a name with its slug below it and its preview image, if there is one."""
     display_image = (
         format_html(
             '<span class="sp-thumb"><img src="{}" alt="" width="48" height="48" loading="lazy"></span>',

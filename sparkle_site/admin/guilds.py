@@ -33,7 +33,7 @@ LABELS = {
     "results_ephemeral": "Private results",
     "previews": "Show previews",
     "nsfw_rule": "Adult prompts",
-    "output_check": "Picture check",
+    "output_check": "Image check",
     "max_waiting": "Queue limit, whole server",
     "max_waiting_per_member": "Queue limit, per member",
     "monthly_budget_gpu_seconds": "Monthly budget (GPU seconds)",
@@ -217,7 +217,7 @@ class GuildAdmin(ScopedAdmin):
             return "Left"
         return "Active" if guild.enabled else "Paused"
 
-    @display(description="Pictures this month")
+    @display(description="Images this month")
     def display_month(self, guild: Guild) -> str:
         return formatting.count(getattr(guild, "month_pictures", None) or 0)
 

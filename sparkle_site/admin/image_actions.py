@@ -1,4 +1,4 @@
-"""What moderators can do to pictures, on a picture's page and on those chosen in the gallery."""
+"""What moderators can do to images, on an image's page and on those chosen in the gallery."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_ROWS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageAction:
-    """One operation of jobs.moderation on pictures, offered for one (`<name>_one`) and for many (`<name>_chosen`)."""
+    """One operation of jobs.moderation on images, offered for one (`<name>_one`) and for many (`<name>_chosen`)."""
 
     name: str
     label: str
@@ -34,11 +34,11 @@ class ImageAction:
     effect: str
     button: str
     change: Callable[..., int]
-    """Takes picture ids, `by` and `now`; returns how many it changed."""
+    """Takes image ids, `by` and `now`; returns how many it changed."""
     applies_to: Callable[[JobImage], bool]
     done: str
     done_many: str
-    """The success text with `{pictures}`, for example "3 pictures"."""
+    """The success text with `{images}`, for example "3 images"."""
     variant: ActionVariant = ActionVariant.DEFAULT
 
     def on_row(self) -> RowAction:
@@ -63,7 +63,7 @@ class ImageAction:
         def run(request: HttpRequest, rows: QuerySet[JobImage]) -> Result:
             ids = list(rows.values_list("pk", flat=True)[:MAX_ROWS])
             changed = self.change(ids, by=actor_name(request), now=timezone.now())
-            return Result(text=self.done_many.format(pictures=formatting.counted(changed, "picture")))
+            return Result(text=self.done_many.format(images=formatting.counted(changed, "image")))
 
         return ListAction(
             name=f"{self.name}_chosen", label=self.label_for_many or self.label, permission="act", run=run
@@ -75,50 +75,50 @@ _ACTIONS = (
         name="hide",
         label="Hide",
         icon="visibility_off",
-        question="Hide this picture?",
+        question="Hide this image?",
         effect="Removes it from galleries, histories and new requests. You can show it again later.",
         button="Hide",
         change=moderation.hide,
         applies_to=lambda image: image.hidden_at is None,
-        done="The picture is hidden.",
-        done_many="Hid {pictures}.",
+        done="The image is hidden.",
+        done_many="Hid {images}.",
         variant=ActionVariant.WARNING,
     ),
     ImageAction(
         name="show",
         label="Show again",
         icon="visibility",
-        question="Show this picture again?",
+        question="Show this image again?",
         effect="It returns to galleries and histories.",
         button="Show",
         change=moderation.unhide,
         applies_to=lambda image: image.hidden_at is not None,
-        done="The picture is visible again.",
-        done_many="Made {pictures} visible again.",
+        done="The image is visible again.",
+        done_many="Made {images} visible again.",
     ),
     ImageAction(
         name="blur",
         label="Blur",
         icon="blur_on",
-        question="Blur this picture?",
+        question="Blur this image?",
         effect="Galleries show it clearly only on hover.",
         button="Blur",
         change=partial(moderation.blur, blurred=True),
         applies_to=lambda image: not image.blurred,
-        done="The picture is blurred.",
-        done_many="Blurred {pictures}.",
+        done="The image is blurred.",
+        done_many="Blurred {images}.",
     ),
     ImageAction(
         name="unblur",
         label="Remove blur",
         icon="blur_off",
         question="Remove the blur?",
-        effect="Galleries show the picture clearly.",
+        effect="Galleries show the image clearly.",
         button="Remove blur",
         change=partial(moderation.blur, blurred=False),
         applies_to=lambda image: image.blurred,
-        done="The picture is no longer blurred.",
-        done_many="Removed the blur from {pictures}.",
+        done="The image is no longer blurred.",
+        done_many="Removed the blur from {images}.",
     ),
     ImageAction(
         name="dismiss",
@@ -126,12 +126,12 @@ _ACTIONS = (
         label_for_many="Dismiss reports",
         icon="flag",
         question="Dismiss the report?",
-        effect="The picture stays visible and leaves the list of reports.",
+        effect="The image stays visible and leaves the list of reports.",
         button="Dismiss",
         change=moderation.dismiss_reports,
         applies_to=lambda image: image.reported_at is not None,
         done="The report is dismissed.",
-        done_many="Dismissed the reports of {pictures}.",
+        done_many="Dismissed the reports of {images}.",
     ),
 )
 
@@ -141,7 +141,7 @@ def _delete_chosen(request: HttpRequest, rows: QuerySet[JobImage]) -> Result:
     by, now = actor_name(request), timezone.now()
     deletions = [moderation.delete_everywhere(job_id, by=by, now=now) for job_id in job_ids]
     messages_left = sum(deleted is not None and not deleted.message_gone for deleted in deletions)
-    text = f"Deleted the pictures of {formatting.counted(len(deletions), 'request')}."
+    text = f"Deleted the images of {formatting.counted(len(deletions), 'request')}."
     if not messages_left:
         return Result(text=text)
     left = formatting.counted(messages_left, "message")
@@ -155,7 +155,7 @@ def _on_list() -> Iterator[ListAction]:
         yield image_action.on_list()
     yield ListAction(
         name="delete_chosen",
-        label="Delete everywhere (all pictures of the request)",
+        label="Delete everywhere (all images of the request)",
         permission="act",
         run=_delete_chosen,
     )

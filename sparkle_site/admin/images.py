@@ -1,4 +1,4 @@
-"""Pictures: the gallery, a picture's page, and the number of reports in the menu."""
+"""Images: the gallery, an image's page, and the number of reports in the menu."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .scoped_admin import ScopedAdmin
 @admin.register(JobImage)
 @with_actions(on_row=image_actions.ON_ROW, on_list=image_actions.ON_LIST)
 class JobImageAdmin(ScopedAdmin):
-    """The gallery, and the list of reported pictures."""
+    """The gallery, and the list of reported images."""
 
     guild_path = "job__guild_id"
     operators_may = frozenset({"view"})
@@ -45,7 +45,7 @@ class JobImageAdmin(ScopedAdmin):
     def has_act_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.may_act(request, object_id)
 
-    @display(description="Picture")
+    @display(description="Image")
     def display_image(self, image: JobImage) -> SafeString:
         return SafeString(  # nosec B308 B703  # the template escapes its values
             render_to_string(
@@ -72,7 +72,7 @@ class JobImageAdmin(ScopedAdmin):
                 "original": formatting.picture(obj),
                 "alt": formatting.alt(obj),
                 "reported": formatting.when(obj.reported_at),
-                "title": f"Picture {obj.index + 1} of request #{obj.job_id}",
+                "title": f"Image {obj.index + 1} of request #{obj.job_id}",
             }
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response

@@ -82,7 +82,7 @@ def _delete_pictures(request: HttpRequest, job: Job, form: Any) -> Result:
     deleted = moderation.delete_everywhere(job.pk, by=actor_name(request), now=timezone.now())
     if deleted is None:
         return Result(text="It is still running.", level=messages.WARNING)
-    pictures = formatting.counted(deleted.pictures, "picture")
+    pictures = formatting.counted(deleted.pictures, "image")
     if deleted.message_gone:
         return Result(text=f"Deleted {pictures} and the message.")
     text = f"Deleted {pictures}. The message on Discord could not be deleted: delete it there."
@@ -135,12 +135,12 @@ ON_ROW = (
     ),
     RowAction(
         name="delete_pictures",
-        label="Delete pictures",
+        label="Delete images",
         icon="delete",
         url_path="erase",
         permission="erase",
         confirmation=Confirmation(
-            title="Delete these pictures everywhere?",
+            title="Delete these images everywhere?",
             text="Deletes them from storage and the gallery, and the message from Discord. This cannot be undone.",
             button="Delete everywhere",
         ),
@@ -175,14 +175,14 @@ def _refund_all(request: HttpRequest, rows: QuerySet[Job]) -> Result:
 def _hide_all(request: HttpRequest, rows: QuerySet[Job]) -> Result:
     ids = list(JobImage.objects.filter(job__in=rows[:MAX_ROWS].values("pk")).values_list("pk", flat=True))
     hidden = moderation.hide(ids, by=actor_name(request), now=timezone.now())
-    return Result(text=f"Hid {formatting.counted(hidden, 'picture')}.", level=messages.INFO)
+    return Result(text=f"Hid {formatting.counted(hidden, 'image')}.", level=messages.INFO)
 
 
 ON_LIST = (
     ListAction(name="retry_all", label="Retry", permission="retry", run=_retry_all),
     ListAction(name="cancel_all", label="Cancel", permission="cancel", run=_cancel_all),
     ListAction(name="refund_all", label="Refund", permission="refund", run=_refund_all),
-    ListAction(name="hide_all", label="Hide the pictures", permission="cancel", run=_hide_all),
+    ListAction(name="hide_all", label="Hide the images", permission="cancel", run=_hide_all),
     ListAction(
         name="export_chosen", label="Export as CSV", permission="view", run=lambda request, rows: export_csv(rows)
     ),

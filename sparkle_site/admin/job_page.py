@@ -1,4 +1,4 @@
-"""What a request's page shows: its parameters, its outcome, its pictures and its timeline."""
+"""What a request's page shows: its parameters, its outcome, its images and its timeline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENTS = {
     "waiting": ("Requested", "add_circle"),
     "queued": ("Queued", "schedule"),
     "running": ("Started by a worker", "play_circle"),
-    "made": ("Pictures stored", "image"),
+    "made": ("Images stored", "image"),
     "completed": ("Delivered", "check_circle"),
     "failed": ("Failed", "error"),
     "cancelled": ("Cancelled", "cancel"),
@@ -31,13 +31,13 @@ EVENTS = {
     "refused": ("Refused", "block"),
     "retried": ("Retried", "replay"),
     "refunded": ("Refunded", "undo"),
-    "hidden": ("Picture hidden", "visibility_off"),
-    "shown": ("Picture shown again", "visibility"),
-    "blurred": ("Picture blurred", "blur_on"),
+    "hidden": ("Image hidden", "visibility_off"),
+    "shown": ("Image shown again", "visibility"),
+    "blurred": ("Image blurred", "blur_on"),
     "unblurred": ("Blur removed", "blur_off"),
     "reported": ("Reported", "flag"),
     "report_dismissed": ("Report dismissed", "flag"),
-    "deleted": ("Pictures deleted", "delete"),
+    "deleted": ("Images deleted", "delete"),
 }
 _DETAIL_NAMES = {"gpu_ms": "GPU ms", "as_job": "as request", "delivered_via": "via"}
 
@@ -114,7 +114,7 @@ def _parameters(job: Job) -> list[tuple[str, Any]]:
     parameters = [
         ("Model", job.model.name),
         ("Size", f"{job.width} × {job.height}"),
-        ("Pictures", job.count),
+        ("Images", job.count),
         ("Steps", job.steps),
         ("Sampler", job.sampler),
         ("Guidance", f"{job.guidance:g}"),

@@ -28,7 +28,7 @@ from .pagination import BoundedPaginator, SearchPaginator
 from .scoped_admin import ScopedAdmin
 
 NO_PICTURE = SafeString(
-    '<span class="sp-thumb sp-thumb--none" role="img" aria-label="No picture">'
+    '<span class="sp-thumb sp-thumb--none" role="img" aria-label="No image">'
     '<span class="material-symbols-outlined" aria-hidden="true">image</span></span>'
 )
 

@@ -38,7 +38,7 @@ _static = lazy(static, str)
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Sparkle",
     "SITE_HEADER": "Sparkle",
-    "SITE_SUBHEADER": "Pictures for Discord servers",
+    "SITE_SUBHEADER": "Images for Discord servers",
     "SITE_SYMBOL": "auto_awesome",
     "SITE_URL": "/",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _static("sparkle/icon.svg")}],
@@ -74,7 +74,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Dashboard", "dashboard", "index"),
                     _item("Requests", "auto_awesome", "jobs_job_changelist"),
-                    _item("Pictures", "photo_library", "jobs_jobimage_changelist")
+                    _item("Images", "photo_library", "jobs_jobimage_changelist")
                     | {"badge": "sparkle_site.admin.images.reported_badge"},
                 ],
             },

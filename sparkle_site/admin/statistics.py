@@ -84,7 +84,7 @@ def quota_usage(guild_ids: frozenset[int] | None, *, now: datetime) -> list[Quot
             QuotaUsage(
                 guild_id=pk,
                 guild=name or str(pk),
-                rule=f"{'pictures' if counts_pictures else 'GPU seconds'} per {window}",
+                rule=f"{'images' if counts_pictures else 'GPU seconds'} per {window}",
                 used=f"{formatting.count(used)} of {formatting.count(total)}",
                 percent=min(100.0, round(100 * used / total, 1)) if total else 100.0,
                 resets_at=bounds[key].end,
@@ -159,7 +159,7 @@ SELECT j.id FROM unnest(%(guilds)s::bigint[]) AS g(id), LATERAL (
 
 
 def newest_pictures(guild_ids: frozenset[int] | None) -> list[JobImage]:
-    """Return the first picture of each of the newest completed requests, without deleted and hidden ones."""
+    """Return the first image of each of the newest completed requests, without deleted and hidden ones."""
     if guild_ids is None:
         ids = list(Job.objects.filter(status=Status.COMPLETED).order_by("-id").values_list("pk", flat=True)[:24])
     else:

@@ -192,7 +192,7 @@ def _erase(request: HttpRequest, now: datetime) -> None:
     still_running = Job.objects.filter(user_id=user_id, status__in=OPEN).exists()
     logger.info("member_erased", extra={"requests": erased, "by": actor_name(request)})
     messages.success(
-        request, f"Erased {formatting.counted(erased, 'request')} with all pictures, and the member's counters."
+        request, f"Erased {formatting.counted(erased, 'request')} with all images, and the member's counters."
     )
     if still_running:
         messages.warning(request, "A request is still running. Erase again when it has ended.")

@@ -28,7 +28,7 @@ from .scoped_admin import ScopedAdmin
 
 class GrantForm(BaseDialogForm):
     pictures = forms.IntegerField(
-        min_value=0, max_value=100_000, initial=50, required=False, widget=UnfoldAdminIntegerFieldWidget
+        label="Images", min_value=0, max_value=100_000, initial=50, required=False, widget=UnfoldAdminIntegerFieldWidget
     )
     gpu_seconds = forms.IntegerField(
         label="GPU seconds",
@@ -44,7 +44,7 @@ def _grant_more(request: HttpRequest, usage: Usage, form: GrantForm) -> Result:
     pictures, gpu_seconds = form.cleaned_data["pictures"] or 0, form.cleaned_data["gpu_seconds"] or 0
     operator = access.of(request).sees_all_guilds
     moderation.grant(usage.pk, pictures=pictures, gpu_ms=gpu_seconds * 1000, operator=operator)
-    granted = f"Granted {pictures} more pictures and {gpu_seconds} more GPU seconds"
+    granted = f"Granted {pictures} more images and {gpu_seconds} more GPU seconds"
     audit.record_action(request, usage, granted)
     return Result(text=f"{granted}.")
 
@@ -119,7 +119,7 @@ class UsageAdmin(ScopedAdmin):
     def display_start(self, usage: Usage) -> str:
         return formatting.when(usage.starts_at)
 
-    @display(description="Pictures")
+    @display(description="Images")
     def display_pictures(self, usage: Usage) -> SafeString:
         return _with_grant(formatting.count(usage.pictures), usage.granted_pictures, "")
 

@@ -1,4 +1,4 @@
-"""A member's own pictures and data."""
+"""A member's own images and data."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 def _status(job: Job) -> str:
     if job.status == Status.COMPLETED:
-        return "The pictures were deleted."
+        return "The images were deleted."
     return f"{job.get_status_display()}{': ' + formatting.reason(job.reason) if job.reason else ''}"
 
 
@@ -91,7 +91,7 @@ def _pictures(job: Job) -> list[dict[str, Any]]:
 @require_safe
 @login_required
 def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
-    """Show one request's pictures to its requester and to those who manage its server. Messages link here."""
+    """Show one request's images to its requester and to those who manage its server. Messages link here."""
     job = queries.visible(Job.objects.filter(pk=job_id, guild_id=guild_id)).select_related("guild").first()
     is_own = job is not None and access.discord_id(request.user) == job.user_id
     if job is None or not (is_own or access.of(request).includes(guild_id)):
@@ -105,7 +105,7 @@ def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
 
 @require_safe
 def signed_picture(request: HttpRequest, signed: str) -> HttpResponseBase:
-    """Return the picture of a signed URL that has not expired."""
+    """Return the image of a signed URL that has not expired."""
     image_id = signed_urls.verify_signed_url(signed)
     image = JobImage.objects.filter(pk=image_id, hidden_at=None).first() if image_id else None
     if image is None:
@@ -116,7 +116,7 @@ def signed_picture(request: HttpRequest, signed: str) -> HttpResponseBase:
 @require_POST
 @login_required
 def delete_request(request: HttpRequest, job_id: int) -> HttpResponse:
-    """Delete the member's own request: pictures, prompt and message."""
+    """Delete the member's own request: images, prompt and message."""
     user_id = access.discord_id(request.user)
     job = queries.visible(Job.objects.filter(pk=job_id, user_id=user_id)).first() if user_id is not None else None
     if job is None:
@@ -160,7 +160,7 @@ def delete_everything(request: HttpRequest) -> HttpResponse:
     if request.method != "POST" or request.POST.get("sure") != "yes":
         question = {
             "question": "Delete everything?",
-            "consequence": "This deletes your requests, pictures and usage in all servers, and your account here. "
+            "consequence": "This deletes your requests, images and usage in all servers, and your account here. "
             "Messages on Discord stay until you delete them there. Bans stay, because they belong to the servers.",
             "button": "Delete everything",
         }
