@@ -89,7 +89,7 @@ SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
 SPARKLE_LEASE_SECONDS = env.int("SPARKLE_LEASE_SECONDS", default=60)
 # When a queued job's message counts as lost and is sent again. The time doubles with each message.
 SPARKLE_RESEND_AFTER_SECONDS = env.int("SPARKLE_RESEND_AFTER_SECONDS", default=300)
-# When upkeep sends an end notification that was not sent by whoever ended the job.
+# When upkeep sends an end notification that is still missing.
 SPARKLE_ANNOUNCE_AFTER_SECONDS = env.int("SPARKLE_ANNOUNCE_AFTER_SECONDS", default=20)
 SPARKLE_MAX_ATTEMPTS = env.int("SPARKLE_MAX_ATTEMPTS", default=3)
 # Work without progress for this long is stuck: the worker stops and its jobs are queued again (gpu_worker.watchdog).
