@@ -316,11 +316,13 @@ def _worker(
     )
     _reset_peak()
     engines = EngineCache(
-        lambda name: diffusers_engine.load(name, compiled=compiled), free=diffusers_engine.free_bytes, most=1
+        lambda name: diffusers_engine.load(name, compiled=compiled),
+        free_bytes=diffusers_engine.free_bytes,
+        max_engines=1,
     )
     engine = engines.load(source)
     if isinstance(engine, ContinuousBatchEngine):
-        engine.compiled_within(1800)
+        engine.wait_until_compiled(1800)
     denoising = _denoising(engine, side, unet_row)
     runner = factory.build_worker(resend_on_release=False, engines=engines, client=client)
     runner.start()
@@ -397,7 +399,7 @@ def _denoising(engine: Any, side: int, unet_row: float) -> dict[str, Any]:
     from .synthetic_models import PROMPT
 
     weight = COUNT * side * side / (512 * 512)
-    requests = max(1, round(engine.room / weight))
+    requests = max(1, round(engine.capacity / weight))
     for _ in range(2):  # the first to warm up
         for number in range(requests):
             engine.admit(
@@ -420,7 +422,7 @@ def _denoising(engine: Any, side: int, unet_row: float) -> dict[str, Any]:
             engine.advance(_ignore)
         _synchronize()
         seconds = (time.perf_counter() - began) / (STEPS - 2)
-        while engine.load:
+        while engine.used_capacity:
             engine.advance(_ignore)
     rows = requests * COUNT * 2
     return {
@@ -565,11 +567,11 @@ def _first_picture(source: str, side: int, *, compiled: bool) -> None:
             height=side,
         )
     )
-    while engine.load:
+    while engine.used_capacity:
         engine.advance(_ignore)
     stage("picture")
     if compiled and isinstance(engine, ContinuousBatchEngine):
-        engine.compiled_within(1800)
+        engine.wait_until_compiled(1800)
         stage("compiled_behind")
     first = sum(seconds for name, seconds in stages.items() if name != "compiled_behind")
     print(json.dumps(stages | {"total": round(first, 2)}))

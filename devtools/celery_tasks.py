@@ -36,8 +36,8 @@ def _start(**_: Any) -> None:
     global _runner  # noqa: PLW0603  # one a process: Celery's signals have nowhere else to keep it
     began = time.monotonic()
     try:
-        load, free = factory.engine_loader()
-        engines = EngineCache(load, free=free, most=factory.MODELS_AT_ONCE)
+        load, free_bytes = factory.engine_loader()
+        engines = EngineCache(load, free_bytes=free_bytes, max_engines=factory.MAX_ENGINES)
         engines.load(settings.MODEL_ID)
     except (ModelUnavailable, ImproperlyConfigured) as error:
         raise SystemExit(f"The model {settings.MODEL_ID} cannot be loaded: {error}") from error

@@ -1,9 +1,8 @@
-"""The UNet through torch.compile, and nobody waits for it.
+"""Compiles the UNet by torch.compile in the background, so that no request waits for it.
 
-Compiling takes minutes on a machine that has never done it. So requests are served as they come, uncompiled; after the
-first pictures, or once the card is idle, a thread compiles the few shapes that most calls have, and only when it is
-done with all of them are calls of these shapes compiled ones. Whatever else is asked runs uncompiled for ever: no
-request compiles anything. The cache is kept where TORCHINDUCTOR_CACHE_DIR points.
+Compiling takes minutes on a machine without a cache. So requests first run uncompiled. After the first images, or when
+the GPU is idle, a thread compiles the few shapes that most calls have. When all of them are compiled, calls of these
+shapes use them. Every other shape runs uncompiled for ever. The cache is in TORCHINDUCTOR_CACHE_DIR.
 """
 
 from __future__ import annotations
@@ -23,105 +22,110 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """The arguments of one call of the UNet; every tensor has a row for each of `sample`'s."""
+class UNetCall:
+    """The arguments of one call of the UNet. Every tensor has as many rows as `sample`."""
 
     sample: torch.Tensor
-    times: torch.Tensor
-    states: torch.Tensor
-    cond: torch.Tensor | None
-    added: dict[str, torch.Tensor]
+    timesteps: torch.Tensor
+    encoder_hidden_states: torch.Tensor
+    timestep_cond: torch.Tensor | None
+    added_cond_kwargs: dict[str, torch.Tensor]
 
-    def by(self, forward: Callable[..., Any]) -> torch.Tensor:
-        """Return what `forward` (the UNet, or its compiled form) makes of it."""
+    def run(self, forward: Callable[..., Any]) -> torch.Tensor:
+        """Return the prediction of `forward`, which is the UNet or its compiled form."""
         noise: torch.Tensor = forward(
             self.sample,
-            self.times,
+            self.timesteps,
             return_dict=False,
-            encoder_hidden_states=self.states,
-            timestep_cond=self.cond,
-            added_cond_kwargs=self.added or None,
+            encoder_hidden_states=self.encoder_hidden_states,
+            timestep_cond=self.timestep_cond,
+            added_cond_kwargs=self.added_cond_kwargs or None,
         )[0]
         return noise
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What but the number of rows a compiled call is made for."""
-        return (self.sample.shape[1:], self.states.shape[1:], self.cond is None, tuple(sorted(self.added)))
+        """What a compiled call is specific to, beside the number of rows."""
+        return (
+            self.sample.shape[1:],
+            self.encoder_hidden_states.shape[1:],
+            self.timestep_cond is None,
+            tuple(sorted(self.added_cond_kwargs)),
+        )
 
-    def padded(self, rows: int) -> Call:
-        """Return the call with its first row repeated until it has so many."""
+    def padded_to(self, rows: int) -> UNetCall:
+        """Return the call with its first row repeated until it has `rows` rows."""
         more = rows - len(self.sample)
 
         def pad(tensor: torch.Tensor) -> torch.Tensor:
             return torch.cat([tensor, tensor[:1].expand(more, *tensor.shape[1:])]) if more else tensor
 
-        return Call(
-            sample=_laid_out(pad(self.sample)),
-            times=pad(self.times),
-            states=pad(self.states),
-            cond=None if self.cond is None else pad(self.cond),
-            added={name: pad(tensor) for name, tensor in self.added.items()},
+        return UNetCall(
+            sample=_to_memory_format(pad(self.sample)),
+            timesteps=pad(self.timesteps),
+            encoder_hidden_states=pad(self.encoder_hidden_states),
+            timestep_cond=None if self.timestep_cond is None else pad(self.timestep_cond),
+            added_cond_kwargs={name: pad(tensor) for name, tensor in self.added_cond_kwargs.items()},
         )
 
 
-class Compiled:
-    """One UNet and its compiled form. `call` belongs to the engines' thread, `begin` and `stop` are for any."""
+class CompiledUNet:
+    """One UNet and its compiled form. `call` belongs to the engines' thread, `start` and `stop` are thread-safe."""
 
     def __init__(
-        self, unet: Any, *, example: Callable[[int], Call], rows: Collection[int], backend: str | Callable[..., Any]
+        self, unet: Any, *, example: Callable[[int], UNetCall], rows: Collection[int], backend: str | Callable[..., Any]
     ) -> None:
-        """`example` makes a call of so many rows of the shape that is asked for most; `backend` is torch.compile's."""
+        """`example` returns a call of so many rows in the commonest shape; `backend` is torch.compile's."""
         self._forward = torch.compile(unet, dynamic=False, backend=backend)
-        self._example = example
+        self._example_call = example
         self._rows = rows
         self._shape = example(1).shape
         self._ready: frozenset[int] = frozenset()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._compile, name="compile", daemon=True)
-        self.finished = threading.Event()  # it will get no better
+        self.finished = threading.Event()  # compilation has ended, also by an error
 
     @property
-    def busy(self) -> bool:
-        """Whether it compiles now, with the card's memory for one call more."""
+    def is_compiling(self) -> bool:
+        """Whether it compiles now, which uses GPU memory for one more call."""
         return self._thread.is_alive()
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start to compile, unless that was started before."""
         if self._thread.ident is None and not self._stopping.is_set():
             self._thread.start()
 
     def stop(self) -> None:
-        """Compile no further shape. The one at hand goes on to its end."""
+        """Compile no further shape. The current one is finished."""
         self._stopping.set()
         self.finished.set()
 
-    def call(self, call: Call) -> torch.Tensor | None:
-        """Return the prediction by a compiled call, or None where this call must run uncompiled."""
+    def call(self, call: UNetCall) -> torch.Tensor | None:
+        """Return the prediction of a compiled call, or None where this call must run uncompiled."""
         if not self._ready or call.shape != self._shape:
             return None
-        wanted = len(call.sample)
-        rows = padded_rows(wanted, ready=self._ready)
-        return None if rows is None else call.padded(rows).by(self._forward)[:wanted]
+        count = len(call.sample)
+        rows = padded_rows(count, ready=self._ready)
+        return None if rows is None else call.padded_to(rows).run(self._forward)[:count]
 
     def _compile(self) -> None:
         began = time.perf_counter()
         ready = set()
         try:
-            with _one_at_a_time, torch.inference_mode():
-                # Each number of rows is a recompilation of the same code, and the default allows eight.
+            with _compile_lock, torch.inference_mode():
+                # Each number of rows recompiles the same code, and the default limit is eight.
                 torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 4 * len(self._rows))
                 torch.compiler.set_stance("default")
                 for rows in self._rows:
                     if self._stopping.is_set():
                         return
                     try:
-                        self._example(rows).padded(rows).by(self._forward)
+                        self._example_call(rows).padded_to(rows).run(self._forward)
                         ready.add(rows)
                     except torch.OutOfMemoryError:
                         log.info("not_compiled", extra={"rows": rows})
                         torch.cuda.empty_cache()
-                # Should a call differ in what no one thought of, it runs uncompiled and does not wait for a compiler.
+                # A call that differs in anything else runs uncompiled instead of waiting for the compiler.
                 torch.compiler.set_stance("eager_on_recompile")
         except Exception:
             log.exception("compiling_failed")
@@ -133,9 +137,9 @@ class Compiled:
             self.finished.set()
 
 
-# The stance is one for the whole process, and so is the compiler's state.
-_one_at_a_time = threading.Lock()
+# The compiler's stance and state belong to the whole process.
+_compile_lock = threading.Lock()
 
 
-def _laid_out(sample: torch.Tensor) -> torch.Tensor:
+def _to_memory_format(sample: torch.Tensor) -> torch.Tensor:
     return sample.contiguous(memory_format=torch.channels_last) if sample.device.type == "cuda" else sample.contiguous()

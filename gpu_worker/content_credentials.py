@@ -1,7 +1,7 @@
-"""Content credentials (C2PA): inside the file, a signed statement of who says that a model made the picture. Optional.
+"""Content credentials (C2PA): a signed statement inside the file that a model made the image. Optional.
 
-The certificate is the deployer's own, and with it the statement: https://spec.c2pa.org. The plain mark
-(gpu_worker.image_encoding.XMP) is in every picture, with or without.
+The certificate belongs to whoever deploys Sparkle, who makes the statement: https://spec.c2pa.org. The unsigned mark
+(gpu_worker.image_encoding.XMP) is in every image, with or without credentials.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ MANIFEST: dict[str, Any] = {
 
 class Signer(Protocol):
     def sign(self, content: bytes, content_type: str) -> bytes:
-        """Return the same picture with its credentials inside. Thread-safe."""
+        """Return the same image with its credentials inside. Thread-safe."""
 
 
 class ContentCredentials:
-    """Signs by c2pa-python: some 50 ms of CPU and 15 kB a file."""
+    """Signs by c2pa-python: about 50 ms of CPU and 15 kB a file."""
 
     def __init__(self, *, chain: str, key: str, algorithm: str) -> None:
-        """`chain`: the signing certificate and those above it, `key`: its PKCS#8 key, both PEM. Raise C2paError."""
+        """`chain`: the signing certificate and its issuers, `key`: its PKCS#8 key, both PEM. Raise C2paError."""
         import c2pa
 
         self._c2pa = c2pa
         self._signer = c2pa.Signer.from_info(
             c2pa.C2paSignerInfo(algorithm.encode(), chain.encode(), key.encode(), None)
         )
-        # A thumbnail would be larger than all the rest.
+        # A thumbnail would be larger than everything else in the credentials.
         self._context = c2pa.Context.from_dict({"builder": {"thumbnail": {"enabled": False}}})
         self._lock = threading.Lock()
 
@@ -60,8 +60,8 @@ class ContentCredentials:
         return signed.getvalue()
 
 
-def configured() -> Signer | None:
-    """Return the signer that the environment names, or None. Raise ImproperlyConfigured where it cannot sign.
+def signer_from_environment() -> Signer | None:
+    """Return the signer that the environment configures, or None. Raise ImproperlyConfigured where it cannot sign.
 
     SPARKLE_C2PA_CHAIN and SPARKLE_C2PA_KEY hold PEM texts (secrets, not paths), SPARKLE_C2PA_ALGORITHM es256 (the
     default), es384, ps256 or ed25519.
@@ -80,5 +80,5 @@ def configured() -> Signer | None:
             chain=chain, key=key, algorithm=os.environ.get("SPARKLE_C2PA_ALGORITHM", "es256").lower()
         )
     except Exception as error:
-        # Not its words: they could hold a part of the key.
+        # Without the error's text, which could contain a part of the key.
         raise ImproperlyConfigured(f"SPARKLE_C2PA_CHAIN and its key cannot sign: {type(error).__name__}.") from None

@@ -22,11 +22,11 @@ from PIL import Image
 
 from guilds.samplers import SAMPLERS
 
-from .batch_policy import slices
-from .compilation import Call, Compiled
-from .deepcache import EVERY, DeepCache
+from .batch_policy import split_rows
+from .compilation import CompiledUNet, UNetCall
+from .deepcache import FULL_CALL_INTERVAL, DeepCache
 from .engine import Cancelled, Completed, EngineBroken, Event, Failed, GenerationRequest, StepDone
-from .error_isolation import device_works, failure, isolated, raise_if_broken, require_finite
+from .error_isolation import device_works, failed_event, raise_if_device_broken, require_finite, run_isolated
 from .errors import NotFinite, is_out_of_memory
 from .prompt_encoding import PromptEncoder
 
@@ -42,30 +42,30 @@ class RunningRequest:
     scheduler: Any
     timesteps: torch.Tensor
     latents: torch.Tensor
-    embeddings: torch.Tensor  # (rows, length, width): the negative's first when guided
-    added: dict[str, torch.Tensor]
+    embeddings: torch.Tensor  # (rows, length, width); with guidance the negative ones first
+    added_cond_kwargs: dict[str, torch.Tensor]
     timestep_cond: torch.Tensor | None
-    guided: bool
-    extra: dict[str, Any]
+    is_guided: bool
+    step_kwargs: dict[str, Any]
     truncated_tokens: int
-    done: int = 0
+    steps_done: int = 0
     gpu_s: float = 0.0
-    original: torch.Tensor | None = None  # the picture as predicted at the last step, in latents
-    deep: torch.Tensor | None = None  # a row for each of the last full call, where the profile caches steps
+    predicted_original: torch.Tensor | None = None  # the finished latents, as predicted at the last step
+    deep_features: torch.Tensor | None = None  # of the last full call, a row each, with DeepCache
 
     @property
     def rows(self) -> int:
-        return self.request.count * (2 if self.guided else 1)
+        return self.request.count * (2 if self.is_guided else 1)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """What must be equal for rows to stand in one tensor."""
-        return (*self.latents.shape[1:], *self.embeddings.shape[1:], self.timestep_cond is not None, self.shallow)
+        """What must be equal for rows to share one tensor."""
+        return (*self.latents.shape[1:], *self.embeddings.shape[1:], self.timestep_cond is not None, self.is_shallow)
 
     @property
-    def shallow(self) -> bool:
+    def is_shallow(self) -> bool:
         """Whether the next call needs the UNet's outermost blocks only."""
-        return self.deep is not None and self.done % EVERY != 0
+        return self.deep_features is not None and self.steps_done % FULL_CALL_INTERVAL != 0
 
 
 class ContinuousBatchEngine:
@@ -77,56 +77,56 @@ class ContinuousBatchEngine:
         *,
         model: str,
         scheduler_for: Callable[[str], Any],
-        largest: int,
-        room: float,
-        compiled: Compiled | None = None,
-        cached: bool = False,
+        max_rows: int,
+        capacity: float,
+        compiled: CompiledUNet | None = None,
+        use_deepcache: bool = False,
     ) -> None:
-        """`scheduler_for` makes a fresh scheduler for a sampler's name, or raises KeyError; `largest` rows a call.
+        """`scheduler_for` makes a scheduler for a sampler's name, or raises KeyError. A call has at most `max_rows`.
 
-        `compiled` is used as soon as it is ready. `cached` runs most steps by gpu_worker.deepcache instead.
+        `compiled` is used as soon as it is ready. `use_deepcache` runs most steps by gpu_worker.deepcache instead.
         """
         self._pipe = pipe
         self._unet = pipe.unet
         self._forward: Callable[..., Any] = pipe.unet
-        self._compiled = None if cached else compiled
-        self._cache = DeepCache(pipe.unet) if cached else None
+        self._compiled = None if use_deepcache else compiled
+        self._deepcache = DeepCache(pipe.unet) if use_deepcache else None
         self._prompts = PromptEncoder(pipe)
         self._scheduler_for = scheduler_for
-        self._largest = largest
-        self._decode_largest = 4
+        self._max_rows = max_rows
+        self._max_decoded = 4
         self._device = pipe.unet.device
         self._inside: list[RunningRequest] = []
-        self._arriving: list[GenerationRequest] = []
-        self._leaving: set[int] = set()
-        self._paced: Any = None
+        self._pending: list[GenerationRequest] = []
+        self._cancelled: set[int] = set()
+        self._previous_step: Any = None
         self.model = model
         self.device = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else self._device.type
         self.memory_bytes = parameter_bytes(pipe)
-        self.room = room
+        self.capacity = capacity
 
     @property
-    def load(self) -> float:
-        return sum(run.request.weight for run in self._inside) + sum(each.weight for each in self._arriving)
+    def used_capacity(self) -> float:
+        return sum(run.request.cost for run in self._inside) + sum(each.cost for each in self._pending)
 
     def admit(self, request: GenerationRequest) -> None:
-        self._arriving.append(request)
+        self._pending.append(request)
 
     def cancel(self, request_id: int) -> None:
-        self._leaving.add(request_id)
+        self._cancelled.add(request_id)
 
     def probe(self) -> None:
         with torch.inference_mode():
             if not device_works(self._device):
-                raise EngineBroken("the card does not compute")
-        self._begin_compiling()
+                raise EngineBroken("the GPU does not compute")
+        self._start_compiling()
 
     def close(self) -> None:
         if self._compiled is not None:
             self._compiled.stop()
         self._inside.clear()
-        self._arriving.clear()
-        del self._pipe, self._unet, self._forward, self._prompts, self._cache, self._compiled
+        self._pending.clear()
+        del self._pipe, self._unet, self._forward, self._prompts, self._deepcache, self._compiled
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -135,90 +135,90 @@ class ContinuousBatchEngine:
             self._drop_cancelled(emit)
             self._admit_pending(emit)
             began = time.perf_counter()
-            for group in _groups(self._inside):
+            for group in _group_by_shape(self._inside):
                 self._step(group, emit)
             try:
                 self._sync_previous_step()
             except RuntimeError as error:
-                # A kernel of an earlier step failed; whose it was cannot be told any more.
-                raise_if_broken(error, device=self._device)
+                # A kernel of an earlier step failed; which request it belonged to is unknown.
+                raise_if_device_broken(error, device=self._device)
                 raise
             self._attribute_gpu_time(time.perf_counter() - began)
             for run in self._inside:
-                emit(self._stepped(run))
-            for run in [run for run in self._inside if run.done >= len(run.timesteps)]:
-                made = isolated(run.request, partial(self._made, run), device=self._device)
+                emit(self._step_done(run))
+            for run in [run for run in self._inside if run.steps_done >= len(run.timesteps)]:
+                event = run_isolated(run.request, partial(self._complete, run), device=self._device)
                 self._inside.remove(run)
-                emit(made)
-                self._begin_compiling()
+                emit(event)
+                self._start_compiling()
 
-    def compiled_within(self, seconds: float) -> bool:
-        """Wait until calls are compiled, or never will be; False when that took longer."""
-        self._begin_compiling()
-        return self._compiled is None or self._compiled.finished.wait(seconds)
+    def wait_until_compiled(self, timeout_s: float) -> bool:
+        """Wait until compilation has finished or failed. Return False when that takes longer than `timeout_s`."""
+        self._start_compiling()
+        return self._compiled is None or self._compiled.finished.wait(timeout_s)
 
-    def _begin_compiling(self) -> None:
-        """Not before the first pictures, or ten idle seconds: who waits for a cold worker waits for no compiler."""
+    def _start_compiling(self) -> None:
+        """Compile after the first images or ten idle seconds: the first request must not wait for the compiler."""
         if self._compiled is not None:
-            self._compiled.begin()
+            self._compiled.start()
 
     # -- joining and leaving
 
     def _drop_cancelled(self, emit: Callable[[Event], None]) -> None:
-        leaving = set()
-        while self._leaving:
-            leaving.add(self._leaving.pop())
-        for run in [run for run in self._inside if run.request.id in leaving]:
+        cancelled = set()
+        while self._cancelled:
+            cancelled.add(self._cancelled.pop())
+        for run in [run for run in self._inside if run.request.id in cancelled]:
             self._inside.remove(run)
             emit(Cancelled(id=run.request.id, gpu_ms=round(1000 * run.gpu_s)))
-        for request in [request for request in self._arriving if request.id in leaving]:
-            self._arriving.remove(request)
+        for request in [request for request in self._pending if request.id in cancelled]:
+            self._pending.remove(request)
             emit(Cancelled(id=request.id, gpu_ms=0))
 
     def _admit_pending(self, emit: Callable[[Event], None]) -> None:
-        arriving, self._arriving = self._arriving, []
-        for request in arriving:
-            if wrong := self._wrong(request):
-                emit(wrong)
+        pending, self._pending = self._pending, []
+        for request in pending:
+            if failed := self._check(request):
+                emit(failed)
                 continue
-            run = isolated(request, partial(self._begin, request), device=self._device)
+            run = run_isolated(request, partial(self._start, request), device=self._device)
             if isinstance(run, Failed):
                 emit(run)
             else:
                 self._inside.append(run)
 
-    def _wrong(self, request: GenerationRequest) -> Failed | None:
+    def _check(self, request: GenerationRequest) -> Failed | None:
         scale = self._pipe.vae_scale_factor
         if request.width % scale or request.height % scale:
-            detail = f"{request.width}x{request.height} is not in steps of {scale}"
+            detail = f"{request.width}x{request.height} is not a multiple of {scale}"
             return Failed(id=request.id, reason="size_not_possible", detail=detail)
         if request.sampler not in SAMPLERS:
             return Failed(id=request.id, reason="sampler_unknown", detail=request.sampler)
         return None
 
-    def _begin(self, request: GenerationRequest) -> RunningRequest:
+    def _start(self, request: GenerationRequest) -> RunningRequest:
         scheduler = self._scheduler_for(request.sampler)
-        # On the CPU: indexing schedules there never waits for the card.
+        # On the CPU: indexing the timesteps there never waits for the GPU.
         scheduler.set_timesteps(request.steps, device="cpu")
         start = 0
         if request.source is not None:
-            kept = request.steps - max(1, min(int(request.steps * request.strength), request.steps))
-            start = kept * scheduler.order
+            skipped = request.steps - max(1, min(int(request.steps * request.strength), request.steps))
+            start = skipped * scheduler.order
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(start)
         timesteps = scheduler.timesteps[start:]
-        # Seeded on the CPU, so that a seed means the same on every card.
+        # Seeded on the CPU, so that a seed gives the same noise on every GPU.
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in request.seeds]
         latents = self._latents(request, scheduler, timesteps, generators)
 
         lcm = self._unet.config.time_cond_proj_dim is not None
-        guided = request.guidance > 1 and not lcm
-        if guided:
-            positive, negative = self._prompts.pair(request.prompt, request.negative_prompt)
+        is_guided = request.guidance > 1 and not lcm
+        if is_guided:
+            positive, negative = self._prompts.encode_pair(request.prompt, request.negative_prompt)
             parts = [negative, positive]
         else:
-            # A negative prompt that is not read must not make the prompt's embedding longer.
-            positive = self._prompts.single(request.prompt)
+            # A negative prompt that is not used must not make the prompt's embedding longer.
+            positive = self._prompts.encode(request.prompt)
             parts = [positive]
         count = request.count
         added: dict[str, torch.Tensor] = {}
@@ -230,22 +230,22 @@ class ContinuousBatchEngine:
                 "time_ids": ids.expand(count * len(parts), -1).to(self._unet.dtype),
             }
         accepts = inspect.signature(scheduler.step).parameters
-        extra: dict[str, Any] = {}
+        step_kwargs: dict[str, Any] = {}
         if "eta" in accepts:
-            extra["eta"] = 0.0
+            step_kwargs["eta"] = 0.0
         if "generator" in accepts:
-            extra["generator"] = generators
+            step_kwargs["generator"] = generators
         return RunningRequest(
             request=request,
             scheduler=scheduler,
             timesteps=timesteps,
             latents=latents,
             embeddings=torch.cat([part.tokens.expand(count, -1, -1) for part in parts]),
-            added=added,
+            added_cond_kwargs=added,
             timestep_cond=self._guidance_embedding(request) if lcm else None,
-            guided=guided,
-            extra=extra,
-            truncated_tokens=sum(part.cut for part in parts),
+            is_guided=is_guided,
+            step_kwargs=step_kwargs,
+            truncated_tokens=sum(part.truncated_tokens for part in parts),
         )
 
     def _latents(
@@ -264,10 +264,13 @@ class ContinuousBatchEngine:
         return latents
 
     def _encode(self, source: Image.Image) -> torch.Tensor:
-        """Return the picture as latents (1, channels, height, width), in float32."""
+        """Return the image as latents (1, channels, height, width), in float32."""
         vae = self._pipe.vae
-        picture = source.convert("RGB")
-        pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].to(self._device, vae.dtype)
+        pixels = (
+            torch.from_numpy(np.asarray(source.convert("RGB")).copy())
+            .permute(2, 0, 1)[None]
+            .to(self._device, vae.dtype)
+        )
         out = vae.encode(pixels / 127.5 - 1)
         latents = out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latents
         mean, std = _latent_stats(vae, latents)
@@ -286,7 +289,7 @@ class ContinuousBatchEngine:
     def _step(self, group: list[RunningRequest], emit: Callable[[Event], None]) -> None:
         inputs = {}
         for run in group:
-            scaled = isolated(run.request, partial(self._input, run), device=self._device)
+            scaled = run_isolated(run.request, partial(self._scaled_input, run), device=self._device)
             if isinstance(scaled, Failed):
                 self._fail(run, scaled, emit)
             else:
@@ -298,52 +301,52 @@ class ContinuousBatchEngine:
             rows = torch.cat(list(inputs.values())).to(self._unet.dtype)
             if self._device.type == "cuda":
                 rows = rows.to(memory_format=torch.channels_last)
-            times = torch.cat([run.timesteps[run.done].float().repeat(run.rows) for run in group])
+            times = torch.cat([run.timesteps[run.steps_done].float().repeat(run.rows) for run in group])
             noise, deep = self._predict(rows, times.to(self._device), group)
         except Exception as error:
-            raise_if_broken(error, device=self._device)
-            # Of memory not even one row fits: the heaviest request goes, the others get its room.
-            heaviest = max(group, key=lambda run: run.request.weight)
-            cause = heaviest if is_out_of_memory(error) else group[0] if len(group) == 1 else None
-            failed = None if cause is None else failure(cause.request, error, device=self._device)
+            raise_if_device_broken(error, device=self._device)
+            # Out of memory with one row: the request of the highest cost fails, so that the others fit.
+            costliest = max(group, key=lambda run: run.request.cost)
+            cause = costliest if is_out_of_memory(error) else group[0] if len(group) == 1 else None
+            failed = None if cause is None else failed_event(cause.request, error, device=self._device)
         else:
             rows_of = [run.rows for run in group]
             deeps = [None] * len(group) if deep is None else deep.split(rows_of)
             for run, part, kept in zip(group, noise.float().split(rows_of), deeps, strict=True):
-                done = isolated(run.request, partial(self._move, run, part, kept), device=self._device)
+                done = run_isolated(run.request, partial(self._apply_prediction, run, part, kept), device=self._device)
                 if isinstance(done, Failed):
                     self._fail(run, done, emit)
             return
-        # Outside of the handler: the exception's frames hold the tensors that did not fit.
+        # Outside the handler: the exception's frames hold the tensors that did not fit.
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         if cause is not None and failed is not None:
             self._fail(cause, failed, emit)
             return
-        # One of them broke the call for all: each gets a call of its own, and the culprit fails alone.
+        # One of them made the shared call fail: each gets its own call, and only that one fails.
         for run in group:
             self._step([run], emit)
 
-    def _input(self, run: RunningRequest) -> torch.Tensor:
-        """Return the run's rows as its scheduler scales them for the UNet."""
-        scaled = run.scheduler.scale_model_input(run.latents, run.timesteps[run.done])
+    def _scaled_input(self, run: RunningRequest) -> torch.Tensor:
+        """Return the request's rows as its scheduler scales them for the UNet."""
+        scaled = run.scheduler.scale_model_input(run.latents, run.timesteps[run.steps_done])
         rows: torch.Tensor = scaled.repeat(run.rows // run.request.count, 1, 1, 1)
         return rows
 
-    def _move(self, run: RunningRequest, predicted: torch.Tensor, deep: torch.Tensor | None) -> None:
-        """Take one step with the UNet's prediction for the run's rows. Raise NotFinite."""
+    def _apply_prediction(self, run: RunningRequest, predicted: torch.Tensor, deep: torch.Tensor | None) -> None:
+        """Take one step with the UNet's prediction for the request's rows. Raise NotFinite."""
         if deep is not None:
-            run.deep = deep
-        if run.guided:
-            without, towards = predicted.chunk(2)
-            predicted = without + run.request.guidance * (towards - without)
-        out = run.scheduler.step(predicted, run.timesteps[run.done], run.latents, **run.extra)
+            run.deep_features = deep
+        if run.is_guided:
+            uncond, text = predicted.chunk(2)
+            predicted = uncond + run.request.guidance * (text - uncond)
+        out = run.scheduler.step(predicted, run.timesteps[run.steps_done], run.latents, **run.step_kwargs)
         run.latents = out.prev_sample
-        run.original = _predicted_original(run.scheduler, out)
-        run.done += 1
-        # Not at every step, since it waits for the card. What is not finite stays so: it is found at the end too.
-        if run.done in (1, len(run.timesteps) // 2):
-            require_finite(run.latents, f"the latents after step {run.done}")
+        run.predicted_original = _predicted_original(run.scheduler, out)
+        run.steps_done += 1
+        # Not at every step, because it waits for the GPU. What is not finite stays so, and is also found at the end.
+        if run.steps_done in (1, len(run.timesteps) // 2):
+            require_finite(run.latents, f"the latents after step {run.steps_done}")
 
     def _fail(self, run: RunningRequest, failed: Failed, emit: Callable[[Event], None]) -> None:
         self._inside.remove(run)
@@ -352,30 +355,34 @@ class ContinuousBatchEngine:
     def _predict(
         self, rows: torch.Tensor, times: torch.Tensor, group: list[RunningRequest]
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the UNet's prediction for all rows, in as few calls as memory allows; halves them when it runs out.
+        """Return the UNet's prediction for all rows, in as few calls as memory allows: halve them when it runs out.
 
-        Second come the deep features to keep, where steps are cached and this one was full.
+        Also return the deep features of a full call, where DeepCache is used.
         """
         embeddings = torch.cat([run.embeddings for run in group])
-        added = {name: torch.cat([run.added[name] for run in group]) for name in group[0].added}
+        added = {name: torch.cat([run.added_cond_kwargs[name] for run in group]) for name in group[0].added_cond_kwargs}
         conds = [run.timestep_cond for run in group if run.timestep_cond is not None]
         cond = torch.cat(conds) if conds else None
-        kept = torch.cat([run.deep for run in group if run.deep is not None]) if group[0].shallow else None
-        largest = self._largest
+        kept = (
+            torch.cat([run.deep_features for run in group if run.deep_features is not None])
+            if group[0].is_shallow
+            else None
+        )
+        largest = self._max_rows
         while True:
             try:
                 made = [
                     self._call(
-                        Call(
+                        UNetCall(
                             sample=rows[part],
-                            times=times[part],
-                            states=embeddings[part],
-                            cond=None if cond is None else cond[part],
-                            added={name: tensor[part] for name, tensor in added.items()},
+                            timesteps=times[part],
+                            encoder_hidden_states=embeddings[part],
+                            timestep_cond=None if cond is None else cond[part],
+                            added_cond_kwargs={name: tensor[part] for name, tensor in added.items()},
                         ),
                         kept=None if kept is None else kept[part],
                     )
-                    for part in slices(len(rows), largest=largest)
+                    for part in split_rows(len(rows), largest=largest)
                 ]
                 deep = [each for _, each in made if each is not None]
                 return torch.cat([noise for noise, _ in made]), torch.cat(deep) if deep else None
@@ -383,56 +390,56 @@ class ContinuousBatchEngine:
                 if largest <= 1:
                     raise
                 largest = max(1, min(largest, len(rows)) // 2)
-                if self._compiled is None or not self._compiled.busy:
-                    # Memory that the compiler used is free again later; otherwise this is the GPU's limit from now on.
-                    self._largest = largest
-                    self.room = max(1.0, self.room / 2)
+                if self._compiled is None or not self._compiled.is_compiling:
+                    # The compiler's memory will be free again; without it the GPU holds no more than this.
+                    self._max_rows = largest
+                    self.capacity = max(1.0, self.capacity / 2)
                 log.warning("out_of_memory", extra={"rows": len(rows), "largest_now": largest})
-            # Outside of the handler: the exception's frames hold the tensors that did not fit.
+            # Outside the handler: the exception's frames hold the tensors that did not fit.
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _call(self, call: Call, *, kept: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        if self._cache is not None:
+    def _call(self, call: UNetCall, *, kept: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if self._deepcache is not None:
             given: dict[str, Any] = {
-                "encoder_hidden_states": call.states,
-                "timestep_cond": call.cond,
-                "added_cond_kwargs": call.added or None,
+                "encoder_hidden_states": call.encoder_hidden_states,
+                "timestep_cond": call.timestep_cond,
+                "added_cond_kwargs": call.added_cond_kwargs or None,
             }
             if kept is not None:
-                return self._cache.shallow(call.sample, call.times, kept, **given), None
-            return self._cache.full(call.sample, call.times, **given)
+                return self._deepcache.shallow(call.sample, call.timesteps, kept, **given), None
+            return self._deepcache.full(call.sample, call.timesteps, **given)
         noise = self._compiled.call(call) if self._compiled is not None else None
-        return call.by(self._forward) if noise is None else noise, None
+        return call.run(self._forward) if noise is None else noise, None
 
     def _sync_previous_step(self) -> None:
-        """Wait for the step before this one: the card always has work queued, and cancelling is late by one step."""
+        """Wait for the step before this one. The GPU always has work queued, and a cancel is late by one step."""
         if self._device.type != "cuda":
             return
-        before, self._paced = self._paced, torch.cuda.Event()
-        self._paced.record()
+        before, self._previous_step = self._previous_step, torch.cuda.Event()
+        self._previous_step.record()
         if before is not None:
             before.synchronize()
 
     def _attribute_gpu_time(self, seconds: float) -> None:
-        total = sum(run.request.weight for run in self._inside)
+        total = sum(run.request.cost for run in self._inside)
         for run in self._inside:
-            run.gpu_s += seconds * run.request.weight / total
+            run.gpu_s += seconds * run.request.cost / total
 
     # -- what comes out
 
-    def _stepped(self, run: RunningRequest) -> StepDone:
+    def _step_done(self, run: RunningRequest) -> StepDone:
         total = len(run.timesteps)
         preview = None
-        if run.request.preview and run.done == total // 2 and run.original is not None:
-            decoded = isolated(run.request, partial(self._decode, run.original[:1]), device=self._device)
-            # An unfinished image that cannot be decoded says nothing about the finished one.
+        if run.request.preview and run.steps_done == total // 2 and run.predicted_original is not None:
+            decoded = run_isolated(run.request, partial(self._decode, run.predicted_original[:1]), device=self._device)
+            # A preview that cannot be decoded must not fail the request.
             if not isinstance(decoded, Failed):
                 preview = decoded[0]
                 preview.thumbnail((PREVIEW_PX, PREVIEW_PX))
-        return StepDone(id=run.request.id, step=run.done, total=total, preview=preview)
+        return StepDone(id=run.request.id, step=run.steps_done, total=total, preview=preview)
 
-    def _made(self, run: RunningRequest) -> Event:
+    def _complete(self, run: RunningRequest) -> Event:
         began = time.perf_counter()
         require_finite(run.latents, "the finished latents")
         images = self._decode(run.latents)
@@ -452,25 +459,25 @@ class ContinuousBatchEngine:
         latents = latents * std / factor + mean if std is not None else latents / factor
         while True:
             try:
-                pictures: list[Image.Image] = []
-                for part in slices(len(latents), largest=self._decode_largest):
+                images: list[Image.Image] = []
+                for part in split_rows(len(latents), largest=self._max_decoded):
                     pixels = vae.decode(latents[part].to(vae.dtype), return_dict=False)[0]
                     require_finite(pixels, "the decoded pixels")
                     pixels = (pixels.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
-                    pictures += [Image.fromarray(each) for each in pixels.permute(0, 2, 3, 1).cpu().numpy()]
-                return pictures
+                    images += [Image.fromarray(each) for each in pixels.permute(0, 2, 3, 1).cpu().numpy()]
+                return images
             except torch.OutOfMemoryError:
-                if self._decode_largest > 1:
-                    self._decode_largest //= 2
+                if self._max_decoded > 1:
+                    self._max_decoded //= 2
                 elif not getattr(vae, "use_tiling", True):
                     vae.enable_tiling()
                 else:
                     raise
-                log.warning("out_of_memory", extra={"decoding": self._decode_largest})
+                log.warning("out_of_memory", extra={"decoding": self._max_decoded})
             except NotFinite:
                 if vae.dtype != torch.float16:
                     raise
-                # Some decoders overflow in fp16; from here on this one decodes in fp32.
+                # Some decoders overflow in fp16: this one decodes in fp32 from now on.
                 vae.to(torch.float32)
                 log.warning("decoder_overflowed", extra={"model": self.model})
             if self._device.type == "cuda":
@@ -478,7 +485,7 @@ class ContinuousBatchEngine:
 
 
 def parameter_bytes(pipe: Any) -> int:
-    """Return what the weights of all parts take."""
+    """Return the size of all weights of the pipeline, in bytes."""
     return sum(
         tensor.numel() * tensor.element_size()
         for part in pipe.components.values()
@@ -487,7 +494,7 @@ def parameter_bytes(pipe: Any) -> int:
     )
 
 
-def _groups(runs: Iterable[RunningRequest]) -> list[list[RunningRequest]]:
+def _group_by_shape(runs: Iterable[RunningRequest]) -> list[list[RunningRequest]]:
     groups: dict[tuple[int, ...], list[RunningRequest]] = {}
     for run in runs:
         groups.setdefault(run.shape, []).append(run)
@@ -495,7 +502,7 @@ def _groups(runs: Iterable[RunningRequest]) -> list[list[RunningRequest]]:
 
 
 def _predicted_original(scheduler: Any, out: Any) -> torch.Tensor:
-    """Return the sampler's guess of the finished latents, for a preview; the noisy ones where it has none."""
+    """Return the scheduler's prediction of the finished latents, or the noisy latents where it has none."""
     original = getattr(out, "pred_original_sample", None)
     if original is None and getattr(scheduler.config, "algorithm_type", "") == "dpmsolver++":
         original = scheduler.model_outputs[-1]

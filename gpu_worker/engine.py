@@ -1,7 +1,6 @@
-"""What the worker knows of an engine: requests go in, one call advances all of them, events come out.
+"""The engine's contract: requests go in, one call advances all of them, events come out.
 
-The contract is small on purpose, so that a batch a call and batches that requests join and leave at every step
-(gpu_worker.continuous_batching) stand behind the same five names. Only `cancel` may be called from another thread.
+It is small, so that static batching and continuous batching can both implement it. Only `cancel` is thread-safe.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest:
-    """The pictures of one job: seeds `seed`, `seed + 1`, ... of one prompt.
+    """The images of one job: one prompt with the seeds `seed`, `seed + 1`, ...
 
-    `source` is an RGB picture to start from (image to image); `strength` in (0, 1] is how much of it is repainted.
+    `source` is an RGB image to start from (image to image); `strength` in (0, 1] is how much of it is repainted.
     """
 
     id: int
@@ -42,14 +41,14 @@ class GenerationRequest:
         return policy.seeds(self.seed, self.count)
 
     @property
-    def weight(self) -> float:
-        """How much of a card's room it takes: pictures, counted in 512x512."""
+    def cost(self) -> float:
+        """How much of an engine's capacity it takes, in images of 512x512."""
         return self.count * self.width * self.height / (512 * 512)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone:
-    """A request finished `step` of `total` evaluations of the model. After the last its images are decoded."""
+    """A request has done `step` of `total` steps. After the last one its images are decoded."""
 
     id: int
     step: int
@@ -59,9 +58,9 @@ class StepDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A request is done. `gpu_ms` is its share of the time that it was computed in company.
+    """A request has its images. `gpu_ms` is its share of the time of the steps that it shared.
 
-    `truncated_tokens`: so many tokens of its prompts were more than the model reads, and left out.
+    `truncated_tokens`: how many tokens of its prompts the model did not read.
     """
 
     id: int
@@ -72,7 +71,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
-    """A cancelled request left the batch; no picture of it was decoded."""
+    """A cancelled request has left the batch without images."""
 
     id: int
     gpu_ms: int
@@ -80,9 +79,9 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """This request cannot be made; the others go on. `reason` is a stable code of a job.
+    """This request failed; the others go on. `reason` is a stable code of a job.
 
-    `gpu_ms` is what it took until then, None where that was not measured.
+    `gpu_ms` is the time that it used, None where that was not measured.
     """
 
     id: int
@@ -96,41 +95,41 @@ Event = StepDone | Completed | Cancelled | Failed
 
 
 class EngineBroken(Exception):
-    """The device is unusable (a CUDA error): release every job and leave the process."""
+    """The device is unusable (a CUDA error). Release every job and replace the process."""
 
 
 class ModelUnavailable(Exception):
-    """The model cannot be loaded; the message says why in words for an operator. Trying again will not help."""
+    """The model cannot be loaded. The message tells an operator why. Trying again will not help."""
 
 
 class ModelTooLarge(ModelUnavailable):
-    """The card has no room for the model beside what is on it now."""
+    """The GPU has too little free memory for the model."""
 
 
 class Engine(Protocol):
     device: str
     model: str
-    memory_bytes: int  # what it holds while idle
-    room: float  # how much Request.weight it serves at once without making everyone slower
+    memory_bytes: int  # the weights
+    capacity: float  # the GenerationRequest.cost that it serves at once without slowing all of it down
 
     @property
-    def load(self) -> float:
-        """The weight of the requests inside."""
+    def used_capacity(self) -> float:
+        """The cost of the requests inside."""
 
     def admit(self, request: GenerationRequest) -> None:
-        """Let the request join at the next step. What is wrong with it comes as Failed from `advance`."""
+        """Add the request at the next step. If it is invalid, `advance` emits Failed."""
 
     def cancel(self, request_id: int) -> None:
-        """Have the request leave at its next step, with a Left event. Unknown ids are ignored. Thread-safe."""
+        """Remove the request at its next step, with a Cancelled event. Unknown ids are ignored. Thread-safe."""
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         """Do one step (or one call of the pipeline) for the requests inside. Raise EngineBroken.
 
-        What goes wrong with one request comes as its Failed, and the others go on.
+        An error in one request is emitted as its Failed event, and the others go on.
         """
 
     def probe(self) -> None:
-        """Have the device compute something small while nothing is inside. Raise EngineBroken."""
+        """Check while idle that the device still computes. Raise EngineBroken."""
 
     def close(self) -> None:
         """Free the memory."""

@@ -12,7 +12,7 @@ from django.db import connections
 
 from . import batch_policy
 from .active_job import ActiveJob, ActiveJobs, Phase
-from .batch_policy import Waiting
+from .batch_policy import PendingRequest
 from .delivery_pool import DeliveryPool
 from .engine import Cancelled, Completed, Engine, EngineBroken, Event, Failed, ModelUnavailable, StepDone
 from .engine_cache import EngineCache
@@ -56,7 +56,7 @@ class EngineLoop:
         self._pending: list[ActiveJob] = []
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self.capacity = max((engine.room for engine in engines), default=DEFAULT_CAPACITY)
+        self.capacity = max((engine.capacity for engine in engines), default=DEFAULT_CAPACITY)
         self.fatal_error = threading.Event()
 
     def start(self) -> None:
@@ -84,9 +84,9 @@ class EngineLoop:
         with self._changed:
             self._changed.notify_all()
 
-    def stuck(self) -> Stuck | None:
-        """Return what the thread does when that has exceeded its bound, else None."""
-        return self._activity.stuck() if self._thread.is_alive() else None
+    def find_stuck(self) -> Stuck | None:
+        """Return the thread's work if that has exceeded its bound, else None."""
+        return self._activity.find_stuck() if self._thread.is_alive() else None
 
     def replace_process(self, job_ids: frozenset[int]) -> None:
         """Have the process replaced. The attempt of these jobs counts, since they may be the cause."""
@@ -114,7 +114,7 @@ class EngineLoop:
         self._activity.begin(Operation.STEP)
         self._collect_pending()
         self._admit_pending()
-        busy = [engine for engine in self._engines if engine.load]
+        busy = [engine for engine in self._engines if engine.used_capacity]
         for engine in busy:
             self._advance(engine)
         if not busy:
@@ -142,16 +142,16 @@ class EngineLoop:
             self._delivery.submit_cancel(active)
         for profile in {active.profile for active in self._pending}:
             # At once: no reason to wait for an idle GPU to get the same error again.
-            if (why := self._engines.failure(profile)) is not None:
+            if (why := self._engines.load_failure(profile)) is not None:
                 self._fail_pending(profile, why)
 
     def _admit_pending(self) -> None:
         admission = self._decide_admission()
-        if admission.load is not None:
-            self._load(admission.load)
+        if admission.load_profile is not None:
+            self._load(admission.load_profile)
             admission = self._decide_admission()
-        joining = set(admission.join)
-        for active in [active for active in self._pending if active.id in joining]:
+        admitted = set(admission.admitted)
+        for active in [active for active in self._pending if active.id in admitted]:
             self._pending.remove(active)
             if active.request is not None and active.move(Phase.GENERATING):
                 self._activity.begin(Operation.STEP, frozenset({active.id}))
@@ -161,24 +161,26 @@ class EngineLoop:
 
     def _decide_admission(self) -> batch_policy.Admission:
         waiting = [
-            Waiting(
+            PendingRequest(
                 id=active.id,
                 profile=active.profile,
-                weight=active.request.weight,
-                since=active.claimed_at,
-                alone=active.is_alone,
+                cost=active.request.cost,
+                claimed_at=active.claimed_at,
+                is_alone=active.is_alone,
             )
             for active in self._pending
             if active.request is not None
         ]
-        closed = any(active.is_alone for active in self._active_jobs.in_phase(Phase.GENERATING))
-        return batch_policy.admit(waiting, rooms=self._engines.rooms(), now=self._clock(), closed=closed)
+        has_exclusive = any(active.is_alone for active in self._active_jobs.in_phase(Phase.GENERATING))
+        return batch_policy.admit(
+            waiting, capacities=self._engines.capacities(), now=self._clock(), has_exclusive=has_exclusive
+        )
 
     def _load(self, profile: str) -> None:
         began = self._clock()
         self._activity.begin(Operation.LOADING, _ids(active for active in self._pending if active.profile == profile))
         try:
-            self.capacity = self._engines.load(profile).room
+            self.capacity = self._engines.load(profile).capacity
         except ModelUnavailable as error:
             log.error("model_unavailable", extra={"model": profile, "why": str(error)})
             self._fail_pending(profile, str(error))
@@ -202,7 +204,7 @@ class EngineLoop:
 
     def _handle_event(self, event: Event) -> None:
         is_last_step = isinstance(event, StepDone) and event.step >= event.total
-        self._activity.moved(Operation.DECODING if is_last_step else Operation.STEP)
+        self._activity.note_progress(Operation.DECODING if is_last_step else Operation.STEP)
         active = self._active_jobs.get(event.id)
         if active is None:
             return

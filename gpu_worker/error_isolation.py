@@ -1,4 +1,4 @@
-"""Runs one request's part of the work, so that what goes wrong in it ends that request and no other."""
+"""Runs one request's part of the work, so that an error in it fails that request and no other."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def isolated(request: GenerationRequest, action: Callable[[], T], *, device: torch.device) -> T | Failed:
-    """Return what `action` returns, or Failed for this request whatever it raises. Raise EngineBroken."""
+def run_isolated(request: GenerationRequest, action: Callable[[], T], *, device: torch.device) -> T | Failed:
+    """Return what `action` returns, or Failed for this request if it raises. Raise EngineBroken."""
     try:
         return action()
     except Exception as error:
-        # Models, schedulers and codecs of other people: there is no list of what they raise.
-        failed = failure(request, error, device=device)
+        # Third-party models, schedulers and codecs: there is no list of what they raise.
+        failed = failed_event(request, error, device=device)
     if failed.reason == "out_of_memory" and device.type == "cuda":
-        # Outside of the handler: the exception's frames hold the tensors that did not fit.
+        # Outside the handler: the exception's frames hold the tensors that did not fit.
         torch.cuda.empty_cache()
     return failed
 
 
-def failure(request: GenerationRequest, error: Exception, *, device: torch.device) -> Failed:
-    """Return how the request ends that caused `error`. Raise EngineBroken where the card caused it."""
-    raise_if_broken(error, device=device)
+def failed_event(request: GenerationRequest, error: Exception, *, device: torch.device) -> Failed:
+    """Return the event that ends the request that caused `error`. Raise EngineBroken where the GPU caused it."""
+    raise_if_device_broken(error, device=device)
     kind = type(error).__name__
     log.warning("request_failed", extra={"job_id": request.id, "error": kind})
     if is_out_of_memory(error):
@@ -39,10 +39,10 @@ def failure(request: GenerationRequest, error: Exception, *, device: torch.devic
     return Failed(id=request.id, reason="not_possible", detail=f"{request.sampler}: {detail}")
 
 
-def raise_if_broken(error: Exception, *, device: torch.device) -> None:
-    """Raise EngineBroken if the card does not compute any more.
+def raise_if_device_broken(error: Exception, *, device: torch.device) -> None:
+    """Raise EngineBroken if the GPU no longer computes.
 
-    A card that still answers is not broken, whatever the error says. Where there is none to ask, the error decides.
+    A GPU that still computes is not broken, whatever the error says. Without a GPU the error decides.
     """
     if isinstance(error, EngineBroken):
         raise error

@@ -1,13 +1,13 @@
-"""What an exception says about its cause: the card, its memory, or the work at hand. Knows no torch, only its names."""
+"""Tells the cause of an exception: the device, its memory, or the request. Imports no torch, only knows its names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-# RuntimeErrors of a card name the library that reports them; torch.AcceleratorError is one by its class.
+# RuntimeErrors of a GPU name the library that reports them. torch.AcceleratorError is known by its class.
 _LIBRARIES = ("CUDA", "cuBLAS", "CUBLAS", "cuDNN", "CUDNN", "cuSOLVER", "CUSOLVER", "cuFFT", "CUFFT", "NVRTC", "HIP")
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-# Said by a healthy card, or without one.
+# These come from a healthy GPU, or without one.
 _HARMLESS = ("compiled with CUDA", "NOT_SUPPORTED", "no kernel image", "invalid configuration argument")
 
 
@@ -16,7 +16,7 @@ class NotFinite(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was too little memory for this work; less work may fit."""
+    """Whether there was too little memory. Less work may fit."""
     return any(
         isinstance(each, MemoryError)
         or "OutOfMemoryError" in _class_names(each)
@@ -26,7 +26,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_fault(error: BaseException) -> bool:
-    """Whether the card itself failed: after that every further call on it fails, whatever it computes."""
+    """Whether the device itself failed: after that every call on it fails."""
     if is_out_of_memory(error):
         return False
     return any(

@@ -1,4 +1,4 @@
-"""Puts a worker together from Django's settings: the one place that knows every part."""
+"""Builds a worker from Django's settings. No other module knows all of its parts."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from .watchdog import Bounds
 
 log = logging.getLogger(__name__)
 TASK_THREADS = 4
-MODELS_AT_ONCE = 3
+MAX_ENGINES = 3
 
 
-def worker_id() -> str:
-    """Return a name that no other worker has, nor this one after a restart."""
+def make_worker_id() -> str:
+    """Return an id that no other worker has, and that this one does not have after a restart."""
     return f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
-    """Return how to load a model's engine, and how to ask for the card's free bytes (None: not rationed).
+    """Return a function that loads a model's engine, and one that returns the GPU's free bytes (None: not limited).
 
-    SPARKLE_ENGINE is diffusers, noise, or the dotted path of a function that returns the same two.
+    SPARKLE_ENGINE is diffusers, noise, or the dotted path of a function that returns the same two functions.
     """
     if settings.SPARKLE_ENGINE == "noise":
         from .noise_engine import NoiseEngine
@@ -65,8 +65,8 @@ def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
     raise ImproperlyConfigured(f"SPARKLE_ENGINE is {settings.SPARKLE_ENGINE!r}: write diffusers or noise.")
 
 
-def bounds() -> Bounds:
-    """Return how long this worker's work may go without moving."""
+def read_bounds() -> Bounds:
+    """Return how long this worker's work may make no progress."""
     return Bounds(
         loading_s=settings.SPARKLE_LOADING_BOUND_SECONDS,
         step_s=settings.SPARKLE_STEP_BOUND_SECONDS,
@@ -83,18 +83,19 @@ def build_worker(
     startup: Callable[[], dict[str, float]] = dict,
     on_beat: Callable[[], None] = lambda: None,
 ) -> Runner:
-    """Return a runner, not yet started. `resend_on_release` as in Runner; `startup` returns the seconds by stage.
+    """Return a runner that is not started yet.
 
-    `on_beat` is called at each heartbeat.
+    `resend_on_release` as in Runner; `startup` returns the seconds of each stage of the start; `on_beat` is called at
+    each heartbeat.
     """
-    name = worker_id()
+    name = make_worker_id()
     if engines is None:
-        load, free = engine_loader()
-        engines = EngineCache(load, free=free, most=MODELS_AT_ONCE)
+        load, free_bytes = engine_loader()
+        engines = EngineCache(load, free_bytes=free_bytes, max_engines=MAX_ENGINES)
     loaded = engines
     client = client or discord_client.from_settings(timeout_s=20)
 
-    def facts() -> dict[str, Any]:
+    def worker_fields() -> dict[str, Any]:
         device = next((engine.device for engine in loaded), "")
         return {"model_id": settings.MODEL_ID[:300], "device": device[:100], "startup": startup()}
 
@@ -104,14 +105,16 @@ def build_worker(
         engines=loaded,
         publisher=Publisher(
             client=client,
-            checker=nsfw_check.installed(),
-            signer=content_credentials.configured(),
+            checker=nsfw_check.find_checker(),
+            signer=content_credentials.signer_from_environment(),
             pause=shutting_down.wait,
         ),
         reporter=ProgressReporter(client=client, worker_id=name),
-        heartbeat=HeartbeatThread(worker_id=name, protection=ScaleInProtection(), facts=facts, on_beat=on_beat),
+        heartbeat=HeartbeatThread(
+            worker_id=name, protection=ScaleInProtection(), worker_fields=worker_fields, on_beat=on_beat
+        ),
         task_pool=TaskPool(threads=TASK_THREADS),
         shutting_down=shutting_down,
         resend_on_release=resend_on_release,
-        bounds=bounds(),
+        bounds=read_bounds(),
     )

@@ -1,7 +1,7 @@
-"""`python -m gpu_worker.health`: the container's health check, 0 while the worker beats and its card computes.
+"""`python -m gpu_worker.health`: the container's health check. Exit status 0 while the worker is healthy, else 1.
 
-It reads a file that the worker's heart touches, instead of opening the card a second time. SPARKLE_HEALTH_FILE names
-the file; without it nothing is written, since nobody would know which of a machine's workers it is about.
+It reads the time of a file that the worker's heartbeat touches, and does not use the GPU itself. SPARKLE_HEALTH_FILE
+names the file. Without it nothing is written: several workers of one machine could not be told apart.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ VARIABLE = "SPARKLE_HEALTH_FILE"
 FRESH_S = 30.0
 
 
-def note() -> None:
-    """Say that all is well, where a health check reads it.
+def mark_healthy() -> None:
+    """Touch the file that the health check reads.
 
     Raises:
-        OSError: the file cannot be written, or a symbolic link stands in its place.
+        OSError: the file cannot be written, or it is a symbolic link.
     """
     if path := os.environ.get(VARIABLE):
         # A link would let another user of the folder choose which file is opened.
@@ -30,22 +30,22 @@ def note() -> None:
             os.close(descriptor)
 
 
-def healthy(*, now: float) -> bool:
-    """Whether this user's worker said so lately; `now` in seconds since the epoch."""
+def is_healthy(*, now: float) -> bool:
+    """Whether this user's worker has touched the file within FRESH_S; `now` in seconds since the epoch."""
     path = os.environ.get(VARIABLE)
     if not path:
         return False
     try:
-        found = os.stat(path, follow_symlinks=False)
+        status = os.stat(path, follow_symlinks=False)
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and now - found.st_mtime < FRESH_S
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and now - status.st_mtime < FRESH_S
 
 
 def main() -> int:
     if not os.environ.get(VARIABLE):
         sys.stderr.write(f"{VARIABLE} is not set: give the worker and its health check the same file.\n")
-    return 0 if healthy(now=time.time()) else 1
+    return 0 if is_healthy(now=time.time()) else 1
 
 
 if __name__ == "__main__":

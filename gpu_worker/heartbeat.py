@@ -1,4 +1,4 @@
-"""Renews the leases for as long as the work takes, and carries back what the rows say: stop this one, lost that one."""
+"""Renews the leases while work makes progress, and reports which jobs were cancelled or lost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .watchdog import Stuck
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 1.0  # also the longest that cancelling takes to be noticed between two steps
+BEAT_S = 1.0  # also how long a cancel may go unnoticed between two steps
 REPORT_S = 5.0
-LONGEST_BACK_OFF_S = 8.0
+MAX_BACK_OFF_S = 8.0
 
 
 class HeartbeatTarget(Protocol):
-    """What the heart beats for."""
+    """What the heartbeat needs from gpu_worker.runner.Runner."""
 
     is_draining: bool
 
@@ -36,17 +36,17 @@ class HeartbeatTarget(Protocol):
     def jobs_done(self) -> int: ...
     @property
     def active_ids(self) -> frozenset[int]: ...
-    def stuck(self) -> tuple[Stuck, ...]: ...
+    def find_stuck(self) -> tuple[Stuck, ...]: ...
     def abandon(self, stuck: Stuck) -> None: ...
     def cancel(self, job_id: int) -> None: ...
     def mark_lost(self, job_id: int) -> None: ...
 
 
 class HeartbeatThread:
-    """One thread. It outlives a database that is away: it backs off and resumes.
+    """One thread. While the database is unavailable it backs off, and then it resumes.
 
-    Leases, scale-in protection and the note of health are renewed for work that moves, and for no other. Work that
-    exceeds its bound (gpu_worker.watchdog) has the process replaced.
+    Leases, scale-in protection and the health file are renewed only for work that makes progress. Work that exceeds its
+    bound (gpu_worker.watchdog) has the process replaced.
     """
 
     def __init__(
@@ -54,24 +54,24 @@ class HeartbeatThread:
         *,
         worker_id: str,
         protection: ScaleInProtection,
-        facts: Callable[[], dict[str, Any]] = dict,
+        worker_fields: Callable[[], dict[str, Any]] = dict,
         beat_s: float = BEAT_S,
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """`facts` are fields of this worker's row (model_id, device, startup). `on_beat` is called at each beat."""
+        """`worker_fields` returns this worker's model_id, device and startup. `on_beat` is called at each beat."""
         self._on_beat = on_beat
         self._worker_id = worker_id
         self._protection = protection
-        self._facts = facts
+        self._worker_fields = worker_fields
         self._beat_s = beat_s
         self._stopping = threading.Event()
-        self._reported = float("-inf")
-        self._missing: frozenset[int] = frozenset()
+        self._reported_at = float("-inf")
+        self._missing_ids: frozenset[int] = frozenset()
         self._health_error = ""
         self._thread: threading.Thread | None = None
 
     def start(self, runner: HeartbeatTarget) -> None:
-        self._thread = threading.Thread(target=self._live, args=(runner,), name="heart", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(runner,), name="heartbeat", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -79,10 +79,10 @@ class HeartbeatThread:
         if self._thread is not None:
             self._thread.join(2)
 
-    def _live(self, runner: HeartbeatTarget) -> None:
+    def _run(self, runner: HeartbeatTarget) -> None:
         failures = 0
         try:
-            while not self._stopping.wait(min(self._beat_s * 2**failures, LONGEST_BACK_OFF_S)):
+            while not self._stopping.wait(min(self._beat_s * 2**failures, MAX_BACK_OFF_S)):
                 try:
                     close_old_connections()
                     self._beat(runner)
@@ -95,44 +95,44 @@ class HeartbeatThread:
                     log.exception("heartbeat_failed")
             self._report(runner, Worker.State.LEAVING)
         except DatabaseError:
-            log.warning("leaving_not_reported")
+            log.warning("shutdown_not_reported")
         finally:
             connections.close_all()
 
     def _beat(self, runner: HeartbeatTarget) -> None:
-        # First: a database that is away is no reason to replace the container, and a stuck engine is without it too.
+        # Before the database: its outage must not replace the container, and must not hide a stuck engine.
         self._on_beat()
-        stuck = runner.stuck()
-        for each in stuck:
-            runner.abandon(each)
+        stuck = runner.find_stuck()
+        for work in stuck:
+            runner.abandon(work)
         if not stuck:
-            self._note_health()
+            self._mark_healthy()
         runner.is_draining = Platform.objects.filter(draining=True).exists()
-        unmoved = frozenset(job_id for each in stuck for job_id in each.job_ids)
-        held = runner.active_ids - unmoved
-        if held:
-            standing = transitions.renew(held, worker_id=self._worker_id, now=datetime.now(UTC))
-            # Both read before: a job that ended in between is in neither.
-            held &= runner.active_ids
-            for job_id in held & standing.cancel:
+        stuck_ids = frozenset(job_id for work in stuck for job_id in work.job_ids)
+        active_ids = runner.active_ids - stuck_ids
+        if active_ids:
+            renewal = transitions.renew(active_ids, worker_id=self._worker_id, now=datetime.now(UTC))
+            # A job that ended during the renewal is no longer active.
+            active_ids &= runner.active_ids
+            for job_id in active_ids & renewal.cancel:
                 runner.cancel(job_id)
-            missing = held - standing.ours
-            # At two beats: one that failed and was claimed again between the reads is missing at one of them only.
-            for job_id in missing & self._missing:
+            missing_ids = active_ids - renewal.ours
+            # Missing at two beats: a job that failed and was claimed again in between is missing at only one.
+            for job_id in missing_ids & self._missing_ids:
                 runner.mark_lost(job_id)
-            self._missing = missing
+            self._missing_ids = missing_ids
         now = time.monotonic()
-        self._protection.keep(bool(held), now=now)
-        if now - self._reported >= REPORT_S:
-            self._report(runner, Worker.State.BUSY if held else Worker.State.READY)
-            self._reported = now
+        self._protection.set_busy(bool(active_ids), now=now)
+        if now - self._reported_at >= REPORT_S:
+            self._report(runner, Worker.State.BUSY if active_ids else Worker.State.READY)
+            self._reported_at = now
 
-    def _note_health(self) -> None:
+    def _mark_healthy(self) -> None:
         try:
-            health.note()
+            health.mark_healthy()
             self._health_error = ""
         except OSError as error:
-            # The health check will find it; the leases must be renewed all the same.
+            # The health check notices it. The leases must still be renewed.
             if str(error) != self._health_error:
                 log.error("health_file_not_written", extra={"error": str(error)})
             self._health_error = str(error)
@@ -140,5 +140,10 @@ class HeartbeatThread:
     def _report(self, runner: HeartbeatTarget, state: Worker.State) -> None:
         Worker.objects.update_or_create(
             id=self._worker_id,
-            defaults={**self._facts(), "state": state, "seen_at": datetime.now(UTC), "jobs_done": runner.jobs_done},
+            defaults={
+                **self._worker_fields(),
+                "state": state,
+                "seen_at": datetime.now(UTC),
+                "jobs_done": runner.jobs_done,
+            },
         )

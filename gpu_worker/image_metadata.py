@@ -1,7 +1,7 @@
-"""The metadata of image files: cut off before the pixels are decoded, and read for the orientation alone.
+"""Removes the metadata of image files before they are decoded, and reads the orientation from it.
 
 Pillow reads text, colour profiles and EXIF when it opens a file, and refuses the whole file where they are broken or
-large. None of them is needed for the pixels.
+large. The pixels need none of them.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ import struct
 from PIL import Image
 
 PNG = b"\x89PNG\r\n\x1a\n"
-# What the pixels need: https://www.w3.org/TR/png-3/#5Chunk-naming-conventions. Animations show their default image.
+# The chunks that the pixels need, so animations show their default image:
+# https://www.w3.org/TR/png-3/#5Chunk-naming-conventions
 _PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-SHORTEST_APP0 = 16
+MIN_APP0_BYTES = 16
 ORIENTATION = 0x0112
-# EXIF's types of number that fit into an entry, as struct names them.
+# EXIF's number types that fit into an entry, by their name in struct.
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f"}
 
 
 def strip_metadata(content: bytes) -> bytes:
-    """Return the file without metadata; as it is where it is neither PNG nor JPEG, or not understood."""
+    """Return the file without metadata. Other files than PNG and JPEG are returned unchanged."""
     if content.startswith(PNG):
         return PNG + b"".join(chunk for kind, chunk in _png_chunks(content) if kind in _PNG_PIXELS)
     if content.startswith(b"\xff\xd8"):
-        return _plain_jpeg(content)
+        return _strip_jpeg(content)
     return content
 
 
 def orientation(content: bytes) -> int:
-    """Return the EXIF orientation, 1 (upright) to 8; 1 where there is none that can be read."""
+    """Return the EXIF orientation, 1 (upright) to 8. 1 also where it cannot be read."""
     try:
         value = _first_directory(_exif(content)).get(ORIENTATION, 1)
     except (struct.error, OSError, SyntaxError, ValueError):
@@ -39,9 +40,9 @@ def orientation(content: bytes) -> int:
 
 
 def _first_directory(exif: bytes) -> dict[int, float]:
-    """Return the entries of EXIF's first directory whose value is one number that stands in the entry itself.
+    """Return the entries of EXIF's first directory whose value is one number inside the entry.
 
-    By hand: Pillow decodes the entries beside the one that is asked for, and stops at the first that is broken.
+    Not by Pillow, which decodes all entries and stops at the first broken one.
     """
     block = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
@@ -49,12 +50,12 @@ def _first_directory(exif: bytes) -> dict[int, float]:
         return {}
     (at,) = struct.unpack_from(order + "I", block, 4)
     (entries,) = struct.unpack_from(order + "H", block, at)
-    found: dict[int, float] = {}
+    values: dict[int, float] = {}
     for start in range(at + 2, min(at + 2 + 12 * entries, len(block) - 11), 12):
         tag, kind, count = struct.unpack_from(order + "HHI", block, start)
         if kind in _NUMBERS and count == 1:
-            (found[tag],) = struct.unpack_from(order + _NUMBERS[kind], block, start + 8)
-    return found
+            (values[tag],) = struct.unpack_from(order + _NUMBERS[kind], block, start + 8)
+    return values
 
 
 def _exif(content: bytes) -> bytes:
@@ -69,7 +70,7 @@ def _exif(content: bytes) -> bytes:
 
 
 def _png_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
-    """Return type and whole bytes of each chunk up to IEND; the last may be cut short."""
+    """Return the type and all bytes of each chunk up to IEND. The last may be truncated."""
     chunks = []
     at = len(PNG)
     while at + 8 <= len(content):
@@ -82,22 +83,22 @@ def _png_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
-def _plain_jpeg(content: bytes) -> bytes:
-    # APP0 (JFIF) and APP14 (Adobe) say which colours the numbers are.
+def _strip_jpeg(content: bytes) -> bytes:
+    # APP0 (JFIF) and APP14 (Adobe) define the colour space.
     dropped = {0xFE, *range(0xE1, 0xF0)} - {0xEE}
     kept = [b"\xff\xd8"]
     at = 2
     for marker, part in _jpeg_segments(content):
         at += len(part)
-        # Pillow reads the density without asking whether it is there.
-        cut_short = marker == 0xE0 and len(part) < SHORTEST_APP0
-        if marker not in dropped and not cut_short:
+        # Pillow reads the density without checking the length.
+        is_truncated = marker == 0xE0 and len(part) < MIN_APP0_BYTES
+        if marker not in dropped and not is_truncated:
             kept.append(part)
     return b"".join(kept) + content[at:]
 
 
 def _jpeg_segments(content: bytes) -> list[tuple[int, bytes]]:
-    """Return marker and whole bytes of each segment before the first scan; what follows is the scan's."""
+    """Return the marker and all bytes of each segment before the first scan."""
     segments = []
     at = 2
     while at + 4 <= len(content) and content[at] == 0xFF:

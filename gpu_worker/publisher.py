@@ -82,9 +82,9 @@ class Publisher:
             (verdict,) = nsfw_check.check_images([image], rule=job.guild.output_check, checker=self._checker)
         except CheckUnavailable:
             return None
-        if verdict.blocked:
+        if verdict.is_blocked:
             return None
-        return image_encoding.encode_preview(image, spoiler=job.spoiler or verdict.blurred)
+        return image_encoding.encode_preview(image, spoiler=job.spoiler or verdict.is_blurred)
 
     def store_images(
         self, job: Job, images: Sequence[Image.Image], *, model: str, on_attempt: OnAttempt = _ignore_attempt
@@ -97,12 +97,12 @@ class Publisher:
             ShuttingDown: the worker must leave.
         """
         verdicts = nsfw_check.check_images(images, rule=job.guild.output_check, checker=self._checker)
-        if all(verdict.blocked for verdict in verdicts):
+        if all(verdict.is_blocked for verdict in verdicts):
             raise Blocked
         stored: list[StoredImage] = []
         grid_images: list[Image.Image] = []
         for index, (image, seed, verdict) in enumerate(zip(images, job.seeds, verdicts, strict=True)):
-            if verdict.blocked:
+            if verdict.is_blocked:
                 grid_images.append(Image.new("RGB", image.size, image_encoding.BLOCKED_COLOR))
                 continue
             grid_images.append(image)
@@ -118,7 +118,7 @@ class Publisher:
                     height=image.height,
                     bytes=len(content),
                     nsfw_score=verdict.score,
-                    blurred=verdict.blurred,
+                    blurred=verdict.is_blurred,
                 )
             )
         if len(stored) == len(images) == 1:

@@ -148,7 +148,7 @@ class Runner:
     def jobs_done(self) -> int:
         return self._delivery.completed_count
 
-    def stuck(self) -> tuple[Stuck, ...]:
+    def find_stuck(self) -> tuple[Stuck, ...]:
         """Return the work that has not moved within its bound."""
         now = self._clock()
         ages_s = {
@@ -157,7 +157,7 @@ class Runner:
             if (last_progress_at := active.last_progress_at) is not None
             and now - last_progress_at > self._bounds.publishing_s
         }
-        stuck = [self._engine_loop.stuck()]
+        stuck = [self._engine_loop.find_stuck()]
         if ages_s:
             seconds = round(max(ages_s.values()), 1)
             stuck.append(Stuck(operation=Operation.PUBLISHING, job_ids=frozenset(ages_s), seconds=seconds))

@@ -1,9 +1,9 @@
-"""For pipelines that cannot be advanced by the step: one call of the pipeline for requests that fit together.
+"""Static batching: one call of the whole pipeline for requests with equal parameters.
 
-Serves any text-to-image pipeline of diffusers (Stable Diffusion 3, Flux, ...) with its own scheduler. Requests of one
-size, number of steps and guidance share a call, up to `most` pictures; nobody waits for company. Progress and cancel
-come by the pipeline's callback where it has one; a cancelled request's pictures are made with its company's, and
-dropped.
+Serves any text-to-image pipeline of diffusers that cannot be advanced by the step (Stable Diffusion 3, Flux, ...), with
+its own scheduler. Requests of one size, number of steps and guidance share a call of up to `max_images` images; no
+request waits for others to share with. Progress and cancel use the pipeline's callback where it has one. The images of
+a request that is cancelled during a shared call are made and dropped.
 """
 
 from __future__ import annotations
@@ -20,40 +20,42 @@ from PIL import Image
 
 from .continuous_batching import parameter_bytes
 from .engine import Cancelled, Completed, EngineBroken, Event, GenerationRequest, StepDone
-from .error_isolation import device_works, failure, isolated, raise_if_broken, require_finite
+from .error_isolation import device_works, failed_event, raise_if_device_broken, require_finite, run_isolated
 from .errors import is_out_of_memory
 
 
 class StaticBatchEngine:
     """Implements gpu_worker.engine.Engine. All methods but `cancel` belong to one thread."""
 
-    def __init__(self, pipe: Any, *, model: str, most: int) -> None:
+    def __init__(self, pipe: Any, *, model: str, max_images: int) -> None:
         self._pipe = pipe
-        self._most = most
+        self._max_images = max_images
         parameters = inspect.signature(pipe.__call__).parameters
         self._accepts = frozenset(parameters)
-        self._most_tokens = parameters["max_sequence_length"].default if "max_sequence_length" in parameters else None
+        self._max_sequence_length = (
+            parameters["max_sequence_length"].default if "max_sequence_length" in parameters else None
+        )
         self._inside: list[GenerationRequest] = []
-        self._leaving: set[int] = set()
-        self._alone: set[int] = set()  # were in a call that failed
+        self._cancelled: set[int] = set()
+        self._isolated: set[int] = set()  # ids of requests that were in a call that failed
         self.model = model
         self.device = torch.cuda.get_device_name(pipe.device) if pipe.device.type == "cuda" else pipe.device.type
         self.memory_bytes = parameter_bytes(pipe)
-        self.room = float(most)
+        self.capacity = float(max_images)
 
     @property
-    def load(self) -> float:
-        return sum(request.weight for request in self._inside)
+    def used_capacity(self) -> float:
+        return sum(request.cost for request in self._inside)
 
     def admit(self, request: GenerationRequest) -> None:
         self._inside.append(request)
 
     def cancel(self, request_id: int) -> None:
-        self._leaving.add(request_id)
+        self._cancelled.add(request_id)
 
     def probe(self) -> None:
         if not device_works(self._pipe.device):
-            raise EngineBroken("the card does not compute")
+            raise EngineBroken("the GPU does not compute")
 
     def close(self) -> None:
         self._inside.clear()
@@ -65,79 +67,85 @@ class StaticBatchEngine:
         self._drop_cancelled(emit)
         if not self._inside:
             return
-        batch = self._next()
+        batch = self._next_batch()
         began = time.perf_counter()
         failed = None
         with torch.inference_mode():
             try:
                 images = self._call(batch, emit)
             except Exception as error:
-                raise_if_broken(error, device=self._pipe.device)
+                raise_if_device_broken(error, device=self._pipe.device)
                 if len(batch) == 1:
-                    failed = failure(batch[0], error, device=self._pipe.device)
+                    failed = failed_event(batch[0], error, device=self._pipe.device)
                 if is_out_of_memory(error):
-                    self._most = max(1, min(self._most, sum(request.count for request in batch)) // 2)
+                    self._max_images = max(1, min(self._max_images, sum(request.count for request in batch)) // 2)
                 else:
-                    # The call failed by one of them: each gets a call of its own, and the culprit fails alone.
-                    self._alone |= {request.id for request in batch}
+                    # One of them made the shared call fail: each gets its own call, and only that one fails.
+                    self._isolated |= {request.id for request in batch}
                 images = None
         if images is None:
             if self._pipe.device.type == "cuda":
                 torch.cuda.empty_cache()
             if failed is not None:
-                self._drop(batch[0])
+                self._remove(batch[0])
                 emit(failed)
             return
         gpu_ms = 1000 * (time.perf_counter() - began) / sum(request.count for request in batch)
         for request in batch:
-            self._drop(request)
-            mine, images = images[: request.count], images[request.count :]
-            gpu = round(gpu_ms * request.count)
-            if request.id in self._leaving:
-                self._leaving.discard(request.id)
-                emit(Cancelled(id=request.id, gpu_ms=gpu))
+            self._remove(request)
+            own, images = images[: request.count], images[request.count :]
+            request_gpu_ms = round(gpu_ms * request.count)
+            if request.id in self._cancelled:
+                self._cancelled.discard(request.id)
+                emit(Cancelled(id=request.id, gpu_ms=request_gpu_ms))
             else:
-                emit(isolated(request, partial(self._made, request, mine, gpu), device=self._pipe.device))
+                emit(
+                    run_isolated(
+                        request, partial(self._complete, request, own, request_gpu_ms), device=self._pipe.device
+                    )
+                )
 
-    def _made(self, request: GenerationRequest, images: Any, gpu_ms: int) -> Completed:
+    def _complete(self, request: GenerationRequest, images: Any, gpu_ms: int) -> Completed:
         """Return the request's images. Raise NotFinite."""
         if len(images) != request.count:
-            raise ValueError("the pipeline made another number of images")
-        return Completed(id=request.id, images=_to_pil(images), gpu_ms=gpu_ms, truncated_tokens=self._cut(request))
+            raise ValueError("the pipeline returned another number of images")
+        return Completed(
+            id=request.id, images=_to_pil(images), gpu_ms=gpu_ms, truncated_tokens=self._count_truncated(request)
+        )
 
-    def _drop(self, request: GenerationRequest) -> None:
+    def _remove(self, request: GenerationRequest) -> None:
         self._inside.remove(request)
-        self._alone.discard(request.id)
+        self._isolated.discard(request.id)
 
     def _drop_cancelled(self, emit: Callable[[Event], None]) -> None:
-        leaving = set()
-        while self._leaving:
-            leaving.add(self._leaving.pop())
-        for request in [request for request in self._inside if request.id in leaving]:
-            self._drop(request)
+        cancelled = set()
+        while self._cancelled:
+            cancelled.add(self._cancelled.pop())
+        for request in [request for request in self._inside if request.id in cancelled]:
+            self._remove(request)
             emit(Cancelled(id=request.id, gpu_ms=0))
 
-    def _next(self) -> list[GenerationRequest]:
-        """Return the first request and those after it that fit into its call."""
+    def _next_batch(self) -> list[GenerationRequest]:
+        """Return the first request and those behind it that can share its call."""
         first = self._inside[0]
-        batch, pictures = [first], first.count
-        if first.id in self._alone:
+        batch, images = [first], first.count
+        if first.id in self._isolated:
             return batch
         for request in self._inside[1:]:
             if (
-                request.id not in self._alone
-                and _key(request) == _key(first)
-                and pictures + request.count <= self._most
+                request.id not in self._isolated
+                and _batch_key(request) == _batch_key(first)
+                and images + request.count <= self._max_images
             ):
                 batch.append(request)
-                pictures += request.count
+                images += request.count
         return batch
 
     def _call(self, batch: list[GenerationRequest], emit: Callable[[Event], None]) -> Any:
-        """Return the images of the batch: pixels 0 to 1 (n, height, width, 3), or whatever the pipeline makes."""
+        """Return the images of the batch: pixels 0 to 1 (n, height, width, 3), or whatever the pipeline returns."""
         first = batch[0]
         if first.source is not None:
-            raise ValueError("this pipeline starts from no picture")
+            raise ValueError("this pipeline takes no source image")
         arguments: dict[str, Any] = {
             "prompt": [request.prompt for request in batch for _ in request.seeds],
             "negative_prompt": [request.negative_prompt for request in batch for _ in request.seeds],
@@ -147,37 +155,39 @@ class StaticBatchEngine:
             "width": first.width,
             "height": first.height,
             "callback_on_step_end": self._reporter(batch, emit),
-            # As numbers: in finished images what was not finite is black.
+            # As numbers: PIL images would show what is not finite as black.
             "output_type": "np",
         }
         if first.guidance <= 1 or not any(request.negative_prompt for request in batch):
             del arguments["negative_prompt"]
-        known = {name: value for name, value in arguments.items() if name in self._accepts}
-        return self._pipe(**known).images
+        accepted = {name: value for name, value in arguments.items() if name in self._accepts}
+        return self._pipe(**accepted).images
 
-    def _cut(self, request: GenerationRequest) -> int:
-        """Return how many tokens of its texts no text encoder read: each cuts where its own room ends."""
+    def _count_truncated(self, request: GenerationRequest) -> int:
+        """Return how many tokens of its prompts no text encoder reads: each truncates at its own limit."""
         tokenizers = [
             part for name, part in self._pipe.components.items() if name.startswith("tokenizer") and part is not None
         ]
-        # The last one's room is the pipeline's to set (T5's in Stable Diffusion 3 and Flux), the others' their own.
-        rooms = [int(tokenizer.model_max_length) for tokenizer in tokenizers]
-        if rooms and isinstance(self._most_tokens, int):
-            rooms[-1] = min(rooms[-1], self._most_tokens)
+        # The pipeline sets the limit of the last one (T5 in Stable Diffusion 3 and Flux); the others have their own.
+        limits = [int(tokenizer.model_max_length) for tokenizer in tokenizers]
+        if limits and isinstance(self._max_sequence_length, int):
+            limits[-1] = min(limits[-1], self._max_sequence_length)
 
-        def cut(text: str) -> int:
+        def count(text: str) -> int:
             lengths = [len(tokenizer(text, truncation=False, verbose=False).input_ids) for tokenizer in tokenizers]
-            return min((max(0, length - room) for length, room in zip(lengths, rooms, strict=True)), default=0)
+            return min((max(0, length - limit) for length, limit in zip(lengths, limits, strict=True)), default=0)
 
-        negative = cut(request.negative_prompt) if request.negative_prompt and "negative_prompt" in self._accepts else 0
-        return cut(request.prompt) + negative
+        negative = (
+            count(request.negative_prompt) if request.negative_prompt and "negative_prompt" in self._accepts else 0
+        )
+        return count(request.prompt) + negative
 
     def _reporter(self, batch: list[GenerationRequest], emit: Callable[[Event], None]) -> Callable[..., dict[str, Any]]:
         def report(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            if all(request.id in self._leaving for request in batch):
+            if all(request.id in self._cancelled for request in batch):
                 pipe._interrupt = True
             for request in batch:
-                if request.id not in self._leaving:
+                if request.id not in self._cancelled:
                     total = max(step + 1, int(pipe.num_timesteps))
                     emit(StepDone(id=request.id, step=step + 1, total=total))
             return tensors
@@ -193,5 +203,5 @@ def _to_pil(images: Any) -> tuple[Image.Image, ...]:
     return tuple(Image.fromarray(each) for each in (images * 255).round().clip(0, 255).astype(np.uint8))
 
 
-def _key(request: GenerationRequest) -> Hashable:
+def _batch_key(request: GenerationRequest) -> Hashable:
     return (request.width, request.height, request.steps, request.guidance, request.source is None)

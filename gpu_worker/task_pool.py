@@ -1,4 +1,4 @@
-"""A few threads for what is not the card's work: encoding, uploads, Discord, rows."""
+"""A few threads for work without the GPU: encoding, uploads, Discord, rows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Task = Callable[[], None]
 
 
 class TaskPool:
-    """Does tasks in order of arrival. Each thread has its own database connection, closed when it leaves."""
+    """Runs tasks in order of arrival. Each thread has its own database connection and closes it at its end."""
 
     def __init__(self, *, threads: int) -> None:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._work, name=f"desk-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._run, name=f"task-{number}", daemon=True) for number in range(threads)
         ]
 
     def start(self) -> None:
@@ -31,7 +31,7 @@ class TaskPool:
         self._tasks.put(task)
 
     def stop(self, *, timeout_s: float) -> bool:
-        """Do what was put so far and leave; False when that took longer than `timeout_s`."""
+        """Run the tasks put so far and end the threads. Return False when that takes longer than `timeout_s`."""
         for _ in self._threads:
             self._tasks.put(None)
         deadline = time.monotonic() + timeout_s
@@ -40,13 +40,13 @@ class TaskPool:
                 thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
             while (task := self._tasks.get()) is not None:
                 close_old_connections()
                 try:
                     task()
                 except Exception:
-                    log.exception("desk_task_failed")
+                    log.exception("pool_task_failed")
         finally:
             connections.close_all()

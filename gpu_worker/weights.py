@@ -1,7 +1,7 @@
-"""`python gpu_worker/weights.py FOLDER MODEL_ID ...`: while an image is built, fetch models, write what workers load.
+"""`python gpu_worker/weights.py FOLDER MODEL_ID ...`: downloads models while a container image is built.
 
-In half precision and as safetensors, under FOLDER/MODEL_ID: neither the single-file checkpoints that stand beside many
-pipelines, nor a checker that the worker does not use, nor full precision. It needs nothing else of the project.
+Writes what workers load, in half precision and as safetensors, to FOLDER/MODEL_ID. Leaves out single-file checkpoints,
+the safety checker and full precision. Imports nothing else of the project.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 
 def export_weights(source: str, folder: Path) -> Path:
-    """Write the pipeline `source` (a Hugging Face id, or a folder) to `folder`/`source`, and return where."""
+    """Write the pipeline `source` (a Hugging Face id or a folder) to `folder`/`source`, and return that path."""
     config = diffusers.DiffusionPipeline.load_config(source)
     options = {"safety_checker": None, "requires_safety_checker": False} if "safety_checker" in config else {}
     try:
@@ -22,11 +22,11 @@ def export_weights(source: str, folder: Path) -> Path:
             source, variant="fp16", dtype=torch.float16, use_safetensors=True, **options
         )
     except (OSError, ValueError):
-        # Its makers publish no half precision of their own.
+        # This model has no half-precision variant.
         pipe = diffusers.DiffusionPipeline.from_pretrained(source, dtype=torch.float16, **options)
-    place = folder / source.strip("/")
-    pipe.save_pretrained(place, safe_serialization=True)
-    return place
+    path = folder / source.strip("/")
+    pipe.save_pretrained(path, safe_serialization=True)
+    return path
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ def running(
     shutting_down = threading.Event()
     runner = Runner(
         worker_id=name,
-        engines=EngineCache(load, free=lambda: None, most=2),
+        engines=EngineCache(load, free_bytes=lambda: None, max_engines=2),
         publisher=Publisher(client=client, pause=shutting_down.wait, **publisher),
         reporter=ProgressReporter(client=client, worker_id=name, interval_s=interval_s),
         heartbeat=HeartbeatThread(worker_id=name, protection=ScaleInProtection(agent_uri=""), beat_s=0.1),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gpu_worker.batch_policy import worth_compiling
+from gpu_worker.batch_policy import rows_to_compile
 from gpu_worker.engine import Completed, GenerationRequest
 
 from . import tiny_models
@@ -45,21 +45,21 @@ class Compiler:
         return run
 
 
-def _engine(backend: Any, *, rows: tuple[int, ...] = worth_compiling(most=8)) -> Any:
+def _engine(backend: Any, *, rows: tuple[int, ...] = rows_to_compile(max_rows=8)) -> Any:
     from diffusers import StableDiffusionPipeline
 
-    from gpu_worker.compilation import Compiled
+    from gpu_worker.compilation import CompiledUNet
     from gpu_worker.continuous_batching import ContinuousBatchEngine
-    from gpu_worker.diffusers_engine import _example, schedulers
+    from gpu_worker.diffusers_engine import _example_call, scheduler_factory
 
     pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
     return ContinuousBatchEngine(
         pipe,
         model="tiny",
-        scheduler_for=schedulers(pipe),
-        largest=8,
-        room=4.0,
-        compiled=Compiled(pipe.unet, example=partial(_example, pipe), rows=rows, backend=backend),
+        scheduler_for=scheduler_factory(pipe),
+        max_rows=8,
+        capacity=4.0,
+        compiled=CompiledUNet(pipe.unet, example=partial(_example_call, pipe), rows=rows, backend=backend),
     )
 
 
@@ -84,7 +84,7 @@ def _pictures(engine: Any, **fields: Any) -> tuple[Any, ...]:
     }
     engine.admit(GenerationRequest(**(defaults | fields)))
     made: list[Completed] = []
-    while engine.load:
+    while engine.used_capacity:
         engine.advance(lambda event: made.append(event) if isinstance(event, Completed) else None)
     return made[0].images
 
@@ -103,7 +103,7 @@ def test_the_first_pictures_come_before_the_compiler_begins_and_the_next_while_i
     beside = _pictures(engine)
     assert compiler.ran == compiler.compiled == []
     compiler.may_go_on.set()
-    assert engine.compiled_within(WITHIN_S)
+    assert engine.wait_until_compiled(WITHIN_S)
     after = _pictures(engine)
     assert compiler.compiled == [8, 4, 2]
     assert compiler.ran.count(8) == 1 + 3  # the example, and three steps
@@ -114,7 +114,7 @@ def test_the_first_pictures_come_before_the_compiler_begins_and_the_next_while_i
 def test_nothing_that_is_asked_later_is_compiled_while_someone_waits() -> None:
     compiler = Compiler()
     engine = _engine(compiler, rows=(8,))
-    assert engine.compiled_within(WITHIN_S)
+    assert engine.wait_until_compiled(WITHIN_S)
     before = list(compiler.compiled)
     ran = len(compiler.ran)
     _pictures(engine, width=2 * tiny_models.SIZE)  # another size
@@ -131,7 +131,7 @@ def test_rows_padded_for_a_compiled_shape_change_no_picture() -> None:
     engine = _engine(compiler, rows=(8, 4))
     alone = _pictures(engine, count=2)
     plain = [_pictures(engine, count=count, guidance=1.0) for count in (3, 4)]
-    assert engine.compiled_within(WITHIN_S)
+    assert engine.wait_until_compiled(WITHIN_S)
     ran = len(compiler.ran)
     assert _same(_pictures(engine, count=2), alone)
     assert len(compiler.ran) == ran + 3
@@ -145,7 +145,7 @@ def test_a_compiler_that_fails_leaves_a_worker_that_draws() -> None:
 
     engine = _engine(broken)
     before = _pictures(engine)
-    assert engine.compiled_within(WITHIN_S)
+    assert engine.wait_until_compiled(WITHIN_S)
     assert _same(_pictures(engine), before)
 
 
@@ -174,14 +174,14 @@ def test_the_real_compiler_draws_the_same_pictures_and_leaves_a_cache_for_the_ne
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     engine = _engine("inductor", rows=(8,))
     before = _pictures(engine)
-    assert engine.compiled_within(WITHIN_S)
+    assert engine.wait_until_compiled(WITHIN_S)
     assert engine._compiled._ready == {8}
     assert _same(_pictures(engine), before)
     assert any(tmp_path.rglob("*.so"))
     torch._dynamo.reset()
     found = _cache_hits()
     engine = _engine("inductor", rows=(8,))
-    assert engine.compiled_within(WITHIN_S)
+    assert engine.wait_until_compiled(WITHIN_S)
     assert engine._compiled._ready == {8}
     assert _cache_hits() > found
 

@@ -72,7 +72,7 @@ def test_every_form_carries_a_valid_statement_that_a_model_made_it(monkeypatch: 
     chain, key = _certificate()
     monkeypatch.setenv("SPARKLE_C2PA_CHAIN", chain)
     monkeypatch.setenv("SPARKLE_C2PA_KEY", key)
-    signer = content_credentials.configured()
+    signer = content_credentials.signer_from_environment()
     assert signer is not None
     plain = encode_png(Image.effect_noise((300, 300), 90).convert("RGB"), "Seed: 1")
     grid = signer.sign(plain, "image/png")
@@ -93,11 +93,11 @@ def test_half_a_setting_or_a_wrong_one_stops_the_start_and_tells_nothing_of_the_
 ) -> None:
     monkeypatch.delenv("SPARKLE_C2PA_CHAIN", raising=False)
     monkeypatch.delenv("SPARKLE_C2PA_KEY", raising=False)
-    assert content_credentials.configured() is None
+    assert content_credentials.signer_from_environment() is None
     monkeypatch.setenv("SPARKLE_C2PA_KEY", "planted-secret")
     with pytest.raises(ImproperlyConfigured, match="set both or none"):
-        content_credentials.configured()
+        content_credentials.signer_from_environment()
     monkeypatch.setenv("SPARKLE_C2PA_CHAIN", "no certificate")
     with pytest.raises(ImproperlyConfigured) as stopped:
-        content_credentials.configured()
+        content_credentials.signer_from_environment()
     assert "planted-secret" not in str(stopped.value)

@@ -56,7 +56,7 @@ def _request(**fields: Any) -> GenerationRequest:
 
 def _finish(engine: Any) -> list[Event]:
     events: list[Event] = []
-    while engine.load:
+    while engine.used_capacity:
         engine.advance(events.append)
     return events
 
@@ -119,12 +119,12 @@ def test_a_request_that_joins_late_makes_the_same_pictures(engine: Any) -> None:
 def test_pictures_are_those_of_diffusers_own_pipeline(engine: Any, sampler: str) -> None:
     from diffusers import StableDiffusionPipeline
 
-    from gpu_worker.diffusers_engine import schedulers
+    from gpu_worker.diffusers_engine import scheduler_factory
 
     request = _request(sampler=sampler, steps=7, negative_prompt="blurry")
     pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = schedulers(pipe)(sampler)
+    pipe.scheduler = scheduler_factory(pipe)(sampler)
     theirs = pipe(
         request.prompt,
         negative_prompt=request.negative_prompt,
@@ -142,13 +142,13 @@ def test_pictures_are_those_of_diffusers_own_pipeline(engine: Any, sampler: str)
 def test_starting_from_a_picture_is_what_diffusers_makes_of_it(engine: Any, sampler: str) -> None:
     from diffusers import StableDiffusionImg2ImgPipeline
 
-    from gpu_worker.diffusers_engine import schedulers
+    from gpu_worker.diffusers_engine import scheduler_factory
 
     source = _pictures(engine, _request(seed=77))[0]
     request = _request(source=source, strength=0.5, steps=10, sampler=sampler)
     pipe = StableDiffusionImg2ImgPipeline.from_pretrained(tiny_models.folder())
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = schedulers(pipe)(sampler)
+    pipe.scheduler = scheduler_factory(pipe)(sampler)
     theirs = pipe(
         request.prompt,
         image=source,
@@ -240,17 +240,17 @@ def _out_of_memory_above(engine: Any, monkeypatch: pytest.MonkeyPatch, rows: int
         return forward(sample, *args, **kwargs)
 
     monkeypatch.setattr(engine, "_forward", small_card)
-    monkeypatch.setattr(engine, "_largest", engine._largest)
-    monkeypatch.setattr(engine, "room", engine.room)
+    monkeypatch.setattr(engine, "_max_rows", engine._max_rows)
+    monkeypatch.setattr(engine, "capacity", engine.capacity)
 
 
 def test_out_of_memory_halves_the_call_and_changes_no_picture(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     request = _request(count=4)
     plenty = _pictures(engine, request)
     _out_of_memory_above(engine, monkeypatch, rows=2)
-    room = engine.room
+    room = engine.capacity
     assert _apart(_pictures(engine, request), plenty) <= TOLERANCE
-    assert engine.room < room
+    assert engine.capacity < room
 
 
 def test_a_request_too_heavy_even_alone_fails_for_another_try(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,13 +277,13 @@ def test_a_cached_profile_spares_most_full_calls_and_stays_near(engine: Any) -> 
 
     cached: Any = diffusers_engine.load(str(tiny_models.folder()), step_cache="deepcache")
     calls = {"full": 0}
-    full = cached._cache.full
+    full = cached._deepcache.full
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         calls["full"] += 1
         return full(*args, **kwargs)
 
-    cached._cache.full = counted
+    cached._deepcache.full = counted
     request = _request(steps=9, sampler="DDIM", guidance=3.0)
     near = _pictures(cached, request)
     assert calls["full"] == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpu_worker.engine import Engine, GenerationRequest, ModelTooLarge
-from gpu_worker.engine_cache import HEADROOM, EngineCache
+from gpu_worker.engine_cache import BATCH_BYTES, EngineCache
 from gpu_worker.noise_engine import NoiseEngine
 
 GB = 2**30
@@ -45,7 +45,7 @@ def _request() -> GenerationRequest:
 
 def test_the_model_used_longest_ago_leaves_when_memory_is_short_and_not_before() -> None:
     card = _Card(14 * GB, ink=4 * GB, oil=4 * GB, xl=6 * GB)
-    profiles = EngineCache(card.load, free=card.free, most=9)
+    profiles = EngineCache(card.load, free_bytes=card.free, max_engines=9)
     for name in ("ink", "oil"):
         profiles.load(name)
     assert card.inside == ["ink", "oil"]
@@ -56,7 +56,7 @@ def test_the_model_used_longest_ago_leaves_when_memory_is_short_and_not_before()
 
 def test_a_model_that_is_larger_than_it_was_taken_for_finds_room_too_and_one_too_large_for_the_card_does_not() -> None:
     card = _Card(20 * GB, ink=2 * GB, oil=2 * GB, huge=17 * GB, monster=21 * GB)
-    profiles = EngineCache(card.load, free=card.free, most=9)
+    profiles = EngineCache(card.load, free_bytes=card.free, max_engines=9)
     for name in ("ink", "oil", "huge"):
         profiles.load(name)
     assert card.inside == ["oil", "huge"]
@@ -65,8 +65,8 @@ def test_a_model_that_is_larger_than_it_was_taken_for_finds_room_too_and_one_too
 
 
 def test_a_model_at_work_is_not_evicted() -> None:
-    card = _Card(8 * GB + HEADROOM, ink=4 * GB, oil=4 * GB)
-    profiles = EngineCache(card.load, free=card.free, most=9)
+    card = _Card(8 * GB + BATCH_BYTES, ink=4 * GB, oil=4 * GB)
+    profiles = EngineCache(card.load, free_bytes=card.free, max_engines=9)
     profiles.load("ink").admit(_request())
     profiles.load("oil")
     assert card.inside == ["ink", "oil"]
@@ -74,7 +74,7 @@ def test_a_model_at_work_is_not_evicted() -> None:
 
 def test_no_more_models_than_were_said_whatever_the_memory() -> None:
     card = _Card(999 * GB, a=GB, b=GB, c=GB)
-    profiles = EngineCache(card.load, free=lambda: None, most=2)
+    profiles = EngineCache(card.load, free_bytes=lambda: None, max_engines=2)
     for name in ("a", "b", "c"):
         profiles.load(name)
     assert card.inside == ["b", "c"]

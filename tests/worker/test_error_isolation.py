@@ -91,7 +91,7 @@ def test_a_model_that_failed_is_not_loaded_again_at_once() -> None:
         tries.append(source)
         raise OSError("the hub is away")
 
-    profiles = EngineCache(load, free=lambda: None, most=2, clock=lambda: now)
+    profiles = EngineCache(load, free_bytes=lambda: None, max_engines=2, clock=lambda: now)
     for _ in range(3):
         with pytest.raises(ModelUnavailable, match="the hub is away"):
             profiles.load("broken")
@@ -107,7 +107,7 @@ def test_a_loader_that_meets_a_broken_card_says_so() -> None:
         raise torch.AcceleratorError("CUDA error: unknown error")
 
     with pytest.raises(EngineBroken):
-        EngineCache(load, free=lambda: None, most=2).load("any")
+        EngineCache(load, free_bytes=lambda: None, max_engines=2).load("any")
 
 
 class _Poisoned(NoiseEngine):
@@ -195,7 +195,7 @@ def _request(**fields: Any) -> GenerationRequest:
 def _finish(engine: Any) -> dict[int, Event]:
     """Return each request's last event but for steps."""
     events: list[Event] = []
-    while engine.load:
+    while engine.used_capacity:
         engine.advance(events.append)
     return {event.id: event for event in events if not isinstance(event, StepDone)}
 
@@ -308,7 +308,7 @@ def test_a_pipeline_that_is_called_whole_delivers_nothing_that_is_not_finite() -
 
     pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
     pipe.set_progress_bar_config(disable=True)
-    engine = StaticBatchEngine(pipe, model="tiny", most=4)
+    engine = StaticBatchEngine(pipe, model="tiny", max_images=4)
     with _spoilt(pipe.vae.decoder):
         engine.admit(_request(id=1))
         engine.admit(_request(id=2))

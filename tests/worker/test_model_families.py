@@ -105,7 +105,7 @@ def _ours(engine: Any, *requests: GenerationRequest) -> dict[int, Any]:
     for request in requests:
         engine.admit(request)
     made: dict[int, Any] = {}
-    while engine.load:
+    while engine.used_capacity:
         engine.advance(lambda event: made.update({event.id: event.images}) if isinstance(event, Completed) else None)
     return made
 
@@ -113,11 +113,11 @@ def _ours(engine: Any, *requests: GenerationRequest) -> dict[int, Any]:
 def _theirs(folder: Path, request: GenerationRequest) -> Any:
     from diffusers import DiffusionPipeline
 
-    from gpu_worker.diffusers_engine import schedulers
+    from gpu_worker.diffusers_engine import scheduler_factory
 
     pipe = DiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = schedulers(pipe)(request.sampler)
+    pipe.scheduler = scheduler_factory(pipe)(request.sampler)
     negative = {"negative_prompt": request.negative_prompt} if request.negative_prompt else {}
     return pipe(
         request.prompt,
@@ -190,12 +190,20 @@ def test_what_is_compiled_is_the_shape_that_requests_have(
     shapes, call_of = set(), engine._call
 
     def noted(call: Any, **given: Any) -> Any:
-        shapes.add((call.shape, call.sample.dtype, call.times.dtype, call.states.dtype, call.sample.stride()[1:]))
+        shapes.add(
+            (
+                call.shape,
+                call.sample.dtype,
+                call.timesteps.dtype,
+                call.encoder_hidden_states.dtype,
+                call.sample.stride()[1:],
+            )
+        )
         return call_of(call, **given)
 
     monkeypatch.setattr(engine, "_call", noted)
     _ours(engine, _request(**fields))
-    example = diffusers_engine._example(engine._pipe, 2)
-    assert example.by(engine._unet).shape == example.sample.shape
+    example = diffusers_engine._example_call(engine._pipe, 2)
+    assert example.run(engine._unet).shape == example.sample.shape
     engine._call(example, kept=None)
     assert len(shapes) == 1

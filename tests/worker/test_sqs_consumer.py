@@ -12,7 +12,7 @@ import pytest
 from gpu_worker.engine import Engine
 from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.runner import Runner
-from gpu_worker.sqs_consumer import SqsSource
+from gpu_worker.sqs_consumer import SqsConsumer
 from guilds.models import Platform
 from jobs.dispatch.message import JobMessage
 from jobs.dispatch.sqs import SqsDispatcher
@@ -34,9 +34,11 @@ def queue(sqs_environment: dict[str, str]) -> Queue:
 @contextmanager
 def serving(
     queue: Queue, *, visibility_s: int = 12, long_poll_s: int = 1, **worker: Any
-) -> Iterator[tuple[Runner, SqsSource]]:
+) -> Iterator[tuple[Runner, SqsConsumer]]:
     with running(**worker) as runner:
-        source = SqsSource(queue.sqs, queue.url, visibility_s=visibility_s, long_poll_s=long_poll_s, beat_s=0.5)
+        source = SqsConsumer(
+            queue.sqs, queue.url, visibility_s=visibility_s, long_poll_s=long_poll_s, extend_interval_s=0.5
+        )
         source.start(runner)
         try:
             yield runner, source
@@ -44,7 +46,7 @@ def serving(
             _leave(runner, source)
 
 
-def _leave(runner: Runner, source: SqsSource) -> None:
+def _leave(runner: Runner, source: SqsConsumer) -> None:
     source.stop()
     runner.stop()
     assert source.join(10), "it would take the messages of the next worker"
@@ -147,7 +149,7 @@ def test_while_operators_drain_the_platform_nothing_starts_and_nothing_is_forgot
 
 def test_a_worker_takes_no_more_than_it_can_do(place: Place, queue: Queue) -> None:
     jobs = [place.ask(steps=50, user_id=member) for member in range(100, 108)]
-    with serving(queue, load=lambda source: NoiseEngine(source, step_s=0.2, room=8.0)) as (runner, _):
+    with serving(queue, load=lambda source: NoiseEngine(source, step_s=0.2, capacity=8.0)) as (runner, _):
         _ring(queue, *jobs)
         _until(lambda: len(runner.active_ids) == 3)  # two in the batch of eight pictures, one prepared ahead
         time.sleep(1.5)

@@ -21,7 +21,7 @@ def engine() -> Any:
 
     pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
     pipe.set_progress_bar_config(disable=True)
-    return StaticBatchEngine(pipe, model="tiny", most=4)
+    return StaticBatchEngine(pipe, model="tiny", max_images=4)
 
 
 def _request(**fields: Any) -> GenerationRequest:
@@ -41,7 +41,7 @@ def _request(**fields: Any) -> GenerationRequest:
 
 def _finish(engine: Any) -> list[Event]:
     events: list[Event] = []
-    while engine.load:
+    while engine.used_capacity:
         engine.advance(events.append)
     return events
 
@@ -64,7 +64,7 @@ def test_requests_that_fit_together_share_a_call_and_keep_their_pictures(engine:
     engine.admit(second)
     events: list[Event] = []
     engine.advance(events.append)
-    assert engine.load == 0
+    assert engine.used_capacity == 0
     for made in (event for event in events if isinstance(event, Completed)):
         assert _near(_pixels(made), _pixels(alone[made.id]))  # type: ignore[arg-type]
     assert [event.step for event in events if isinstance(event, StepDone) and event.id == 2] == [1, 2, 3, 4, 5]
@@ -82,7 +82,7 @@ def test_requests_that_differ_have_calls_of_their_own(engine: Any) -> None:
     engine.admit(_request(id=1))
     engine.admit(_request(id=2, steps=3))
     engine.advance(lambda event: None)
-    assert engine.load == _request().weight
+    assert engine.used_capacity == _request().cost
     assert [event.id for event in _finish(engine) if isinstance(event, Completed)] == [2]
 
 
@@ -97,7 +97,7 @@ def test_out_of_memory_parts_the_company_and_fails_only_who_is_too_heavy_alone(
         return call(batch, emit)
 
     monkeypatch.setattr(engine, "_call", small_card)
-    monkeypatch.setattr(engine, "_most", 4)
+    monkeypatch.setattr(engine, "_max_images", 4)
     for request in (_request(id=1), _request(id=2), _request(id=3, count=3)):
         engine.admit(request)
     ends = [event for event in _finish(engine) if not isinstance(event, StepDone)]

@@ -45,7 +45,7 @@ def _picture(engine: Any) -> bytes:
         )
     )
     made: list[Completed] = []
-    while engine.load:
+    while engine.used_capacity:
         engine.advance(lambda event: made.append(event) if isinstance(event, Completed) else None)
     return made[0].images[0].tobytes()
 
