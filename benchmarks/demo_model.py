@@ -62,7 +62,7 @@ def asked(count: int, seed: int = 7) -> list[scenes.Scene]:
     chosen: list[scenes.Scene] = []
     while len(chosen) < count:
         scene = scenes.object_scene(rng) if len(chosen) % 2 == 0 else scenes.object_pair_scene(rng)
-        if scenes.is_held_out(scene) and scene.named and (scene.relation or scene.kind == "one"):
+        if scenes.is_held_out(scene) and scene.names_background and (scene.relation or scene.kind == "one"):
             chosen.append(scene)
     return chosen
 
@@ -81,9 +81,9 @@ def draw(
 
 def tally(chosen: list[scenes.Scene], pictures: list[Image.Image]) -> dict[str, float]:
     """Percentages of what is right; shapes and colours of each thing that was asked, places of each relation."""
-    verdicts = [scene_classifier.judge(picture, scene) for scene, picture in zip(chosen, pictures, strict=True)]
+    verdicts = [scene_classifier.compare(picture, scene) for scene, picture in zip(chosen, pictures, strict=True)]
     objects = sum(verdict.objects for verdict in verdicts)
-    placed = [verdict.placed for verdict in verdicts if verdict.placed is not None]
+    placed = [verdict.is_placed for verdict in verdicts if verdict.is_placed is not None]
     return {
         "background": 100 * sum(verdict.background for verdict in verdicts) / len(verdicts),
         "color": 100 * sum(verdict.colors for verdict in verdicts) / objects,

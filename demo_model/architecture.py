@@ -1,7 +1,7 @@
-"""The demo model's parts, with untrained weights, and how they become a pipeline folder.
+"""The demo model's parts, with untrained weights, and how they are saved as a pipeline folder.
 
-Latents are 12x16x16: a 32x32 picture with each 2x2 block of pixels put into channels. The UNet draws those; the decoder
-turns them into 512x512 with crisp edges, and the encoder goes the other way for image to image.
+Latents are 12x16x16: a 32x32 image with each 2x2 block of pixels put into channels. The UNet generates them. The
+decoder makes 512x512 images with crisp edges of them, and the encoder does the opposite for image to image.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ PIPELINE = Path(__file__).parent / "pipeline"
 TOKENS = 32
 TEXT_WIDTH = 192
 LATENT_CHANNELS = 12
-SMALL = 32  # the side of the picture that the latents hold
+SMALL = 32  # the side of the image that the latents hold
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def words() -> list[str]:
-    """Every word that captions are made of: each becomes one token."""
+    """Return every word of the captions. Each becomes one token."""
     rng = random.Random(0)
-    found: set[str] = set()
+    vocabulary: set[str] = set()
     for _ in range(20_000):
         scene = scenes.random_scene(rng)
-        found.update(write_caption(scene, rng, plain=True).replace(",", " ").split())
+        vocabulary.update(write_caption(scene, rng, plain=True).replace(",", " ").split())
     for names in (*scenes.SYNONYMS.values(), *scenes.SIZE_WORDS.values(), captions.PREFIXES, captions.SUFFIXES):
         for name in names:
-            found.update(name.replace(",", " ").split())
-    for said in captions.VIEW_CAPTIONS.values():
-        for text in said:
-            found.update(text.split())
-    found.update(
+            vocabulary.update(name.replace(",", " ").split())
+    for texts in captions.VIEW_CAPTIONS.values():
+        for text in texts:
+            vocabulary.update(text.split())
+    vocabulary.update(
         [
             "corner",
             "middle",
@@ -73,19 +73,19 @@ def words() -> list[str]:
             "animal",
         ]
     )
-    return sorted(found)
+    return sorted(vocabulary)
 
 
 def tokenizer() -> CLIPTokenizer:
-    """The tokenizer that ships, or a new one where there is none: checkpoints go with the numbers that it gives."""
+    """Return the saved tokenizer, or a new one where there is none. Checkpoints depend on its token ids."""
     folder = PIPELINE / "tokenizer"
     return CLIPTokenizer.from_pretrained(folder) if folder.exists() else new_tokenizer()
 
 
 def new_tokenizer() -> CLIPTokenizer:
-    """A byte-level BPE whose merges make each known word one token; an unknown word falls into pieces.
+    """Return a byte-level BPE that makes each known word one token. An unknown word becomes several.
 
-    Merges that are as frequent as each other come in any order, so that two of these differ.
+    Merges of equal frequency have no fixed order, so two new tokenizers differ.
     """
     known = words()
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
@@ -103,15 +103,15 @@ def new_tokenizer() -> CLIPTokenizer:
         ),
     )
     trained = json.loads(bpe.to_str())["model"]
-    # As CLIP orders them: letters, letters that end a word, merges, then the two marks.
+    # In CLIP's order: letters, letters that end a word, merges, the two special tokens.
     vocab: dict[str, int] = {}
     for token in (*alphabet, *(letter + "</w>" for letter in alphabet)):
         vocab.setdefault(token, len(vocab))
     merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in trained["merges"]]
     for merge in merges:
         vocab.setdefault("".join(merge), len(vocab))
-    for mark in (BEGIN, END):
-        vocab.setdefault(mark, len(vocab))
+    for special in (BEGIN, END):
+        vocab.setdefault(special, len(vocab))
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=TOKENS, pad_token=END, unk_token=END)
 
 
@@ -134,7 +134,7 @@ def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
 
 
 def unet() -> UNet2DConditionModel:
-    """Three levels, 16 down to 4. The pooled text also shifts and scales every block: that is what learns fast."""
+    """Return a UNet of three levels, 16 down to 4. Pooled text shifts and scales every block, which learns fast."""
     return UNet2DConditionModel(
         sample_size=SMALL // 2,
         in_channels=LATENT_CHANNELS,
@@ -154,7 +154,7 @@ def unet() -> UNet2DConditionModel:
 
 
 def autoencoder() -> AutoencoderTiny:
-    """Five halvings: 512 pixels to 16 latents and back."""
+    """Return an autoencoder that halves five times: 512 pixels to 16 latents and back."""
     return AutoencoderTiny(
         in_channels=3,
         out_channels=3,
@@ -169,7 +169,7 @@ def autoencoder() -> AutoencoderTiny:
 
 
 def scheduler() -> DDIMScheduler:
-    """DDIM, and beside its own settings those that the other samplers read when they are made from this one."""
+    """Return DDIM, with the settings that other samplers read when they are made from it."""
     return DDIMScheduler.from_config(
         {
             "num_train_timesteps": 1000,
@@ -177,26 +177,26 @@ def scheduler() -> DDIMScheduler:
             "beta_end": 0.016,
             "beta_schedule": "scaled_linear",
             "prediction_type": "v_prediction",
-            # Clipped, guided v-prediction would turn colours into their opposites.
+            # With clipping, guided v-prediction would invert colours.
             "clip_sample": False,
             "set_alpha_to_one": False,
             "steps_offset": 1,
             "skip_prk_steps": True,
-            # Without, k_lms runs away at 16 steps.
+            # Without it, k_lms diverges at 16 steps.
             "use_karras_sigmas": True,
         }
     )
 
 
 def components(seed: int = 0) -> dict[str, Any]:
-    """All parts, with weights drawn from the seed."""
+    """Return all parts, with random weights from the seed."""
     torch.manual_seed(seed)
     tokens = tokenizer()
     return {"tokenizer": tokens, "text_encoder": text_encoder(tokens), "unet": unet(), "vae": autoencoder()}
 
 
 def pipeline(parts: dict[str, Any]) -> StableDiffusionPipeline:
-    """Put the parts together as any Stable Diffusion pipeline is."""
+    """Return a Stable Diffusion pipeline of the parts."""
     return StableDiffusionPipeline(
         **parts,
         scheduler=scheduler(),
@@ -207,20 +207,20 @@ def pipeline(parts: dict[str, Any]) -> StableDiffusionPipeline:
 
 
 def save(parts: dict[str, Any], folder: Path = PIPELINE) -> None:
-    """Write the folder that `from_pretrained` loads, weights in half precision."""
+    """Write the folder that `from_pretrained` loads, with weights in half precision."""
     halves = {name: part.to(torch.float16) if hasattr(part, "parameters") else part for name, part in parts.items()}
     pipeline(halves).save_pretrained(folder, safe_serialization=True)
-    # Otherwise a load without a dtype gets float16 from transformers and float32 from diffusers, which do not match.
-    _settle(folder / "text_encoder" / "config.json", dtype="float32")
-    # AutoencoderTiny adds this by itself, and complains of it when it is in the file.
-    _settle(folder / "vae" / "config.json", block_out_channels=None)
+    # Without it, transformers loads halves and diffusers floats by default, which do not fit together.
+    _set_json_keys(folder / "text_encoder" / "config.json", dtype="float32")
+    # AutoencoderTiny adds this key itself, and warns when the file contains it.
+    _set_json_keys(folder / "vae" / "config.json", block_out_channels=None)
 
 
-def _settle(path: Path, **settings: str | None) -> None:
-    """Set these keys of a JSON file; None takes one out."""
-    held = json.loads(path.read_text()) | settings
+def _set_json_keys(path: Path, **settings: str | None) -> None:
+    """Set these keys of a JSON file; None removes a key."""
+    content = json.loads(path.read_text()) | settings
     path.write_text(
-        json.dumps({key: value for key, value in held.items() if settings.get(key, 0) is not None}, indent=2) + "\n"
+        json.dumps({key: value for key, value in content.items() if settings.get(key, 0) is not None}, indent=2) + "\n"
     )
 
 

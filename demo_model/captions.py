@@ -1,4 +1,4 @@
-"""Captions of scenes: one of many that say the same, or the plain one that measuring uses."""
+"""Captions of scenes: one of many equivalent ones, or the plain one that the benchmark uses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _describe_object(obj: SceneObject, rng: random.Random, *, plain: bool) -> st
 
 
 def write_caption(scene: Scene, rng: random.Random, *, plain: bool = False) -> str:
-    """Say what the scene shows; `plain` is the form that measuring uses."""
+    """Return a caption of the scene. `plain`: the one that the benchmark uses."""
     if scene.kind == "view":
         text = _describe_view(scene, rng)
     elif scene.kind == "pattern":
@@ -40,10 +40,10 @@ def write_caption(scene: Scene, rng: random.Random, *, plain: bool = False) -> s
         return text
     text = rng.choice(PREFIXES) + text + rng.choice(SUFFIXES)
     if rng.random() < 0.12:
-        # Words it does not know shall change nothing.
-        stray = "".join(rng.choice(_NOISE) for _ in range(rng.randrange(3, 9)))
+        # Unknown words should change nothing.
+        unknown_word = "".join(rng.choice(_NOISE) for _ in range(rng.randrange(3, 9)))
         words = text.split()
-        words.insert(rng.randrange(len(words) + 1), stray)
+        words.insert(rng.randrange(len(words) + 1), unknown_word)
         text = " ".join(words)
     return text
 
@@ -54,9 +54,9 @@ def _describe_objects(scene: Scene, rng: random.Random, *, plain: bool) -> str:
     if not plain:
         on = rng.choice([on, on, f", {background} background", f" in front of {_with_article(background)} background",
                             f" on {background}", f" with {_with_article(background)} background"])  # fmt: skip
-    said = [_describe_object(obj, rng, plain=plain) for obj in scene.objects]
+    descriptions = [_describe_object(obj, rng, plain=plain) for obj in scene.objects]
     if scene.kind == "one":
-        text = said[0]
+        text = descriptions[0]
         if scene.place:
             where = scene.place if plain or scene.place != "center" else rng.choice(["center", "middle"])
             text += rng.choice([f" in the {where}", f" at the {where}"])
@@ -69,10 +69,16 @@ def _describe_objects(scene: Scene, rng: random.Random, *, plain: bool) -> str:
             "above": ["above", "over", "on top of"],
             "below": ["below", "under", "beneath"],
         }[scene.relation]
-        text = f"{said[0]} {forms[0] if plain else rng.choice(forms)} {said[1]}"
+        text = f"{descriptions[0]} {forms[0] if plain else rng.choice(forms)} {descriptions[1]}"
     else:
-        text = rng.choice([f"{said[0]} and {said[1]}", f"{said[0]} next to {said[1]}", f"{said[1]} and {said[0]}"])
-    return text + on if scene.named else text
+        text = rng.choice(
+            [
+                f"{descriptions[0]} and {descriptions[1]}",
+                f"{descriptions[0]} next to {descriptions[1]}",
+                f"{descriptions[1]} and {descriptions[0]}",
+            ]
+        )
+    return text + on if scene.names_background else text
 
 
 def _describe_pattern(scene: Scene, rng: random.Random) -> str:

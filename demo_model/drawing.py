@@ -1,4 +1,4 @@
-"""Scenes to images of any size."""
+"""Draws scenes as images of any size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .views import Canvas, draw_view, mix_colors
 
 
 def draw_scene(scene: Scene, size: int, *, oversample: int = 4) -> Image.Image:
-    """Draw the scene as a square RGB picture of `size` pixels with smooth edges."""
+    """Draw the scene as a square RGB image of `size` pixels with smooth edges."""
     side = size * oversample
     image = Image.new("RGB", (side, side), COLORS[scene.background])
     pen = ImageDraw.Draw(image)
@@ -26,7 +26,7 @@ def draw_scene(scene: Scene, size: int, *, oversample: int = 4) -> Image.Image:
 
 
 def shape_outline(name: str) -> list[Point] | None:
-    """The polygon of a shape in a unit circle, or None for the round ones."""
+    """Return the polygon of a shape in a unit circle, or None for the round shapes."""
     if name == "square":
         return [(-0.84, -0.84), (0.84, -0.84), (0.84, 0.84), (-0.84, 0.84)]
     if name == "triangle":
@@ -69,7 +69,7 @@ def shape_outline(name: str) -> list[Point] | None:
 def draw_shape(  # noqa: PLR0917  # As Pillow's own are called.
     pen: ImageDraw.ImageDraw, name: str, at: Point, radius: float, color: Color, background: Color, side: int
 ) -> None:
-    """Draw one shape; `at` and `radius` in parts of the picture."""
+    """Draw one shape; `at` and `radius` in parts of the image."""
     x, y, r = at[0] * side, at[1] * side, radius * side
     points = shape_outline(name)
     if points is not None:

@@ -11,19 +11,19 @@ from . import architecture
 
 
 def main() -> None:
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--work", type=Path, default=Path(".local/demo_model"))
-    ask.add_argument("--to", type=Path, default=architecture.PIPELINE)
-    asked = ask.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path(".local/demo_model"))
+    parser.add_argument("--to", type=Path, default=architecture.PIPELINE)
+    options = parser.parse_args()
     parts = architecture.components()
-    drawing = torch.load(asked.work / "train.pt", weights_only=True)
-    for name, weights in drawing["averaged"].items():
+    unet_state = torch.load(options.work / "train.pt", weights_only=True)
+    for name, weights in unet_state["averaged"].items():
         parts[name].load_state_dict(weights)
-    enlarging = torch.load(asked.work / "decoder.pt", weights_only=True)
-    parts["vae"].load_state_dict(enlarging["vae"])
-    architecture.save(parts, asked.to)
-    size = sum(path.stat().st_size for path in asked.to.rglob("*.safetensors"))
-    print(f"{asked.to}: {size / 1e6:.1f} MB, drawing step {drawing['step']}, decoder step {enlarging['step']}")
+    decoder_state = torch.load(options.work / "decoder.pt", weights_only=True)
+    parts["vae"].load_state_dict(decoder_state["vae"])
+    architecture.save(parts, options.to)
+    size = sum(path.stat().st_size for path in options.to.rglob("*.safetensors"))
+    print(f"{options.to}: {size / 1e6:.1f} MB, drawing step {unet_state['step']}, decoder step {decoder_state['step']}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Captioned scenes, drawn from scratch: what the demo model learns, and what it is measured by.
+"""Random scenes: what the demo model learns, and what the benchmark measures.
 
-A scene is a value (what stands where in which colour); drawing it gives a picture at any size, and wording it one of
-many captions that say the same. Everything comes from the `random.Random` that is passed in.
+A scene is a value: objects, positions, colours. demo_model.drawing draws it at any size, and demo_model.captions
+describes it. All randomness comes from the `random.Random` that is passed in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COLORS: dict[str, Color] = {
     "gray": (140, 140, 146),
 }
 SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "cross", "ring")
-# How each is called besides: the first is what measuring asks for.
+# Synonyms. The benchmark uses the first.
 SYNONYMS = {
     "circle": ("circle", "disc", "dot", "ball"),
     "square": ("square", "box", "block"),
@@ -70,11 +70,11 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """`kind` is one, two, pattern or view. `named` says whether the caption names the background."""
+    """`kind` is one, two, pattern or view. `names_background`: whether the caption names the background."""
 
     kind: str
     background: str = DEFAULT_BACKGROUND
-    named: bool = True
+    names_background: bool = True
     objects: tuple[SceneObject, ...] = ()
     relation: str = ""
     place: str = ""
@@ -85,16 +85,16 @@ class Scene:
     jitter: tuple[float, ...] = field(default=())
 
 
-# -- inventing
+# -- random scenes
 
 
 def pick_contrasting_color(rng: random.Random, *others: str) -> str:
-    """A colour that nobody takes for one of `others`."""
+    """Return a random colour that is clearly distinct from `others`."""
     return rng.choice([name for name in COLORS if all(are_distinct(name, other) for other in others)])
 
 
 def are_distinct(one: str, other: str) -> bool:
-    """Whether two colours can be told apart at a glance."""
+    """Whether two colours are clearly distinct."""
     return one != other and sum((a - b) ** 2 for a, b in zip(COLORS[one], COLORS[other], strict=True)) > 90**2
 
 
@@ -103,8 +103,8 @@ def _background(rng: random.Random) -> tuple[str, bool]:
 
 
 def object_scene(rng: random.Random) -> Scene:
-    """One object, perhaps at a named place, perhaps of a named size."""
-    background, named = _background(rng)
+    """Return a scene of one object, sometimes with a named place or size."""
+    background, names_background = _background(rng)
     size = rng.choice(["", "", "", "small", "large"])
     radius = SIZES[size] * rng.uniform(0.9, 1.1)
     place = rng.choice(list(PLACES)) if rng.random() < 0.25 else ""
@@ -115,12 +115,12 @@ def object_scene(rng: random.Random) -> Scene:
     obj = SceneObject(
         shape=rng.choice(SHAPES), color=pick_contrasting_color(rng, background), at=at, radius=radius, size=size
     )
-    return Scene(kind="one", background=background, named=named, objects=(obj,), place=place)
+    return Scene(kind="one", background=background, names_background=names_background, objects=(obj,), place=place)
 
 
 def object_pair_scene(rng: random.Random) -> Scene:
-    """Two objects, beside or above one another."""
-    background, named = _background(rng)
+    """Return a scene of two objects, beside or above each other."""
+    background, names_background = _background(rng)
     relation = rng.choice(RELATIONS) if rng.random() < 0.8 else ""
     across = relation in ("left of", "right of") or (not relation and rng.random() < 0.5)
     first = relation in ("left of", "above") or (not relation and rng.random() < 0.5)
@@ -137,11 +137,13 @@ def object_pair_scene(rng: random.Random) -> Scene:
         )
         for paint, along in ((color, one_at), (pick_contrasting_color(rng, background, color), two_at))
     )
-    return Scene(kind="two", background=background, named=named, objects=objects, relation=relation)
+    return Scene(
+        kind="two", background=background, names_background=names_background, objects=objects, relation=relation
+    )
 
 
 def pattern_scene(rng: random.Random) -> Scene:
-    """Stripes, a checkerboard, a gradient or dots, of two colours."""
+    """Return stripes, a checkerboard, a gradient or dots, in two colours."""
     first = rng.choice(list(COLORS))
     return Scene(
         kind="pattern",
@@ -154,18 +156,18 @@ def pattern_scene(rng: random.Random) -> Scene:
 
 
 def view_scene(rng: random.Random) -> Scene:
-    """A landscape, a building, a face or an animal; some in a colour of choice."""
+    """Return a landscape, a building, a face or an animal, some in a random colour."""
     return Scene(
         kind="view",
         view=rng.choice(VIEWS),
-        named=False,
+        names_background=False,
         colors=(rng.choice(list(COLORS)),) if rng.random() < 0.5 else (),
         jitter=tuple(rng.random() for _ in range(6)),
     )
 
 
 def random_scene(rng: random.Random) -> Scene:
-    """A scene of a random kind; those that take longest to learn are the most frequent."""
+    """Return a scene of a random kind. Kinds that take longest to learn are the most frequent."""
     make = rng.choices([object_scene, object_pair_scene, pattern_scene, view_scene], weights=[0.32, 0.52, 0.04, 0.12])[
         0
     ]
@@ -173,8 +175,10 @@ def random_scene(rng: random.Random) -> Scene:
 
 
 def is_held_out(scene: Scene) -> bool:
-    """Whether this combination of shapes, colours and relation is kept for measuring: one in twelve is."""
+    """Whether this combination of shapes, colours and relation is never trained, but measured: one in twelve is."""
     if scene.kind not in ("one", "two"):
         return False
-    said = [(obj.color, obj.shape) for obj in scene.objects]
-    return zlib.crc32(repr((said, scene.background if scene.kind == "one" else scene.relation)).encode()) % 12 == 0
+    combination = [(obj.color, obj.shape) for obj in scene.objects]
+    return (
+        zlib.crc32(repr((combination, scene.background if scene.kind == "one" else scene.relation)).encode()) % 12 == 0
+    )

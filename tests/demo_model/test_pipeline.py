@@ -1,4 +1,4 @@
-"""The folder that ships is an ordinary pipeline: it loads, draws what it is told, and takes any words and sizes."""
+"""The shipped folder is an ordinary pipeline: it loads, follows prompts, and takes any words and sizes."""
 
 import json
 
@@ -36,34 +36,34 @@ def test_is_small_and_512_pixels_wide(pipe: StableDiffusionPipeline) -> None:
     assert draw(pipe, "a house", steps=2).size == (512, 512)
 
 
-def test_draws_the_colors_it_is_told(pipe: StableDiffusionPipeline) -> None:
+def test_generates_the_colors_of_the_prompt(pipe: StableDiffusionPipeline) -> None:
     chosen = bench.asked(12)
-    pictures = [
+    images = [
         draw(pipe, write_caption(scene, __import__("random").Random(0), plain=True), seed=seed)
         for seed, scene in enumerate(chosen)
     ]
-    rights = bench.tally(chosen, pictures)
+    rights = bench.tally(chosen, images)
     assert rights["background"] >= 90
     assert rights["color"] >= 75
 
 
-def test_the_same_seed_gives_the_same_picture_and_another_seed_another(pipe: StableDiffusionPipeline) -> None:
+def test_the_same_seed_gives_the_same_image_and_another_seed_another(pipe: StableDiffusionPipeline) -> None:
     first, again, other = (np.asarray(draw(pipe, "a tree", seed=seed, steps=4)) for seed in (5, 5, 6))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("caption", ["", "zxqw 日本 🎨 !?", "a red circle " * 40])
-def test_draws_a_picture_whatever_the_words(pipe: StableDiffusionPipeline, caption: str) -> None:
+def test_generates_an_image_for_any_prompt(pipe: StableDiffusionPipeline, caption: str) -> None:
     assert np.asarray(draw(pipe, caption, steps=2)).std() > 1
 
 
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (768, 512), (384, 640)])
-def test_takes_other_sizes(pipe: StableDiffusionPipeline, width: int, height: int) -> None:
+def test_generates_other_sizes(pipe: StableDiffusionPipeline, width: int, height: int) -> None:
     assert draw(pipe, "the sea", steps=2, width=width, height=height).size == (width, height)
 
 
-def test_begins_from_a_picture(pipe: StableDiffusionPipeline) -> None:
+def test_starts_from_a_source_image(pipe: StableDiffusionPipeline) -> None:
     scene = scenes.Scene(
         kind="one",
         background="white",
@@ -76,13 +76,13 @@ def test_begins_from_a_picture(pipe: StableDiffusionPipeline) -> None:
         "a red circle on a white background", image=given, strength=0.4, num_inference_steps=16,
         generator=torch.Generator().manual_seed(0),
     ).images[0]  # fmt: skip
-    background, found = scene_classifier.look(made)
+    background, found = scene_classifier.detect(made)
     assert background == "white"
     assert found
     assert found[0].color == "red"
 
 
-def test_every_suggested_prompt_is_in_known_words(pipe: StableDiffusionPipeline) -> None:
+def test_every_suggested_prompt_consists_of_known_words(pipe: StableDiffusionPipeline) -> None:
     prompts = json.loads((architecture.PIPELINE.parent / "prompts.json").read_text())
     assert len(prompts) >= 12
     for word in " ".join(prompts).split():

@@ -1,4 +1,4 @@
-"""The judge is judged first: on the true scenes it must be right, on wrong ones it must say so."""
+"""The classifier itself: right about drawn scenes, and able to detect wrong ones."""
 
 import random
 from dataclasses import replace
@@ -11,11 +11,11 @@ from demo_model import scene_classifier, scenes
 from demo_model.drawing import draw_scene
 
 
-def test_is_right_about_true_scenes_large_and_small() -> None:
+def test_detects_drawn_scenes_large_and_small() -> None:
     chosen = bench.asked(60)
     crisp = bench.tally(chosen, [draw_scene(scene, 512, oversample=2) for scene in chosen])
     assert all(share == 100 for share in crisp.values()), crisp
-    # As far as a 32x32 picture can be, blown up and blurred.
+    # As far as that is possible for an enlarged 32x32 image.
     coarse = bench.tally(
         chosen, [draw_scene(scene, 32).resize((512, 512), Image.Resampling.BICUBIC) for scene in chosen]
     )
@@ -25,36 +25,38 @@ def test_is_right_about_true_scenes_large_and_small() -> None:
     assert coarse["position"] >= 95
 
 
-def test_sees_a_wrong_background_color_shape_and_place() -> None:
+def test_detects_a_wrong_background_color_shape_and_place() -> None:
     rng = random.Random(2)
     scene = next(one for one in (scenes.object_pair_scene(rng) for _ in range(99)) if one.relation == "left of")
     first, second = scene.objects
 
-    def judged(shown: scenes.Scene) -> scene_classifier.Verdict:
-        return scene_classifier.judge(draw_scene(shown, 256), scene)
+    def judged(shown: scenes.Scene) -> scene_classifier.Comparison:
+        return scene_classifier.compare(draw_scene(shown, 256), scene)
 
     right = judged(scene)
-    assert (right.background, right.colors, right.shapes, right.placed) == (True, 2, 2, True)
+    assert (right.background, right.colors, right.shapes, right.is_placed) == (True, 2, 2, True)
     taken = {scene.background, first.color, second.color}
     other = next(name for name in ("white", "black", "green", "pink") if name not in taken)
     assert not judged(replace(scene, background=other)).background
     assert judged(replace(scene, objects=(replace(first, color=other), second))).colors == 1
     shape = next(name for name in ("heart", "cross", "ring") if name not in (first.shape, second.shape))
     assert judged(replace(scene, objects=(replace(first, shape=shape), second))).shapes == 1
-    assert judged(replace(scene, objects=(replace(first, at=second.at), replace(second, at=first.at)))).placed is False
+    assert (
+        judged(replace(scene, objects=(replace(first, at=second.at), replace(second, at=first.at)))).is_placed is False
+    )
 
 
 @pytest.mark.parametrize("color", ["white", "red"])
-def test_an_empty_picture_shows_nothing(color: str) -> None:
-    background, found = scene_classifier.look(Image.new("RGB", (512, 512), scenes.COLORS[color]))
+def test_an_empty_image_has_no_objects(color: str) -> None:
+    background, found = scene_classifier.detect(Image.new("RGB", (512, 512), scenes.COLORS[color]))
     assert (background, found) == (color, [])
 
 
-def test_soft_edges_are_no_things_of_their_own() -> None:
+def test_soft_edges_are_no_objects() -> None:
     scene = scenes.Scene(
         kind="one",
         background="white",
         objects=(scenes.SceneObject(shape="circle", color="red", at=(0.5, 0.5), radius=0.3),),
     )
-    _, found = scene_classifier.look(draw_scene(scene, 512).filter(ImageFilter.GaussianBlur(4)))
+    _, found = scene_classifier.detect(draw_scene(scene, 512).filter(ImageFilter.GaussianBlur(4)))
     assert [(seen.color, seen.shape) for seen in found] == [("red", "circle")]

@@ -1,4 +1,4 @@
-"""Training is decided by its seed, whether it ran at one go or was stopped and went on."""
+"""Training depends on its seed only, with or without a restart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from demo_model import train_decoder, train_unet
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Training sets the threads and what signals do; both are the process's."""
+    """Restore the threads and signal handlers that training sets for the process."""
     threads, held = torch.get_num_threads(), {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGINT)}
     yield
     torch.set_num_threads(threads)
@@ -34,7 +34,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_seed_decides_and_a_stop_on_the_way_changes_nothing(tmp_path: Path) -> None:
+def test_the_seed_decides_and_a_restart_changes_nothing(tmp_path: Path) -> None:
     straight = trained(tmp_path / "straight", 3)
     trained(tmp_path / "stopped", 2)
     resumed = trained(tmp_path / "stopped", 3)
@@ -47,9 +47,9 @@ def test_the_seed_decides_and_a_stop_on_the_way_changes_nothing(tmp_path: Path) 
     assert (tmp_path / "straight" / "sheet-000003.png").exists()
 
 
-def test_the_decoder_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_the_decoder_resumes_where_it_stopped(tmp_path: Path) -> None:
     for work, steps in (("straight", 2), ("stopped", 1), ("stopped", 2)):
-        # The rate falls toward the last step, so that only the first step is the same for one and for two.
+        # The learning rate depends on the number of steps, so only the first step is the same for one and for two.
         train_decoder.main(["--work", str(tmp_path / work), "--steps", str(steps), "--batch", "1"])
     straight, resumed = (
         torch.load(tmp_path / work / "decoder.pt", weights_only=True) for work in ("straight", "stopped")
@@ -58,10 +58,10 @@ def test_the_decoder_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert same(resumed["vae"], straight["vae"])
 
 
-def test_pixels_at_edges_count_more_and_the_whole_as_much() -> None:
-    picture = np.zeros((1, 32, 32, 3), np.uint8)
-    picture[:, :, 16:] = 255
-    weights = train_unet.pixel_weights(picture)
+def test_pixels_at_edges_count_more_and_the_mean_is_one() -> None:
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    image[:, :, 16:] = 255
+    weights = train_unet.pixel_weights(image)
     assert weights.mean().item() == pytest.approx(1)
     assert weights[0, :, 0, 8].mean() > weights[0, :, 0, 0].mean()
     flat = train_unet.pixel_weights(np.full((1, 32, 32, 3), 90, np.uint8))

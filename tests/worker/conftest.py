@@ -1,4 +1,4 @@
-"""A worker on its real edges: PostgreSQL, files, and the Discord simulator over HTTP."""
+"""A worker with real PostgreSQL, real files, and the Discord simulator over HTTP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Place:
     user: Any
 
     def ask(self, *, token_age_s: float = 10.0, **fields: Any) -> Any:
-        """Ask as a member does: the simulator knows the interaction and shows "Submitted"; the job is queued."""
+        """Submit a request as a member does. The simulator has the interaction and shows "Submitted"."""
         from devtools.simulator import snowflake_generator, store
         from devtools.simulator.models import SimInteraction, SimMessage
         from jobs.models import Job
@@ -87,13 +87,13 @@ class Place:
         return Job.objects.get(pk=accepted.job.pk)
 
     def original(self, job: Any) -> Any:
-        """The message that the member sees in answer to the command."""
+        """Return the reply to the job's command."""
         from devtools.simulator.models import SimMessage
 
         return SimMessage.objects.get(interaction_id=job.interaction_id)
 
     def others(self) -> list[Any]:
-        """Every message of the simulator that is no answer to a command: posts and direct messages."""
+        """Return the simulator's messages that are no reply to a command: posts and direct messages."""
         from devtools.simulator.models import SimMessage
 
         return list(SimMessage.objects.filter(interaction=None))
@@ -138,7 +138,7 @@ def running(
     bounds: Bounds | None = None,
     **publisher: Any,
 ) -> Iterator[Runner]:
-    """A started worker with quick habits; it has left, with all its threads, at the end."""
+    """Yield a started worker with short intervals. It is stopped at the end, with all its threads."""
     from guilds import discord_client
 
     client = discord_client.from_settings(timeout_s=5)

@@ -1,4 +1,4 @@
-"""Who joins, in which order, and for how long someone can be overtaken."""
+"""Which requests join, in which order, and for how long one can be overtaken."""
 
 from __future__ import annotations
 
@@ -25,65 +25,65 @@ def _waiting(*costs: float, profile: str = "a", claimed_at: float = 0.0) -> list
     return [PendingRequest(id=n, profile=profile, cost=cost, claimed_at=claimed_at) for n, cost in enumerate(costs, 1)]
 
 
-def test_everyone_who_fits_joins_at_once() -> None:
+def test_requests_that_fit_join_at_once() -> None:
     capacities = {"a": Capacity(capacity=12, used_capacity=4)}
     assert admit(_waiting(4, 4, 4), capacities=capacities, now=0) == Admission(admitted=(1, 2))
 
 
-def test_nobody_overtakes_within_a_model_even_if_smaller() -> None:
+def test_no_request_overtakes_another_of_its_model_even_if_it_costs_less() -> None:
     assert admit(_waiting(8, 1), capacities={"a": Capacity(capacity=12, used_capacity=8)}, now=0) == Admission()
 
 
-def test_an_idle_engine_takes_a_request_that_is_heavier_than_its_room() -> None:
+def test_an_idle_engine_takes_a_request_that_costs_more_than_its_capacity() -> None:
     assert admit(_waiting(64, 1), capacities={"a": Capacity(capacity=12, used_capacity=0)}, now=0) == Admission(
         admitted=(1,)
     )
 
 
-def test_a_model_is_loaded_when_the_card_is_idle_and_its_request_is_first() -> None:
+def test_a_model_is_loaded_when_the_gpu_is_idle_and_its_request_is_first() -> None:
     other = {"b": Capacity(capacity=12, used_capacity=0)}
     assert admit(_waiting(4), capacities=other, now=0) == Admission(load_profile="a")
     assert admit(_waiting(4), capacities={}, now=0) == Admission(load_profile="a")
 
 
 def test_a_request_of_another_model_is_overtaken_for_a_bounded_time_only() -> None:
-    line = [
+    pending = [
         PendingRequest(id=1, profile="other", cost=4, claimed_at=0),
         PendingRequest(id=2, profile="a", cost=4, claimed_at=MAX_OVERTAKEN_S - 1),
     ]
     busy = {"a": Capacity(capacity=12, used_capacity=4)}
-    assert admit(line, capacities=busy, now=MAX_OVERTAKEN_S - 0.1) == Admission(admitted=(2,))
-    assert admit(line, capacities=busy, now=MAX_OVERTAKEN_S) == Admission()
-    assert admit(line, capacities={"a": Capacity(capacity=12, used_capacity=0)}, now=MAX_OVERTAKEN_S) == Admission(
+    assert admit(pending, capacities=busy, now=MAX_OVERTAKEN_S - 0.1) == Admission(admitted=(2,))
+    assert admit(pending, capacities=busy, now=MAX_OVERTAKEN_S) == Admission()
+    assert admit(pending, capacities={"a": Capacity(capacity=12, used_capacity=0)}, now=MAX_OVERTAKEN_S) == Admission(
         load_profile="other"
     )
 
 
-def test_a_request_that_must_be_alone_waits_for_an_idle_card_and_then_joins_alone() -> None:
-    line = [PendingRequest(id=1, profile="a", cost=4, claimed_at=20, is_alone=True), *_waiting(4, claimed_at=20)]
-    assert admit(line, capacities={"a": Capacity(capacity=12, used_capacity=0)}, now=20) == Admission(admitted=(1,))
-    # Loaded first where its model is not.
-    assert admit(line, capacities={}, now=20) == Admission(load_profile="a")
-    # Overtaken by the one behind it for ten seconds, however late on the clock that is.
+def test_a_request_that_must_be_alone_waits_for_an_idle_gpu_and_then_joins_alone() -> None:
+    pending = [PendingRequest(id=1, profile="a", cost=4, claimed_at=20, is_alone=True), *_waiting(4, claimed_at=20)]
+    assert admit(pending, capacities={"a": Capacity(capacity=12, used_capacity=0)}, now=20) == Admission(admitted=(1,))
+    # Its model is loaded first where needed.
+    assert admit(pending, capacities={}, now=20) == Admission(load_profile="a")
+    # The request behind it overtakes it for ten seconds, counted from its own claim.
     busy = {"a": Capacity(capacity=12, used_capacity=4)}
-    assert admit(line[:1] + _waiting(4, claimed_at=20)[:1], capacities=busy, now=29.9) == Admission(admitted=(1,))
-    assert admit(line, capacities=busy, now=30) == Admission()
+    assert admit(pending[:1] + _waiting(4, claimed_at=20)[:1], capacities=busy, now=29.9) == Admission(admitted=(1,))
+    assert admit(pending, capacities=busy, now=30) == Admission()
 
 
-def test_nobody_joins_a_request_that_must_stay_alone() -> None:
+def test_no_request_joins_one_that_must_stay_alone() -> None:
     assert (
         admit(_waiting(1), capacities={"a": Capacity(capacity=12, used_capacity=1)}, now=0, has_exclusive=True)
         == Admission()
     )
 
 
-def test_room_is_taken_to_the_last_bit() -> None:
+def test_capacity_is_used_up_to_its_limit() -> None:
     assert Capacity(capacity=12, used_capacity=8).can_take(4)
     assert not Capacity(capacity=12, used_capacity=8).can_take(4.1)
     assert Capacity(capacity=12, used_capacity=0).can_take(64)
 
 
-_lines = st.lists(
+_pending_lists = st.lists(
     st.builds(
         PendingRequest,
         id=st.integers(1, 10**6),
@@ -99,15 +99,15 @@ _capacities = st.dictionaries(
 )
 
 
-@given(_lines, _capacities, st.floats(0, 60))
-def test_an_idle_card_never_leaves_its_line_waiting_and_room_is_kept(
-    line: list[PendingRequest], capacities: dict[str, Capacity], now: float
+@given(_pending_lists, _capacities, st.floats(0, 60))
+def test_an_idle_gpu_never_lets_requests_wait_and_capacity_is_not_exceeded(
+    pending: list[PendingRequest], capacities: dict[str, Capacity], now: float
 ) -> None:
-    admission = admit(line, capacities=capacities, now=now)
-    if line and not any(capacity.used_capacity for capacity in capacities.values()):
+    admission = admit(pending, capacities=capacities, now=now)
+    if pending and not any(capacity.used_capacity for capacity in capacities.values()):
         assert admission.admitted or admission.load_profile
     for profile, capacity in capacities.items():
-        joined = [each.cost for each in line if each.id in admission.admitted and each.profile == profile]
+        joined = [each.cost for each in pending if each.id in admission.admitted and each.profile == profile]
         assert (
             not joined
             or capacity.used_capacity + sum(joined) <= capacity.capacity + 1e-6
@@ -116,7 +116,7 @@ def test_an_idle_card_never_leaves_its_line_waiting_and_room_is_kept(
 
 
 @given(st.integers(0, 500), st.integers(1, 64))
-def test_slices_cover_all_rows_once_evenly_and_in_as_few_as_possible(rows: int, largest: int) -> None:
+def test_split_rows_covers_all_rows_once_evenly_and_in_as_few_slices_as_possible(rows: int, largest: int) -> None:
     cut = split_rows(rows, largest=largest)
     assert [row for part in cut for row in range(rows)[part]] == list(range(rows))
     sizes = [part.stop - part.start for part in cut]
@@ -125,18 +125,18 @@ def test_slices_cover_all_rows_once_evenly_and_in_as_few_as_possible(rows: int, 
     assert not sizes or max(sizes) - min(sizes) <= 1
 
 
-def test_a_card_is_measured_up_to_where_company_no_longer_pays_and_no_further() -> None:
+def test_a_gpu_is_measured_until_more_rows_save_too_little_and_no_further() -> None:
     measured: list[int] = []
 
-    def seconds_a_row(rows: int) -> float:
+    def seconds_per_row(rows: int) -> float:
         measured.append(rows)
-        return max(1.0, 16 / rows)  # a call takes as long for 16 rows as for one
+        return max(1.0, 16 / rows)  # a call of up to 16 rows takes constant time
 
-    assert saturation_rows(seconds_a_row, max_rows=64) == 16
+    assert saturation_rows(seconds_per_row, max_rows=64) == 16
     assert measured == [2, 4, 8, 16, 32]
-    assert saturation_rows(seconds_a_row, max_rows=12) == 8
+    assert saturation_rows(seconds_per_row, max_rows=12) == 8
     assert saturation_rows(lambda rows: 1.0, max_rows=64) == 2
-    # As far as rows still fit, and no further.
+    # Only up to max_rows.
     assert [saturation_rows(lambda rows: 1 / rows, max_rows=limit) for limit in (2, 3, 4, 7, 8, 16)] == [
         2,
         2,
@@ -145,10 +145,10 @@ def test_a_card_is_measured_up_to_where_company_no_longer_pays_and_no_further() 
         8,
         16,
     ]
-    # 7 % less for each row is worth twice as many, to the letter.
+    # Exactly 7 % less for each row is enough.
     assert saturation_rows(lambda rows: {2: 1.0, 4: 0.93}.get(rows, 1.0), max_rows=64) == 4
     assert saturation_rows(lambda rows: {2: 1.0, 4: 0.931}.get(rows, 0.1), max_rows=64) == 2
-    # Where the memory did not last as long as was reckoned, that is where it ends.
+    # It ends where memory runs out.
     assert saturation_rows(lambda rows: 1 / rows if rows <= 8 else float("inf"), max_rows=64) == 8
 
 
@@ -168,8 +168,8 @@ def test_at_most_a_quarter_of_the_rows_is_padding(rows: int, ready: set[int], pa
     assert padded_rows(rows, ready=ready) == padded
 
 
-def test_what_most_requests_ask_for_is_compiled_first_and_nothing_that_does_not_fit() -> None:
+def test_the_commonest_numbers_of_rows_are_compiled_first_and_none_that_does_not_fit() -> None:
     assert rows_to_compile(max_rows=16) == (8, 16, 4, 2)
     assert rows_to_compile(max_rows=64) == COMPILED_ROWS
-    # Four pictures with guidance, in company of one to seven others: all of them find a shape.
+    # One to eight requests of four images with guidance all have a compiled shape.
     assert all(padded_rows(8 * requests, ready=rows_to_compile(max_rows=64)) for requests in range(1, 9))

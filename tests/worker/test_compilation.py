@@ -1,4 +1,4 @@
-"""Nobody waits for the compiler: pictures come before it, beside it, and after it, and are the same ones."""
+"""No request waits for the compiler: images before, during and after compilation are the same."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from . import tiny_models
 torch = pytest.importorskip("torch")
 WITHIN_S = 600
 LATENTS = (12, 8, 8)  # of the tiny pipeline
-# A compiler's warnings are its own affair.
+# The compiler's warnings are not tested here.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Compiler:
-    """A backend of torch.compile that does nothing but note the rows it compiled for and those it ran."""
+    """A backend of torch.compile that only records the rows that it compiled and those that it ran."""
 
     def __init__(self) -> None:
         self.compiled: list[int] = []
@@ -70,7 +70,7 @@ def _as_before() -> Iterator[None]:
     torch._dynamo.reset()
 
 
-def _pictures(engine: Any, **fields: Any) -> tuple[Any, ...]:
+def _images(engine: Any, **fields: Any) -> tuple[Any, ...]:
     defaults: dict[str, Any] = {
         "id": 1,
         "prompt": "a red cat",
@@ -94,62 +94,62 @@ def _same(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
     return all(max(abs(x - y) for x, y in zip(a.tobytes(), b.tobytes(), strict=True)) <= 1 for a, b in pairs)
 
 
-def test_the_first_pictures_come_before_the_compiler_begins_and_the_next_while_it_works() -> None:
+def test_the_first_images_come_before_compilation_and_the_next_during_it() -> None:
     compiler = Compiler()
     compiler.may_go_on.clear()
     engine = _engine(compiler)
-    first = _pictures(engine)
-    # The compiler is at work now, for as long as it likes.
-    beside = _pictures(engine)
+    first = _images(engine)
+    # The compiler is working now.
+    beside = _images(engine)
     assert compiler.ran == compiler.compiled == []
     compiler.may_go_on.set()
     assert engine.wait_until_compiled(WITHIN_S)
-    after = _pictures(engine)
+    after = _images(engine)
     assert compiler.compiled == [8, 4, 2]
     assert compiler.ran.count(8) == 1 + 3  # the example, and three steps
     assert _same(first, beside)
     assert _same(first, after)
 
 
-def test_nothing_that_is_asked_later_is_compiled_while_someone_waits() -> None:
+def test_other_shapes_are_not_compiled_while_a_request_waits() -> None:
     compiler = Compiler()
     engine = _engine(compiler, rows=(8,))
     assert engine.wait_until_compiled(WITHIN_S)
     before = list(compiler.compiled)
     ran = len(compiler.ran)
-    _pictures(engine, width=2 * tiny_models.SIZE)  # another size
-    _pictures(engine, prompt="cat " * 60)  # more text
-    _pictures(engine, count=1)  # too few rows to pad
+    _images(engine, width=2 * tiny_models.SIZE)  # another size
+    _images(engine, prompt="cat " * 60)  # a longer prompt
+    _images(engine, count=1)  # too few rows to pad
     assert compiler.compiled == before
     assert len(compiler.ran) == ran
-    _pictures(engine)
+    _images(engine)
     assert len(compiler.ran) == ran + 3
 
 
-def test_rows_padded_for_a_compiled_shape_change_no_picture() -> None:
+def test_rows_padded_for_a_compiled_shape_change_no_image() -> None:
     compiler = Compiler()
     engine = _engine(compiler, rows=(8, 4))
-    alone = _pictures(engine, count=2)
-    plain = [_pictures(engine, count=count, guidance=1.0) for count in (3, 4)]
+    alone = _images(engine, count=2)
+    plain = [_images(engine, count=count, guidance=1.0) for count in (3, 4)]
     assert engine.wait_until_compiled(WITHIN_S)
     ran = len(compiler.ran)
-    assert _same(_pictures(engine, count=2), alone)
+    assert _same(_images(engine, count=2), alone)
     assert len(compiler.ran) == ran + 3
     for count, before in zip((3, 4), plain, strict=True):
-        assert _same(_pictures(engine, count=count, guidance=1.0), before)
+        assert _same(_images(engine, count=count, guidance=1.0), before)
 
 
-def test_a_compiler_that_fails_leaves_a_worker_that_draws() -> None:
+def test_a_worker_makes_images_after_compilation_failed() -> None:
     def broken(graph: Any, inputs: list[Any]) -> Any:
         raise RuntimeError("no compiler here")
 
     engine = _engine(broken)
-    before = _pictures(engine)
+    before = _images(engine)
     assert engine.wait_until_compiled(WITHIN_S)
-    assert _same(_pictures(engine), before)
+    assert _same(_images(engine), before)
 
 
-def test_an_idle_worker_compiles_too_and_one_that_leaves_stops_after_the_shape_at_hand() -> None:
+def test_an_idle_worker_compiles_and_a_closed_engine_stops_after_the_current_shape() -> None:
     compiler = Compiler()
     compiler.may_go_on.clear()
     engine = _engine(compiler)
@@ -168,15 +168,15 @@ def test_an_idle_worker_compiles_too_and_one_that_leaves_stops_after_the_shape_a
     reason="torch.compile needs a C++ compiler and Python's headers here",
 )
 @pytest.mark.processes
-def test_the_real_compiler_draws_the_same_pictures_and_leaves_a_cache_for_the_next_start(
+def test_the_real_compiler_makes_the_same_images_and_fills_the_cache_for_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     engine = _engine("inductor", rows=(8,))
-    before = _pictures(engine)
+    before = _images(engine)
     assert engine.wait_until_compiled(WITHIN_S)
     assert engine._compiled._ready == {8}
-    assert _same(_pictures(engine), before)
+    assert _same(_images(engine), before)
     assert any(tmp_path.rglob("*.so"))
     torch._dynamo.reset()
     found = _cache_hits()

@@ -1,4 +1,4 @@
-"""Content credentials: every form that is kept or posted carries them, signed, where a certificate is set."""
+"""Content credentials: with a certificate, every stored or posted encoding is signed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorit
 
 
 def _certificate() -> tuple[str, str]:
-    """A chain of one's own, and its key, as PEM."""
+    """Return a test certificate chain and its key, as PEM."""
     x509 = pytest.importorskip("cryptography.x509")
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -67,7 +67,7 @@ def _certificate() -> tuple[str, str]:
     return chain, key.decode()
 
 
-def test_every_form_carries_a_valid_statement_that_a_model_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_encoding_has_a_valid_statement_that_a_model_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
     c2pa = pytest.importorskip("c2pa", reason="c2pa-python (requirements/safety.txt) is not installed")
     chain, key = _certificate()
     monkeypatch.setenv("SPARKLE_C2PA_CHAIN", chain)
@@ -82,13 +82,13 @@ def test_every_form_carries_a_valid_statement_that_a_model_made_it(monkeypatch: 
     assert {form.suffix for form in forms} == {"png", "webp", "jpg"}
     for form in forms:
         Image.open(io.BytesIO(form.content)).load()
-        told = json.loads(c2pa.Reader(form.content_type, io.BytesIO(form.content)).json())
-        # Whom to trust is the viewer's list; that nobody changed it since can be told by anyone.
-        assert told["validation_state"] in ("Valid", "Trusted")
-        assert MADE_BY_A_MODEL in json.dumps(told["manifests"][told["active_manifest"]])
+        manifest_store = json.loads(c2pa.Reader(form.content_type, io.BytesIO(form.content)).json())
+        # Trust depends on the viewer's list; that the file is unchanged does not.
+        assert manifest_store["validation_state"] in ("Valid", "Trusted")
+        assert MADE_BY_A_MODEL in json.dumps(manifest_store["manifests"][manifest_store["active_manifest"]])
 
 
-def test_half_a_setting_or_a_wrong_one_stops_the_start_and_tells_nothing_of_the_key(
+def test_a_missing_or_wrong_setting_stops_the_start_and_does_not_reveal_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("SPARKLE_C2PA_CHAIN", raising=False)

@@ -1,6 +1,6 @@
-"""Continuous batching keeps its promise: company changes a request's waiting, never its pictures.
+"""Continuous batching keeps its promise: other requests change how long a request takes, never its images.
 
-The pipeline is a real one with random weights. The tolerance is one level of 255 on finished pictures, in float32.
+The pipeline is a real one with random weights. The tolerance is one level of 255 on finished images, in float32.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _finish(engine: Any) -> list[Event]:
     return events
 
 
-def _pictures(engine: Any, request: GenerationRequest) -> tuple[Image.Image, ...]:
+def _images(engine: Any, request: GenerationRequest) -> tuple[Image.Image, ...]:
     engine.admit(request)
     made = next(event for event in reversed(_finish(engine)) if event.id == request.id)
     assert isinstance(made, Completed), made
@@ -76,7 +76,7 @@ def _apart(left: Sequence[Image.Image], right: Sequence[Image.Image]) -> int:
 
 
 def _mixed() -> list[GenerationRequest]:
-    """One request of each sampler, all different in prompt, steps, guidance, seed and number of pictures."""
+    """One request of each sampler, all different in prompt, steps, guidance, seed and number of images."""
     return [
         _request(
             id=number,
@@ -92,21 +92,21 @@ def _mixed() -> list[GenerationRequest]:
     ]
 
 
-def test_every_sampler_in_company_makes_the_pictures_it_makes_alone(engine: Any) -> None:
+def test_every_sampler_makes_the_same_images_in_a_batch_and_alone(engine: Any) -> None:
     requests = _mixed()
-    alone = {request.id: _pictures(engine, request) for request in requests}
+    alone = {request.id: _images(engine, request) for request in requests}
     for request in requests:
         engine.admit(request)
     company = {event.id: event.images for event in _finish(engine) if isinstance(event, Completed)}
     assert company.keys() == alone.keys()
     for request in requests:
         assert _apart(alone[request.id], company[request.id]) <= TOLERANCE, request.sampler
-    assert _apart(alone[0][:1], alone[4][:1]) > 10 * TOLERANCE  # the measure can tell pictures apart
+    assert _apart(alone[0][:1], alone[4][:1]) > 10 * TOLERANCE  # the measure distinguishes images
 
 
-def test_a_request_that_joins_late_makes_the_same_pictures(engine: Any) -> None:
+def test_a_request_that_joins_late_makes_the_same_images(engine: Any) -> None:
     first, second = _request(id=1, steps=10, sampler="dpmpp_2m_karras"), _request(id=2, seed=50, sampler="k_euler_a")
-    alone = _pictures(engine, second)
+    alone = _images(engine, second)
     engine.admit(first)
     for _ in range(4):
         engine.advance(lambda event: None)
@@ -116,7 +116,7 @@ def test_a_request_that_joins_late_makes_the_same_pictures(engine: Any) -> None:
 
 
 @pytest.mark.parametrize("sampler", sorted(SAMPLERS))
-def test_pictures_are_those_of_diffusers_own_pipeline(engine: Any, sampler: str) -> None:
+def test_images_are_those_of_diffusers_own_pipeline(engine: Any, sampler: str) -> None:
     from diffusers import StableDiffusionPipeline
 
     from gpu_worker.diffusers_engine import scheduler_factory
@@ -135,16 +135,16 @@ def test_pictures_are_those_of_diffusers_own_pipeline(engine: Any, sampler: str)
         num_images_per_prompt=request.count,
         generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
     ).images
-    assert _apart(_pictures(engine, request), theirs) <= TOLERANCE
+    assert _apart(_images(engine, request), theirs) <= TOLERANCE
 
 
 @pytest.mark.parametrize("sampler", ["k_lms", "PLMS", "DDIM", "k_heun", "k_dpm_2_a", "unipc", "lcm"])
-def test_starting_from_a_picture_is_what_diffusers_makes_of_it(engine: Any, sampler: str) -> None:
+def test_image_to_image_is_what_diffusers_makes(engine: Any, sampler: str) -> None:
     from diffusers import StableDiffusionImg2ImgPipeline
 
     from gpu_worker.diffusers_engine import scheduler_factory
 
-    source = _pictures(engine, _request(seed=77))[0]
+    source = _images(engine, _request(seed=77))[0]
     request = _request(source=source, strength=0.5, steps=10, sampler=sampler)
     pipe = StableDiffusionImg2ImgPipeline.from_pretrained(tiny_models.folder())
     pipe.set_progress_bar_config(disable=True)
@@ -158,27 +158,27 @@ def test_starting_from_a_picture_is_what_diffusers_makes_of_it(engine: Any, samp
         num_images_per_prompt=request.count,
         generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
     ).images
-    assert _apart(_pictures(engine, request), theirs) <= TOLERANCE
+    assert _apart(_images(engine, request), theirs) <= TOLERANCE
 
 
-def test_what_a_sampler_remembers_is_of_its_own_number_of_steps(engine: Any) -> None:
+def test_cached_coefficients_belong_to_one_number_of_steps(engine: Any) -> None:
     from gpu_worker import diffusers_engine
 
     other = diffusers_engine.load(str(tiny_models.folder()))
     for steps in (9, 4, 9):
         request = _request(steps=steps, sampler="k_lms")
-        assert _apart(_pictures(engine, request), _pictures(other, request)) <= TOLERANCE
+        assert _apart(_images(engine, request), _images(other, request)) <= TOLERANCE
         other = diffusers_engine.load(str(tiny_models.folder()))
 
 
-def test_seeds_are_consecutive_and_each_stands_for_its_picture(engine: Any) -> None:
-    four = _pictures(engine, _request(seed=20, count=4))
-    third = _pictures(engine, _request(seed=22, count=1))
+def test_seeds_are_consecutive_and_each_makes_its_own_image(engine: Any) -> None:
+    four = _images(engine, _request(seed=20, count=4))
+    third = _images(engine, _request(seed=22, count=1))
     assert _apart(four[2:3], third) <= TOLERANCE
 
 
-def test_sizes_of_one_batch_may_differ_and_enlarging_doubles(engine: Any) -> None:
-    small = _pictures(engine, _request(count=1))[0]
+def test_one_batch_may_have_several_sizes_and_upscaling_doubles(engine: Any) -> None:
+    small = _images(engine, _request(count=1))[0]
     wide = _request(id=2, width=2 * tiny_models.SIZE, height=tiny_models.SIZE, count=1)
     large = _request(id=3, width=2 * tiny_models.SIZE, height=2 * tiny_models.SIZE, count=1, source=small, strength=0.4)
     engine.admit(wide)
@@ -187,25 +187,25 @@ def test_sizes_of_one_batch_may_differ_and_enlarging_doubles(engine: Any) -> Non
     assert made == {2: (2 * tiny_models.SIZE, tiny_models.SIZE), 3: (2 * tiny_models.SIZE, 2 * tiny_models.SIZE)}
 
 
-def test_a_long_prompt_is_read_to_its_end_and_a_longer_one_says_what_was_cut(engine: Any) -> None:
-    long = "cat " * 60  # some 180 tokens of this tokenizer
-    assert _apart(_pictures(engine, _request(prompt=long)), _pictures(engine, _request(prompt=long + "dog"))) > 0
+def test_a_long_prompt_is_read_to_its_end_and_a_longer_one_counts_truncated_tokens(engine: Any) -> None:
+    long = "cat " * 60  # about 180 tokens of this tokenizer
+    assert _apart(_images(engine, _request(prompt=long)), _images(engine, _request(prompt=long + "dog"))) > 0
     engine.admit(_request(prompt="cat " * 600))
     made = _finish(engine)[-1]
     assert isinstance(made, Completed)
     assert made.truncated_tokens == 1200
 
 
-def test_progress_counts_the_models_evaluations_and_previews_come_half_way(engine: Any) -> None:
+def test_progress_counts_steps_and_previews_come_half_way(engine: Any) -> None:
     engine.admit(_request(sampler="k_heun", steps=8, preview=True))
     steps = [event for event in _finish(engine) if isinstance(event, StepDone)]
     assert [(event.step, event.total) for event in steps] == [(number, 15) for number in range(1, 16)]
     assert [event.step for event in steps if event.preview is not None] == [7]
 
 
-def test_cancelling_takes_effect_at_the_next_step_and_leaves_the_others_alone(engine: Any) -> None:
+def test_cancelling_takes_effect_at_the_next_step_and_does_not_affect_others(engine: Any) -> None:
     stays, goes = _request(id=1, steps=8), _request(id=2, steps=8)
-    alone = _pictures(engine, stays)
+    alone = _images(engine, stays)
     engine.admit(stays)
     engine.admit(goes)
     engine.advance(lambda event: None)
@@ -218,7 +218,7 @@ def test_cancelling_takes_effect_at_the_next_step_and_leaves_the_others_alone(en
     assert _apart(alone, made.images) <= TOLERANCE
 
 
-def test_what_cannot_be_made_fails_alone(engine: Any) -> None:
+def test_an_invalid_request_fails_alone(engine: Any) -> None:
     engine.admit(_request(id=1))
     engine.admit(_request(id=2, sampler="nobody knows it"))
     engine.admit(_request(id=3, width=tiny_models.SIZE + 3))
@@ -231,35 +231,37 @@ def test_what_cannot_be_made_fails_alone(engine: Any) -> None:
 
 
 def _out_of_memory_above(engine: Any, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    """Give the engine a card that holds so many rows at once."""
+    """Give the engine a GPU that holds so many rows at once."""
     forward = engine._forward
 
-    def small_card(sample: Any, *args: Any, **kwargs: Any) -> Any:
+    def small_gpu(sample: Any, *args: Any, **kwargs: Any) -> Any:
         if len(sample) > rows:
             raise torch.OutOfMemoryError
         return forward(sample, *args, **kwargs)
 
-    monkeypatch.setattr(engine, "_forward", small_card)
+    monkeypatch.setattr(engine, "_forward", small_gpu)
     monkeypatch.setattr(engine, "_max_rows", engine._max_rows)
     monkeypatch.setattr(engine, "capacity", engine.capacity)
 
 
-def test_out_of_memory_halves_the_call_and_changes_no_picture(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_halves_the_call_and_changes_no_image(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     request = _request(count=4)
-    plenty = _pictures(engine, request)
+    plenty = _images(engine, request)
     _out_of_memory_above(engine, monkeypatch, rows=2)
     room = engine.capacity
-    assert _apart(_pictures(engine, request), plenty) <= TOLERANCE
+    assert _apart(_images(engine, request), plenty) <= TOLERANCE
     assert engine.capacity < room
 
 
-def test_a_request_too_heavy_even_alone_fails_for_another_try(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_does_not_fit_alone_fails_for_another_attempt(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _out_of_memory_above(engine, monkeypatch, rows=0)
     engine.admit(_request())
     assert _finish(engine) == [Failed(id=1, reason="out_of_memory", permanent=False)]
 
 
-def test_a_broken_card_is_told_from_a_full_one(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_gpu_is_distinguished_from_a_full_one(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
@@ -272,7 +274,7 @@ def test_a_broken_card_is_told_from_a_full_one(engine: Any, monkeypatch: pytest.
     _finish(engine)
 
 
-def test_a_cached_profile_spares_most_full_calls_and_stays_near(engine: Any) -> None:
+def test_deepcache_skips_most_full_calls_and_stays_close(engine: Any) -> None:
     from gpu_worker import diffusers_engine
 
     cached: Any = diffusers_engine.load(str(tiny_models.folder()), step_cache="deepcache")
@@ -285,25 +287,25 @@ def test_a_cached_profile_spares_most_full_calls_and_stays_near(engine: Any) -> 
 
     cached._deepcache.full = counted
     request = _request(steps=9, sampler="DDIM", guidance=3.0)
-    near = _pictures(cached, request)
+    near = _images(cached, request)
     assert calls["full"] == 3
-    exact = _pictures(engine, request)
-    other = _pictures(engine, _request(steps=9, sampler="DDIM", guidance=3.0, seed=900))
+    exact = _images(engine, request)
+    other = _images(engine, _request(steps=9, sampler="DDIM", guidance=3.0, seed=900))
     assert 0 < _apart(near, exact) < _apart(exact, other)
     cached.admit(_request(id=2, steps=5, seed=40, count=1))
     cached.advance(lambda event: None)
-    assert _apart(_pictures(cached, request), near) <= TOLERANCE
+    assert _apart(_images(cached, request), near) <= TOLERANCE
 
 
 @pytest.mark.parametrize("source", ["/nowhere/at/all", "./neither/here"])
-def test_a_model_that_is_not_there_is_said_in_words(source: str) -> None:
+def test_a_missing_model_is_reported_in_words(source: str) -> None:
     from gpu_worker import diffusers_engine
 
     with pytest.raises(ModelUnavailable, match=r"holds no pipeline: there is no model_index\.json"):
         diffusers_engine.load(source)
 
 
-def test_a_broken_model_folder_is_said_in_words(tmp_path: Any) -> None:
+def test_a_broken_model_folder_is_reported_in_words(tmp_path: Any) -> None:
     from gpu_worker import diffusers_engine
 
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "X"]}')

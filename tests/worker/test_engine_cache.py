@@ -1,4 +1,4 @@
-"""Several models on one card: who leaves when the memory is short."""
+"""Several models on one GPU: which one is evicted when memory is short."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gpu_worker.noise_engine import NoiseEngine
 GB = 2**30
 
 
-class _Card:
-    """A card of so many bytes, on which models of a known size are loaded."""
+class _Gpu:
+    """A GPU of so many bytes, and models of known sizes."""
 
     def __init__(self, memory: int, **sizes: int) -> None:
         self.memory = memory
@@ -20,18 +20,18 @@ class _Card:
         self.inside: list[str] = []
 
     def load(self, name: str) -> Engine:
-        card = self
+        gpu = self
 
-        class Weighs(NoiseEngine):
-            memory_bytes = card.sizes[name]
+        class SizedEngine(NoiseEngine):
+            memory_bytes = gpu.sizes[name]
 
             def close(self) -> None:
-                card.inside.remove(name)
+                gpu.inside.remove(name)
 
         if self.free() < self.sizes[name]:
             raise ModelTooLarge(name)
         self.inside.append(name)
-        return Weighs(name)
+        return SizedEngine(name)
 
     def free(self) -> int:
         return self.memory - sum(self.sizes[name] for name in self.inside)
@@ -43,38 +43,38 @@ def _request() -> GenerationRequest:
     )
 
 
-def test_the_model_used_longest_ago_leaves_when_memory_is_short_and_not_before() -> None:
-    card = _Card(14 * GB, ink=4 * GB, oil=4 * GB, xl=6 * GB)
-    profiles = EngineCache(card.load, free_bytes=card.free, max_engines=9)
+def test_the_least_recently_used_model_is_evicted_when_memory_is_short_and_not_before() -> None:
+    gpu = _Gpu(14 * GB, ink=4 * GB, oil=4 * GB, xl=6 * GB)
+    profiles = EngineCache(gpu.load, free_bytes=gpu.free, max_engines=9)
     for name in ("ink", "oil"):
         profiles.load(name)
-    assert card.inside == ["ink", "oil"]
-    profiles["ink"]  # used again, so that oil was used longest ago
+    assert gpu.inside == ["ink", "oil"]
+    profiles["ink"]  # used again, so that oil is the least recently used
     profiles.load("xl")
-    assert card.inside == ["ink", "xl"]
+    assert gpu.inside == ["ink", "xl"]
 
 
-def test_a_model_that_is_larger_than_it_was_taken_for_finds_room_too_and_one_too_large_for_the_card_does_not() -> None:
-    card = _Card(20 * GB, ink=2 * GB, oil=2 * GB, huge=17 * GB, monster=21 * GB)
-    profiles = EngineCache(card.load, free_bytes=card.free, max_engines=9)
+def test_a_model_larger_than_expected_is_loaded_and_one_too_large_for_the_gpu_is_not() -> None:
+    gpu = _Gpu(20 * GB, ink=2 * GB, oil=2 * GB, huge=17 * GB, monster=21 * GB)
+    profiles = EngineCache(gpu.load, free_bytes=gpu.free, max_engines=9)
     for name in ("ink", "oil", "huge"):
         profiles.load(name)
-    assert card.inside == ["oil", "huge"]
+    assert gpu.inside == ["oil", "huge"]
     with pytest.raises(ModelTooLarge):
         profiles.load("monster")
 
 
-def test_a_model_at_work_is_not_evicted() -> None:
-    card = _Card(8 * GB + BATCH_BYTES, ink=4 * GB, oil=4 * GB)
-    profiles = EngineCache(card.load, free_bytes=card.free, max_engines=9)
+def test_a_busy_model_is_not_evicted() -> None:
+    gpu = _Gpu(8 * GB + BATCH_BYTES, ink=4 * GB, oil=4 * GB)
+    profiles = EngineCache(gpu.load, free_bytes=gpu.free, max_engines=9)
     profiles.load("ink").admit(_request())
     profiles.load("oil")
-    assert card.inside == ["ink", "oil"]
+    assert gpu.inside == ["ink", "oil"]
 
 
-def test_no_more_models_than_were_said_whatever_the_memory() -> None:
-    card = _Card(999 * GB, a=GB, b=GB, c=GB)
-    profiles = EngineCache(card.load, free_bytes=lambda: None, max_engines=2)
+def test_no_more_than_max_engines_are_loaded_with_any_memory() -> None:
+    gpu = _Gpu(999 * GB, a=GB, b=GB, c=GB)
+    profiles = EngineCache(gpu.load, free_bytes=lambda: None, max_engines=2)
     for name in ("a", "b", "c"):
         profiles.load(name)
-    assert card.inside == ["b", "c"]
+    assert gpu.inside == ["b", "c"]

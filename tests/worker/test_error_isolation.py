@@ -1,4 +1,4 @@
-"""What one request or one model causes ends that request, or that model's, and nobody else's."""
+"""An error of one request or one model fails that request, or that model's requests, and no others."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _name(error: Exception) -> str:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=_name)
-def test_whatever_a_loader_raises_concerns_that_model_alone(place: Place, error: Exception) -> None:
+def test_any_error_of_a_loader_concerns_that_model_only(place: Place, error: Exception) -> None:
     ModelProfile.objects.create(slug="broken", name="Broken", source="models/broken", sizes=["512x512"])
 
     def load(source: str) -> Engine:
@@ -102,7 +102,7 @@ def test_a_model_that_failed_is_not_loaded_again_at_once() -> None:
     assert tries == ["broken"] * 2
 
 
-def test_a_loader_that_meets_a_broken_card_says_so() -> None:
+def test_a_loader_reports_a_broken_gpu() -> None:
     def load(source: str) -> Engine:
         raise torch.AcceleratorError("CUDA error: unknown error")
 
@@ -111,7 +111,7 @@ def test_a_loader_that_meets_a_broken_card_says_so() -> None:
 
 
 class _Poisoned(NoiseEngine):
-    """Raises while a poisoned request is inside, in the way that it says."""
+    """Raises the error while a poisoned request is inside, in `admit` or in `advance`."""
 
     def __init__(self, error: Exception, where: str) -> None:
         super().__init__(step_s=0.02)
@@ -153,7 +153,7 @@ def test_a_request_that_breaks_the_engine_ends_alone(place: Place, error: Except
     assert poison.attempts <= 2
 
 
-def test_errors_are_told_apart_by_their_cause() -> None:
+def test_errors_are_classified_by_their_cause() -> None:
     faults = [
         torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
         RuntimeError("CUDA error: device-side assert triggered"),
@@ -193,7 +193,7 @@ def _request(**fields: Any) -> GenerationRequest:
 
 
 def _finish(engine: Any) -> dict[int, Event]:
-    """Return each request's last event but for steps."""
+    """Return each request's final event."""
     events: list[Event] = []
     while engine.used_capacity:
         engine.advance(events.append)
@@ -239,7 +239,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGS))
-def test_no_sampler_on_any_configuration_harms_its_neighbours(tmp_path: Path, name: str) -> None:
+def test_no_sampler_with_any_configuration_affects_other_requests(tmp_path: Path, name: str) -> None:
     engine = _load(_configured(tmp_path, **CONFIGS[name]))
     requests = [_request(id=at, sampler=sampler, steps=2 + 2 * (at % 2)) for at, sampler in enumerate(SAMPLERS)]
     for request in requests:
@@ -271,8 +271,8 @@ def test_unipc_makes_images_on_a_model_whose_author_used_bh1(tmp_path: Path, ste
 
 
 @contextmanager
-def _spoilt(part: Any) -> Iterator[None]:
-    """Make a weight of the part NaN for a while."""
+def _with_nan(part: Any) -> Iterator[None]:
+    """Make a weight of the part NaN within the context."""
     weight = next(iter(part.parameters()))
     kept = weight.data.clone()
     weight.data.fill_(float("nan"))
@@ -283,7 +283,7 @@ def _spoilt(part: Any) -> Iterator[None]:
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_an_image_that_is_not_finite_is_never_made(part: str) -> None:
     engine = _load()
-    with _spoilt(getattr(engine._pipe, part) if part != "vae" else engine._pipe.vae.decoder):
+    with _with_nan(getattr(engine._pipe, part) if part != "vae" else engine._pipe.vae.decoder):
         engine.admit(_request())
         end = _finish(engine)[1]
     assert isinstance(end, Failed)
@@ -301,7 +301,7 @@ def test_a_black_image_that_is_finite_is_made(monkeypatch: pytest.MonkeyPatch) -
     assert end.images[0].getextrema() == ((0, 0),) * 3
 
 
-def test_a_pipeline_that_is_called_whole_delivers_nothing_that_is_not_finite() -> None:
+def test_static_batching_delivers_no_image_that_is_not_finite() -> None:
     from diffusers import StableDiffusionPipeline
 
     from gpu_worker.static_batching import StaticBatchEngine
@@ -309,7 +309,7 @@ def test_a_pipeline_that_is_called_whole_delivers_nothing_that_is_not_finite() -
     pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
     pipe.set_progress_bar_config(disable=True)
     engine = StaticBatchEngine(pipe, model="tiny", max_images=4)
-    with _spoilt(pipe.vae.decoder):
+    with _with_nan(pipe.vae.decoder):
         engine.admit(_request(id=1))
         engine.admit(_request(id=2))
         ends = _finish(engine)
@@ -335,7 +335,7 @@ def test_an_error_in_a_shared_call_fails_the_request_that_causes_it(
     assert {at: type(end) for at, end in ends.items()} == {0: Completed, 1: Failed, 2: Completed}
 
 
-def test_a_preview_that_cannot_be_decoded_costs_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_that_cannot_be_decoded_does_not_fail_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = _load()
     decode = engine._decode
     calls = iter([True])
@@ -377,7 +377,7 @@ class _Hangs(NoiseEngine):
         super().advance(emit)
 
 
-def test_a_stuck_engines_jobs_are_counted_and_lose_their_lease_and_the_others_are_not(place: Place) -> None:
+def test_attempts_in_a_stuck_engine_are_counted_and_others_are_not(place: Place) -> None:
     Guild.objects.update(concurrency=9)
     ModelProfile.objects.create(slug="ink", name="Ink", source="models/ink", sizes=["512x512"])
     engine = _Hangs()
@@ -399,7 +399,7 @@ def test_a_stuck_engines_jobs_are_counted_and_lose_their_lease_and_the_others_ar
 
 
 class HangingStorage(FileSystemStorage):
-    """Keeps nothing until it is released."""
+    """Stores nothing until it is released."""
 
     released = threading.Event()
 
@@ -408,9 +408,7 @@ class HangingStorage(FileSystemStorage):
         return super().save(name, content, max_length)
 
 
-def test_a_storage_that_hangs_ends_the_worker_and_counts_the_job_that_is_being_published(
-    place: Place, settings: Any
-) -> None:
+def test_storage_that_hangs_ends_the_worker_and_counts_the_attempt_being_published(place: Place, settings: Any) -> None:
     default = settings.STORAGES["default"] | {"BACKEND": f"{__name__}.{HangingStorage.__name__}"}
     settings.STORAGES = settings.STORAGES | {"default": default}
     HangingStorage.released.clear()
@@ -435,7 +433,7 @@ def test_a_storage_that_hangs_ends_the_worker_and_counts_the_job_that_is_being_p
 
 
 class _Reports(NoiseEngine):
-    """Finds no memory for a request, and says so."""
+    """Runs out of memory and reports it as Failed."""
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         for request_id in list(self._inside):
@@ -444,7 +442,7 @@ class _Reports(NoiseEngine):
 
 
 class _Raises(NoiseEngine):
-    """Finds no memory for a request, and does not expect it."""
+    """Runs out of memory and raises."""
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         if self._inside:

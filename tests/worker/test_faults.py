@@ -1,4 +1,4 @@
-"""Workers are killed at random moments while everything around them fails for a while: nothing is lost or doubled.
+"""Workers are killed at random moments while everything around them fails for a while: nothing is lost or duplicated.
 
 Real processes, PostgreSQL, SQS's protocol, and the simulator over HTTP. The moments are drawn from a fixed seed, and
 counted in jobs that have ended, so that a slow machine meets them under the same load. SPARKLE_FAULT_JOBS sets how many
@@ -37,11 +37,11 @@ from .conftest import Place
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = max(60, int(os.environ.get("SPARKLE_FAULT_JOBS", "200")))
 MEMBERS, WORKERS, KILLS = JOBS // 5, 2, JOBS // 14
-LATE = JOBS // 25  # of the jobs have a token that is dead already
-DYING = JOBS // 10  # have one that runs out in the first half minute or so
+LATE = JOBS // 25  # jobs have a token that has expired
+DYING = JOBS // 10  # jobs have a token that expires within about half a minute
 UNMAKEABLE = JOBS // 50
-CANCELLED = JOBS // 12  # are cancelled at some time, if they have not ended by then
-AGAIN = JOBS // 10  # messages are delivered once more
+CANCELLED = JOBS // 12  # jobs are cancelled, unless they have ended
+REDELIVERED = JOBS // 10  # messages are delivered twice
 AWAY_S = 3.0
 WITHIN_S = 120 + 3 * JOBS
 LEAVES_WITHIN_S = 60
@@ -54,9 +54,9 @@ class Fleet:
         self._environment = os.environ | environment
         self._log = log
         self._workers: list[subprocess.Popen[bytes]] = []
-        self.left_politely = 0
+        self.clean_exits = 0
 
-    def hire(self) -> None:
+    def start_worker(self) -> None:
         with self._log.open("ab") as log:
             self._workers.append(
                 subprocess.Popen(
@@ -65,23 +65,23 @@ class Fleet:
             )
 
     def strike(self, number: int, how: signal.Signals) -> None:
-        """End one worker and hire another; one that is asked to leave must be gone in time."""
+        """End one worker and start another. A worker that gets SIGTERM must end in time."""
         worker = self._workers.pop(number)
         worker.send_signal(how)
-        self.hire()
+        self.start_worker()
         status = worker.wait(LEAVES_WITHIN_S)
-        # One that was hired a moment ago may not have come to listen to signals yet, and holds nothing.
+        # A worker that has just started may not handle signals yet. It has no jobs.
         assert status in ({0, -signal.SIGTERM} if how is signal.SIGTERM else {-signal.SIGKILL})
-        self.left_politely += status == 0
+        self.clean_exits += status == 0
 
-    def dismiss(self) -> None:
+    def kill_all(self) -> None:
         for worker in self._workers:
             worker.kill()
             worker.wait(10)
 
 
 class Outages:
-    """What is away now, and until when."""
+    """The current outages and their ends."""
 
     def __init__(self, media: Path) -> None:
         self._media = media
@@ -94,13 +94,13 @@ class Outages:
         self._ends.append((time.monotonic() + seconds, away.delete))
 
     def storage(self, seconds: float) -> None:
-        """Put a file where the folder is: nothing can be stored or fetched."""
+        """Replace the folder by a file: nothing can be stored or fetched."""
         self._media.rename(self._aside)
         self._media.write_text("")
         self._ends.append((time.monotonic() + seconds, self._storage_is_back))
 
     def end(self, *, now: float) -> None:
-        """Put back whatever has been away long enough."""
+        """End the outages that are over."""
         for until, put_back in [each for each in self._ends if each[0] <= now]:
             self._ends.remove((until, put_back))
             put_back()
@@ -144,7 +144,7 @@ def fleet(place: Place, queue: Queue, settings: Any, tmp_path: Path) -> Iterator
             "DISCORD_APPLICATION_ID": str(settings.DISCORD_APPLICATION_ID),
             "DISCORD_BOT_TOKEN": settings.DISCORD_BOT_TOKEN,
             "SITE_URL": settings.SITE_URL,
-            # Where a job ends, its worker sends the next one's message; the tests' own dispatcher keeps it in memory.
+            # A worker that ends a job sends the next one's message; the tests' own dispatcher would keep it in memory.
             "JOB_DISPATCHER": "jobs.dispatch.sqs.SqsDispatcher",
             "SPARKLE_ENGINE": "noise",
             "SPARKLE_NOISE_STEP_S": "0.05",
@@ -158,18 +158,18 @@ def fleet(place: Place, queue: Queue, settings: Any, tmp_path: Path) -> Iterator
     settings.SPARKLE_MAX_ATTEMPTS = 20
     settings.SPARKLE_ANNOUNCE_AFTER_SECONDS = 3
     yield fleet
-    fleet.dismiss()
+    fleet.kill_all()
 
 
 @pytest.mark.slow
-def test_killed_workers_lose_no_job_no_picture_and_no_quota(
+def test_killed_workers_lose_no_job_no_image_and_no_quota(
     place: Place, queue: Queue, fleet: Fleet, tmp_path: Path
 ) -> None:
     chance = random.Random(20261123)
     Guild.objects.update(concurrency=64, max_waiting=JOBS, max_waiting_per_member=50)
     ModelProfile.objects.update(sizes=["64x64", "68x68"])
     for _ in range(WORKERS):
-        fleet.hire()
+        fleet.start_worker()
     numbers = chance.sample(range(JOBS), LATE + DYING + UNMAKEABLE)
     late, dying, unmakeable = (
         set(numbers[:LATE]),
@@ -193,7 +193,7 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         interactions.add(job.interaction_id)
         secrets.add(job.token)
 
-    # Posts cannot be repeated as edits can: what is posted, and not known to be, is where a picture would come twice.
+    # Unlike edits, posts cannot be repeated: a post whose response is lost could show an image twice.
     injected_faults.plan(injected_faults.Kind.LOST_ANSWER, path="/channels/", times=LATE + DYING // 2)
     outages = Outages(tmp_path / "media")
     number_again = 0
@@ -210,12 +210,12 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
     def cancel() -> None:
         still = list(Job.objects.filter(status__in=OPEN).order_by("pk").values_list("pk", flat=True))
         if still:
-            # One of the next, so that some are cancelled while they run.
+            # One of the first, so that some are cancelled while they run.
             transitions.cancel(chance.choice(still[:10]), by=42, now=datetime.now(UTC))
 
     troubles: list[Callable[[], object]] = [
         *(partial(strike, signal.SIGTERM if number % 2 else signal.SIGKILL) for number in range(KILLS)),
-        *(redeliver for _ in range(AGAIN)),
+        *(redeliver for _ in range(REDELIVERED)),
         *(cancel for _ in range(CANCELLED)),
         *(partial(outages.discord, AWAY_S) for _ in range(2)),
         *(partial(outages.storage, AWAY_S) for _ in range(1)),
@@ -236,14 +236,14 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
         time.sleep(0.1)
     outages.end(now=float("inf"))
     injected_faults.clear()
-    # What was cancelled in line, or could not be told in an outage, is told by upkeep.
+    # Upkeep posts the end of jobs that were cancelled in the queue or ended in an outage.
     while Job.objects.filter(notified_at=None).exists():
         assert time.monotonic() < deadline
         upkeep.run(now=datetime.now(UTC))
         time.sleep(0.5)
 
-    # The test is worth something only if it hurt.
-    assert fleet.left_politely > 0
+    # The faults must have had an effect.
+    assert fleet.clean_exits > 0
     assert Job.objects.filter(attempts__gt=1).exists()
     assert JobEvent.objects.filter(kind=Status.QUEUED, detail__cause="released").exists()
     by = Counter(Job.objects.values_list("status", flat=True))
@@ -263,7 +263,7 @@ def test_killed_workers_lose_no_job_no_picture_and_no_quota(
     completed = Job.objects.filter(status=Status.COMPLETED).values_list("pk", flat=True)
     assert posts == {str(job_id): 1 for job_id in completed}
 
-    # And whatever else the chaos runs ask of the rows, but for what a requester with an expired token still sees.
+    # The invariants of the chaos runs, except what a requester with an expired token still sees.
     invariants = check(
         accepted=interactions,
         platform=platform_rows(_database_url()),

@@ -1,4 +1,4 @@
-"""What a busy minute took is given back: measured in a process of its own, as the C library's settings hold for all."""
+"""Memory of a busy minute is returned. Measured in a separate process: the C library's settings are global."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# Eight threads make and free pictures with small things in between, as desks and engines do.
+# Eight threads allocate and free images with small objects in between, as the worker's threads do.
 BUSY = """
 import random, threading
 from gpu_worker import malloc
@@ -37,7 +37,7 @@ def _kept_mib(take: str) -> tuple[str, int]:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's /proc tells what is resident.")
 @pytest.mark.processes
-def test_pictures_memory_is_given_back_when_they_are_freed() -> None:
+def test_memory_of_images_is_returned_when_they_are_freed() -> None:
     taken, kept = _kept_mib("malloc.configure_malloc()")
     if taken != "True":
         pytest.skip("The C library is not glibc.")

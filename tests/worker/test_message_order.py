@@ -1,4 +1,4 @@
-"""Nothing comes after a request's last word: not an edit that waited for Discord, not one of a worker that leaves."""
+"""No edit follows a request's final message: neither a delayed one nor one of a stopping worker."""
 
 from __future__ import annotations
 
@@ -30,22 +30,20 @@ def _answer(_request: Request) -> Response:
     return Response('{"id": "7"}', content_type="application/json")
 
 
-def test_an_edit_that_would_have_to_wait_is_not_made(httpserver: HTTPServer) -> None:
+def test_an_edit_that_would_have_to_wait_is_skipped(httpserver: HTTPServer) -> None:
     limited = {"Retry-After": "0.2", "X-RateLimit-Scope": "user"}
     httpserver.expect_request("/webhooks/1/token/messages/@original").respond_with_json(
         {"message": "slow down", "retry_after": 0.2, "global": False}, status=429, headers=limited
     )
     client = _client(httpserver)
     for asked_in_all in (1, 1):
-        # The second is not even sent: the bucket is known to be empty.
+        # The second is not sent: the bucket is known to be empty.
         with pytest.raises(DiscordError):
             client.edit_original("token", Message(content="step 3"), may_wait=False)
         assert len(httpserver.log) == asked_in_all
 
 
-def test_a_worker_that_leaves_lets_go_of_a_request_only_when_its_edit_has_come_back(
-    place: Place, httpserver: HTTPServer
-) -> None:
+def test_a_stopping_worker_waits_for_the_edit_in_progress(place: Place, httpserver: HTTPServer) -> None:
     arrived, let = threading.Event(), threading.Event()
 
     def slowly(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""SDXL, Turbo and LCM through the shared steps draw what diffusers' own pipelines draw, from tiny random weights."""
+"""SDXL, Turbo and LCM make the images of diffusers' own pipelines. With tiny random weights."""
 
 from __future__ import annotations
 
@@ -141,11 +141,11 @@ def _apart(left: Any, right: Any) -> int:
     [
         {},
         {"negative_prompt": "blurry", "sampler": "dpmpp_2m_karras"},
-        {"guidance": 0.0, "steps": 1},  # Turbo's way
+        {"guidance": 0.0, "steps": 1},  # as Turbo
         {"width": 2 * tiny_models.SIZE},
     ],
 )
-def test_sdxl_and_turbo_draw_what_diffusers_draws(tmp_path: Path, fields: dict[str, Any]) -> None:
+def test_sdxl_and_turbo_make_the_images_of_diffusers(tmp_path: Path, fields: dict[str, Any]) -> None:
     from gpu_worker import diffusers_engine
     from gpu_worker.continuous_batching import ContinuousBatchEngine
 
@@ -156,7 +156,7 @@ def test_sdxl_and_turbo_draw_what_diffusers_draws(tmp_path: Path, fields: dict[s
     assert _apart(_ours(engine, request)[1], _theirs(folder, request)) <= 1
 
 
-def test_sdxl_in_company_draws_what_it_draws_alone(tmp_path: Path) -> None:
+def test_sdxl_makes_the_same_images_in_a_batch_and_alone(tmp_path: Path) -> None:
     from gpu_worker import diffusers_engine
 
     engine = diffusers_engine.load(str(_xl(tmp_path / "xl")))
@@ -166,7 +166,7 @@ def test_sdxl_in_company_draws_what_it_draws_alone(tmp_path: Path) -> None:
     assert max(_apart(alone[number], company[number]) for number in alone) <= 1
 
 
-def test_lcm_draws_in_four_steps_what_diffusers_draws_and_company_changes_nothing(tmp_path: Path) -> None:
+def test_lcm_makes_the_images_of_diffusers_in_four_steps_also_in_a_batch(tmp_path: Path) -> None:
     from gpu_worker import diffusers_engine
     from gpu_worker.continuous_batching import ContinuousBatchEngine
 
@@ -181,7 +181,7 @@ def test_lcm_draws_in_four_steps_what_diffusers_draws_and_company_changes_nothin
 
 
 @pytest.mark.parametrize(("make", "fields"), [(_xl, {}), (_lcm, {"sampler": "lcm", "steps": 4, "guidance": 8.5})])
-def test_what_is_compiled_is_the_shape_that_requests_have(
+def test_the_compiled_shape_is_the_shape_of_requests(
     tmp_path: Path, make: Callable[[Path], Path], fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gpu_worker import diffusers_engine

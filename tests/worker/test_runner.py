@@ -1,4 +1,4 @@
-"""A job's way through the worker, on real edges: PostgreSQL, files, the Discord simulator."""
+"""A job in the worker, with real PostgreSQL, real files and the Discord simulator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WITHIN_S = 120
 def _until(ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not ready():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.02)
 
 
@@ -46,11 +46,11 @@ def _used() -> int:
     return sum(Usage.objects.values_list("pictures", flat=True))
 
 
-def _picture(key: str) -> Image.Image:
+def _stored_image(key: str) -> Image.Image:
     return Image.open(io.BytesIO(storage.fetch(key)))
 
 
-def test_a_job_becomes_a_message_with_a_grid_and_four_pictures_in_storage(place: Place) -> None:
+def test_a_job_becomes_a_message_with_a_grid_and_four_images_in_storage(place: Place) -> None:
     job = place.ask(prompt="a red circle on a blue background")
     with running() as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
@@ -65,14 +65,14 @@ def test_a_job_becomes_a_message_with_a_grid_and_four_pictures_in_storage(place:
 
     pictures = list(JobImage.objects.filter(job=job))
     assert [picture.seed for picture in pictures] == [7, 8, 9, 10]
-    made = [_picture(picture.key) for picture in pictures]
+    made = [_stored_image(picture.key) for picture in pictures]
     assert {each.size for each in made} == {(512, 512)}
     assert "Seed: 9" in made[2].info["parameters"]
     assert "trainedAlgorithmicMedia" in made[0].info["xmp"].decode()
 
 
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
-def test_a_real_pipeline_draws_jobs_in_company_as_it_draws_them_alone(place: Place, settings: Any) -> None:
+def test_a_real_pipeline_makes_the_same_images_in_a_batch_and_alone(place: Place, settings: Any) -> None:
     from gpu_worker import diffusers_engine
 
     settings.MODEL_ID = str(tiny_models.folder())
@@ -85,7 +85,7 @@ def test_a_real_pipeline_draws_jobs_in_company_as_it_draws_them_alone(place: Pla
         other = place.ask(**size, steps=9, seed=400, sampler="k_euler_a", prompt="a blue square")
         assert runner.run([again.pk, other.pk]) == [Outcome.ENDED, Outcome.ENDED]
     before, after = (
-        [_picture(key) for key in JobImage.objects.filter(job=job).values_list("key", flat=True)]
+        [_stored_image(key) for key in JobImage.objects.filter(job=job).values_list("key", flat=True)]
         for job in (first, again)
     )
     for left, right in zip(before, after, strict=True):
@@ -93,8 +93,8 @@ def test_a_real_pipeline_draws_jobs_in_company_as_it_draws_them_alone(place: Pla
     assert {job.status for job in Job.objects.all()} == {Status.COMPLETED}
 
 
-class _Cuts(NoiseEngine):
-    """Reads prompts but for their last seven tokens."""
+class _Truncating(NoiseEngine):
+    """Reports seven truncated tokens."""
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         super().advance(
@@ -102,10 +102,10 @@ class _Cuts(NoiseEngine):
         )
 
 
-def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker_that_comes_after(place: Place) -> None:
+def test_truncated_tokens_are_reported_with_the_images_also_by_the_next_worker(place: Place) -> None:
     job, whole = place.ask(count=1, locale="de"), place.ask(count=1)
     injected_faults.plan(injected_faults.Kind.SERVER_ERROR, times=1000)
-    with running(_Cuts, retry_waits_s=(60,)) as runner:
+    with running(_Truncating, retry_waits_s=(60,)) as runner:
         future = runner.submit(job.pk)
         _until(lambda: Job.objects.filter(pk=job.pk, images_stored_at__isnull=False).exists())
         runner.stop()
@@ -119,7 +119,7 @@ def test_what_was_cut_from_a_prompt_is_said_with_the_pictures_even_by_the_worker
 
 
 class _Watched(NoiseEngine):
-    """Waits at a step until the message has shown one, and half way until it has shown the preview."""
+    """Waits until the message shows a step, and half way until it shows the preview."""
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         for request, done in self._inside.values():
@@ -130,7 +130,7 @@ class _Watched(NoiseEngine):
         super().advance(emit)
 
 
-def test_the_asker_sees_steps_and_a_preview_and_the_end_comes_last(place: Place) -> None:
+def test_the_requester_sees_steps_and_a_preview_and_the_end_comes_last(place: Place) -> None:
     Guild.objects.update(previews=True)
     job = place.ask(steps=16)
     with running(_Watched) as runner:
@@ -143,7 +143,7 @@ def test_the_asker_sees_steps_and_a_preview_and_the_end_comes_last(place: Place)
     assert edits[-1].attachments == [f"sparkle-{job.pk}.png"]
 
 
-def test_cancelling_stops_a_running_job_tells_so_and_refunds(place: Place) -> None:
+def test_cancelling_stops_a_running_job_posts_that_and_refunds(place: Place) -> None:
     job = place.ask(steps=50)
     assert _used() > 0
     with running(lambda source: NoiseEngine(source, step_s=0.2)) as runner:
@@ -159,7 +159,7 @@ def test_cancelling_stops_a_running_job_tells_so_and_refunds(place: Place) -> No
     assert job.gpu_ms > 0, "the steps that were done are charged"
 
 
-def test_a_model_that_is_not_there_fails_the_job_with_its_reason_and_a_refund(place: Place) -> None:
+def test_a_missing_model_fails_the_job_with_its_reason_and_a_refund(place: Place) -> None:
     def missing(source: str) -> Engine:
         raise ModelUnavailable(f"{source} holds no pipeline")
 
@@ -172,9 +172,9 @@ def test_a_model_that_is_not_there_fails_the_job_with_its_reason_and_a_refund(pl
     assert _used() == 0
 
 
-def test_storage_that_stays_away_costs_attempts_and_then_fails_with_its_reason(place: Place, settings: Any) -> None:
+def test_storage_that_stays_unavailable_uses_up_the_attempts_and_fails_the_job(place: Place, settings: Any) -> None:
     blocker = settings.STORAGES["default"]["OPTIONS"]["location"]
-    with open(blocker, "w"):  # where the folder should be
+    with open(blocker, "w"):  # a file instead of the folder
         pass
     job = place.ask()
     with running(retry_waits_s=(0.01,)) as runner:
@@ -186,9 +186,9 @@ def test_storage_that_stays_away_costs_attempts_and_then_fails_with_its_reason(p
     assert _used() == 0
 
 
-def test_pictures_that_are_safe_are_only_delivered_when_the_job_comes_again(place: Place) -> None:
-    def no_card(source: str) -> Engine:
-        raise AssertionError("nothing is to be made")
+def test_stored_images_are_only_delivered_when_the_job_is_claimed_again(place: Place) -> None:
+    def no_engine(source: str) -> Engine:
+        raise AssertionError("no image may be generated")
 
     job = place.ask(count=1)
     assert transitions.claim(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
@@ -201,14 +201,14 @@ def test_pictures_that_are_safe_are_only_delivered_when_the_job_comes_again(plac
         job.pk, worker_id="a lost worker", images=[image], grid_key=key, gpu_ms=5, now=datetime.now(UTC)
     )
     transitions.release(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
-    with running(no_card) as runner:
+    with running(no_engine) as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     job.refresh_from_db()
     assert (job.status, job.gpu_ms) == (Status.COMPLETED, 5)
     assert bytes(place.original(job).attachments.get().content) == out.getvalue()
 
 
-def test_discord_away_for_a_while_costs_nothing_but_time(place: Place) -> None:
+def test_a_short_discord_outage_only_costs_time(place: Place) -> None:
     job = place.ask()
     injected_faults.plan(injected_faults.Kind.SERVER_ERROR, times=6)
     injected_faults.plan(injected_faults.Kind.RATE_LIMITED, times=2, seconds=0.1)
@@ -219,7 +219,7 @@ def test_discord_away_for_a_while_costs_nothing_but_time(place: Place) -> None:
     assert len(place.original(job).attachments.all()) == 1
 
 
-def test_an_answer_that_got_lost_posts_no_second_picture(place: Place) -> None:
+def test_a_lost_response_posts_no_second_image(place: Place) -> None:
     job = place.ask(token_age_s=20 * 60)
     injected_faults.plan(injected_faults.Kind.LOST_ANSWER, path="/channels/", times=1)
     with running(retry_waits_s=(0.1, 0.1)) as runner:
@@ -227,7 +227,7 @@ def test_an_answer_that_got_lost_posts_no_second_picture(place: Place) -> None:
     assert len(place.others()) == 1
 
 
-def test_past_the_deadline_the_bot_posts_in_the_channel_and_mentions_the_asker_alone(place: Place) -> None:
+def test_past_the_deadline_the_bot_posts_in_the_channel_and_mentions_only_the_requester(place: Place) -> None:
     job = place.ask(token_age_s=20 * 60, prompt="@everyone look at <@1>")
     with running() as runner:
         runner.run([job.pk])
@@ -240,7 +240,7 @@ def test_past_the_deadline_the_bot_posts_in_the_channel_and_mentions_the_asker_a
     assert Job.objects.get(pk=job.pk).delivered_via == "channel"
 
 
-def test_a_token_that_dies_early_leads_to_the_same_post(place: Place) -> None:
+def test_a_token_that_expires_early_leads_to_the_same_post(place: Place) -> None:
     job = place.ask()
     injected_faults.plan(injected_faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", times=50)
     with running() as runner:
@@ -249,10 +249,10 @@ def test_a_token_that_dies_early_leads_to_the_same_post(place: Place) -> None:
     assert Job.objects.get(pk=job.pk).delivered_via == "channel"
 
 
-def test_a_reply_that_said_processing_is_taken_away_when_the_bot_has_to_post(place: Place) -> None:
+def test_a_processing_reply_is_deleted_when_the_bot_has_to_post(place: Place) -> None:
     job = place.ask()
     reply = place.original(job)
-    Job.objects.filter(pk=job.pk).update(message_id=reply.pk)  # noted at an edit before the token died
+    Job.objects.filter(pk=job.pk).update(message_id=reply.pk)  # saved by an edit before the token expired
     injected_faults.plan(injected_faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", times=50)
     with running() as runner:
         runner.run([job.pk])
@@ -262,9 +262,9 @@ def test_a_reply_that_said_processing_is_taken_away_when_the_bot_has_to_post(pla
     assert Job.objects.get(pk=job.pk).message_id == post.pk
 
 
-def test_a_reply_whose_last_edit_was_not_confirmed_before_its_token_died_is_taken_away(place: Place) -> None:
+def test_a_reply_whose_last_edit_was_not_confirmed_before_its_token_expired_is_deleted(place: Place) -> None:
     job = place.ask()
-    # Of the progress and of the end, edits are made whose answers do not come back.
+    # Discord makes the edits, but their responses are lost.
     injected_faults.plan(injected_faults.Kind.LOST_ANSWER, method="PATCH", path="/webhooks/", times=4)
     injected_faults.plan(injected_faults.Kind.UNKNOWN_WEBHOOK, path="/webhooks/", method="PATCH", times=50)
     with running(retry_waits_s=(0.1,)) as runner:
@@ -276,7 +276,7 @@ def test_a_reply_whose_last_edit_was_not_confirmed_before_its_token_died_is_take
     assert Job.objects.get(pk=job.pk).message_id == post.pk
 
 
-def test_the_reply_to_a_request_that_waited_longer_than_its_token_lived_is_taken_away(place: Place) -> None:
+def test_the_reply_to_a_request_that_outlived_its_token_is_deleted(place: Place) -> None:
     job = place.ask(token_age_s=14 * 60)
     upkeep.run(now=datetime.now(UTC))
     Job.objects.filter(pk=job.pk).update(reply_deadline=datetime.now(UTC))
@@ -287,14 +287,14 @@ def test_the_reply_to_a_request_that_waited_longer_than_its_token_lived_is_taken
     assert Job.objects.get(pk=job.pk).message_id == post.pk
 
 
-def test_an_edit_notes_the_reply_it_made(place: Place) -> None:
+def test_an_edit_saves_the_id_of_the_reply(place: Place) -> None:
     job = place.ask()
     with running(lambda source: NoiseEngine(source, step_s=0.2)) as runner:
         runner.run([job.pk])
     assert Job.objects.get(pk=job.pk).message_id == place.original(job).pk
 
 
-def test_where_it_may_not_post_it_writes_to_the_asker(place: Place) -> None:
+def test_where_it_may_not_post_it_sends_a_direct_message(place: Place) -> None:
     job = place.ask(token_age_s=20 * 60)
     SimChannel.objects.filter(pk=place.channel.pk).update(bot_permissions=0)
     with running() as runner:
@@ -304,7 +304,7 @@ def test_where_it_may_not_post_it_writes_to_the_asker(place: Place) -> None:
     assert Job.objects.get(pk=job.pk).delivered_via == "dm"
 
 
-def test_whom_it_may_not_write_to_finds_the_pictures_in_the_gallery(place: Place) -> None:
+def test_without_direct_messages_the_images_are_in_the_gallery(place: Place) -> None:
     job = place.ask(token_age_s=20 * 60)
     SimChannel.objects.filter(pk=place.channel.pk).update(bot_permissions=0)
     SimUser.objects.filter(pk=place.user.pk).update(accepts_dms=False)
@@ -326,7 +326,7 @@ def test_a_private_result_is_never_posted_in_the_channel(place: Place) -> None:
 
 
 class _Grain(NoiseEngine):
-    """Draws pictures that compress as badly as photographs do."""
+    """Makes images that compress as badly as photographs."""
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         def grainy(event: Event) -> None:
@@ -340,7 +340,7 @@ def _grain(image: Image.Image) -> Image.Image:
 
 
 @pytest.mark.parametrize(("limit", "suffix"), [(10_000_000, "png"), (2_000_000, "webp"), (200_000, "jpg")])
-def test_the_upload_goes_down_the_ladder_to_what_fits(place: Place, limit: int, suffix: str) -> None:
+def test_the_upload_uses_the_largest_encoding_that_fits(place: Place, limit: int, suffix: str) -> None:
     job = place.ask(attachment_size_limit=limit)
     with running(_Grain) as runner:
         runner.run([job.pk])
@@ -349,7 +349,7 @@ def test_the_upload_goes_down_the_ladder_to_what_fits(place: Place, limit: int, 
     assert grid.filename.endswith(suffix)
 
 
-def test_what_fits_in_no_form_becomes_a_link(place: Place, settings: Any) -> None:
+def test_a_grid_that_fits_in_no_encoding_becomes_a_link(place: Place, settings: Any) -> None:
     job = place.ask(attachment_size_limit=100)
     with running() as runner:
         runner.run([job.pk])
@@ -359,7 +359,7 @@ def test_what_fits_in_no_form_becomes_a_link(place: Place, settings: Any) -> Non
     assert Job.objects.get(pk=job.pk).status == Status.COMPLETED
 
 
-def test_discords_own_refusal_of_the_size_is_answered_with_a_smaller_form(place: Place) -> None:
+def test_a_refusal_of_the_size_by_discord_leads_to_a_smaller_encoding(place: Place) -> None:
     job = place.ask()
     with running(_Grain, interval_s=60) as runner:
         future = runner.submit(job.pk)
@@ -369,7 +369,7 @@ def test_discords_own_refusal_of_the_size_is_answered_with_a_smaller_form(place:
     assert place.original(job).attachments.get().filename == f"sparkle-{job.pk}.webp"
 
 
-def test_a_picture_can_be_varied_and_enlarged(place: Place) -> None:
+def test_an_image_can_be_varied_and_upscaled(place: Place) -> None:
     first = place.ask()
     with running() as runner:
         runner.run([first.pk])
@@ -390,7 +390,7 @@ def _attach(content: bytes) -> str:
     return str(store.attachment_json(file, now=datetime.now(UTC))["url"])
 
 
-def test_an_attached_picture_is_fetched_and_started_from(place: Place) -> None:
+def test_an_attached_image_is_the_source_of_image_to_image(place: Place) -> None:
     out = io.BytesIO()
     Image.new("RGB", (300, 900), "green").save(out, "PNG")
     job = place.ask(kind="img2img", source_url=_attach(out.getvalue()), strength=0.5)
@@ -399,8 +399,8 @@ def test_an_attached_picture_is_fetched_and_started_from(place: Place) -> None:
     assert Job.objects.get(pk=job.pk).status == Status.COMPLETED
 
 
-def test_an_attachment_that_is_no_picture_fails_with_its_reason(place: Place) -> None:
-    job = place.ask(kind="img2img", source_url=_attach(b"<html>not a picture"))
+def test_an_attachment_that_is_no_image_fails_with_its_reason(place: Place) -> None:
+    job = place.ask(kind="img2img", source_url=_attach(b"<html>not an image"))
     with running() as runner:
         assert runner.run([job.pk]) == [Outcome.ENDED]
     job.refresh_from_db()
@@ -408,8 +408,8 @@ def test_an_attachment_that_is_no_picture_fails_with_its_reason(place: Place) ->
     assert "couldn't be read" in place.original(job).content
 
 
-class _PreviewJudge:
-    """Finds fault with unfinished images alone, which are smaller than finished ones."""
+class _PreviewChecker:
+    """Rejects previews only, which are smaller than finished images."""
 
     def scores(self, images: Sequence[Image.Image]) -> tuple[float, ...]:
         return tuple(0.99 if max(image.size) < 512 else 0.01 for image in images)
@@ -420,13 +420,13 @@ class _PreviewJudge:
     [
         ("off", False, None, "preview.webp"),
         ("off", True, None, "SPOILER_preview.webp"),
-        ("blur", False, _PreviewJudge(), "SPOILER_preview.webp"),
+        ("blur", False, _PreviewChecker(), "SPOILER_preview.webp"),
         ("blur", False, None, "SPOILER_preview.webp"),
-        ("block", False, _PreviewJudge(), None),
+        ("block", False, _PreviewChecker(), None),
         ("block", False, None, None),
     ],
 )
-def test_an_unfinished_image_is_shown_under_the_rules_of_finished_ones(
+def test_a_preview_follows_the_rules_of_finished_images(
     place: Place, rule: str, spoiler: bool, checker: Any, shown: str | None
 ) -> None:
     Guild.objects.update(previews=True, output_check=rule)
@@ -439,8 +439,8 @@ def test_an_unfinished_image_is_shown_under_the_rules_of_finished_ones(
     assert names == ({shown} if shown else set())
 
 
-class _Judge:
-    """Finds fault with the pictures of some places of the grid."""
+class _Checker:
+    """Rejects the images at some indices."""
 
     def __init__(self, *bad: int) -> None:
         self._bad = bad
@@ -449,21 +449,21 @@ class _Judge:
         return tuple(0.99 if index in self._bad else 0.01 for index in range(len(images)))
 
 
-def test_the_output_check_blurs_what_it_finds(place: Place) -> None:
+def test_the_output_check_blurs_unsafe_images(place: Place) -> None:
     Guild.objects.update(output_check="blur")
     job = place.ask()
-    with running(checker=_Judge(1)) as runner:
+    with running(checker=_Checker(1)) as runner:
         runner.run([job.pk])
     assert place.original(job).attachments.get().spoiler
     assert [image.blurred for image in JobImage.objects.filter(job=job)] == [False, True, False, False]
 
 
-def test_the_output_check_blocks_what_it_finds_and_keeps_none_of_it(place: Place) -> None:
+def test_the_output_check_blocks_unsafe_images_and_does_not_store_them(place: Place) -> None:
     Guild.objects.update(output_check="block")
     some, every = place.ask(), place.ask()
-    with running(checker=_Judge(3)) as runner:
+    with running(checker=_Checker(3)) as runner:
         runner.run([some.pk])
-    with running(checker=_Judge(0, 1, 2, 3), name="worker-2") as runner:
+    with running(checker=_Checker(0, 1, 2, 3), name="worker-2") as runner:
         runner.run([every.pk])
     assert [image.index for image in JobImage.objects.filter(job=some)] == [0, 1, 2]
     every.refresh_from_db()
@@ -472,7 +472,7 @@ def test_the_output_check_blocks_what_it_finds_and_keeps_none_of_it(place: Place
     assert not JobImage.objects.filter(job=every).exists()
 
 
-def test_a_guild_that_blocks_gets_nothing_unseen_where_no_check_is_installed(place: Place) -> None:
+def test_a_guild_that_blocks_gets_no_image_where_no_checker_is_installed(place: Place) -> None:
     Guild.objects.update(output_check="block")
     job = place.ask()
     with running() as runner:
@@ -481,7 +481,7 @@ def test_a_guild_that_blocks_gets_nothing_unseen_where_no_check_is_installed(pla
     assert not place.original(job).attachments.exists()
 
 
-def test_leaving_gives_every_job_back_uncounted_and_soon(place: Place) -> None:
+def test_shutdown_releases_every_job_uncounted_and_soon(place: Place) -> None:
     jobs = [place.ask(steps=50) for _ in range(3)]
     with running(lambda source: NoiseEngine(source, step_s=0.5)) as runner:
         futures = [runner.submit(job.pk) for job in jobs]
@@ -495,8 +495,8 @@ def test_leaving_gives_every_job_back_uncounted_and_soon(place: Place) -> None:
         assert set(runner.run([job.pk for job in jobs])) == {Outcome.ENDED}
 
 
-def test_a_job_that_two_threads_give_back_is_given_back(place: Place) -> None:
-    """The second thread finds the row taken from this worker, and must not treat that as the job's end."""
+def test_a_job_that_two_threads_release_is_released(place: Place) -> None:
+    """The second thread finds a row that is not this worker's, which does not mean that the job has ended."""
     jobs = [place.ask(steps=50) for _ in range(6)]
     with running(lambda source: NoiseEngine(source, step_s=0.1)) as runner:
 
@@ -515,7 +515,7 @@ def test_a_job_that_two_threads_give_back_is_given_back(place: Place) -> None:
 
 
 class _Breaks(NoiseEngine):
-    """Its card dies, or a library fails, at the third step."""
+    """Raises the error at the third step."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(step_s=0.01)
@@ -529,7 +529,7 @@ class _Breaks(NoiseEngine):
         super().advance(emit)
 
 
-def test_a_broken_card_counts_what_was_inside_and_wants_to_be_replaced(place: Place) -> None:
+def test_a_broken_gpu_counts_the_attempts_inside_and_sets_a_fatal_error(place: Place) -> None:
     job = place.ask(steps=20)
     with running(lambda source: _Breaks(EngineBroken("CUDA error"))) as runner:
         future = runner.submit(job.pk)
@@ -540,7 +540,7 @@ def test_a_broken_card_counts_what_was_inside_and_wants_to_be_replaced(place: Pl
     assert (job.status, job.attempts) == (Status.QUEUED, 1)
 
 
-def test_a_fault_in_the_engine_costs_an_attempt_and_the_next_one_succeeds(place: Place) -> None:
+def test_an_error_in_the_engine_costs_an_attempt_and_the_next_one_succeeds(place: Place) -> None:
     engines: list[Engine] = [NoiseEngine(), _Breaks(ValueError("a fault"))]
     job = place.ask(steps=20)
     with running(lambda source: engines.pop()) as runner:
@@ -550,7 +550,7 @@ def test_a_fault_in_the_engine_costs_an_attempt_and_the_next_one_succeeds(place:
     assert (job.status, job.attempts) == (Status.COMPLETED, 2)
 
 
-def test_a_job_whose_lease_was_lost_is_dropped_without_a_word(place: Place) -> None:
+def test_a_job_whose_lease_was_lost_is_dropped_without_a_message(place: Place) -> None:
     job = place.ask(steps=50)
     with running(_slow) as runner:
         future = runner.submit(job.pk)
@@ -561,7 +561,7 @@ def test_a_job_whose_lease_was_lost_is_dropped_without_a_word(place: Place) -> N
     assert (job.status, job.worker_id) == (Status.RUNNING, "someone-else")
 
 
-def test_a_message_that_comes_twice_is_one_job(place: Place) -> None:
+def test_a_message_delivered_twice_runs_one_job(place: Place) -> None:
     job = place.ask(steps=20)
     with running(_slow) as runner, running(name="worker-2") as other:
         first, again = runner.submit(job.pk), runner.submit(job.pk)
@@ -572,7 +572,7 @@ def test_a_message_that_comes_twice_is_one_job(place: Place) -> None:
     assert kinds.count("completed") == kinds.count("made") == 1
 
 
-def test_two_models_take_turns_on_one_card(place: Place) -> None:
+def test_two_models_share_one_gpu(place: Place) -> None:
     loaded: list[str] = []
 
     def load(source: str) -> Engine:
@@ -584,5 +584,5 @@ def test_two_models_take_turns_on_one_card(place: Place) -> None:
     with running(load) as runner:
         for slug in ("standard", "ink", "standard", "oil", "ink"):
             assert runner.run([place.ask(model=slug).pk]) == [Outcome.ENDED]
-    # Two fit at once: "standard" was used longest ago when "oil" came, so "ink" is still there.
+    # Two fit at once: "standard" was the least recently used when "oil" came, so "ink" is still loaded.
     assert [source.rsplit("/")[-1] for source in loaded][1:] == ["ink", "oil", "ink"]

@@ -1,4 +1,4 @@
-"""What the machine around a worker sees: its health, its exit status, its protection from being scaled in."""
+"""What a worker's environment sees: its health, its exit status, its scale-in protection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _agent(asked: list[dict[str, Any]], status: int = 200) -> httpx.Client:
     return httpx.Client(transport=httpx.MockTransport(answer))
 
 
-def test_a_busy_task_asks_for_protection_once_renews_it_and_gives_it_up() -> None:
+def test_a_busy_task_requests_protection_once_renews_it_and_ends_it() -> None:
     asked: list[dict[str, Any]] = []
     protection = ScaleInProtection("http://169.254.170.2/agent", http=_agent(asked))
     for busy, now in [(False, 0.0), (True, 1.0), (True, 2.0), (True, 1.0 + RENEW_S), (False, 700.0), (False, 701.0)]:
@@ -39,7 +39,7 @@ def test_a_busy_task_asks_for_protection_once_renews_it_and_gives_it_up() -> Non
     assert asked == [on, on, {"ProtectionEnabled": False}]
 
 
-def test_an_agent_that_refuses_is_asked_again_and_harms_nothing() -> None:
+def test_a_refused_request_for_protection_is_repeated() -> None:
     asked: list[dict[str, Any]] = []
     protection = ScaleInProtection("http://169.254.170.2/agent", http=_agent(asked, status=500))
     protection.set_busy(True, now=1.0)
@@ -47,7 +47,7 @@ def test_an_agent_that_refuses_is_asked_again_and_harms_nothing() -> None:
     assert len(asked) == 2
 
 
-def test_a_worker_is_healthy_for_as_long_as_its_file_is_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_is_healthy_while_its_file_is_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "healthy"
     monkeypatch.setenv(health.VARIABLE, str(file))
     assert not health.is_healthy(now=0)
@@ -60,7 +60,7 @@ def test_a_worker_is_healthy_for_as_long_as_its_file_is_fresh(tmp_path: Path, mo
     assert file.stat().st_mtime >= written
 
 
-def test_without_a_file_of_its_own_no_worker_writes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_without_a_configured_file_writes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(health.VARIABLE, raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -69,9 +69,7 @@ def test_without_a_file_of_its_own_no_worker_writes_one(tmp_path: Path, monkeypa
     assert not health.is_healthy(now=0)
 
 
-def test_a_symbolic_link_in_the_place_of_the_health_file_is_not_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_symbolic_link_as_health_file_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     victim, link, dangling = tmp_path / "victim", tmp_path / "link", tmp_path / "dangling"
     victim.write_text("kept")
     os.utime(victim, (1, 1))
@@ -128,7 +126,7 @@ def _start(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.processes
-def test_a_model_folder_that_is_not_there_stops_the_start_with_one_clear_line(tmp_path: Path) -> None:
+def test_a_missing_model_folder_stops_the_start_with_one_clear_line(tmp_path: Path) -> None:
     done = _start(tmp_path, MODEL_ID=str(tmp_path / "no-model"))
     assert done.returncode == 2
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
@@ -139,7 +137,7 @@ def test_a_model_folder_that_is_not_there_stops_the_start_with_one_clear_line(tm
 
 
 @pytest.mark.processes
-def test_an_engine_that_nobody_knows_stops_the_start(tmp_path: Path) -> None:
+def test_an_unknown_engine_stops_the_start(tmp_path: Path) -> None:
     done = _start(tmp_path, SPARKLE_ENGINE="steam")
     assert done.returncode == 2
     assert "write diffusers or noise" in done.stderr

@@ -1,4 +1,4 @@
-"""Pictures from outside are fetched from named hosts only, and decoded with suspicion."""
+"""Source images are fetched from allowed hosts only, and decoded as untrusted data."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ HOSTS = ["cdn.discordapp.com", "media.discordapp.net"]
 URL = "https://cdn.discordapp.com/attachments/1/2/dog.png?ex=1"
 
 
-def _answers(status: int = 200, content: bytes | Iterator[bytes] = b"bytes", **headers: str) -> httpx.MockTransport:
+def _responds(status: int = 200, content: bytes | Iterator[bytes] = b"bytes", **headers: str) -> httpx.MockTransport:
     return httpx.MockTransport(lambda request: httpx.Response(status, content=content, headers=headers))
 
 
-def test_a_picture_on_an_allowed_host_is_fetched() -> None:
-    assert source_images.fetch(URL, hosts=HOSTS, transport=_answers()) == b"bytes"
+def test_an_image_on_an_allowed_host_is_fetched() -> None:
+    assert source_images.fetch(URL, hosts=HOSTS, transport=_responds()) == b"bytes"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_picture_on_an_allowed_host_is_fetched() -> None:
         "",
     ],
 )
-def test_anything_else_is_not_even_asked(url: str) -> None:
+def test_other_urls_are_not_requested(url: str) -> None:
     def unreachable(request: httpx.Request) -> httpx.Response:
         raise AssertionError(f"asked {request.url}")
 
@@ -60,17 +60,17 @@ def test_anything_else_is_not_even_asked(url: str) -> None:
     assert (refused.value.reason, refused.value.permanent) == ("source_unavailable", True)
 
 
-def test_plain_http_is_for_local_development_alone() -> None:
+def test_plain_http_is_for_local_development_only() -> None:
     url = "http://127.0.0.1:8000/a.png"
-    assert source_images.fetch(url, hosts=["127.0.0.1"], insecure=True, transport=_answers()) == b"bytes"
+    assert source_images.fetch(url, hosts=["127.0.0.1"], insecure=True, transport=_responds()) == b"bytes"
     with pytest.raises(InvalidSourceImage):
-        source_images.fetch(url, hosts=["127.0.0.1"], transport=_answers())
+        source_images.fetch(url, hosts=["127.0.0.1"], transport=_responds())
 
 
 @pytest.mark.parametrize(("status", "permanent"), [(302, True), (403, True), (404, True), (429, False), (503, False)])
-def test_an_answer_without_a_picture_says_whether_to_try_again(status: int, permanent: bool) -> None:
+def test_a_response_without_an_image_says_whether_to_try_again(status: int, permanent: bool) -> None:
     with pytest.raises(InvalidSourceImage) as refused:
-        source_images.fetch(URL, hosts=HOSTS, transport=_answers(status, location="http://169.254.169.254/"))
+        source_images.fetch(URL, hosts=HOSTS, transport=_responds(status, location="http://169.254.169.254/"))
     assert refused.value.permanent is permanent
 
 
@@ -85,7 +85,7 @@ def test_a_download_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
             yield b"x" * 65536
 
     with pytest.raises(InvalidSourceImage):
-        source_images.fetch(URL, hosts=HOSTS, transport=_answers(content=endless()))
+        source_images.fetch(URL, hosts=HOSTS, transport=_responds(content=endless()))
     assert sent <= 4 * 65536
 
 
@@ -96,9 +96,9 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_what_discord_shows_is_decoded_to_rgb(kind: str) -> None:
-    picture = source_images.decode(_encoded(Image.new("RGB", (30, 20), "red"), kind))
-    assert (picture.mode, picture.size) == ("RGB", (30, 20))
+def test_formats_that_discord_shows_are_decoded_to_rgb(kind: str) -> None:
+    image = source_images.decode(_encoded(Image.new("RGB", (30, 20), "red"), kind))
+    assert (image.mode, image.size) == ("RGB", (30, 20))
 
 
 def test_transparency_becomes_white() -> None:
@@ -109,14 +109,14 @@ def test_transparency_becomes_white() -> None:
     )
 
 
-def test_a_photograph_taken_sideways_is_turned() -> None:
+def test_a_photograph_taken_sideways_is_rotated() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     assert source_images.decode(_encoded(Image.new("RGB", (30, 20)), "JPEG", exif=exif)).size == (20, 30)
 
 
 def _bomb(width: int, height: int) -> bytes:
-    """A PNG of a few hundred bytes whose header promises width x height."""
+    """Return a PNG of a few hundred bytes whose header says width x height."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -128,27 +128,27 @@ def _bomb(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [7_000, 20_000, 2**31 - 1])
-def test_a_bomb_is_refused_by_its_header(side: int) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(side: int) -> None:
     with pytest.raises(InvalidSourceImage) as refused:
         source_images.decode(_bomb(side, side))
     assert refused.value.reason == "source_unreadable"
 
 
 @pytest.mark.parametrize("content", [b"", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0" + b"\0" * 50])
-def test_what_is_no_picture_is_refused(content: bytes) -> None:
+def test_a_file_that_is_no_image_is_refused(content: bytes) -> None:
     with pytest.raises(InvalidSourceImage):
         source_images.decode(content)
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
-def test_a_damaged_picture_is_a_picture_or_a_refusal(noise: bytes, at: int) -> None:
+def test_a_damaged_image_is_decoded_or_refused(noise: bytes, at: int) -> None:
     content = bytearray(_encoded(Image.linear_gradient("L").convert("RGB").resize((16, 16)), "PNG"))
     content[at : at + len(noise)] = noise
     with contextlib.suppress(InvalidSourceImage):
         assert source_images.decode(bytes(content)).mode == "RGB"
 
 
-def test_a_picture_of_another_shape_is_cropped_about_its_middle() -> None:
+def test_an_image_of_another_shape_is_cropped_around_its_centre() -> None:
     tall = Image.new("RGB", (100, 300), "red")
     tall.paste("blue", (0, 100, 100, 200))
     fitted = source_images.fit_to_size(tall, 64, 64)
@@ -204,7 +204,7 @@ NEIGHBOURS = {
 
 @pytest.mark.parametrize("neighbour", sorted(NEIGHBOURS))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_the_orientation_is_read_whatever_stands_beside_it(kind: str, neighbour: str) -> None:
+def test_the_orientation_is_read_beside_any_other_entry(kind: str, neighbour: str) -> None:
     exif = _tiff(NEIGHBOURS[neighbour], (0x0112, 3, 1, TURNED))
     if kind == "WEBP":
         content = _encoded(Image.new("RGB", (6, 4), "red"), kind, exif=exif)
@@ -216,13 +216,13 @@ def test_the_orientation_is_read_whatever_stands_beside_it(kind: str, neighbour:
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
-def test_an_orientation_that_there_is_not_turns_nothing(value: int) -> None:
+def test_an_undefined_orientation_rotates_nothing(value: int) -> None:
     exif = _tiff((0x0112, 3, 1, struct.pack("<H", value)))
     assert source_images.decode(_jpeg_with((0xE1, b"Exif\0\0" + exif))).size == (6, 4)
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_each_orientation_turns_as_pillow_turns_it(number: int) -> None:
+def test_each_orientation_is_applied_as_pillow_does(number: int) -> None:
     from PIL import ImageOps
 
     exif = Image.Exif()
@@ -276,7 +276,7 @@ def test_broken_metadata_of_a_jpeg_refuses_no_image(segment: tuple[int, bytes]) 
     assert source_images.decode(_jpeg_with(segment)).size == (6, 4)
 
 
-def test_what_follows_the_end_of_a_file_is_not_read() -> None:
+def test_bytes_after_the_end_of_a_file_are_not_read() -> None:
     image = Image.new("RGB", (6, 4), "red")
     for kind in ("PNG", "JPEG"):
         assert source_images.decode(_encoded(image, kind) + b"\x50\x4b\3\4" * 500).size == (6, 4)
@@ -297,7 +297,7 @@ def test_the_transparent_value_of_sixteen_bit_grey_is_white() -> None:
 @pytest.mark.parametrize(("depth", "colour"), [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (8, 2), (16, 2), (1, 3), (2, 3),
                                                (4, 3), (8, 3), (8, 4), (16, 4), (8, 6), (16, 6)])  # fmt: skip
 def test_every_kind_of_png_is_decoded_to_black_and_white(depth: int, colour: int) -> None:
-    """The first row is all zeros, the second all ones; where there is alpha, zeros are transparent and so white."""
+    """The first row is all zeros, the second all ones; with alpha, zeros are transparent and so white."""
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     length = max(1, 8 * depth * samples // 8)
     palette = [_chunk(b"PLTE", b"\0\0\0" + b"\xff\xff\xff" * (2**depth - 1))] if colour == 3 else []
@@ -321,7 +321,7 @@ def _modes() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("mode", "kind"), _modes())
-def test_what_pillow_can_write_is_read(mode: str, kind: str) -> None:
+def test_every_mode_that_pillow_can_write_is_decoded(mode: str, kind: str) -> None:
     white = {"CMYK": (0, 0, 0, 0), "YCbCr": (255, 128, 128), "LA": (255, 255), "PA": (0, 0), "P": 0, "F": 255.0,
              "I": 65535, "I;16": 65535, "I;16B": 65535}.get(mode, "white")  # fmt: skip
     image = Image.new(mode, (8, 8), white)
@@ -340,7 +340,7 @@ def test_a_palette_with_transparency_is_shown_on_white(transparency: int | bytes
 
 
 @pytest.mark.parametrize("values", [(0.0, 1.0), (0.0, 255.0), (0.0, 65535.0), (0.0, 1e9), (float("nan"), 1.0)])
-def test_floats_are_scaled_to_what_they_reach(values: tuple[float, float]) -> None:
+def test_floats_are_scaled_by_their_largest_value(values: tuple[float, float]) -> None:
     image = Image.new("F", (2, 1))
     for x, value in enumerate(values):
         image.putpixel((x, 0), value)

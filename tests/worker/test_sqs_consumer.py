@@ -1,4 +1,6 @@
-"""The worker at a real queue: what is in hand stays unseen, what ended is gone, what is given back is seen at once."""
+"""The worker at a real queue: messages of active jobs stay invisible, those of ended jobs are deleted, those of
+released jobs become visible at once.
+"""
 
 from __future__ import annotations
 
@@ -36,30 +38,30 @@ def serving(
     queue: Queue, *, visibility_s: int = 12, long_poll_s: int = 1, **worker: Any
 ) -> Iterator[tuple[Runner, SqsConsumer]]:
     with running(**worker) as runner:
-        source = SqsConsumer(
+        consumer = SqsConsumer(
             queue.sqs, queue.url, visibility_s=visibility_s, long_poll_s=long_poll_s, extend_interval_s=0.5
         )
-        source.start(runner)
+        consumer.start(runner)
         try:
-            yield runner, source
+            yield runner, consumer
         finally:
-            _leave(runner, source)
+            _stop(runner, consumer)
 
 
-def _leave(runner: Runner, source: SqsConsumer) -> None:
-    source.stop()
+def _stop(runner: Runner, consumer: SqsConsumer) -> None:
+    consumer.stop()
     runner.stop()
-    assert source.join(10), "it would take the messages of the next worker"
+    assert consumer.join(10), "it could still take messages of the next test"
 
 
-def _ring(queue: Queue, *jobs: Job) -> None:
+def _send(queue: Queue, *jobs: Job) -> None:
     SqsDispatcher(queue.sqs, queue.url).send([JobMessage.of(job) for job in jobs])
 
 
 def _until(ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WITHIN_S
     while not ready():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.05)
 
 
@@ -71,60 +73,60 @@ def _completed() -> int:
     return Job.objects.filter(status=Status.COMPLETED).count()
 
 
-def test_jobs_with_a_message_are_done_and_their_messages_are_gone(place: Place, queue: Queue) -> None:
+def test_jobs_with_a_message_are_done_and_their_messages_deleted(place: Place, queue: Queue) -> None:
     jobs = [place.ask() for _ in range(8)]
     with serving(queue):
-        _ring(queue, *jobs)
+        _send(queue, *jobs)
         _until(lambda: _completed() == 8)
         _until(lambda: queue.depth() == (0, 0))
 
 
-def test_long_work_keeps_its_message_unseen_and_its_lease(place: Place, queue: Queue, settings: Any) -> None:
+def test_long_work_keeps_its_message_invisible_and_its_lease(place: Place, queue: Queue, settings: Any) -> None:
     settings.SPARKLE_LEASE_SECONDS = 1
     job = place.ask(steps=20)  # 4 seconds, twice the visibility and four times the lease
     with serving(queue, visibility_s=2, load=_slow), serving(queue, visibility_s=2, name="worker-2"):
-        _ring(queue, job)
+        _send(queue, job)
         _until(lambda: _completed() == 1)
     job.refresh_from_db()
     assert job.attempts == 1
     assert JobEvent.objects.filter(job=job, kind="running").count() == 1
 
 
-def test_leaving_shows_the_messages_again_at_once_and_another_worker_goes_on(place: Place, queue: Queue) -> None:
+def test_shutdown_makes_messages_visible_at_once_and_another_worker_continues(place: Place, queue: Queue) -> None:
     jobs = [place.ask(steps=50, user_id=member) for member in range(100, 103)]
-    with serving(queue, load=_slow, visibility_s=600) as (runner, source):
-        _ring(queue, *jobs)
+    with serving(queue, load=_slow, visibility_s=600) as (runner, consumer):
+        _send(queue, *jobs)
         _until(lambda: len(runner.active_ids) == 3)
-        _leave(runner, source)
+        _stop(runner, consumer)
         assert queue.depth() == (3, 0)
     assert {job.attempts for job in Job.objects.all()} == {0}
     with serving(queue, name="worker-2"):
         _until(lambda: _completed() == 3)
 
 
-def test_who_has_left_takes_no_message_of_those_that_come_later(place: Place, queue: Queue) -> None:
+def test_a_stopped_consumer_receives_no_later_message(place: Place, queue: Queue) -> None:
     job = place.ask()
-    with serving(queue, long_poll_s=5) as (runner, source):
-        time.sleep(0.3)  # a long poll is under way
-        _leave(runner, source)
-        _ring(queue, job)
-        time.sleep(1)  # for a receive that still waits for it
+    with serving(queue, long_poll_s=5) as (runner, consumer):
+        time.sleep(0.3)  # during a long poll
+        _stop(runner, consumer)
+        _send(queue, job)
+        time.sleep(1)  # for a receive that is still waiting
         (message,) = queue.sqs.receive_message(
             QueueUrl=queue.url, WaitTimeSeconds=5, AttributeNames=["ApproximateReceiveCount"]
         )["Messages"]
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
 
 
-def test_a_message_that_is_none_of_ours_waits_for_someone_to_look_at_it(place: Place, queue: Queue) -> None:
+def test_an_unknown_message_stays_for_the_dead_letter_queue(place: Place, queue: Queue) -> None:
     job = place.ask()
     queue.put('{"v":9,"job_id":1}', group="strange", dedup_id="strange")
     with serving(queue):
-        _ring(queue, job)
+        _send(queue, job)
         _until(lambda: _completed() == 1)
         _until(lambda: sum(queue.depth()) == 1)
 
 
-def test_messages_that_come_too_often_or_for_nothing_do_no_harm(place: Place, queue: Queue) -> None:
+def test_duplicate_and_unknown_messages_do_no_harm(place: Place, queue: Queue) -> None:
     job = place.ask()
     with serving(queue), serving(queue, name="worker-2"):
         for number in range(4):
@@ -135,11 +137,11 @@ def test_messages_that_come_too_often_or_for_nothing_do_no_harm(place: Place, qu
     assert JobEvent.objects.filter(job=job, kind="completed").count() == 1
 
 
-def test_while_operators_drain_the_platform_nothing_starts_and_nothing_is_forgotten(place: Place, queue: Queue) -> None:
+def test_while_the_platform_is_draining_no_job_starts_and_none_is_lost(place: Place, queue: Queue) -> None:
     Platform.objects.update(draining=True)
     job = place.ask()
     with serving(queue):
-        _ring(queue, job)
+        _send(queue, job)
         time.sleep(2)
         assert sum(queue.depth()) == 1
         assert Job.objects.get(pk=job.pk).status == Status.QUEUED
@@ -147,10 +149,10 @@ def test_while_operators_drain_the_platform_nothing_starts_and_nothing_is_forgot
         _until(lambda: _completed() == 1)
 
 
-def test_a_worker_takes_no_more_than_it_can_do(place: Place, queue: Queue) -> None:
+def test_a_worker_receives_no_more_jobs_than_it_has_slots(place: Place, queue: Queue) -> None:
     jobs = [place.ask(steps=50, user_id=member) for member in range(100, 108)]
     with serving(queue, load=lambda source: NoiseEngine(source, step_s=0.2, capacity=8.0)) as (runner, _):
-        _ring(queue, *jobs)
-        _until(lambda: len(runner.active_ids) == 3)  # two in the batch of eight pictures, one prepared ahead
+        _send(queue, *jobs)
+        _until(lambda: len(runner.active_ids) == 3)  # two in the batch of eight images, one prepared ahead
         time.sleep(1.5)
         assert len(runner.active_ids) == 3

@@ -1,4 +1,4 @@
-"""Any pipeline is served, if need be by whole calls, behind the same contract."""
+"""Static batching serves any pipeline by whole calls, behind the same contract."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _near(left: list[bytes], right: list[bytes]) -> bool:
     return all(abs(a - b) <= 1 for x, y in zip(left, right, strict=True) for a, b in zip(x, y, strict=True))
 
 
-def test_requests_that_fit_together_share_a_call_and_keep_their_pictures(engine: Any) -> None:
+def test_requests_with_equal_parameters_share_a_call_and_keep_their_images(engine: Any) -> None:
     first, second = _request(id=1), _request(id=2, prompt="a blue dog", negative_prompt="blurry", seed=90)
     alone = {}
     for request in (first, second):
@@ -70,15 +70,15 @@ def test_requests_that_fit_together_share_a_call_and_keep_their_pictures(engine:
     assert [event.step for event in events if isinstance(event, StepDone) and event.id == 2] == [1, 2, 3, 4, 5]
 
 
-def test_what_the_text_encoder_does_not_read_is_counted(engine: Any) -> None:
+def test_tokens_that_the_text_encoder_does_not_read_are_counted(engine: Any) -> None:
     engine.admit(_request(id=1, steps=1, prompt="cat " * 20))
     engine.admit(_request(id=2, steps=1, prompt="cat " * 30))
     cut = {made.id: made.truncated_tokens for made in _finish(engine) if isinstance(made, Completed)}
-    # Three tokens a word, and one at each end; 77 is the room.
+    # Three tokens a word, and one at each end; 77 is the limit.
     assert cut == {1: 0, 2: 90 + 2 - 77}
 
 
-def test_requests_that_differ_have_calls_of_their_own(engine: Any) -> None:
+def test_requests_that_differ_have_separate_calls(engine: Any) -> None:
     engine.admit(_request(id=1))
     engine.admit(_request(id=2, steps=3))
     engine.advance(lambda event: None)
@@ -86,17 +86,17 @@ def test_requests_that_differ_have_calls_of_their_own(engine: Any) -> None:
     assert [event.id for event in _finish(engine) if isinstance(event, Completed)] == [2]
 
 
-def test_out_of_memory_parts_the_company_and_fails_only_who_is_too_heavy_alone(
+def test_out_of_memory_splits_the_batch_and_fails_only_what_does_not_fit_alone(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = engine._call
 
-    def small_card(batch: list[GenerationRequest], emit: Any) -> Any:
+    def small_gpu(batch: list[GenerationRequest], emit: Any) -> Any:
         if sum(request.count for request in batch) > 2:
             raise torch.OutOfMemoryError
         return call(batch, emit)
 
-    monkeypatch.setattr(engine, "_call", small_card)
+    monkeypatch.setattr(engine, "_call", small_gpu)
     monkeypatch.setattr(engine, "_max_images", 4)
     for request in (_request(id=1), _request(id=2), _request(id=3, count=3)):
         engine.admit(request)
@@ -105,7 +105,7 @@ def test_out_of_memory_parts_the_company_and_fails_only_who_is_too_heavy_alone(
     assert ends[-1] == Failed(id=3, reason="out_of_memory", permanent=False)
 
 
-def test_a_cancelled_request_leaves_and_its_company_stays(engine: Any) -> None:
+def test_a_cancelled_request_leaves_and_the_others_stay(engine: Any) -> None:
     engine.admit(_request(id=1))
     engine.admit(_request(id=2))
     events: list[Event] = []
@@ -120,7 +120,7 @@ def test_a_cancelled_request_leaves_and_its_company_stays(engine: Any) -> None:
     assert max(event.step for event in events if isinstance(event, StepDone) and event.id == 2) == 1
 
 
-def test_what_the_pipeline_cannot_do_fails_alone(engine: Any) -> None:
+def test_an_unsupported_request_fails_alone(engine: Any) -> None:
     from PIL import Image
 
     engine.admit(_request(id=1, source=Image.new("RGB", (8, 8))))
@@ -129,7 +129,7 @@ def test_what_the_pipeline_cannot_do_fails_alone(engine: Any) -> None:
     assert [(type(event), event.id) for event in ends] == [(Failed, 1), (Completed, 2)]
 
 
-def test_a_pipeline_that_wants_no_text_is_refused_in_words(tmp_path: Any) -> None:
+def test_a_pipeline_without_text_is_refused_in_words(tmp_path: Any) -> None:
     from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
 
     from gpu_worker import diffusers_engine
@@ -143,5 +143,5 @@ def test_a_pipeline_that_wants_no_text_is_refused_in_words(tmp_path: Any) -> Non
         scheduler=DDIMScheduler(),
     )
     pipe.save_pretrained(tmp_path / "dit")
-    with pytest.raises(ModelUnavailable, match="does not make pictures from text"):
+    with pytest.raises(ModelUnavailable, match="does not make images from text"):
         diffusers_engine.load(str(tmp_path / "dit"))

@@ -1,4 +1,4 @@
-"""Work that does not move ends the worker's process, and its jobs come back counted. Real processes, short bounds."""
+"""Stuck work ends the worker's process, and its jobs' attempts count. Real processes, short bounds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WITHIN_S = 240
 
 
 class Workers:
-    """Worker processes; one that ends is replaced, as ECS does. `statuses` are the exit statuses so far."""
+    """Worker processes. One that ends is replaced, as ECS does. `statuses` are the exit statuses so far."""
 
     def __init__(self, environment: dict[str, str], log: Path, *, count: int) -> None:
         self._environment = os.environ | environment
@@ -112,14 +112,14 @@ def test_a_job_that_stops_every_worker_fails_at_its_third_attempt_and_the_others
         time.sleep(0.2)
     assert workers.statuses == [70, 70, 70]
     if loads:
-        # What had nothing to do with it is released as if it had not been there.
+        # Jobs outside the stuck work are released uncounted.
         assert {Job.objects.get(pk=job.pk).attempts for job in healthy} == {1}
     assert JobEvent.objects.filter(job=poisoned, kind=Status.QUEUED, detail__cause="engine_failed").count() == 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [6], indirect=True)
-def test_poisoned_jobs_end_no_worker_of_six(place: Place, workers: Workers) -> None:
+def test_poisoned_jobs_end_none_of_six_workers(place: Place, workers: Workers) -> None:
     Guild.objects.update(concurrency=40)
     ModelProfile.objects.create(
         slug="broken", name="Broken", source=f"models/{Poison.LOADER_RAISES}", sizes=["512x512"]

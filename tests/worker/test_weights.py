@@ -1,4 +1,4 @@
-"""What an image's build writes is what a worker loads, without a network and without what it does not use."""
+"""The build of a container image writes what a worker loads, without network access and without unused files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 
 def _published(folder: Path) -> Path:
-    """A repository as many are: it names a checker, whose files are elsewhere, and has a checkpoint beside it."""
+    """Return a model repository that names a safety checker without its files, and has a single-file checkpoint."""
     shutil.copytree(tiny_models.folder(), folder)
     index = folder / "model_index.json"
     known = json.loads(index.read_text())
@@ -50,7 +50,7 @@ def _picture(engine: Any) -> bytes:
     return made[0].images[0].tobytes()
 
 
-def test_baked_weights_are_found_by_the_models_id_and_are_small(
+def test_exported_weights_are_found_by_the_models_id_and_are_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gpu_worker import diffusers_engine, weights
@@ -73,7 +73,7 @@ def test_baked_weights_are_found_by_the_models_id_and_are_small(
     assert max(abs(left - right) for left, right in near) < 16
 
 
-def test_a_pipeline_that_names_a_checker_which_is_not_there_loads_without_it(tmp_path: Path) -> None:
+def test_a_pipeline_whose_safety_checker_is_missing_loads_without_it(tmp_path: Path) -> None:
     from gpu_worker import diffusers_engine
 
     assert _picture(diffusers_engine.load(str(_published(tmp_path / "model"))))

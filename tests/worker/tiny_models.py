@@ -1,4 +1,4 @@
-"""A real Stable Diffusion pipeline with seeded random weights, small enough to make pictures in milliseconds."""
+"""A real Stable Diffusion pipeline with seeded random weights, small enough to make images in milliseconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def folder() -> Path:
     from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-    # One thread: on a busy machine, threads that wait for each other take a hundred times as long.
+    # One thread: on a busy machine, threads that wait for each other are a hundred times slower.
     torch.set_num_threads(1)
     torch.manual_seed(0)
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
