@@ -107,7 +107,7 @@ class ContinuousBatchEngine:
 
     @property
     def used_capacity(self) -> float:
-        return sum(run.request.cost for run in self._inside) + sum(each.cost for each in self._pending)
+        return sum(run.request.cost for run in self._inside) + sum(request.cost for request in self._pending)
 
     def admit(self, request: GenerationRequest) -> None:
         self._pending.append(request)
@@ -312,10 +312,12 @@ class ContinuousBatchEngine:
         else:
             rows_of = [run.rows for run in group]
             deeps = [None] * len(group) if deep is None else deep.split(rows_of)
-            for run, part, kept in zip(group, noise.float().split(rows_of), deeps, strict=True):
-                done = run_isolated(run.request, partial(self._apply_prediction, run, part, kept), device=self._device)
-                if isinstance(done, Failed):
-                    self._fail(run, done, emit)
+            for run, part, run_deep in zip(group, noise.float().split(rows_of), deeps, strict=True):
+                result = run_isolated(
+                    run.request, partial(self._apply_prediction, run, part, run_deep), device=self._device
+                )
+                if isinstance(result, Failed):
+                    self._fail(run, result, emit)
             return
         # Outside the handler: the exception's frames hold the tensors that did not fit.
         if self._device.type == "cuda":
@@ -363,7 +365,7 @@ class ContinuousBatchEngine:
         added = {name: torch.cat([run.added_cond_kwargs[name] for run in group]) for name in group[0].added_cond_kwargs}
         conds = [run.timestep_cond for run in group if run.timestep_cond is not None]
         cond = torch.cat(conds) if conds else None
-        kept = (
+        deep_features = (
             torch.cat([run.deep_features for run in group if run.deep_features is not None])
             if group[0].is_shallow
             else None
@@ -371,7 +373,7 @@ class ContinuousBatchEngine:
         largest = self._max_rows
         while True:
             try:
-                made = [
+                results = [
                     self._call(
                         UNetCall(
                             sample=rows[part],
@@ -380,12 +382,12 @@ class ContinuousBatchEngine:
                             timestep_cond=None if cond is None else cond[part],
                             added_cond_kwargs={name: tensor[part] for name, tensor in added.items()},
                         ),
-                        kept=None if kept is None else kept[part],
+                        deep_features=None if deep_features is None else deep_features[part],
                     )
                     for part in split_rows(len(rows), largest=largest)
                 ]
-                deep = [each for _, each in made if each is not None]
-                return torch.cat([noise for noise, _ in made]), torch.cat(deep) if deep else None
+                deep = [features for _, features in results if features is not None]
+                return torch.cat([noise for noise, _ in results]), torch.cat(deep) if deep else None
             except torch.OutOfMemoryError:
                 if largest <= 1:
                     raise
@@ -399,15 +401,15 @@ class ContinuousBatchEngine:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _call(self, call: UNetCall, *, kept: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _call(self, call: UNetCall, *, deep_features: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         if self._deepcache is not None:
             given: dict[str, Any] = {
                 "encoder_hidden_states": call.encoder_hidden_states,
                 "timestep_cond": call.timestep_cond,
                 "added_cond_kwargs": call.added_cond_kwargs or None,
             }
-            if kept is not None:
-                return self._deepcache.shallow(call.sample, call.timesteps, kept, **given), None
+            if deep_features is not None:
+                return self._deepcache.shallow(call.sample, call.timesteps, deep_features, **given), None
             return self._deepcache.full(call.sample, call.timesteps, **given)
         noise = self._compiled.call(call) if self._compiled is not None else None
         return call.run(self._forward) if noise is None else noise, None
@@ -464,7 +466,7 @@ class ContinuousBatchEngine:
                     pixels = vae.decode(latents[part].to(vae.dtype), return_dict=False)[0]
                     require_finite(pixels, "the decoded pixels")
                     pixels = (pixels.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
-                    images += [Image.fromarray(each) for each in pixels.permute(0, 2, 3, 1).cpu().numpy()]
+                    images += [Image.fromarray(array) for array in pixels.permute(0, 2, 3, 1).cpu().numpy()]
                 return images
             except torch.OutOfMemoryError:
                 if self._max_decoded > 1:

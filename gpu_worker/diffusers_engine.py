@@ -79,7 +79,7 @@ def _load(source: str, *, compiled: bool, step_cache: str) -> Engine:
         torch.backends.cudnn.benchmark = True
         pipe.unet.to(memory_format=torch.channels_last)
         pipe.vae.to(memory_format=torch.channels_last)
-        if not any("Added" in type(each).__name__ for each in pipe.unet.attn_processors.values()):
+        if not any("Added" in type(processor).__name__ for processor in pipe.unet.attn_processors.values()):
             pipe.unet.fuse_qkv_projections()
     if dtype == torch.float16 and "XL" in type(pipe).__name__ and pipe.vae.config.get("force_upcast", False):
         # SDXL's own decoder overflows in fp16.
@@ -105,7 +105,7 @@ def _load(source: str, *, compiled: bool, step_cache: str) -> Engine:
         model=source,
         scheduler_for=scheduler_factory(pipe),
         max_rows=largest,
-        capacity=float(os.environ.get("SPARKLE_ROOM", capacity)),
+        capacity=float(os.environ.get("SPARKLE_BATCH_CAPACITY", capacity)),
         compiled=compiled_unet,
         use_deepcache=use_deepcache,
     )

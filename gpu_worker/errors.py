@@ -18,10 +18,10 @@ class NotFinite(Exception):
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether there was too little memory. Less work may fit."""
     return any(
-        isinstance(each, MemoryError)
-        or "OutOfMemoryError" in _class_names(each)
-        or (isinstance(each, RuntimeError) and any(words in str(each) for words in _OUT_OF_MEMORY))
-        for each in _causes(error)
+        isinstance(cause, MemoryError)
+        or "OutOfMemoryError" in _class_names(cause)
+        or (isinstance(cause, RuntimeError) and any(words in str(cause) for words in _OUT_OF_MEMORY))
+        for cause in _causes(error)
     )
 
 
@@ -30,21 +30,21 @@ def is_device_fault(error: BaseException) -> bool:
     if is_out_of_memory(error):
         return False
     return any(
-        isinstance(each, RuntimeError)
-        and ("AcceleratorError" in _class_names(each) or any(name in str(each) for name in _LIBRARIES))
-        and not any(words in str(each) for words in _HARMLESS)
-        for each in _causes(error)
+        isinstance(cause, RuntimeError)
+        and ("AcceleratorError" in _class_names(cause) or any(name in str(cause) for name in _LIBRARIES))
+        and not any(words in str(cause) for words in _HARMLESS)
+        for cause in _causes(error)
     )
 
 
 def _class_names(error: BaseException) -> set[str]:
-    return {each.__name__ for each in type(error).__mro__}
+    return {cls.__name__ for cls in type(error).__mro__}
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
-    each: BaseException | None = error
-    while each is not None and id(each) not in seen:
-        seen.add(id(each))
-        yield each
-        each = each.__cause__
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__

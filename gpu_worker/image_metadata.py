@@ -86,15 +86,15 @@ def _png_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
 def _strip_jpeg(content: bytes) -> bytes:
     # APP0 (JFIF) and APP14 (Adobe) define the colour space.
     dropped = {0xFE, *range(0xE1, 0xF0)} - {0xEE}
-    kept = [b"\xff\xd8"]
+    parts = [b"\xff\xd8"]
     at = 2
     for marker, part in _jpeg_segments(content):
         at += len(part)
         # Pillow reads the density without checking the length.
         is_truncated = marker == 0xE0 and len(part) < MIN_APP0_BYTES
         if marker not in dropped and not is_truncated:
-            kept.append(part)
-    return b"".join(kept) + content[at:]
+            parts.append(part)
+    return b"".join(parts) + content[at:]
 
 
 def _jpeg_segments(content: bytes) -> list[tuple[int, bytes]]:

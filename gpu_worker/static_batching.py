@@ -200,7 +200,7 @@ def _to_pil(images: Any) -> tuple[Image.Image, ...]:
     if not isinstance(images, np.ndarray):
         return tuple(images)
     require_finite(torch.from_numpy(images), "the decoded pixels")
-    return tuple(Image.fromarray(each) for each in (images * 255).round().clip(0, 255).astype(np.uint8))
+    return tuple(Image.fromarray(array) for array in (images * 255).round().clip(0, 255).astype(np.uint8))
 
 
 def _batch_key(request: GenerationRequest) -> Hashable:

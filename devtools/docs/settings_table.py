@@ -46,7 +46,7 @@ GROUPS = {
         "SPARKLE_ENGINE": "`diffusers`, or `noise` for an engine without a model.",
         "SPARKLE_NOISE_STEP_S": "Seconds that a step of the `noise` engine takes.",
         "SPARKLE_WEIGHTS_DIR": "Folder of the weights that were exported into the image.",
-        "SPARKLE_ROOM": "Capacity of a batch, in units of one 512x512 image. Not set: measured at the start.",
+        "SPARKLE_BATCH_CAPACITY": "Capacity of a batch, in units of one 512x512 image. Not set: measured at the start.",
         "SPARKLE_COMPILE": "`1` compiles the model with `torch.compile` beside the work. No card has timed it yet.",
         "SPARKLE_LOADING_BOUND_SECONDS": "Seconds after which loading a model counts as stuck, and the worker exits.",
         "SPARKLE_STEP_BOUND_SECONDS": "The same for one step.",

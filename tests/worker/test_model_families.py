@@ -205,5 +205,5 @@ def test_the_compiled_shape_is_the_shape_of_requests(
     _ours(engine, _request(**fields))
     example = diffusers_engine._example_call(engine._pipe, 2)
     assert example.run(engine._unet).shape == example.sample.shape
-    engine._call(example, kept=None)
+    engine._call(example, deep_features=None)
     assert len(shapes) == 1
