@@ -158,7 +158,7 @@ class ProgressReporter:
                 return self._interval_s
         except DatabaseError as error:
             log.warning("progress_not_written", extra={"job_id": job.pk, "error": type(error).__name__})
-        if report.is_muted or not delivery.mark_processing(job, now=now):
+        if report.is_muted or not delivery.can_edit_reply(job, now=now):
             return self._interval_s
         message = messages.processing(job, step=step, total=total, preview=preview)
         try:
