@@ -107,7 +107,7 @@ class Publisher:
                 continue
             grid_images.append(image)
             content = self._encode_png(job, image, seed=seed, size=image.size, model=model)
-            key = storage.picture_key(job.guild_id, job.pk, index)
+            key = storage.image_key(job.guild_id, job.pk, index)
             self._with_retries(partial(storage.store, key, content), on_attempt)
             stored.append(
                 StoredImage(

@@ -26,7 +26,7 @@ def complete(interaction: Interaction) -> dict[str, Any]:
         return payloads.choices(
             [
                 (f"#{match.job_id} {' '.join(match.prompt.split())}", str(match.job_id))
-                for match in queries.matching(guild_id, interaction.user_id, typed, open_only=open_only)
+                for match in queries.search_jobs(guild_id, interaction.user_id, typed, open_only=open_only)
             ]
         )
     if options.focused == "style":

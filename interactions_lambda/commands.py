@@ -104,7 +104,7 @@ def _quota(interaction: Interaction, now: datetime) -> dict[str, Any]:
 
 def _history(interaction: Interaction, now: datetime) -> dict[str, Any]:
     guild = _guild(interaction, now)
-    page = queries.history(guild.pk, interaction.user_id)
+    page = queries.load_history(guild.pk, interaction.user_id)
     return payloads.reply(responses.history(guild.language or interaction.locale, page, url_of=grid_url))
 
 
@@ -150,7 +150,7 @@ def _cancel(interaction: Interaction, now: datetime) -> dict[str, Any]:
         if isinstance(job, Refusal):
             return responses.refusal(locale, job)
     else:
-        newest = queries.newest_open(guild.pk, interaction.user_id)
+        newest = queries.find_newest_open(guild.pk, interaction.user_id)
         if newest is None:
             return responses.ephemeral(locale, "refusal.nothing_to_cancel")
         job = newest

@@ -169,7 +169,7 @@ def _delete(interaction: Interaction, job: Job, *, now: datetime, started: float
     reports.hide(job, by=interaction.user_id, now=now)
     if job.user_id != interaction.user_id:
         # Deleting is the moderator's decision on open reports.
-        moderation.decide(job.pk)
+        moderation.close_reports(job.pk)
     _erase(job, now=now, started=started)
     # An update without attachments removes the images from the message.
     return payloads.update(Message(content=translate(locale, "done.deleted", mention=f"<@{interaction.user_id}>")))
@@ -189,5 +189,5 @@ def _erase(job: Job, *, now: datetime, started: float) -> None:
 
 def _turn_page(interaction: Interaction, direction: str, job_id: int) -> dict[str, Any]:
     bound = {"before": job_id} if direction == "older" else {"after": job_id}
-    page = queries.history(interaction.required_guild_id, interaction.user_id, **bound)
+    page = queries.load_history(interaction.required_guild_id, interaction.user_id, **bound)
     return payloads.update(responses.history(submission.guild_locale(interaction), page, url_of=commands.grid_url))

@@ -40,7 +40,7 @@ def scaling(event: dict[str, Any], context: object = None) -> dict[str, Any]:
     from jobs import fair_queue, scaling
 
     close_old_connections()
-    demand = fair_queue.demand(now=datetime.now(UTC))
+    demand = fair_queue.read_demand(now=datetime.now(UTC))
     limits = scaling.Limits(
         jobs_per_worker=int(os.environ.get("JOBS_PER_WORKER", scaling.Limits().jobs_per_worker)),
         max_workers=int(os.environ.get("WORKERS_MAX", scaling.Limits().max_workers)),

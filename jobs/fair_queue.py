@@ -91,7 +91,7 @@ def backlog_parameters(
     }
 
 
-def position(ahead: Backlog, *, waits: bool) -> QueuePosition:
+def estimate_position(ahead: Backlog, *, waits: bool) -> QueuePosition:
     """Return a job's place in the queue and its estimated wait. `waits`: it is in its guild's queue, not queued yet."""
     before = ahead.queued + (ahead.waiting if waits else 0)
     wait_s = None
@@ -102,7 +102,7 @@ def position(ahead: Backlog, *, waits: bool) -> QueuePosition:
     return QueuePosition(place=before + 1, wait_s=wait_s, gpu_starting=not ahead.workers)
 
 
-def position_of(job: Job, *, now: datetime) -> QueuePosition:
+def load_position(job: Job, *, now: datetime) -> QueuePosition:
     """Return the queue position of an open job."""
     parameters = backlog_parameters(
         guild_id=job.guild_id, user_id=job.user_id, now=now, job_id=job.pk, queued_at=job.queued_at
@@ -110,10 +110,10 @@ def position_of(job: Job, *, now: datetime) -> QueuePosition:
     with prepared_statements.cursor() as cursor:
         cursor.execute(load("backlog"), parameters)
         (backlog,) = cursor.fetchone()
-    return position(Backlog(**backlog), waits=job.status == Status.WAITING)
+    return estimate_position(Backlog(**backlog), waits=job.status == Status.WAITING)
 
 
-def demand(*, now: datetime) -> Demand:
+def read_demand(*, now: datetime) -> Demand:
     """Read what scaling decides by: runnable jobs now, and jobs accepted recently."""
     with connection.cursor() as cursor:
         cursor.execute(

@@ -175,11 +175,11 @@ def delete_everywhere(job_id: int, *, by: str, now: datetime, client: DiscordCli
 
     For a moderator, whose decision closes the reports on these images.
     """
-    decide(job_id)
+    close_reports(job_id)
     return _delete(job_id, Job.Erasure.IMAGES, by=by, now=now, client=client)
 
 
-def decide(job_id: int) -> None:
+def close_reports(job_id: int) -> None:
     """Close the reports on an ended job's images, before they are deleted."""
     images = JobImage.objects.filter(job_id=job_id, reported_at__isnull=False).exclude(job__status__in=OPEN)
     images.update(reported_at=None, reported_by=None)

@@ -31,7 +31,7 @@ def visible(jobs: QuerySet[Job]) -> QuerySet[Job]:
     return jobs.exclude(erasure__in=[Job.Erasure.WORDS, Job.Erasure.ROW])
 
 
-def history(guild_id: int, user_id: int, *, before: int | None = None, after: int | None = None) -> Page:
+def load_history(guild_id: int, user_id: int, *, before: int | None = None, after: int | None = None) -> Page:
     """Return a page of a member's jobs: the newest, those before a job's id, or those after it."""
     mine = visible(Job.objects.filter(guild_id=guild_id, user_id=user_id)).exclude(status=Status.REFUSED)
     if after is not None:
@@ -52,7 +52,7 @@ def find(guild_id: int, job_id: int) -> Job | None:
     )
 
 
-def newest_open(guild_id: int, user_id: int) -> Job | None:
+def find_newest_open(guild_id: int, user_id: int) -> Job | None:
     """Return the member's newest job that has not ended."""
     return Job.objects.filter(guild_id=guild_id, user_id=user_id, status__in=OPEN).order_by("-pk").first()
 
@@ -65,7 +65,7 @@ class Match:
     prompt: str
 
 
-def matching(guild_id: int, user_id: int, typed: str, *, open_only: bool, limit: int = 25) -> list[Match]:
+def search_jobs(guild_id: int, user_id: int, typed: str, *, open_only: bool, limit: int = 25) -> list[Match]:
     """Return the member's recent jobs whose id starts with the typed text, or whose prompt contains it."""
     mine = visible(Job.objects.filter(guild_id=guild_id, user_id=user_id))
     mine = mine.filter(status__in=OPEN) if open_only else mine.exclude(status=Status.REFUSED)

@@ -8,7 +8,7 @@ from botocore.config import Config
 from storages.backends.s3 import S3Storage
 
 
-class PictureStorage(S3Storage):
+class ImageStorage(S3Storage):
     """django-storages' S3 with connect and read time-outs of seconds, and few retries."""
 
     def get_default_settings(self) -> dict[str, Any]:

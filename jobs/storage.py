@@ -21,7 +21,7 @@ def token(job_id: int) -> str:
     return hmac.new(settings.SECRET_KEY.encode(), b"picture keys %d" % job_id, hashlib.sha256).hexdigest()[:24]
 
 
-def picture_key(guild_id: int, job_id: int, index: int) -> str:
+def image_key(guild_id: int, job_id: int, index: int) -> str:
     """Return the key of one image of a job."""
     return f"jobs/{guild_id}/{job_id}/{token(job_id)}-{index}.png"
 

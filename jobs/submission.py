@@ -107,7 +107,7 @@ def submit(
 def _repeat_result(job: Job, *, now: datetime) -> Accepted | Refusal:
     if job.status == Status.REFUSED:
         return Refusal(code=job.reason)
-    return _accepted(job, fair_queue.position_of(job, now=now), repeated=True)
+    return _accepted(job, fair_queue.load_position(job, now=now), repeated=True)
 
 
 def _accepted(
@@ -153,7 +153,7 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     queued = facts.waiting == 0 and facts.active < guild.concurrency
     job = _new_job(request, guild, plan, queued=queued, now=now)
     admission.write(job, windows)
-    position = fair_queue.position(facts.ahead, waits=not queued)
+    position = fair_queue.estimate_position(facts.ahead, waits=not queued)
     return _accepted(job, position, budget_warning=_budget_warning(guild, facts, plan))
 
 
@@ -237,14 +237,14 @@ def _check_limits(
         if facts.mine_waiting >= guild.max_waiting_per_member:
             return Refusal(code="too_many_waiting", params={"limit": guild.max_waiting_per_member})
         if facts.waiting >= guild.max_waiting:
-            return Refusal(code="line_full", params={"limit": guild.max_waiting})
+            return Refusal(code="queue_full", params={"limit": guild.max_waiting})
     if (
         request.source_job_id is not None
         and not JobImage.objects.filter(
             job_id=request.source_job_id, job__guild_id=guild.pk, index=request.source_index or 0, hidden_at=None
         ).exists()
     ):
-        return Refusal(code="picture_gone")
+        return Refusal(code="image_gone")
     rules = quota.applicable(facts.quota, request.role_ids)
     statuses = quota.evaluate(rules, facts.used, user_id=request.user_id, windows=windows)
     return quota.decide(statuses, pictures=plan.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(

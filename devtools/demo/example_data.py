@@ -252,7 +252,7 @@ def _pictures(jobs: list[Job], chance: random.Random) -> None:
     for place, job in enumerate(jobs):
         drawn = chance.randint(1, 10**6)
         for index in range(job.count):
-            key = storage.picture_key(job.guild_id, job.pk, index)
+            key = storage.image_key(job.guild_id, job.pk, index)
             content = picture(random.Random(drawn + index // 2 * 17), 256 if place > 8 else 512)
             storage.store(key, content)
             images.append(

@@ -101,7 +101,7 @@ SPARKLE_ENGINE = env.str("SPARKLE_ENGINE", default="diffusers")
 
 STORAGES: dict[str, dict[str, Any]] = {
     "default": {
-        "BACKEND": "jobs.s3_storage.PictureStorage",
+        "BACKEND": "jobs.s3_storage.ImageStorage",
         "OPTIONS": {
             "bucket_name": IMAGE_BUCKET,
             "default_acl": None,

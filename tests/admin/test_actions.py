@@ -36,7 +36,7 @@ def ended_job(job: Job) -> Job:
     Job.objects.filter(pk=job.pk).update(
         status="completed", started_at=now, ended_at=now, settled_at=now, grid_key="grid", encrypted_token=b""
     )
-    key = storage.picture_key(job.guild_id, job.pk, 0)
+    key = storage.image_key(job.guild_id, job.pk, 0)
     storage.store(key, b"not really a picture")
     JobImage.objects.create(job=job, index=0, key=key, seed=1, width=64, height=64)
     job.refresh_from_db()

@@ -59,7 +59,7 @@ class World:
             created_at=self.now - timedelta(hours=1),
         )  # fmt: skip
         JobEvent.objects.create(job=job, at=self.now, kind="completed", detail={"note": f"{word}-event"})
-        key = storage.picture_key(pk, job.pk, 0)
+        key = storage.image_key(pk, job.pk, 0)
         storage.store(key, b"not really a picture")
         image = JobImage.objects.create(job=job, index=0, key=key, seed=1, width=64, height=64, reported_at=self.now)
         style = StylePreset.objects.create(guild=guild, slug=f"{word}-style", name=f"{word}-style")

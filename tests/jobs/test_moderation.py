@@ -34,7 +34,7 @@ def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callab
         now = timezone.now()
         job: Job = submission.submit(make_ask(guild or make_guild(), count=count, **ask), now=now).job
         assert transitions.claim(job.pk, worker_id="w1", now=now)
-        keys = [storage.picture_key(job.guild_id, job.pk, index) for index in range(count)]
+        keys = [storage.image_key(job.guild_id, job.pk, index) for index in range(count)]
         grid = storage.grid_key(job.guild_id, job.pk)
         for key in (*keys, grid):
             storage.store(key, b"a picture")

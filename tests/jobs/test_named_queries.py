@@ -31,8 +31,8 @@ def test_each_query_runs_with_the_parameters_its_caller_passes(make_guild, make_
         moderation.refund(job.pk, by="ada", now=now)
         running = submission.submit(make_ask(guild), now=now).job
         waiting = submission.submit(make_ask(guild), now=now).job
-        fair_queue.position_of(waiting, now=now)
-        fair_queue.demand(now=now)
+        fair_queue.load_position(waiting, now=now)
+        fair_queue.read_demand(now=now)
         transitions.cancel(running.pk, by=1, now=now)
         rollups.refresh_rollups(now=now)
         upkeep.resend_lost_messages(now=now + timedelta(hours=1))

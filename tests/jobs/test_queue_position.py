@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.fair_queue import Backlog, QueuePosition, position
+from jobs.fair_queue import Backlog, QueuePosition, estimate_position
 
 
 def ahead(**facts):
@@ -38,19 +38,21 @@ def ahead(**facts):
     ],
 )
 def test_the_wait_is_what_is_before_the_job_shared_by_the_workers(facts, wait_s):
-    assert position(ahead(**facts), waits=False).wait_s == wait_s
+    assert estimate_position(ahead(**facts), waits=False).wait_s == wait_s
 
 
 def test_the_place_counts_the_queue_and_not_what_runs():
-    assert position(ahead(queued=3, running=2), waits=False) == QueuePosition(place=4, wait_s=50, gpu_starting=False)
+    assert estimate_position(ahead(queued=3, running=2), waits=False) == QueuePosition(
+        place=4, wait_s=50, gpu_starting=False
+    )
 
 
 def test_its_servers_own_requests_are_before_a_job_only_while_it_waits_for_its_turn():
     busy = ahead(queued=3, waiting=4)
-    assert position(busy, waits=True) == QueuePosition(place=8, wait_s=80, gpu_starting=False)
-    assert position(busy, waits=False) == QueuePosition(place=4, wait_s=40, gpu_starting=False)
+    assert estimate_position(busy, waits=True) == QueuePosition(place=8, wait_s=80, gpu_starting=False)
+    assert estimate_position(busy, waits=False) == QueuePosition(place=4, wait_s=40, gpu_starting=False)
 
 
 def test_a_member_is_shown_that_a_gpu_is_started_only_where_none_is_there():
-    assert position(ahead(workers=0), waits=False).gpu_starting is True
-    assert position(ahead(workers=1), waits=False).gpu_starting is False
+    assert estimate_position(ahead(workers=0), waits=False).gpu_starting is True
+    assert estimate_position(ahead(workers=1), waits=False).gpu_starting is False

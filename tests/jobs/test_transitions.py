@@ -167,7 +167,7 @@ def test_a_line_has_an_end(make_guild, make_ask, now):
         assert isinstance(submission.submit(make_ask(guild), now=now), Accepted)
     assert submission.submit(make_ask(guild), now=now).code == "too_many_waiting"
     assert isinstance(submission.submit(make_ask(guild, user_id=43), now=now), Accepted)
-    assert submission.submit(make_ask(guild, user_id=44), now=now).code == "line_full"
+    assert submission.submit(make_ask(guild, user_id=44), now=now).code == "queue_full"
 
 
 def test_only_one_worker_can_claim(make_guild, make_ask, now):
@@ -257,7 +257,7 @@ def test_a_variation_of_another_guilds_picture_is_refused(make_guild, make_ask, 
     job = submission.submit(make_ask(theirs), now=now).job
     deliver(transitions.claim(job.pk, worker_id="w1", now=now), now=now)
     ask = {"kind": "variation", "source_job_id": job.pk, "source_index": 1}
-    assert submission.submit(make_ask(ours, **ask), now=now).code == "picture_gone"
+    assert submission.submit(make_ask(ours, **ask), now=now).code == "image_gone"
     assert isinstance(submission.submit(make_ask(theirs, **ask), now=now), Accepted)
 
 

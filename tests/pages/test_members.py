@@ -42,7 +42,7 @@ def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callab
         now = timezone.now()
         job: Job = submission.submit(make_ask(make_guild(), user_id=user_id, count=count, **ask), now=now).job
         assert transitions.claim(job.pk, worker_id="w1", now=now)
-        keys = [storage.picture_key(job.guild_id, job.pk, index) for index in range(count)]
+        keys = [storage.image_key(job.guild_id, job.pk, index) for index in range(count)]
         for key in (*keys, storage.grid_key(job.guild_id, job.pk)):
             storage.store(key, png())
         made = [

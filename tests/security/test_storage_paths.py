@@ -43,7 +43,7 @@ def test_a_pictures_key_is_made_of_numbers_alone(
 ) -> None:
     guild = make_guild(name="../../x")
     job = submission.submit(make_ask(guild, prompt="../../etc/passwd", member_name="../.."), now=now).job
-    for key in (storage.picture_key(guild.pk, job.pk, 0), storage.grid_key(guild.pk, job.pk)):
+    for key in (storage.image_key(guild.pk, job.pk, 0), storage.grid_key(guild.pk, job.pk)):
         parts = key.split("/")
         assert parts[:3] == ["jobs", str(guild.pk), str(job.pk)]
         assert len(parts) == 4
@@ -74,7 +74,7 @@ def address(make_guild: Callable[..., Guild], make_ask: Callable[..., Any]) -> s
     guild = make_guild()
     job = submission.submit(make_ask(guild, count=1), now=now).job
     assert transitions.claim(job.pk, worker_id="w", now=now)
-    key = storage.picture_key(guild.pk, job.pk, 0)
+    key = storage.image_key(guild.pk, job.pk, 0)
     storage.store(key, b"a picture")
     made = [StoredImage(index=0, key=key, seed=1, width=8, height=8, bytes=9)]
     assert transitions.record_images(job.pk, worker_id="w", images=made, grid_key="", gpu_ms=1, now=now)

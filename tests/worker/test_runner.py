@@ -194,7 +194,7 @@ def test_stored_images_are_only_delivered_when_the_job_is_claimed_again(place: P
     assert transitions.claim(job.pk, worker_id="a lost worker", now=datetime.now(UTC))
     out = io.BytesIO()
     Image.new("RGB", (512, 512), "red").save(out, "PNG")
-    key = storage.picture_key(place.guild.pk, job.pk, 0)
+    key = storage.image_key(place.guild.pk, job.pk, 0)
     storage.store(key, out.getvalue())
     image = StoredImage(index=0, key=key, seed=7, width=512, height=512, bytes=len(out.getvalue()))
     transitions.record_images(
