@@ -1,6 +1,6 @@
 """Content credentials (C2PA): a signed statement inside the file that a model made the image. Optional.
 
-The certificate belongs to whoever deploys Sparkle, who makes the statement: https://spec.c2pa.org. The unsigned mark
+The certificate belongs to the operator, who makes the statement: https://spec.c2pa.org. The unsigned mark
 (gpu_worker.image_encoding.XMP) is in every image, with or without credentials.
 """
 

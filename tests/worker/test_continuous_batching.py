@@ -97,10 +97,10 @@ def test_every_sampler_makes_the_same_images_in_a_batch_and_alone(engine: Any) -
     alone = {request.id: _images(engine, request) for request in requests}
     for request in requests:
         engine.admit(request)
-    company = {event.id: event.images for event in _finish(engine) if isinstance(event, Completed)}
-    assert company.keys() == alone.keys()
+    together = {event.id: event.images for event in _finish(engine) if isinstance(event, Completed)}
+    assert together.keys() == alone.keys()
     for request in requests:
-        assert _apart(alone[request.id], company[request.id]) <= TOLERANCE, request.sampler
+        assert _apart(alone[request.id], together[request.id]) <= TOLERANCE, request.sampler
     assert _apart(alone[0][:1], alone[4][:1]) > 10 * TOLERANCE  # the measure distinguishes images
 
 

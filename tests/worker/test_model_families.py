@@ -162,8 +162,8 @@ def test_sdxl_makes_the_same_images_in_a_batch_and_alone(tmp_path: Path) -> None
     engine = diffusers_engine.load(str(_xl(tmp_path / "xl")))
     requests = [_request(), _request(id=2, prompt="a dog " * 30, steps=7, seed=50), _request(id=3, guidance=0.0)]
     alone = {request.id: _ours(engine, request)[request.id] for request in requests}
-    company = _ours(engine, *requests)
-    assert max(_apart(alone[number], company[number]) for number in alone) <= 1
+    together = _ours(engine, *requests)
+    assert max(_apart(alone[number], together[number]) for number in alone) <= 1
 
 
 def test_lcm_makes_the_images_of_diffusers_in_four_steps_also_in_a_batch(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_lcm_makes_the_images_of_diffusers_in_four_steps_also_in_a_batch(tmp_pat
     request = _request(sampler="lcm", steps=4, guidance=8.5)
     alone = _ours(engine, request)[1]
     assert _apart(alone, _theirs(folder, request)) <= 1
-    company = _ours(engine, request, _request(id=2, sampler="lcm", steps=6, guidance=2.0, seed=70))
-    assert _apart(company[1], alone) <= 1
+    together = _ours(engine, request, _request(id=2, sampler="lcm", steps=6, guidance=2.0, seed=70))
+    assert _apart(together[1], alone) <= 1
 
 
 @pytest.mark.parametrize(("make", "fields"), [(_xl, {}), (_lcm, {"sampler": "lcm", "steps": 4, "guidance": 8.5})])
