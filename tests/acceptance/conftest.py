@@ -1,4 +1,4 @@
-"""The whole of Sparkle on one machine, and a browser on the simulator's page. The worker's pictures are noise."""
+"""All of Sparkle on one machine, with a browser on the simulator's page. The worker's images are noise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobs.dispatch.memory import MemoryDispatcher
 from tests import required_programs
 from tests.worker.conftest import running
 
-# A shared machine may take its time; what never comes still fails.
+# Long enough for a busy machine.
 PATIENCE_MS = 60_000
 
 
@@ -61,14 +61,14 @@ def site(live_server: Any, django_db_serialized_rollback: None, settings: Any, t
 
 @pytest.fixture
 def worker(site: str) -> Iterator[None]:
-    """A worker that is done in no time."""
+    """A worker that completes jobs at once."""
     with _working(step_s=0.01):
         yield
 
 
 @pytest.fixture
 def slow_worker(site: str) -> Iterator[None]:
-    """A worker that can be watched."""
+    """A worker slow enough to show its progress."""
     with _working(step_s=0.25):
         yield
 

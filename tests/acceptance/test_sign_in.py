@@ -1,4 +1,4 @@
-"""Signing in with Discord, all the way: the site's page, Discord's, the token, the servers one may manage."""
+"""Signing in with Discord end to end: the site, Discord's page, the token, the servers that the user manages."""
 
 from __future__ import annotations
 

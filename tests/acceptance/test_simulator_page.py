@@ -1,4 +1,4 @@
-"""What a member lives through, in a real browser: the page, the handler, the database, the worker."""
+"""A member's requests in a real browser, through handler, database and worker."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_pictures_that_come_after_the_token_died_are_posted_with_a_mention(
     page = open_page("Yuki")
     ask(page, "a lighthouse")
     expect(last(page)).to_contain_text("Submitted to Sparkle")
-    # A quarter of an hour goes by in the line.
+    # 15 minutes pass in the queue.
     SimInteraction.objects.update(created_at=F("created_at") - timedelta(minutes=16))
     Job.objects.update(created_at=F("created_at") - timedelta(minutes=16))
     request.getfixturevalue("worker")

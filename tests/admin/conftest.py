@@ -1,4 +1,4 @@
-"""People of every kind, and two servers that must not know of each other."""
+"""Clients for each kind of user, and two servers that must be isolated from each other."""
 
 from __future__ import annotations
 

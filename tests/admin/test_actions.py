@@ -1,4 +1,4 @@
-"""Actions on requests and pictures: who is offered which one, that it asks before it runs, and what it does."""
+"""Actions of the admin: who sees which one, its confirmation, and its effect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGE_ACTIONS = {"hide_one", "show_one", "blur_one", "unblur_one", "dismiss_one"
 
 @pytest.fixture
 def job(guild_a: Guild, make_ask: Any, now: Any) -> Job:
-    """A request that waits."""
+    """A waiting request."""
     from jobs import submission
 
     job: Job = submission.submit(make_ask(guild_a), now=now).job
@@ -31,7 +31,7 @@ def job(guild_a: Guild, make_ask: Any, now: Any) -> Job:
 
 @pytest.fixture
 def ended_job(job: Job) -> Job:
-    """A completed request with one picture."""
+    """A completed request with one image."""
     now = timezone.now()
     Job.objects.filter(pk=job.pk).update(
         status="completed", started_at=now, ended_at=now, settled_at=now, grid_key="grid", encrypted_token=b""
@@ -111,7 +111,7 @@ def test_actions_on_a_list_run_on_the_chosen_rows_that_they_fit(moderator_a: Cli
 @pytest.mark.parametrize(
     ("action", "undo", "field"), [("hide", "show", "hidden_at"), ("blur", "unblur", "blurred")], ids=["hide", "blur"]
 )
-def test_a_picture_is_hidden_or_blurred_and_comes_back(
+def test_an_image_is_hidden_or_blurred_and_comes_back(
     moderator_a: Client, ended_job: Job, action: str, undo: str, field: str
 ) -> None:
     image = ended_job.images.get()
@@ -141,7 +141,7 @@ def test_a_report_is_dismissed_once(moderator_a: Client, ended_job: Job) -> None
     assert image.reported_at is None
 
 
-def test_the_pictures_of_the_chosen_ones_requests_are_deleted(moderator_a: Client, ended_job: Job) -> None:
+def test_all_images_of_the_selected_requests_are_deleted(moderator_a: Client, ended_job: Job) -> None:
     run_on_list(moderator_a, "jobimage", "delete_chosen", ended_job.images.get().pk)
     assert not JobImage.objects.exists()
 

@@ -1,4 +1,4 @@
-"""A server's moderators see what the operators did there, and neither their names nor their addresses."""
+"""Moderators see what operators did in their server, but neither their names nor their IP addresses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_no_page_of_a_moderator_names_an_operator_or_their_address(olivia, moder
     # An operator who signs in with Discord is an operator too.
     both = discord_user(77, first_name=NAME, is_superuser=True, is_staff=True)
     assert moderation.retry(job.pk, by=both.username, now=now)
-    # An account that is gone leaves an address whose owner nobody knows any more.
+    # A deleted account leaves an IP address whose owner is unknown.
     User.objects.filter(pk=both.pk).delete()
     ban, term = Ban.objects.get(), BlockedTerm.objects.get()
     pages = [
@@ -53,7 +53,7 @@ def test_no_page_of_a_moderator_names_an_operator_or_their_address(olivia, moder
     assert "Sparkle operators" in moderator_a.get("/admin/audit/").text
     assert "Sparkle operators" in moderator_a.get("/admin/guilds/ban/").text
     assert "Sparkle operators" in moderator_a.get(f"/admin/jobs/job/{job.pk}/change/").text
-    # The operators themselves see who it was.
+    # Operators see the name.
     assert NAME in olivia.get("/admin/audit/").text
     assert ADDRESS in olivia.get("/admin/audit/").text
 

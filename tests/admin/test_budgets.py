@@ -1,4 +1,4 @@
-"""Pages ask the database a fixed number of things, however many rows there are, and by indexes."""
+"""Each page runs a fixed number of statements, however many rows there are, and each uses an index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from guilds.models import Staff
 
 pytestmark = pytest.mark.django_db
 
-# What a page may cost at most: signing in, the menu and its badges included.
+# The maximum number of statements per page, including session, menu and badges.
 BUDGETS = {
     "dashboard": 24,
     "dashboard, 90 days": 24,
@@ -58,7 +58,7 @@ def test_every_page_keeps_its_budget_of_statements(people):
     assert {page: count for page, count in spent.items() if count > BUDGETS[page]} == {}, spent
 
 
-def test_the_tally_says_what_the_rows_say(people):
+def test_rollups_equal_the_rows(people):
     from django.db.models import Count, Sum
 
     from jobs import rollups
@@ -70,7 +70,7 @@ def test_the_tally_says_what_the_rows_say(people):
     assert counted == dict(Job.objects.filter(ended_at__isnull=False).values_list("status").annotate(Count("pk")))
     by_guild = dict(JobRollup.objects.exclude(guild=None).values_list("guild_id").annotate(Sum("jobs")))
     assert by_guild == dict(Job.objects.filter(ended_at__isnull=False).values_list("guild_id").annotate(Count("pk")))
-    # Twice counts nothing twice, and what ended since is added.
+    # A second refresh counts nothing twice and adds what ended since.
     rollups.refresh_rollups(now=now + timedelta(minutes=1))
     assert counted == dict(JobRollup.objects.filter(guild=None).values_list("status").annotate(Sum("jobs")))
     rows = LatencyBucket.objects.filter(kind="total").values_list("bucket").annotate(Sum("jobs"))
@@ -80,7 +80,7 @@ def test_the_tally_says_what_the_rows_say(people):
 
 
 def test_the_list_is_read_by_its_indexes(people):
-    """The planner of so small a table would read it whole; with that forbidden, each filter finds an index."""
+    """The planner prefers a sequential scan for a small table. With that disabled, each filter uses an index."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
     for page, (who, address) in benchmark.addresses(JOBS).items():

@@ -1,4 +1,4 @@
-"""Dead letters on the real SQS protocol: an operator sends them again, and each job ends up where it belongs."""
+"""Dead letters over the real SQS protocol: an operator redrives them, and each job is found by a worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def queue(sqs_environment: dict[str, str], settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    """Both queues empty, and the site's own client led to them."""
+    """Two empty queues that the site's SQS client uses."""
     queue = make_queue(sqs_environment)
     for name, value in queue.environment.items():
         monkeypatch.setenv(name, value)
@@ -31,7 +31,7 @@ def queue(sqs_environment: dict[str, str], settings: Any, monkeypatch: pytest.Mo
 
 
 def bodies(queue: Queue, url: str) -> list[str]:
-    """What can be received there; it stays in hand."""
+    """Receive all messages without deleting them and return their bodies."""
     found: list[str] = []
     while batch := queue.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages"):
         found += [message["Body"] for message in batch]

@@ -1,4 +1,4 @@
-"""Whatever Discord answers at a sign-in, the member gets a page: signed in, or asked to try again."""
+"""Whatever Discord responds during sign-in, the member is signed in or asked to try again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No address of the site answers 500, whatever its path, query or form contains, for every kind of user."""
+"""No URL of the site returns 500, whatever its path, query or form contains, for any kind of user."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PARAMETERS = [
 T = TypeVar("T")
 
 UNTOUCHED = {"account_logout"}
-# All pairs take an hour: of each address so many are drawn, always the same ones. SPARKLE_ODD_REQUESTS draws more.
+# All pairs take an hour, so a fixed sample is drawn for each URL. SPARKLE_ODD_REQUESTS draws more.
 DRAWN = int(os.environ.get("SPARKLE_ODD_REQUESTS", "4"))
 
 
@@ -109,7 +109,7 @@ def odd_queries(name: str) -> Iterator[str]:
             yield urlencode([(each, value) for each in PARAMETERS], errors="surrogatepass")
     else:
         for at, parameter in enumerate(PARAMETERS):
-            # A ninth of the values each, another ninth for the next parameter.
+            # A ninth of the values for each parameter, a different one each time.
             for value in ODD_VALUES[at % 9 :: 9]:
                 yield urlencode({parameter: value}, errors="surrogatepass")
     yield from ("%00", "=", "&&&", "q", "q=%ff", "q=%f0%28%8c%28", "o=1&o=2&p=1&p=2&q=a&q=b", "%ff=%ff", "o=1.2.-3.99")

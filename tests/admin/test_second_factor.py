@@ -1,4 +1,4 @@
-"""Until the second factor is set up, an operator has no operator's rights on any page of the site."""
+"""Without a second factor an operator has no operator rights on any page."""
 
 from __future__ import annotations
 

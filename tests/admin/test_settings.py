@@ -1,4 +1,4 @@
-"""A setting that no sampler can do, or that another row has, is an error on the form and never a 500."""
+"""An impossible or duplicate setting is an error on the form, never a 500."""
 
 from __future__ import annotations
 

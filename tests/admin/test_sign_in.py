@@ -1,4 +1,4 @@
-"""Signing in by the simulator's Discord, over real HTTP; rights that come and go; the operators' second factor."""
+"""Signing in through the simulator over real HTTP; changing rights; the operators' second factor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .conftest import discord_user, signed_in
 
 
 def sign_in(client: Client, site: str, user_id: int, settings: Any) -> Any:
-    """Go to Discord's page, choose a user there, and come back; the last answer."""
+    """Follow the redirect to Discord, choose a user and come back. Return the last response."""
     host = site.removeprefix("http://")
     asked = client.post("/accounts/discord/login/?next=/admin/", HTTP_HOST=host)
     assert asked.status_code == 302

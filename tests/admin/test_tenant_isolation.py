@@ -1,4 +1,4 @@
-"""Everyone walks through every address with the ids of a server not theirs: nothing of it is seen or touched."""
+"""Every kind of user requests every URL with ids of a foreign server and sees and changes nothing of it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ ACTIONS_OF_DJANGO = ["delete_selected"]
 
 
 class World:
-    """Two servers with a row of everything each. What stands in B's rows is marked, so that a leak is recognised."""
+    """Two servers with one row of each model. The texts of B's rows are marked, so that a leak is recognised."""
 
     def __init__(self, now: Any) -> None:
         self.now = now
         self.a = self._server(1_200_000_000_000_100_000, "Apple Orchard", "apple", B_MEMBER + 1)
         self.b = self._server(1_200_000_000_000_200_000, "Banana Boat", "banana", B_MEMBER)
         Staff.objects.create(guild_id=self.a["guild"].pk, user_id=MODERATOR, role="manager", synced_at=now)
-        # Once a moderator of B; Discord has not said so for an hour.
+        # A former moderator of B: the last sync with Discord is an hour old.
         Staff.objects.create(
             guild_id=self.b["guild"].pk, user_id=FORMER, role="owner", synced_at=now - timedelta(hours=1)
         )
@@ -85,7 +85,7 @@ class World:
         return row.pk if row is not None else None
 
     def rows_of_b(self) -> str:
-        """All that belongs to B, as text."""
+        """Return all rows of B as text."""
         guild = self.b["guild"]
         rows: list[Any] = [Guild.objects.get(pk=guild.pk)]
         for model in (Job, Ban, BlockedTerm, StylePreset, Usage, QuotaRule, Staff):
@@ -95,7 +95,7 @@ class World:
         return str(serializers.serialize("json", rows, indent=0))
 
 
-# Any of these in an answer is a leak; the ids stand in our own requests and are echoed by right.
+# A match in a response is a leak. Ids are not marks: our own requests contain them.
 MARKS = re.compile(r"banana", re.IGNORECASE)
 
 
@@ -279,7 +279,7 @@ def test_nothing_of_another_server_is_touched(world, kind):
             assert not MARKS.search(visible(response)), (kind, path, body)
             if named and kind == "moderator":
                 assert response.status_code in (404, 405), (kind, path, response.status_code)
-    # One's own server may have grown by what the forms could add; B's may not.
+    # The forms may have added rows to the own server, but not to B.
     assert world.rows_of_b() == before
     if kind != "moderator":
         assert counts == {model: model.objects.count() for model in counts}

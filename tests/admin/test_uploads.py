@@ -1,4 +1,4 @@
-"""An uploaded preview is bounded before it is decoded, kept under its owner, and goes when it is replaced."""
+"""An uploaded preview is limited before decoding, stored under its owner, and deleted when it is replaced."""
 
 from __future__ import annotations
 

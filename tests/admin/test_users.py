@@ -1,4 +1,4 @@
-"""Who may enter: the operator's page of accounts."""
+"""The operator's page of user accounts."""
 
 from __future__ import annotations
 

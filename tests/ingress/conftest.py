@@ -1,4 +1,4 @@
-"""Signed requests as API Gateway hands them to the handler, and Discord's payloads as they come over the wire."""
+"""Signed requests as API Gateway passes them to the handler, and recorded payloads of Discord."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _discords_cdn(settings: Any) -> None:
 
 @pytest.fixture
 def now() -> datetime:
-    """The handler's clock is the machine's, so what was asked for before is asked for on the same day."""
+    """The current time: the handler uses the real clock, and earlier requests must fall on the same day."""
     return datetime.now(UTC)
 
 
@@ -47,7 +47,7 @@ def event(
     as_base64: bool = False,
     method: str = "POST",
 ) -> dict[str, Any]:
-    """An event of payload format 2.0; signed with the tests' key unless a signature is given."""
+    """Return an event of payload format 2.0, signed with the tests' key unless a signature is given."""
     timestamp = str(int(time.time())) if timestamp is None else timestamp
     if signature is None:
         signature = KEY.sign(timestamp.encode() + body).signature.hex()
@@ -69,20 +69,20 @@ def event(
 
 
 def payload(name: str, **changes: Any) -> dict[str, Any]:
-    """A recorded payload with some of its outermost fields changed."""
+    """Return a recorded payload with some top-level fields changed."""
     found: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text())
     return copy.deepcopy(found) | changes
 
 
 def options(**values: Any) -> list[dict[str, Any]]:
-    """Options as Discord sends them."""
+    """Return command options as Discord sends them."""
     kinds = {str: 3, int: 4, bool: 5, float: 10}
     return [{"name": name, "type": kinds.get(type(value), 3), "value": value} for name, value in values.items()]
 
 
 @pytest.fixture
 def send() -> Callable[..., dict[str, Any]]:
-    """Send a payload, signed, and return the callback; it must be one that Discord would take."""
+    """Send a signed payload and return the callback, which must be valid for Discord."""
 
     def send_(body: dict[str, Any]) -> dict[str, Any]:
         answer = handler(event(json.dumps(body).encode()), None)
@@ -99,9 +99,9 @@ def send() -> Callable[..., dict[str, Any]]:
 def slash(send: Callable[..., dict[str, Any]], snowflake: Callable[[], int]) -> Callable[..., dict[str, Any]]:
     """Use a slash command in a guild."""
 
-    def slash_(guild: Any, command: str = "sparkle", said: dict[str, Any] | None = None, **changes: Any) -> Any:
+    def slash_(guild: Any, command: str = "sparkle", values: dict[str, Any] | None = None, **changes: Any) -> Any:
         body = payload("slash", id=str(snowflake()), guild_id=str(guild.pk), **changes)
-        body["data"] |= {"name": command, "options": options(**(said or {}))}
+        body["data"] |= {"name": command, "options": options(**(values or {}))}
         return send(body)
 
     return slash_
@@ -119,8 +119,8 @@ def press(send: Callable[..., dict[str, Any]], snowflake: Callable[[], int]) -> 
     return press_
 
 
-def told(callback: dict[str, Any]) -> str:
-    """The sentence of an ephemeral answer."""
+def message_text(callback: dict[str, Any]) -> str:
+    """Return the text of an ephemeral response."""
     assert callback["type"] == 4, callback
     assert callback["data"]["flags"] == 64, callback
     assert callback["data"]["allowed_mentions"]["parse"] == []

@@ -1,4 +1,4 @@
-"""Discord leaves fields out and writes null: no such payload breaks anything, and none gets an answer it cannot use."""
+"""Payloads with absent or null fields never cause an error, and each gets a valid response."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Path = tuple[str | int, ...]
 
 
 def paths(value: Any, above: Path = ()) -> Iterator[Path]:
-    """The place of each value within a payload."""
+    """Yield the path of each value in a payload."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield (*above, key)

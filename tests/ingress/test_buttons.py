@@ -1,4 +1,4 @@
-"""Buttons and modals: they carry the job, work after any restart, and obey what every request obeys."""
+"""Buttons and modals hold the job's id, work after any restart, and obey the same rules as commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobs import storage, submission, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
 
-from .conftest import payload, told
+from .conftest import message_text, payload
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ HERE = 645027906669510667
 
 @pytest.fixture
 def make_job(make_ask: Callable[..., Any], now: datetime) -> MakeJob:
-    """A job of the member in the recorded payloads, driven to the wanted status."""
+    """Return a job with the given status of the member in the recorded payloads."""
 
     def make(guild: Guild, status: Status = Status.COMPLETED, **fields: Any) -> Job:
         ask = make_ask(guild, **({"user_id": REQUESTER, "channel_id": HERE, "prompt": "a cat", "seed": 100} | fields))
@@ -57,7 +57,7 @@ def newest() -> Job:
 
 
 def as_other(**more: Any) -> dict[str, Any]:
-    """The press of somebody who did not ask for the job."""
+    """Press a button as a member who did not make the request."""
     member = payload("component")["member"]
     member["user"]["id"] = str(OTHER)
     return {"member": member | more}
@@ -87,7 +87,7 @@ def test_alien_custom_ids_are_none_of_ours(alien: object, send: Send) -> None:
     assert parse(alien) is None
     body = payload("component")
     body["data"]["custom_id"] = alien
-    assert told(send(body))
+    assert message_text(send(body))
 
 
 def test_reroll_asks_for_the_same_with_another_seed(
@@ -132,7 +132,7 @@ def test_nothing_grows_without_end(make_guild: Callable[..., Guild], make_job: M
     guild = make_guild()
     job = make_job(guild)
     Job.objects.filter(pk=job.pk).update(width=2048, height=1024)
-    assert "2048" in told(press(guild, pack("enlarge", job.pk, 0)))
+    assert "2048" in message_text(press(guild, pack("enlarge", job.pk, 0)))
 
 
 @pytest.mark.parametrize("action", ["vary", "enlarge"])
@@ -142,7 +142,7 @@ def test_a_picture_that_the_job_does_not_have(
 ) -> None:
     guild = make_guild()
     job = make_job(guild)
-    assert told(press(guild, pack(action, job.pk, index)))
+    assert message_text(press(guild, pack(action, job.pk, index)))
     assert Job.objects.count() == 1
 
 
@@ -150,7 +150,7 @@ def test_a_hidden_picture_is_no_start(make_guild: Callable[..., Guild], make_job
     guild = make_guild()
     job = make_job(guild)
     press(guild, pack("delete", job.pk))
-    assert "no longer available" in told(press(guild, pack("vary", job.pk, 0)))
+    assert "no longer available" in message_text(press(guild, pack("vary", job.pk, 0)))
 
 
 def test_a_thread_of_an_allowed_channel_is_allowed(
@@ -162,10 +162,12 @@ def test_a_thread_of_an_allowed_channel_is_allowed(
     thread = payload("component")["channel"] | {"id": "5", "type": 11, "parent_id": "645027906669510667"}
     assert "Submitted" in str(press(guild, pack("reroll", job.pk), channel_id="5", channel=thread))
     elsewhere = thread | {"parent_id": "6"}
-    # It may be below an allowed category: that is not known yet.
-    assert "in a minute" in told(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
+    # It may be in an allowed category, which is still unknown.
+    assert "in a minute" in message_text(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
     Channel.objects.filter(pk=6).update(read_at=now, parent_id=8)
-    assert "isn't available here" in told(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
+    assert "isn't available here" in message_text(
+        press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere)
+    )
     Channel.objects.filter(pk=6).update(parent_id=645027906669510667)
     assert "Submitted" in str(press(guild, pack("reroll", job.pk), channel_id="5", channel=elsewhere))
 
@@ -176,7 +178,7 @@ def test_a_button_spends_the_quota_of_who_presses_it(
     guild = make_guild()
     job = make_job(guild)
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
-    assert "4 of 4" in told(press(guild, pack("reroll", job.pk)))
+    assert "4 of 4" in message_text(press(guild, pack("reroll", job.pk)))
     assert press(guild, pack("reroll", job.pk), **as_other())["type"] == 4
     assert newest().user_id == OTHER
 
@@ -188,7 +190,7 @@ def test_a_button_works_after_its_model_and_style_are_gone(
     job = make_job(guild, style="ink")
     ModelProfile.objects.create(slug="newer", name="Newer")
     ModelProfile.objects.filter(pk=job.model_id).update(enabled=False)
-    assert "`model`" in told(press(guild, pack("reroll", job.pk)))
+    assert "`model`" in message_text(press(guild, pack("reroll", job.pk)))
 
 
 def test_a_job_of_another_server_cannot_be_touched(
@@ -198,7 +200,7 @@ def test_a_job_of_another_server_cannot_be_touched(
     job = make_job(there)
     for action in ("reroll", "vary", "enlarge", "edit", "cancel", "delete", "report"):
         index = 0 if action in ("vary", "enlarge") else None
-        assert "no longer available" in told(press(here, pack(action, job.pk, index)))
+        assert "no longer available" in message_text(press(here, pack(action, job.pk, index)))
     assert Job.objects.count() == 1
     assert not JobImage.objects.exclude(hidden_at=None, reported_at=None).exists()
 
@@ -256,7 +258,7 @@ def test_a_field_that_is_no_number_is_named(
     for row in body["data"]["components"]:
         if row["components"][0]["custom_id"] == field:
             row["components"][0]["value"] = typed
-    assert f"`{field}`" in told(send(body))
+    assert f"`{field}`" in message_text(send(body))
 
 
 @pytest.mark.parametrize("components", [None, 5, [5], [{}], [{"components": 5}], [{"component": 5}], []])
@@ -267,7 +269,7 @@ def test_a_modal_without_fields_is_answered(
     job = make_job(guild)
     body = payload("modal", guild_id=str(guild.pk))
     body["data"] |= {"custom_id": pack("edit", job.pk), "components": components}
-    assert "`prompt`" in told(send(body))
+    assert "`prompt`" in message_text(send(body))
 
 
 def test_the_asker_deletes_and_the_pictures_leave_the_message(
@@ -325,7 +327,7 @@ def test_only_the_asker_or_a_moderator_deletes(
 ) -> None:
     guild = make_guild()
     job = make_job(guild)
-    assert "moderator" in told(press(guild, pack("delete", job.pk), **as_other()))
+    assert "moderator" in message_text(press(guild, pack("delete", job.pk), **as_other()))
     assert not JobImage.objects.exclude(hidden_at=None).exists()
     moderator = as_other(permissions=str(MANAGE_MESSAGES))
     assert press(guild, pack("delete", job.pk), **moderator)["type"] == 7
@@ -336,9 +338,9 @@ def test_anybody_reports_and_moderators_see_who(
 ) -> None:
     guild = make_guild()
     job = make_job(guild)
-    assert "moderators" in told(press(guild, pack("report", job.pk), **as_other()))
+    assert "moderators" in message_text(press(guild, pack("report", job.pk), **as_other()))
     assert set(JobImage.objects.filter(job=job).values_list("reported_by", flat=True)) == {OTHER}
-    told(press(guild, pack("report", job.pk)))
+    message_text(press(guild, pack("report", job.pk)))
     assert set(JobImage.objects.filter(job=job).values_list("reported_by", flat=True)) == {OTHER}
     assert JobEvent.objects.filter(job=job, kind="reported").count() == 1
 
@@ -371,7 +373,7 @@ def test_only_the_asker_or_a_moderator_cancels(
 ) -> None:
     guild = make_guild()
     job = make_job(guild, Status.QUEUED)
-    told(press(guild, pack("cancel", job.pk), **as_other()))
+    message_text(press(guild, pack("cancel", job.pk), **as_other()))
     job.refresh_from_db()
     assert job.status == Status.QUEUED
     press(guild, pack("cancel", job.pk), **as_other(permissions=str(MANAGE_MESSAGES)))
@@ -382,11 +384,11 @@ def test_only_the_asker_or_a_moderator_cancels(
 def test_what_has_ended_cannot_be_cancelled(make_guild: Callable[..., Guild], make_job: MakeJob, press: Press) -> None:
     guild = make_guild()
     job = make_job(guild)
-    assert "ended" in told(press(guild, pack("cancel", job.pk)))
+    assert "ended" in message_text(press(guild, pack("cancel", job.pk)))
 
 
 def test_a_button_on_a_direct_message_says_where_it_works(send: Send) -> None:
     body = payload("component", user=payload("component")["member"]["user"])
     for server_only in ("member", "guild_id", "guild"):
         del body[server_only]
-    assert "server" in told(send(body))
+    assert "server" in message_text(send(body))

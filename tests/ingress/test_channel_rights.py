@@ -1,4 +1,4 @@
-"""What a channel's permissions allow in the buttons and commands of a server."""
+"""What channel permissions allow: buttons and commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs import submission
 from jobs.lifecycle import Status
 from jobs.models import Job
 
-from .conftest import payload, told
+from .conftest import message_text, payload
 
 pytestmark = pytest.mark.django_db
 HERE = int(payload("slash")["channel_id"])
@@ -71,5 +71,5 @@ def test_cancel_and_delete_by_button(theirs: Any, press: Any, permissions: int, 
 
 def test_a_channels_permission_shows_no_settings(make_guild: Any, slash: Any) -> None:
     guild = make_guild()
-    assert "Manage Server" in told(slash(guild, "sparkle-settings", **member(MANAGE_MESSAGES)))
+    assert "Manage Server" in message_text(slash(guild, "sparkle-settings", **member(MANAGE_MESSAGES)))
     assert slash(guild, "sparkle-settings", **member(MANAGE_GUILD))["data"]["embeds"]

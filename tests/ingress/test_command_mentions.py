@@ -1,4 +1,4 @@
-"""Commands in answers lead to the commands, whatever languages the server and the member speak."""
+"""Command names in responses are clickable mentions, in every language of server and member."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from guilds import command_ids
 from guilds.models import RegisteredCommand
 
-from .conftest import told
+from .conftest import message_text
 
 pytestmark = pytest.mark.django_db
 
@@ -22,15 +22,15 @@ def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_answer_mentions_the_registered_command(make_guild: Any, slash: Any) -> None:
     assert command_ids.save([{"name": "sparkle", "id": "1"}, {"name": "sparkle-history", "id": "2"}]) == 2
     guild = make_guild(language="de")
-    assert "</sparkle-history:2>" in told(slash(guild, "sparkle-show", {"id": "5"}, locale="fr"))
-    assert "</sparkle:1>" in told(slash(guild, "sparkle-history", locale="fr"))
+    assert "</sparkle-history:2>" in message_text(slash(guild, "sparkle-show", {"id": "5"}, locale="fr"))
+    assert "</sparkle:1>" in message_text(slash(guild, "sparkle-history", locale="fr"))
 
 
 def test_before_the_ids_are_known_the_members_own_names_are_used(make_guild: Any, slash: Any) -> None:
     guild = make_guild(language="de")
-    assert "/sparkle-historique" in told(slash(guild, "sparkle-show", {"id": "5"}, locale="fr"))
-    assert "/sparkle-verlauf" in told(slash(guild, "sparkle-show", {"id": "5"}, locale="de"))
-    assert "/sparkle-history" in told(slash(guild, "sparkle-show", {"id": "5"}, locale="ko"))
+    assert "/sparkle-historique" in message_text(slash(guild, "sparkle-show", {"id": "5"}, locale="fr"))
+    assert "/sparkle-verlauf" in message_text(slash(guild, "sparkle-show", {"id": "5"}, locale="de"))
+    assert "/sparkle-history" in message_text(slash(guild, "sparkle-show", {"id": "5"}, locale="ko"))
 
 
 def test_the_ids_follow_what_is_registered() -> None:

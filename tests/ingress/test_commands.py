@@ -1,4 +1,4 @@
-"""The commands beside /sparkle, completions, and the message command."""
+"""All commands but /sparkle, autocomplete, and the message command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobs.lifecycle import Status
 from jobs.models import Job
 from jobs.queries import PAGE
 
-from .conftest import options, payload, told
+from .conftest import message_text, options, payload
 from .test_buttons import OTHER, REQUESTER, MakeJob, Press, Send, as_other, make_job, newest
 
 __all__ = ["make_job"]
@@ -47,7 +47,7 @@ def test_quota_names_each_rule_with_used_left_and_reset(make_guild: Callable[...
     QuotaRule.objects.create(
         guild=guild, subject="role", role_id=role, role_name="Patrons", metric="pictures", window="day", limit=40
     )
-    slash(guild, said={"prompt": "a cat"})
+    slash(guild, values={"prompt": "a cat"})
     answer = slash(guild, "sparkle-quota")
     assert answer["data"]["flags"] == 64
     shown = fields(answer)
@@ -58,7 +58,7 @@ def test_quota_names_each_rule_with_used_left_and_reset(make_guild: Callable[...
 
 def test_quota_says_when_there_is_no_limit(make_guild: Callable[..., Guild], slash: Slash) -> None:
     guild = make_guild()
-    assert "no limits" in told(slash(guild, "sparkle-quota"))
+    assert "no limits" in message_text(slash(guild, "sparkle-quota"))
     QuotaRule.objects.create(
         guild=guild, subject="role", role_id=539082325061836999, metric="pictures", window="day", limit=None
     )
@@ -105,7 +105,7 @@ def test_history_shows_thumbnails_of_what_is_kept(
 
 
 def test_history_of_a_newcomer_says_what_to_try(make_guild: Callable[..., Guild], slash: Slash) -> None:
-    assert "/sparkle" in told(slash(make_guild(), "sparkle-history"))
+    assert "/sparkle" in message_text(slash(make_guild(), "sparkle-history"))
 
 
 def test_show_brings_a_request_back_with_its_buttons(
@@ -123,7 +123,7 @@ def test_show_brings_a_request_back_with_its_buttons(
 
 @pytest.mark.parametrize("typed", ["", "0", "x", "#", "999999", "9" * 19, "-1", "1; drop"])
 def test_show_of_what_is_not_there(make_guild: Callable[..., Guild], slash: Slash, typed: str) -> None:
-    assert "sparkle-history" in told(slash(make_guild(), "sparkle-show", {"id": typed}))
+    assert "sparkle-history" in message_text(slash(make_guild(), "sparkle-show", {"id": typed}))
 
 
 def test_nobody_sees_the_requests_of_others_or_of_other_servers(
@@ -132,11 +132,11 @@ def test_nobody_sees_the_requests_of_others_or_of_other_servers(
     guild = make_guild()
     others, elsewhere = make_job(guild, user_id=OTHER), make_job(make_guild())
     for job in (others, elsewhere):
-        assert "Request not found" in told(slash(guild, "sparkle-show", {"id": str(job.pk)}))
-        assert "Request not found" in told(slash(guild, "sparkle-cancel", {"id": str(job.pk)}))
+        assert "Request not found" in message_text(slash(guild, "sparkle-show", {"id": str(job.pk)}))
+        assert "Request not found" in message_text(slash(guild, "sparkle-cancel", {"id": str(job.pk)}))
     manager = as_manager()
     assert f"#{others.pk}" in slash(guild, "sparkle-show", {"id": str(others.pk)}, **manager)["data"]["content"]
-    assert "Request not found" in told(slash(guild, "sparkle-show", {"id": str(elsewhere.pk)}, **manager))
+    assert "Request not found" in message_text(slash(guild, "sparkle-show", {"id": str(elsewhere.pk)}, **manager))
 
 
 def test_cancel_without_a_number_takes_the_newest(
@@ -144,7 +144,7 @@ def test_cancel_without_a_number_takes_the_newest(
 ) -> None:
     guild = make_guild()
     first, second = make_job(guild, Status.QUEUED), make_job(guild, Status.QUEUED)
-    assert f"#{second.pk}" in told(slash(guild, "sparkle-cancel"))
+    assert f"#{second.pk}" in message_text(slash(guild, "sparkle-cancel"))
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.status, second.status) == (Status.QUEUED, Status.CANCELLED)
@@ -153,13 +153,13 @@ def test_cancel_without_a_number_takes_the_newest(
 def test_cancel_with_a_number(make_guild: Callable[..., Guild], make_job: MakeJob, slash: Slash) -> None:
     guild = make_guild()
     waiting, running, done = make_job(guild, Status.QUEUED), make_job(guild, Status.RUNNING), make_job(guild)
-    assert "cancelled" in told(slash(guild, "sparkle-cancel", {"id": str(waiting.pk)}))
-    assert "will stop" in told(slash(guild, "sparkle-cancel", {"id": str(running.pk)}))
-    assert "ended" in told(slash(guild, "sparkle-cancel", {"id": str(done.pk)}))
+    assert "cancelled" in message_text(slash(guild, "sparkle-cancel", {"id": str(waiting.pk)}))
+    assert "will stop" in message_text(slash(guild, "sparkle-cancel", {"id": str(running.pk)}))
+    assert "ended" in message_text(slash(guild, "sparkle-cancel", {"id": str(done.pk)}))
 
 
 def test_cancel_of_nothing(make_guild: Callable[..., Guild], slash: Slash) -> None:
-    assert "no unfinished" in told(slash(make_guild(), "sparkle-cancel"))
+    assert "no unfinished" in message_text(slash(make_guild(), "sparkle-cancel"))
 
 
 def test_settings_are_shown_to_managers_with_a_link(make_guild: Callable[..., Guild], slash: Slash) -> None:
@@ -175,7 +175,7 @@ def test_settings_are_shown_to_managers_with_a_link(make_guild: Callable[..., Gu
 
 
 def test_settings_are_for_managers(make_guild: Callable[..., Guild], slash: Slash) -> None:
-    assert "Manage Server" in told(slash(make_guild(), "sparkle-settings"))
+    assert "Manage Server" in message_text(slash(make_guild(), "sparkle-settings"))
 
 
 def test_help_fits_in_one_message(make_guild: Callable[..., Guild], slash: Slash) -> None:
@@ -195,7 +195,7 @@ def test_every_command_answers_in_every_language(
         assert slash(guild, command)["type"] == 4
     assert slash(guild, "sparkle-settings", **as_manager())["type"] == 4
     assert slash(guild, "sparkle-show", {"id": str(job.pk)})["type"] == 4
-    assert slash(guild, said={"prompt": "a cat"})["type"] == 4
+    assert slash(guild, values={"prompt": "a cat"})["type"] == 4
     assert slash(guild, "sparkle-cancel")["type"] == 4
     assert press(guild, f"s1:edit:{job.pk}")["type"] == 9
 
@@ -310,7 +310,7 @@ def test_remix_takes_the_picture_that_an_embed_shows(make_guild: Callable[..., G
 def test_remix_of_a_message_without_a_usable_picture(
     make_guild: Callable[..., Guild], send: Send, message: dict[str, Any]
 ) -> None:
-    assert "no PNG" in told(remix(send, make_guild(), **message))
+    assert "no PNG" in message_text(remix(send, make_guild(), **message))
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_remix_of_a_message_that_is_not_resolved(
 ) -> None:
     body = payload("message_command", guild_id=str(make_guild().pk))
     body["data"] |= data
-    assert told(send(body))
+    assert message_text(send(body))
 
 
 def test_a_picture_put_into_the_modal_by_hand_is_checked_again(make_guild: Callable[..., Guild], send: Send) -> None:
@@ -333,14 +333,14 @@ def test_a_picture_put_into_the_modal_by_hand_is_checked_again(make_guild: Calla
             {"type": 1, "components": [{"type": 4, "custom_id": "image", "value": "http://169.254.169.254/latest"}]},
         ],
     }
-    assert "uploaded to Discord" in told(send(body))
+    assert "uploaded to Discord" in message_text(send(body))
     assert Job.objects.count() == 0
 
 
 def test_the_asker_of_the_payloads_is_who_the_tests_think(
     make_guild: Callable[..., Guild], slash: Slash, now: datetime
 ) -> None:
-    slash(make_guild(), said={"prompt": "x"})
+    slash(make_guild(), values={"prompt": "x"})
     assert newest().user_id == REQUESTER
     assert transitions.cancel(newest().pk, by=REQUESTER, now=now)
     assert as_other()["member"]["user"]["id"] == str(OTHER)

@@ -1,4 +1,4 @@
-"""What is down or slow behind the ingress costs a member a sentence, never a request that was accepted."""
+"""If the database or the queue is down or slow, the member gets a message, and no accepted request is lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from jobs.dispatch import sending
 from jobs.dispatch.message import DispatchFailed, JobMessage
 from jobs.models import Job
 
-from .conftest import KEY, event, payload, told
+from .conftest import KEY, event, message_text, payload
 
 _LAMBDA = """
 import json, sys
@@ -35,7 +35,7 @@ for line in sys.stdin:
 
 
 def in_a_lambda(body: dict[str, Any], *, database_url: str, **environment: str) -> dict[str, Any]:
-    """The callback of a process that is set up as the Lambda is."""
+    """Return the callback of a separate process that is set up like the Lambda."""
     done = subprocess.run(
         [sys.executable, "-c", _LAMBDA],
         input=json.dumps(event(json.dumps(body).encode())) + "\n",
@@ -67,20 +67,20 @@ def in_a_lambda(body: dict[str, Any], *, database_url: str, **environment: str) 
 
 @pytest.mark.processes
 def test_a_database_that_is_down_is_told_with_a_reference() -> None:
-    sentence = told(in_a_lambda(payload("slash"), database_url="postgres://sparkle@127.0.0.1:9/sparkle"))
+    sentence = message_text(in_a_lambda(payload("slash"), database_url="postgres://sparkle@127.0.0.1:9/sparkle"))
     assert "try again in a minute" in sentence
     assert "Reference" in sentence
 
 
 @pytest.mark.processes
 def test_a_missing_setting_is_told_as_an_error_of_ours() -> None:
-    assert "on our side" in told(in_a_lambda(payload("slash"), database_url=""))
+    assert "on our side" in message_text(in_a_lambda(payload("slash"), database_url=""))
 
 
 @pytest.mark.processes
 def test_a_direct_message_needs_no_database() -> None:
     answer = in_a_lambda(payload("slash_in_dm"), database_url="postgres://sparkle@127.0.0.1:9/sparkle")
-    assert "server" in told(answer)
+    assert "server" in message_text(answer)
 
 
 def _database_url() -> str:
@@ -98,15 +98,15 @@ def test_a_guild_that_is_locked_for_too_long_is_told_and_nothing_is_reserved(
     with transaction.atomic():
         Guild.objects.select_for_update().get(pk=guild.pk)
         answer = in_a_lambda(body, database_url=_database_url(), DATABASE_STATEMENT_TIMEOUT_MS="700")
-    assert "Reference" in told(answer)
+    assert "Reference" in message_text(answer)
     assert Job.objects.count() == 0
-    # Unlocked, here and now: the request itself is a good one.
-    assert slash(guild, said={"prompt": "a cat"})["data"]["content"].startswith("**Submitted")
+    # Without the lock the same request is accepted.
+    assert slash(guild, values={"prompt": "a cat"})["data"]["content"].startswith("**Submitted")
     assert Job.objects.count() == 1
 
 
 class Stuck:
-    """A queue that takes the call and never answers."""
+    """A queue that accepts the call and never answers."""
 
     def __init__(self) -> None:
         self.called = threading.Event()
@@ -182,7 +182,7 @@ def test_a_request_is_accepted_although_the_queue_is_stuck(
 ) -> None:
     monkeypatch.setattr(sending, "current_dispatcher", lambda: stuck)
     monkeypatch.setattr(deadline, "SEND_BY_S", 0.1)
-    answer = slash(make_guild(), said={"prompt": "a cat"})
+    answer = slash(make_guild(), values={"prompt": "a cat"})
     assert answer["data"]["content"].startswith("**Submitted")
     assert Job.objects.get().message_sent_at is None, "upkeep sends a message for it again"
 
@@ -270,13 +270,13 @@ def test_a_database_behind_a_slow_line_is_told_in_time_and_nothing_is_kept(
     now = connection.settings_dict
     with Slowed(now["HOST"] or "127.0.0.1", int(now["PORT"]), delay_s=1) as port:
         url = f"postgres://{now['USER']}:{now['PASSWORD']}@127.0.0.1:{port}/{now['NAME']}"
-        sentence = told(in_a_lambda(payload("slash", guild_id=str(guild.pk)), database_url=url))
+        sentence = message_text(in_a_lambda(payload("slash", guild_id=str(guild.pk)), database_url=url))
     assert "Reference" in sentence
     assert Job.objects.count() == 0
 
 
 class Slowed:
-    """A line to the database on which each packet is late."""
+    """A TCP proxy to the database that delays each packet."""
 
     def __init__(self, host: str, port: int, *, delay_s: float) -> None:
         self._target = (host, port)

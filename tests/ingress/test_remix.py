@@ -1,4 +1,4 @@
-"""Remix finds the picture of a message, wherever Discord puts it."""
+"""Remix finds the image of a message, wherever Discord puts it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import payload, told
+from .conftest import message_text, payload
 
 pytestmark = pytest.mark.django_db
 URL = "https://cdn.discordapp.com/attachments/1/2/fox.png?ex=1"
@@ -70,18 +70,18 @@ def test_the_picture_is_found(send: Any, message: dict[str, Any]) -> None:
     ],
 )
 def test_says_why_there_is_none(send: Any, message: dict[str, Any], sentence: str) -> None:
-    assert sentence in told(remix(send, message))
+    assert sentence in message_text(remix(send, message))
 
 
 @pytest.mark.parametrize("odd", [None, 5, "x", [], {}, [None], [[]], [{"media": 5}], [{"components": [None, 3]}]])
 def test_odd_messages_hurt_nobody(send: Any, odd: Any) -> None:
     for key in ("attachments", "embeds", "components", "message_snapshots"):
-        assert "has no PNG" in told(remix(send, {key: odd}))
-    assert "has no PNG" in told(remix(send, {"components": [{"type": 17, "components": odd, "items": odd}]}))
+        assert "has no PNG" in message_text(remix(send, {key: odd}))
+    assert "has no PNG" in message_text(remix(send, {"components": [{"type": 17, "components": odd, "items": odd}]}))
 
 
 def test_deep_components_end(send: Any) -> None:
     component: dict[str, Any] = {"type": 12, "items": [{"media": PICTURE}]}
     for _ in range(200):
         component = {"type": 17, "components": [component]}
-    assert told(remix(send, {"components": [component]}))
+    assert message_text(remix(send, {"components": [component]}))

@@ -1,4 +1,4 @@
-"""What Sparkle makes it takes back: every button and form it sends is accepted, or refused with a sentence."""
+"""Every button and modal that Sparkle sends is accepted when it comes back, or refused with a message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jobs import messages, submission
 from jobs.lifecycle import Status
 from jobs.models import Job, JobImage
 
-from .conftest import payload, told
+from .conftest import message_text, payload
 
 pytestmark = pytest.mark.django_db
 REQUESTER = 53908232506183680
@@ -30,7 +30,7 @@ HERE = 645027906669510667
 
 @pytest.fixture
 def done(make_ask: Callable[..., Any], now: datetime) -> Callable[..., Job]:
-    """A completed request with its pictures."""
+    """Return a completed request with its images."""
 
     def make(guild: Guild, **ask: Any) -> Job:
         found = submission.submit(make_ask(guild, **({"user_id": REQUESTER, "channel_id": HERE} | ask)), now=now)
@@ -59,7 +59,7 @@ def ids(components: Any) -> list[str]:
 
 
 def submit_form(send: Any, guild: Guild, opened: dict[str, Any], number: int, **typed: str) -> dict[str, Any]:
-    """Send a form back as Discord does, with what it held and what was typed."""
+    """Submit a modal as Discord does, with its values and what was typed."""
     body = payload("modal", guild_id=str(guild.pk), id=str(10**18 + number))
     rows = []
     for row in opened["data"]["components"]:
@@ -128,7 +128,7 @@ def test_an_edited_part_of_a_long_prompt_is_taken(make_guild: Any, done: Any, pr
     opened = press(guild, pack("edit", job.pk))
     assert "Submitted" in str(submit_form(send, guild, opened, 3, prompt="a hen,", prompt_2="in snow"))
     assert newest().prompt == "a hen, in snow"
-    assert "`prompt`" in told(submit_form(send, guild, opened, 4, prompt="", prompt_2=""))
+    assert "`prompt`" in message_text(submit_form(send, guild, opened, 4, prompt="", prompt_2=""))
 
 
 @given(text=st.text(alphabet=st.sampled_from("ab \n🦊漢é"), max_size=120), limit=st.integers(4, 40))
@@ -171,10 +171,10 @@ def test_what_a_member_types_over_the_limit_is_refused(
     make_guild: Any, done: Any, press: Any, send: Any, slash: Any
 ) -> None:
     guild = make_guild(max_pictures=2, max_steps=20)
-    assert "`count`" in told(slash(guild, "sparkle", {"prompt": "a fox", "count": 3}))
-    assert "`steps`" in told(slash(guild, "sparkle", {"prompt": "a fox", "steps": 21}))
+    assert "`count`" in message_text(slash(guild, "sparkle", {"prompt": "a fox", "count": 3}))
+    assert "`steps`" in message_text(slash(guild, "sparkle", {"prompt": "a fox", "steps": 21}))
     opened = press(guild, pack("edit", done(guild).pk))
-    assert "`steps`" in told(submit_form(send, guild, opened, 5, steps="21"))
+    assert "`steps`" in message_text(submit_form(send, guild, opened, 5, steps="21"))
 
 
 def test_an_enlarged_picture_can_be_varied_and_so_can_that(make_guild: Any, done: Any, press: Any) -> None:
@@ -187,7 +187,7 @@ def test_an_enlarged_picture_can_be_varied_and_so_can_that(make_guild: Any, done
 
 
 def test_a_size_that_was_not_enlarged_is_still_refused(make_guild: Any, slash: Any) -> None:
-    assert "`size`" in told(slash(make_guild(), "sparkle", {"prompt": "a fox", "size": "1024x1024"}))
+    assert "`size`" in message_text(slash(make_guild(), "sparkle", {"prompt": "a fox", "size": "1024x1024"}))
 
 
 def test_an_unknown_style_or_model_lists_those_there_are(make_guild: Any, slash: Any) -> None:
@@ -195,18 +195,20 @@ def test_an_unknown_style_or_model_lists_those_there_are(make_guild: Any, slash:
     StylePreset.objects.create(guild=guild, slug="wool", name="Wool")
     StylePreset.objects.create(guild=guild, slug="old", name="Old", enabled=False)
     StylePreset.objects.create(guild=other, slug="secret", name="Secret")
-    sentence = told(slash(guild, "sparkle", {"prompt": "a fox", "style": "wolo"}))
+    sentence = message_text(slash(guild, "sparkle", {"prompt": "a fox", "style": "wolo"}))
     assert "wool" in sentence
     assert "ink" in sentence, "the platform's own"
     assert "old" not in sentence.replace("wolo", "")
     assert "secret" not in sentence
-    assert ModelProfile.objects.get().slug in told(slash(guild, "sparkle", {"prompt": "a fox", "model": "sdxxl"}))
+    assert ModelProfile.objects.get().slug in message_text(
+        slash(guild, "sparkle", {"prompt": "a fox", "model": "sdxxl"})
+    )
 
 
 def test_a_sampler_is_not_asked_for_more_steps_than_it_can(make_guild: Any, slash: Any) -> None:
     guild = make_guild(max_steps=150)
     ModelProfile.objects.update(max_steps=150)
-    assert "1-50" in told(slash(guild, "sparkle", {"prompt": "a fox", "sampler": "lcm", "steps": 51}))
+    assert "1-50" in message_text(slash(guild, "sparkle", {"prompt": "a fox", "sampler": "lcm", "steps": 51}))
     assert "Submitted" in str(slash(guild, "sparkle", {"prompt": "a fox", "sampler": "lcm", "steps": 50}))
     assert "Submitted" in str(slash(guild, "sparkle", {"prompt": "a fox", "sampler": "DDIM", "steps": 150}))
 

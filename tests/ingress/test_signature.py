@@ -1,4 +1,4 @@
-"""Only what Discord signed is read; PING and refusals need neither Django nor a database."""
+"""Only signed bodies are parsed. PING and rejections need neither Django nor a database."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_agrees_with_the_rfcs_vectors(public_key: str, message: str, signature: 
 
 
 def test_refuses_the_other_form_of_a_good_signature() -> None:
-    # S + L verifies in careless implementations: a second signature for the same message.
+    # Malleability: S + L verifies in implementations that do not check the range of S.
     order = 2**252 + 27742317777372353535851937790883648493
     good = KEY.sign(b"1hello").signature
     assert verify(KEY.verify_key.encode().hex(), good.hex(), "1", b"hello")

@@ -1,4 +1,4 @@
-"""SnapStart: a snapshot holds all that a request needs; a start on demand loads nothing that a PING does not need."""
+"""A SnapStart snapshot holds all that a request needs. A start on demand imports only what a PING needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conftest import KEY, event, payload
 
 pytestmark = pytest.mark.processes
 
-# Each line asked for is a request; each line answered is what it did.
+# Each input line is a request; each output line is its result.
 _FUNCTION = """
 import json, sys
 from interactions_lambda.handler import handler
@@ -46,7 +46,7 @@ if "django" in sys.modules:
 
 
 def started(initialization: str, *requests: dict[str, Any]) -> list[dict[str, Any]]:
-    """Start the function in a process of its own, as Lambda does; return what it said at its start and to each."""
+    """Start the function in its own process, as Lambda does. Return its output at start and for each event."""
     environment = {
         "PATH": os.environ["PATH"],
         "AWS_LAMBDA_INITIALIZATION_TYPE": initialization,
@@ -56,7 +56,7 @@ def started(initialization: str, *requests: dict[str, Any]) -> list[dict[str, An
         "DISCORD_PUBLIC_KEY": KEY.verify_key.encode().hex(),
         "DISCORD_APPLICATION_ID": "1000000000000000001",
         "DJANGO_SECRET_KEY": "k" * 60,
-        # Nothing listens there: a connection fails at once.
+        # Nothing listens on this port, so connecting fails at once.
         "DATABASE_URL": "postgres://sparkle@127.0.0.1:1/sparkle",
         "DATABASE_IAM_AUTH": "true",
         "SQS_QUEUE_URL": "http://127.0.0.1:1/queue/jobs.fifo",
@@ -92,7 +92,7 @@ def test_a_snapshot_holds_everything_and_no_connection() -> None:
 def test_the_first_request_after_a_snapshot_imports_nothing() -> None:
     _, pong, answer, _ = started("snap-start", ping(), sparkle())
     assert json.loads(pong["body"]) == {"type": 1}
-    # The database is away, and the member is told so; what matters is that all was there to find that out.
+    # The database is down and the member is told so. All code for that was already loaded.
     assert "please try again in a minute" in json.loads(answer["body"])["data"]["content"].lower()
     assert answer["imported"] == []
 
@@ -105,7 +105,7 @@ def test_on_demand_a_ping_loads_nothing_heavy_and_a_command_loads_what_it_needs(
 
 
 def test_a_snapshot_that_cannot_be_made_stops_the_version() -> None:
-    """Lambda publishes no version whose start fails: the one before goes on answering."""
+    """Lambda does not publish a version whose start fails, so the previous one keeps running."""
     done = subprocess.run(
         [sys.executable, "-c", "import interactions_lambda.handler"],
         env={"PATH": os.environ["PATH"], "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start", "DJANGO_SECRET_KEY": "k"},

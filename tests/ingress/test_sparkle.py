@@ -14,7 +14,7 @@ from jobs.dispatch.memory import MemoryDispatcher
 from jobs.lifecycle import Status
 from jobs.models import Job
 
-from .conftest import event, options, payload, told
+from .conftest import event, message_text, options, payload
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +24,7 @@ Send = Callable[[dict[str, Any]], dict[str, Any]]
 
 def test_a_prompt_becomes_a_job_and_rings_once(make_guild: Callable[..., Guild], slash: Slash) -> None:
     guild = make_guild()
-    answer = slash(guild, said={"prompt": "a lighthouse at dusk"})
+    answer = slash(guild, values={"prompt": "a lighthouse at dusk"})
     assert answer["type"] == 4
     assert answer["data"]["content"].startswith("**Submitted to Sparkle**")
     assert "a lighthouse at dusk" in answer["data"]["content"]
@@ -49,7 +49,7 @@ def test_every_option_reaches_the_job(make_guild: Callable[..., Guild], slash: S
         "style": "ink",
         "model": "standard",
     }
-    slash(make_guild(), said=said)
+    slash(make_guild(), values=said)
     job = Job.objects.select_related("model").get()
     assert (job.prompt, job.seed, job.steps, job.sampler) == ("a cat", 4294967295, 9, "k_euler_a")
     assert (job.width, job.height, job.guidance, job.count) == (768, 512, 4.5, 2)
@@ -68,12 +68,12 @@ def test_the_same_interaction_twice_is_one_job(make_guild: Callable[..., Guild],
 def test_a_server_that_nobody_told_us_of_is_installed_on_its_first_request(
     slash: Slash, snowflake: Callable[[], int]
 ) -> None:
-    slash(Guild(pk=snowflake()), said={"prompt": "a cat"})
+    slash(Guild(pk=snowflake()), values={"prompt": "a cat"})
     assert Job.objects.get().guild.enabled
 
 
 def test_in_a_direct_message_it_says_where_it_works(send: Send) -> None:
-    assert "server" in told(send(payload("slash_in_dm")))
+    assert "server" in message_text(send(payload("slash_in_dm")))
 
 
 def test_a_picture_from_discords_cdn_is_a_start(make_guild: Callable[..., Guild], send: Send) -> None:
@@ -113,7 +113,7 @@ def test_other_pictures_are_refused(
     body = payload("slash_with_image", guild_id=str(make_guild().pk))
     for attachment in body["data"]["resolved"]["attachments"].values():
         attachment.update(change)
-    assert word in told(send(body))
+    assert word in message_text(send(body))
     assert not Job.objects.filter(status=Status.QUEUED).exists()
 
 
@@ -140,7 +140,7 @@ def test_other_pictures_are_refused(
 )
 def test_an_option_of_the_wrong_kind_is_named(make_guild: Callable[..., Guild], slash: Slash, said: Any) -> None:
     name = list(said)[-1]
-    assert f"`{name}`" in told(slash(make_guild(), said=said))
+    assert f"`{name}`" in message_text(slash(make_guild(), values=said))
     assert Job.objects.count() == 0
 
 
@@ -167,7 +167,7 @@ def test_an_option_of_the_wrong_kind_is_named(make_guild: Callable[..., Guild], 
 def test_a_value_out_of_range_names_the_range(
     make_guild: Callable[..., Guild], slash: Slash, said: dict[str, Any], word: str
 ) -> None:
-    assert word in told(slash(make_guild(), said=said))
+    assert word in message_text(slash(make_guild(), values=said))
     assert not Job.objects.exclude(status=Status.REFUSED).exists()
 
 
@@ -177,7 +177,7 @@ def test_options_that_are_no_options_are_answered(
 ) -> None:
     body = payload("slash", guild_id=str(make_guild().pk))
     body["data"]["options"] = malformed
-    assert told(send(body))
+    assert message_text(send(body))
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,9 @@ def test_options_that_are_no_options_are_answered(
 def test_no_prompt_pings_or_breaks_out_of_its_block(
     make_guild: Callable[..., Guild], slash: Slash, prompt: str
 ) -> None:
-    data = slash(make_guild(), said={"prompt": prompt})["data"]
+    data = slash(make_guild(), values={"prompt": prompt})["data"]
     assert data["allowed_mentions"] == {"parse": []}
-    # Two fences: the one that opens the block and the one that closes it, at the end of what is sent.
+    # Two fences: one opens the code block, one closes it at the end of the message.
     assert data["content"].count("`") in (0, 2, 6)
     if data["content"].count("`") == 6:
         assert data["content"].endswith("\n```")
@@ -207,8 +207,8 @@ def test_no_prompt_pings_or_breaks_out_of_its_block(
 def test_a_spent_quota_names_the_rule_and_its_reset(make_guild: Callable[..., Guild], slash: Slash) -> None:
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
-    slash(guild, said={"prompt": "a cat"})
-    sentence = told(slash(guild, said={"prompt": "a cat"}))
+    slash(guild, values={"prompt": "a cat"})
+    sentence = message_text(slash(guild, values={"prompt": "a cat"}))
     assert "4 of 4 images" in sentence
     assert "<t:" in sentence
     assert ":R>" in sentence
@@ -216,48 +216,50 @@ def test_a_spent_quota_names_the_rule_and_its_reset(make_guild: Callable[..., Gu
 
 def test_a_server_switched_off_says_so_in_its_own_language(make_guild: Callable[..., Guild], slash: Slash) -> None:
     guild = make_guild(enabled=False, language="de")
-    assert "deaktiviert" in told(slash(guild, said={"prompt": "a cat"}))
+    assert "deaktiviert" in message_text(slash(guild, values={"prompt": "a cat"}))
 
 
 def test_a_member_is_answered_in_the_members_language(make_guild: Callable[..., Guild], slash: Slash) -> None:
     guild = make_guild()
-    answer = slash(guild, said={"prompt": "a cat"}, locale="fr")
+    answer = slash(guild, values={"prompt": "a cat"}, locale="fr")
     assert Job.objects.get().locale == "fr"
     assert "Annuler" in json.dumps(answer)
 
 
 def test_private_results_begin_with_a_private_answer(make_guild: Callable[..., Guild], slash: Slash) -> None:
-    answer = slash(make_guild(results_ephemeral=True), said={"prompt": "a cat"})
+    answer = slash(make_guild(results_ephemeral=True), values={"prompt": "a cat"})
     assert answer["data"]["flags"] == 64
 
 
 @pytest.mark.parametrize("kind", [0, 6, 99, -1])
 def test_an_unknown_type_of_interaction_is_answered(send: Send, kind: int) -> None:
-    assert told(send(payload("slash", type=kind)))
+    assert message_text(send(payload("slash", type=kind)))
 
 
 @pytest.mark.parametrize("kind", [None, "2", 2.5, True, [], {}])
 def test_a_type_that_is_no_number_is_answered(send: Send, kind: object) -> None:
-    assert told(send(payload("slash", type=kind)))
+    assert message_text(send(payload("slash", type=kind)))
 
 
 @pytest.mark.parametrize(
     "change", [{"id": None}, {"token": 5}, {"member": 5}, {"data": None}, {"data": []}, {"id": "x"}, {"id": "0"}]
 )
 def test_a_payload_that_lacks_its_parts_is_answered(send: Send, change: dict[str, Any]) -> None:
-    assert told(send(payload("slash", **change)))
+    assert message_text(send(payload("slash", **change)))
 
 
 def test_a_member_without_an_id_takes_nothing_from_the_servers_counters(
     make_guild: Callable[..., Guild], slash: Slash
 ) -> None:
-    # 0 is under what the whole server's use is counted.
-    assert told(slash(make_guild(), said={"prompt": "a fox"}, member={"user": {"id": "0"}, "permissions": "0"}))
+    # Subject 0 counts the whole server.
+    assert message_text(
+        slash(make_guild(), values={"prompt": "a fox"}, member={"user": {"id": "0"}, "permissions": "0"})
+    )
     assert not Job.objects.exists()
 
 
 def test_an_unknown_command_is_answered(make_guild: Callable[..., Guild], slash: Slash) -> None:
-    assert "/sparkle-help" in told(slash(make_guild(), "sparkle-everything"))
+    assert "/sparkle-help" in message_text(slash(make_guild(), "sparkle-everything"))
 
 
 def test_an_unexpected_error_is_told_under_a_reference_that_the_log_has(
@@ -270,7 +272,7 @@ def test_an_unexpected_error_is_told_under_a_reference_that_the_log_has(
         raise RuntimeError("a secret prompt and A_UNIQUE_TOKEN")
 
     monkeypatch.setattr("jobs.submission.submit", broken)
-    sentence = told(slash(make_guild(), said={"prompt": "a secret prompt"}))
+    sentence = message_text(slash(make_guild(), values={"prompt": "a secret prompt"}))
     record = next(record for record in caplog.records if record.message == "interaction_failed")
     assert record.reference in sentence  # type: ignore[attr-defined]
     from telemetry.logs import JsonFormatter
@@ -288,7 +290,7 @@ def test_what_is_logged_names_no_member_prompt_or_token(
     from telemetry.logs import JsonFormatter
 
     caplog.set_level("DEBUG", logger="interactions_lambda")
-    slash(make_guild(), said={"prompt": "a secret prompt"})
+    slash(make_guild(), values={"prompt": "a secret prompt"})
     lines = [
         JsonFormatter().format(record) for record in caplog.records if record.name.startswith("interactions_lambda")
     ]
@@ -301,10 +303,10 @@ def test_an_accepted_request_takes_few_statements(
     make_guild: Callable[..., Guild], slash: Slash, django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
     guild = make_guild()
-    slash(guild, said={"prompt": "a cat"})
-    # To lock, to read and to write; in the test's own transaction BEGIN and COMMIT are a savepoint's.
+    slash(guild, values={"prompt": "a cat"})
+    # Lock, read and write. In the test's transaction, BEGIN and COMMIT are a savepoint.
     with django_assert_max_num_queries(5):
-        slash(guild, said={"prompt": "a cat"})
+        slash(guild, values={"prompt": "a cat"})
 
 
 def test_completions_of_a_dm_are_empty(send: Send) -> None:

@@ -1,4 +1,4 @@
-"""A thread has what its channel and category have: looked up at Discord, kept for a while, never guessed."""
+"""A thread has the rules of its channel and category, which are fetched from Discord, cached, and never guessed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jobs import moderation
 from jobs.models import Job
 from jobs.submission import Accepted
 
-from .conftest import payload, told
+from .conftest import message_text, payload
 
 pytestmark = pytest.mark.django_db
 THREAD, FORUM, CATEGORY = 701, 702, 703
@@ -29,7 +29,7 @@ THREAD, FORUM, CATEGORY = 701, 702, 703
 
 @pytest.fixture
 def discord(httpserver: HTTPServer, settings: Any) -> Iterator[Callable[..., list[int]]]:
-    """Discord's channels, as it describes them; the ids that were asked for."""
+    """A fake of Discord's channel endpoint that records the requested ids."""
     asked: list[int] = []
     described: dict[int, dict[str, Any]] = {}
 
@@ -85,7 +85,7 @@ def test_a_thread_below_an_allowed_category_is_allowed(make_guild: Any, slash: A
     assert "Submitted" in str(slash(guild, "sparkle", {"prompt": "a fox"}, **in_thread()))
     guild.allowed_channel_ids = [999]
     guild.save()
-    assert "isn't available here" in told(slash(guild, "sparkle", {"prompt": "a fox"}, **in_thread()))
+    assert "isn't available here" in message_text(slash(guild, "sparkle", {"prompt": "a fox"}, **in_thread()))
 
 
 def test_discord_is_asked_once_for_a_while(make_guild: Any, slash: Any, discord: Any) -> None:
@@ -113,8 +113,8 @@ def test_what_nobody_knows_is_asked_for_again_and_is_no_refusal_of_its_own(
     settings.DISCORD_BOT_TOKEN = settings.DISCORD_BOT_TOKEN_ARN = ""
     guild = adult(make_guild(nsfw_rule="age_restricted"))
     assert "Submitted" in str(slash(guild, "sparkle", {"prompt": "a fox"}, **in_thread()))
-    assert "in a minute" in told(slash(guild, "sparkle", {"prompt": "a nude"}, **in_thread()))
-    # Upkeep reads it; from then on it is known.
+    assert "in a minute" in message_text(slash(guild, "sparkle", {"prompt": "a nude"}, **in_thread()))
+    # Upkeep fetches the channel, so it is known afterwards.
     body = {"id": str(FORUM), "type": 15, "guild_id": str(guild.pk), "nsfw": True}
     httpserver.expect_oneshot_request(f"/channels/{FORUM}").respond_with_json(body)
     settings.DISCORD_API_BASE, settings.DISCORD_BOT_TOKEN = httpserver.url_for("/"), "bot-token"

@@ -1,4 +1,4 @@
-"""Webhook events, and the reconciliation that finds what they do not tell."""
+"""Webhook events, and the sync that makes up for lost ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load balancer and an operator are told of the site's health."""
+"""The liveness and readiness checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A member sees, downloads and deletes their own pictures and data, and nobody else's."""
+"""A member sees, downloads and deletes their own images and data, and no one else's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The people of the admin's tests are those of these."""
+"""Fixtures shared with the tests of the admin."""
 
 from tests.admin.conftest import guild_a, guild_b, moderator_a, nobody, operator
 

@@ -1,4 +1,4 @@
-"""A log holds the path of an address alone: no code, no state, no signature, in any process."""
+"""Logs contain only the path of a URL: no OAuth2 code, no state, no signature, in any process."""
 
 from __future__ import annotations
 

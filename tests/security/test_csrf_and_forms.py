@@ -1,4 +1,4 @@
-"""A form takes the fields it offers and no other: what is sent beside them changes nothing (mass assignment)."""
+"""A form accepts only its own fields; others change nothing (mass assignment)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exported is all there is; what is erased is nowhere: every table, the storage and the cache are searched."""
+"""The export is complete and erased data is nowhere: every table, the storage and the cache are searched."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def files() -> str:
 
 @pytest.fixture
 def site(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Iterator[dict[str, Any]]:
-    """A member who did all that can be done, and a neighbour of whom nothing may be lost."""
+    """A member with data of every kind, and another member whose data must stay."""
     guild = make_guild(name="Home", owner_id=MEMBER)
     own = finished(guild, make_ask, user_id=MEMBER, **WORDS)
     neighbour = finished(guild, make_ask, user_id=7, prompt="someone else's", member_name="Neighbour")
@@ -96,7 +96,7 @@ def site(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Iterat
 
 
 def test_the_search_finds_what_was_planted(site: dict[str, Any]) -> None:
-    """Else the other tests here would prove nothing."""
+    """Otherwise the other tests here would prove nothing."""
     held = where(MEMBER)
     assert {
         "jobs_job", "jobs_jobevent", "jobs_jobimage", "jobs_memberturn", "guilds_usage", "guilds_guild", "guilds_staff",

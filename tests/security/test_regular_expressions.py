@@ -1,4 +1,4 @@
-"""No regular expression of ours can be made slow by what is typed (ReDoS): none repeats what already repeats."""
+"""No user input can make a regular expression slow (ReDoS): none has nested unbounded repeats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No name that someone chose becomes a path, and no address of a picture leads anywhere but to that picture."""
+"""No name that a user chose becomes a path, and an image URL leads only to that image."""
 
 from __future__ import annotations
 

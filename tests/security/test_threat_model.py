@@ -1,4 +1,4 @@
-"""The threat model names tests: each is there, and each attempt that must be answered is in it."""
+"""Each test that the threat model names exists, and each required attack is in it."""
 
 from __future__ import annotations
 
