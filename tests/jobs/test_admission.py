@@ -70,8 +70,8 @@ def test_the_quota_that_another_request_has_just_spent_is_not_spent_again(make_g
     assert Job.objects.filter(guild=guild).exclude(status=Status.REFUSED).count() == 2
 
 
-def test_as_much_spent_as_given_back_meanwhile_is_not_the_same(make_guild, submit, now):
-    """The guild's counter stands where it stood, and the member's does not."""
+def test_usage_that_a_refund_offsets_in_the_guilds_counter_still_counts_for_the_member(make_guild, submit, now):
+    """The guild's counter is unchanged, the member's is not."""
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
     others = submit(guild, count=4, user_id=1)
@@ -103,7 +103,7 @@ def test_the_months_first_request_is_not_admitted_twice_over(make_guild, submit)
     assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {4}
 
 
-def test_the_place_that_another_request_has_just_taken_is_waited_for(make_guild, submit, now):
+def test_a_request_waits_if_a_concurrent_one_took_the_last_slot(make_guild, submit, now):
     guild = make_guild(concurrency=2)
     first = submit(guild)
     late = overtaken(guild, lambda: submit(guild), lambda: submit(guild))
@@ -114,8 +114,8 @@ def test_the_place_that_another_request_has_just_taken_is_waited_for(make_guild,
     assert late.job.status == Status.QUEUED
 
 
-def test_a_place_that_has_just_come_free_is_not_waited_for(make_guild, submit, now):
-    """Nobody would promote a request that began to wait after the last job had ended."""
+def test_a_request_is_queued_if_a_slot_was_just_freed(make_guild, submit, now):
+    """A request that starts to wait after the last job has ended would never be promoted."""
     guild = make_guild(concurrency=1)
     first = submit(guild)
     late = overtaken(guild, lambda: submit(guild), lambda: transitions.cancel(first.job.pk, by=1, now=now))
@@ -138,8 +138,8 @@ def test_facts_are_read_once_and_after_the_lock(make_guild, submit):
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
-def test_two_deciders_on_both_sides_of_a_months_boundary_take_one_slot(make_guild, make_ask, zone):
-    """Each counts by a month's row of its own, and both by one lock."""
+def test_two_requests_on_both_sides_of_a_month_boundary_share_one_slot(make_guild, make_ask, zone):
+    """Each uses its own month's counter, and both take one lock."""
     boundary = {"UTC": datetime(2026, 12, 1, tzinfo=UTC), "Asia/Tokyo": datetime(2026, 11, 30, 15, tzinfo=UTC)}[zone]
     guild = make_guild(concurrency=1, time_zone=zone, monthly_budget_gpu_seconds=10_000)
     before, after = boundary - timedelta(microseconds=1), boundary
@@ -153,7 +153,7 @@ def test_two_deciders_on_both_sides_of_a_months_boundary_take_one_slot(make_guil
     assert [row.pictures for row in months] == [4, 4]
 
 
-def test_what_changes_no_counter_overtakes_nobody(make_guild, submit):
+def test_a_concurrent_rename_of_the_guild_does_not_affect_admission(make_guild, submit):
     guild = make_guild()
     submit(guild)
     late = overtaken(guild, lambda: submit(guild), lambda: Guild.objects.filter(pk=guild.pk).update(name="Renamed"))

@@ -34,7 +34,7 @@ def test_a_request_is_tried_as_often_as_the_limit_says_and_then_fails(make_guild
 
 
 @pytest.mark.parametrize(("limit", "status"), [(1, Status.FAILED), (2, Status.RUNNING)])
-def test_a_silent_workers_job_is_taken_over_only_while_attempts_are_left(
+def test_a_job_with_an_expired_lease_is_taken_over_while_attempts_are_left(
     make_guild, make_ask, now, settings, limit, status
 ):
     settings.SPARKLE_MAX_ATTEMPTS = limit
@@ -45,7 +45,7 @@ def test_a_silent_workers_job_is_taken_over_only_while_attempts_are_left(
     assert (job.status, job.attempts) == (status, limit)
 
 
-def test_a_lease_holds_up_to_its_last_moment(make_guild, make_ask, now, settings):
+def test_a_lease_is_valid_until_its_last_moment(make_guild, make_ask, now, settings):
     job = submission.submit(make_ask(make_guild()), now=now).job
     assert transitions.claim(job.pk, worker_id="w", now=now)
     ends = now + timedelta(seconds=settings.SPARKLE_LEASE_SECONDS)

@@ -106,7 +106,7 @@ class Crowd:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_all_that_writes_counters_at_once_ends_with_counters_that_equal_the_rows(make_guild, make_ask):
+def test_counters_equal_the_rows_after_concurrent_writes(make_guild, make_ask):
     guilds = [make_guild(concurrency=4, max_waiting=50, max_waiting_per_member=20) for _ in range(2)]
     for guild in guilds:
         QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=10_000)
@@ -154,8 +154,10 @@ def _check(guild: Guild) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("write", ["refund", "grant", "start_anew", "erase", "cancel", "record", "complete", "submit"])
-def test_whatever_writes_a_counter_waits_for_the_guilds_row(make_guild, make_ask, write):
+@pytest.mark.parametrize(
+    "write", ["refund", "grant", "reset_window", "erase", "cancel", "record", "complete", "submit"]
+)
+def test_every_write_of_a_counter_waits_for_the_guilds_row(make_guild, make_ask, write):
     guild = make_guild()
     job = submission.submit(make_ask(guild), now=NOW).job
     if write in ("refund", "record", "complete"):
@@ -171,7 +173,7 @@ def test_whatever_writes_a_counter_waits_for_the_guilds_row(make_guild, make_ask
     act = {
         "refund": lambda: moderation.refund(job.pk, by="m", now=NOW),
         "grant": lambda: moderation.grant(usage.pk, pictures=1),
-        "start_anew": lambda: moderation.reset_window(usage.pk),
+        "reset_window": lambda: moderation.reset_window(usage.pk),
         "erase": lambda: privacy.erase_member(42, now=NOW),
         "cancel": lambda: transitions.cancel(job.pk, by=1, now=NOW),
         "record": lambda: transitions.record_images(

@@ -162,7 +162,7 @@ def check_invariants(world):
 @pytest.mark.django_db
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rules=rules, operations=operations, concurrency=st.integers(1, 3), zone=st.sampled_from(["UTC", "Asia/Tokyo"]))
-def test_the_invariants_hold_whatever_happens(db, rules, operations, concurrency, zone):
+def test_the_invariants_hold_after_every_operation(db, rules, operations, concurrency, zone):
     ModelProfile.objects.update(gpu_ms_per_step=100)
     guild = Guild.objects.create(pk=next(_ids), concurrency=concurrency, time_zone=zone)
     for subject, metric, window, limit in rules:
@@ -185,7 +185,7 @@ def test_the_invariants_hold_whatever_happens(db, rules, operations, concurrency
 
 
 @pytest.mark.django_db(transaction=True)
-def test_concurrent_submits_never_overdraw_nor_exceed_the_concurrency():
+def test_concurrent_submits_exceed_neither_quota_nor_concurrency():
     guild = Guild.objects.create(pk=next(_ids), concurrency=3, max_waiting_per_member=50)
     QuotaRule.objects.create(guild=guild, subject="guild", limit=40)
     interactions = [next(_ids) for _ in range(24)]

@@ -144,14 +144,14 @@ def test_a_message_that_is_gone_already_counts_as_gone_and_one_out_of_reach_does
     assert gone == moderation.Deleted(pictures=2, message_gone=False)
 
 
-def test_what_still_runs_is_not_deleted(make_guild, make_ask, now):
+def test_a_running_job_is_not_deleted(make_guild, make_ask, now):
     job = submission.submit(make_ask(make_guild()), now=now).job
     assert transitions.claim(job.pk, worker_id="w1", now=now)
     assert moderation.delete_everywhere(job.pk, by=BY, now=now) is None
     assert not events(job, "deleted")
 
 
-def test_a_refund_gives_back_what_was_used_and_only_once(make_guild, done, now):
+def test_a_refund_returns_used_images_once(make_guild, done, now):
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=10)
     job = done(guild, count=4)
@@ -176,7 +176,7 @@ def test_a_retry_is_a_request_of_its_own_with_the_same_words_and_seed(make_guild
     assert moderation.retry(made.pk, by=BY, now=now) is None, "it has not ended yet"
 
 
-def test_a_retry_is_bound_by_what_binds_the_member(make_guild, done):
+def test_a_retry_is_subject_to_the_members_limits(make_guild, done):
     job = done(make_guild())
     Ban.objects.create(guild_id=job.guild_id, user_id=job.user_id)
     refused = moderation.retry(job.pk, by=BY, now=timezone.now())
@@ -199,7 +199,7 @@ def test_a_ban_cancels_and_refunds_what_the_member_has_waiting_there_and_nowhere
     assert refused.code == "banned"
 
 
-def test_more_is_granted_and_a_counter_starts_anew(make_guild, make_ask, done):
+def test_a_grant_raises_the_limit_and_a_reset_restores_it(make_guild, make_ask, done):
     guild = make_guild()
     QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
     job = done(guild, count=4)
@@ -214,7 +214,7 @@ def test_more_is_granted_and_a_counter_starts_anew(make_guild, make_ask, done):
     assert not moderation.grant(10**9, pictures=1)
 
 
-def test_a_dry_run_tells_what_a_term_would_have_met_and_changes_nothing(make_guild, make_ask, now):
+def test_a_dry_run_reports_matching_prompts_and_changes_nothing(make_guild, make_ask, now):
     here, there = make_guild(), make_guild()
     for guild, prompt in ((here, "A Red FOX in snow"), (here, "a foxglove"), (here, "a hen"), (there, "a fox")):
         submission.submit(make_ask(guild, prompt=prompt), now=now)
@@ -226,7 +226,7 @@ def test_a_dry_run_tells_what_a_term_would_have_met_and_changes_nothing(make_gui
     assert not BlockedTerm.objects.exists()
 
 
-def test_a_dry_run_over_the_longest_prompts_does_not_hold_the_site_up(make_guild, make_ask, now):
+def test_a_dry_run_over_the_longest_prompts_is_limited_in_time(make_guild, make_ask, now):
     guild = make_guild()
     job = submission.submit(make_ask(guild, prompt="a hen"), now=now).job
     words = ["masterpiece,", "(best quality:1.2),", "un été", "美しい", "дом", "누워서", "一个女孩", "[cat|dog]"]

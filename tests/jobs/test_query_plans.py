@@ -67,7 +67,7 @@ def plan(options, guild, now):
         return "\n".join(row[0] for row in one.execute(f"EXPLAIN {admission._facts_query()}", parameters(guild, now)))
 
 
-def test_no_request_is_walked_through(few, now):
+def test_admission_scans_no_table_of_requests(few, now):
     assert "Seq Scan on jobs_job" in plan("", few, now), "a table this small tells nothing"
     found = plan(lambdas_options(), few, now)
     for table in (
@@ -82,7 +82,7 @@ def test_no_request_is_walked_through(few, now):
     assert "Bitmap" not in found, found
 
 
-def test_counters_are_found_without_those_of_the_past(few, now):
+def test_old_counters_are_not_read(few, now):
     found = plan(lambdas_options(), few, now)
     (condition,) = [line for line in found.splitlines() if "Index Cond" in line and "subject_id" in line]
     assert all(column in condition for column in ("guild_id", "window", "starts_at")), found
@@ -101,7 +101,7 @@ def test_psycopg_keeps_the_statements_parsed(make_guild, make_ask, now, django_d
         assert len(params) <= MAX_CACHED_STATEMENT_PARAMS, sql
 
 
-def test_what_has_ended_is_not_walked_twice(few, now):
+def test_ended_jobs_are_not_read_again(few, now):
     Job.objects.update(status="completed")
     with connect(lambdas_options()) as one:
 

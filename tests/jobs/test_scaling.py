@@ -1,11 +1,11 @@
-"""How many workers are wanted: the answers that can be worked out by hand."""
+"""How many workers to run: results that can be computed by hand."""
 
 import pytest
 
 from jobs.scaling import Demand, Limits, desired_workers, worker_deficit
 
 
-def test_nothing_to_do_wants_nobody_however_busy_the_hour_was():
+def test_an_empty_queue_needs_no_worker():
     assert desired_workers(Demand(runnable=0, lately=0, recently=500), Limits()) == 0
 
 
@@ -16,23 +16,23 @@ def test_the_last_worker_stays_while_requests_keep_coming():
     assert desired_workers(Demand(runnable=0, recently=14, idle_s=10), limits) == 0
 
 
-def test_silence_after_a_crowd_says_more_than_silence_in_a_trickle():
+def test_the_keep_alive_time_depends_on_the_arrival_rate():
     limits = Limits(keep_alive_min_hourly=15, keep_alive_gaps=10, keep_alive_max_s=600)
-    # 360 an hour are ten seconds apart: ten such gaps.
+    # 360 per hour are ten seconds apart; the worker stays for ten such gaps.
     assert desired_workers(Demand(runnable=0, lately=5, recently=360, idle_s=99), limits) == 1
     assert desired_workers(Demand(runnable=0, lately=5, recently=360, idle_s=100), limits) == 0
 
 
-def test_what_keeps_coming_has_one_more_worker_before_one_is_full():
+def test_a_steady_arrival_rate_adds_a_worker_below_full_utilization():
     limits = Limits(jobs_per_hour=480, target_utilization=0.65)
-    # 312 an hour are 0.65 of one worker; 26 in five minutes are as many.
+    # 312 per hour are 0.65 of one worker, and so are 26 in five minutes.
     assert desired_workers(Demand(runnable=1, lately=26, recently=400, idle_s=5), limits) == 1
     assert desired_workers(Demand(runnable=1, lately=27, recently=400, idle_s=5), limits) == 2
-    # A few minutes' crowd that the hour knows nothing of has the line's workers only.
+    # A burst of a few minutes, without as many in the hour, adds no worker.
     assert desired_workers(Demand(runnable=1, lately=100, recently=100, idle_s=5), limits) == 1
 
 
-def test_as_many_are_wanted_at_once_as_the_line_is_long():
+def test_the_queue_length_determines_the_workers():
     limits = Limits(jobs_per_worker=24, max_workers=8)
     assert [desired_workers(Demand(runnable=runnable), limits) for runnable in (1, 24, 25, 100, 10_000)] == [
         1,
@@ -43,7 +43,7 @@ def test_as_many_are_wanted_at_once_as_the_line_is_long():
     ]
 
 
-def test_nobody_who_works_is_too_many():
+def test_no_busy_worker_is_excess():
     limits = Limits(jobs_per_worker=24)
     assert worker_deficit(Demand(runnable=3), desired=4, limits=limits) == -1
     assert worker_deficit(Demand(runnable=0), desired=4, limits=limits) == -4
@@ -59,20 +59,20 @@ def test_nobody_who_works_is_too_many():
         (Demand(runnable=64), 2),
         (Demand(runnable=65), 3),
         (Demand(runnable=10_000), 8),
-        # 15 within the hour keep one worker, for ten times the four minutes between them, ten minutes at most.
+        # 15 in the last hour keep one worker for ten gaps of four minutes, ten minutes at most.
         (Demand(runnable=0, recently=15, idle_s=599), 1),
         (Demand(runnable=0, recently=15, idle_s=600), 0),
         (Demand(runnable=0, recently=14, idle_s=0), 0),
         (Demand(runnable=0, recently=120, idle_s=299), 1),
         (Demand(runnable=0, recently=120, idle_s=300), 0),
-        # One worker makes 480 an hour, and 312 of them before they wait for each other.
+        # One worker completes 480 per hour; its target utilization is 312.
         (Demand(runnable=0, lately=26, recently=312, idle_s=0), 1),
         (Demand(runnable=0, lately=100, recently=312, idle_s=0), 1),
         (Demand(runnable=0, lately=100, recently=313, idle_s=0), 2),
         (Demand(runnable=0, lately=52, recently=5_000, idle_s=0), 2),
         (Demand(runnable=0, lately=53, recently=5_000, idle_s=0), 3),
         (Demand(runnable=0, lately=5_000, recently=5_000, idle_s=0), 8),
-        # As many keep coming as need one worker: it stays by the gaps between them alone.
+        # A rate that needs one worker does not keep it; only the gaps between requests do.
         (Demand(runnable=0, lately=26, recently=312, idle_s=120), 0),
     ],
 )
@@ -80,7 +80,7 @@ def test_the_limits_that_the_platform_starts_with(demand, workers):
     assert desired_workers(demand, Limits()) == workers
 
 
-def test_a_demand_that_says_no_more_is_quiet():
+def test_a_default_demand_has_no_recent_requests():
     assert Demand(runnable=2) == Demand(runnable=2, lately=0, recently=0, idle_s=3600)
 
 
@@ -91,12 +91,12 @@ def test_a_demand_that_says_no_more_is_quiet():
         (1, 0, 1),
         (1, 1, 0),
         (33, 1, 1),
-        # All eight have work in hand, though one would be wanted.
+        # All eight are busy, although the queue needs one.
         (8, 8, 0),
         (7, 8, -1),
         (0, 1, -1),
         (10_000, 2, 6),
     ],
 )
-def test_what_is_short_is_counted_against_what_is_there(runnable, desired, metric):
+def test_the_deficit_is_relative_to_the_desired_workers(runnable, desired, metric):
     assert worker_deficit(Demand(runnable=runnable), desired=desired, limits=Limits()) == metric

@@ -161,7 +161,7 @@ def test_members_take_turns(make_guild, make_ask, now):
     assert order == [single, *flood]
 
 
-def test_a_line_has_an_end(make_guild, make_ask, now):
+def test_the_queue_has_a_limit(make_guild, make_ask, now):
     guild = make_guild(concurrency=1, max_waiting=3, max_waiting_per_member=2)
     for _ in range(3):
         assert isinstance(submission.submit(make_ask(guild), now=now), Accepted)
@@ -177,7 +177,7 @@ def test_only_one_worker_can_claim(make_guild, make_ask, now):
     assert transitions.claim(10**9, worker_id="w2", now=now) is None
 
 
-def test_a_dead_workers_job_is_taken_over_and_its_late_word_ignored(make_guild, make_ask, now, settings):
+def test_a_lost_workers_job_is_taken_over_and_its_late_result_ignored(make_guild, make_ask, now, settings):
     job = submission.submit(make_ask(make_guild()), now=now).job
     lost = transitions.claim(job.pk, worker_id="w1", now=now)
     later = now + timedelta(seconds=settings.SPARKLE_LEASE_SECONDS + 1)
@@ -204,7 +204,7 @@ def test_fails_with_a_refund_after_the_last_attempt(make_guild, make_ask, now, s
     assert transitions.fail(job.pk, worker_id="w1", reason="again", permanent=True, now=now) is None
 
 
-def test_giving_back_does_not_count_the_attempt(make_guild, make_ask, now):
+def test_a_released_job_does_not_count_the_attempt(make_guild, make_ask, now):
     job = submission.submit(make_ask(make_guild()), now=now).job
     for _ in range(5):
         assert transitions.claim(job.pk, worker_id="w1", now=now) is not None
@@ -234,7 +234,7 @@ def test_cancelling_a_running_job_takes_effect_at_the_next_step(make_guild, make
     assert used(guild) == (0, 0)
 
 
-def test_made_pictures_are_neither_cancelled_nor_expired_for_they_may_have_been_posted(make_guild, make_ask, now):
+def test_a_job_with_stored_images_is_neither_cancelled_nor_expired(make_guild, make_ask, now):
     guild = make_guild()
     job = submission.submit(make_ask(guild), now=now).job
     transitions.claim(job.pk, worker_id="w1", now=now)
@@ -261,7 +261,7 @@ def test_a_variation_of_another_guilds_picture_is_refused(make_guild, make_ask, 
     assert isinstance(submission.submit(make_ask(theirs, **ask), now=now), Accepted)
 
 
-def test_a_queue_that_is_away_loses_nothing(make_guild, make_ask, now):
+def test_no_job_is_lost_while_the_queue_is_unavailable(make_guild, make_ask, now):
     class Away:
         def send(self, messages):
             raise DispatchFailed("away")
@@ -273,7 +273,7 @@ def test_a_queue_that_is_away_loses_nothing(make_guild, make_ask, now):
     assert sent() == [job.pk]
 
 
-def test_the_token_is_sealed_at_rest(make_guild, make_ask, now):
+def test_the_token_is_encrypted_at_rest(make_guild, make_ask, now):
     job = submission.submit(make_ask(make_guild(), token="planted-secret"), now=now).job
     with connection.cursor() as cursor:
         cursor.execute("SELECT row_to_json(j)::text FROM jobs_job j WHERE id = %s", [job.pk])

@@ -39,7 +39,7 @@ def completed(job, *, now, key="k", gpu_ms=6400):
     assert transitions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=now)
 
 
-def test_rings_again_for_a_message_that_seems_lost_ever_more_rarely(make_guild, make_ask, now):
+def test_resends_a_lost_message_at_growing_intervals(make_guild, make_ask, now):
     job = submitted(make_guild, make_ask, now)
     assert upkeep.resend_lost_messages(now=now + timedelta(minutes=4)) == 0
     assert upkeep.resend_lost_messages(now=now + timedelta(minutes=6)) == 1
@@ -48,7 +48,7 @@ def test_rings_again_for_a_message_that_seems_lost_ever_more_rarely(make_guild, 
     assert [message.job_id for message in MemoryDispatcher.sent] == [job.pk] * 3
 
 
-def test_takes_back_a_dead_workers_job_until_its_attempts_are_spent(make_guild, make_ask, now, settings):
+def test_reclaims_a_lost_workers_job_until_its_attempts_are_spent(make_guild, make_ask, now, settings):
     job = submitted(make_guild, make_ask, now)
     for attempt in range(1, settings.SPARKLE_MAX_ATTEMPTS + 1):
         assert transitions.claim(job.pk, worker_id=f"w{attempt}", now=now) is not None
@@ -60,7 +60,7 @@ def test_takes_back_a_dead_workers_job_until_its_attempts_are_spent(make_guild, 
     assert not Usage.objects.exclude(pictures=0).exists()
 
 
-def test_pictures_that_are_safe_are_delivered_however_often_workers_died(make_guild, make_ask, now, settings):
+def test_stored_images_are_delivered_after_any_number_of_lost_workers(make_guild, make_ask, now, settings):
     job = submitted(make_guild, make_ask, now, count=1)
     for _ in range(settings.SPARKLE_MAX_ATTEMPTS + 2):
         transitions.claim(job.pk, worker_id="w1", now=now)
@@ -72,7 +72,7 @@ def test_pictures_that_are_safe_are_delivered_however_often_workers_died(make_gu
     assert job.status == Status.QUEUED
 
 
-def test_expires_what_nobody_got_to_with_a_refund(make_guild, make_ask, now):
+def test_expires_and_refunds_jobs_that_were_never_started(make_guild, make_ask, now):
     job = submitted(make_guild, make_ask, now)
     assert upkeep.expire_old(now=now + timedelta(hours=5)) == 0
     assert upkeep.expire_old(now=now + timedelta(hours=7)) == 1
@@ -81,7 +81,7 @@ def test_expires_what_nobody_got_to_with_a_refund(make_guild, make_ask, now):
     assert not Usage.objects.exclude(pictures=0).exists()
 
 
-def test_tells_the_asker_of_an_end_that_nobody_announced(make_guild, make_ask, now, httpserver, discord):
+def test_delivers_the_final_message_that_no_worker_delivered(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
     transitions.cancel(job.pk, by=1, now=now)
     for method in ("GET", "PATCH"):
@@ -93,7 +93,7 @@ def test_tells_the_asker_of_an_end_that_nobody_announced(make_guild, make_ask, n
     assert (job.delivered_via, job.message_id, job.token) == ("original", 9, "")
 
 
-def test_waits_with_telling_while_discord_is_away(make_guild, make_ask, now, httpserver, discord):
+def test_postpones_delivery_while_discord_is_unavailable(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
     transitions.cancel(job.pk, by=1, now=now)
     httpserver.expect_request(REPLY).respond_with_data(status=503)
@@ -103,7 +103,7 @@ def test_waits_with_telling_while_discord_is_away(make_guild, make_ask, now, htt
     assert job.token == "a-token"
 
 
-def test_notes_which_message_a_reply_is_before_nobody_can_ask_any_more(make_guild, make_ask, now, httpserver, discord):
+def test_saves_the_reply_id_before_the_token_expires(make_guild, make_ask, now, httpserver, discord):
     job = submitted(make_guild, make_ask, now)
     private = submission.submit(make_ask(make_guild(results_ephemeral=True)), now=now).job
     httpserver.expect_oneshot_request(REPLY, method="GET").respond_with_json({"id": "9"})
@@ -114,7 +114,7 @@ def test_notes_which_message_a_reply_is_before_nobody_can_ask_any_more(make_guil
     assert [Job.objects.get(pk=each.pk).message_id for each in (job, private)] == [9, None]
 
 
-def test_asks_for_one_reply_alone_while_discord_is_away(make_guild, make_ask, now, httpserver, discord):
+def test_fetches_only_one_reply_while_discord_is_unavailable(make_guild, make_ask, now, httpserver, discord):
     guild = make_guild()
     for _ in range(3):
         submission.submit(make_ask(guild), now=now)
@@ -123,7 +123,7 @@ def test_asks_for_one_reply_alone_while_discord_is_away(make_guild, make_ask, no
     assert len(httpserver.log) == ATTEMPTS
 
 
-def test_a_part_that_fails_is_named_and_keeps_no_other_from_its_work(make_guild, make_ask, now, caplog, settings):
+def test_a_failed_row_is_reported_with_its_task_and_the_others_are_done(make_guild, make_ask, now, caplog, settings):
     job = submitted(make_guild, make_ask, now)
     transitions.cancel(job.pk, by=1, now=now)
     # No client can be made of this, so nothing can be announced.
@@ -132,7 +132,7 @@ def test_a_part_that_fails_is_named_and_keeps_no_other_from_its_work(make_guild,
     assert {record.task for record in caplog.records if record.msg == "upkeep_row_failed"} == {"notify_ended"}
 
 
-def test_wipes_tokens_at_their_deadline(make_guild, make_ask, now):
+def test_deletes_expired_tokens(make_guild, make_ask, now):
     job = submitted(make_guild, make_ask, now)
     assert upkeep.wipe_tokens(now=now + timedelta(minutes=14)) == 0
     assert upkeep.wipe_tokens(now=now + timedelta(minutes=15)) == 1
@@ -152,7 +152,7 @@ def test_purges_pictures_and_words_by_the_guilds_retention(make_guild, make_ask,
     assert not default_storage.exists(key)
 
 
-def test_learns_what_a_step_really_takes(make_guild, make_ask, now):
+def test_learns_the_measured_time_of_a_step(make_guild, make_ask, now):
     for _ in range(5):
         completed(submitted(make_guild, make_ask, now, steps=16, count=4), now=now, gpu_ms=16 * 4 * 77)
     upkeep.learn_speed(now=now)
@@ -161,9 +161,7 @@ def test_learns_what_a_step_really_takes(make_guild, make_ask, now):
     assert asked.job.reserved_gpu_ms == 16 * 4 * 77
 
 
-def test_a_part_that_breaks_does_not_keep_the_others_from_their_work(
-    make_guild, make_ask, now, settings, discord, monkeypatch
-):
+def test_an_error_in_one_task_does_not_stop_the_others(make_guild, make_ask, now, settings, discord, monkeypatch):
     job = submitted(make_guild, make_ask, now)
     transitions.claim(job.pk, worker_id="w1", now=now)
 
@@ -178,7 +176,7 @@ def test_a_part_that_breaks_does_not_keep_the_others_from_their_work(
     assert report.changed["reclaim_dead"] == 1
 
 
-def test_two_at_once_do_everything_once(make_guild, make_ask, now):
+def test_concurrent_runs_do_everything_once(make_guild, make_ask, now):
     job = submitted(make_guild, make_ask, now)
     transitions.claim(job.pk, worker_id="w1", now=now)
     stale = Job.objects.get(pk=job.pk)
@@ -187,7 +185,7 @@ def test_two_at_once_do_everything_once(make_guild, make_ask, now):
     assert transitions.reclaim(stale, now=later) is None
 
 
-def test_asks_discord_now_and_then_where_the_bot_is(make_guild, httpserver, discord, now):
+def test_syncs_the_bots_guilds_every_15_minutes(make_guild, httpserver, discord, now):
     stays, leaves = make_guild(), make_guild()
     httpserver.expect_request("/api/v10/users/@me/guilds").respond_with_json([{"id": str(stays.pk), "name": "Stays"}])
     assert upkeep.sync_guilds(now=now + timedelta(minutes=7), client=discord) == 0
