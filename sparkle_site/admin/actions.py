@@ -83,8 +83,8 @@ def with_actions(
                 setattr(admin_class, f"has_{row_action.permission}_permission", _permission(row_action.applies_to))
         for list_action in list_actions:
             setattr(admin_class, list_action.name, _list_method(list_action))
-        admin_class.actions_detail = [*admin_class.actions_detail, *(each.name for each in row_actions)]
-        admin_class.actions = [*(admin_class.actions or ()), *(each.name for each in list_actions)]
+        admin_class.actions_detail = [*admin_class.actions_detail, *(row_action.name for row_action in row_actions)]
+        admin_class.actions = [*(admin_class.actions or ()), *(list_action.name for list_action in list_actions)]
         return admin_class
 
     return decorate

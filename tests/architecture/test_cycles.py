@@ -19,7 +19,6 @@ def contract(package: str) -> ConfigParser:
     ours.read(ROOT / ".importlinter")
     settings = dict(ours["importlinter"]) | {"root_packages": f"\n{package}"}
     cycles = dict(ours["importlinter:contract:cycles"]) | {"ancestors": f"\n{package}"}
-    cycles.pop("ignore_imports", None)
     narrowed = ConfigParser()
     narrowed.read_dict({"importlinter": settings, "importlinter:contract:cycles": cycles})
     return narrowed
