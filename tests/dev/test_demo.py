@@ -153,7 +153,7 @@ def test_the_demo_serves_refuses_a_second_one_and_stops_all_it_started(folder, n
             assert line, "".join(seen)
             seen.append(line)
         assert f"http://127.0.0.1:{port}/simulator/" in "".join(seen)
-        assert "user admin, password" in "".join(seen)
+        assert "user: admin, password: " in "".join(seen)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/admin/login/", timeout=20) as page:
             assert page.status == 200
         second = demo(folder, "--port", str(port))
