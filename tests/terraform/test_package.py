@@ -56,7 +56,7 @@ def test_the_zip_keeps_the_description_of_each_service_that_the_code_asks_and_of
 
 
 def test_the_zip_holds_the_sql_files(tmp_path: Path) -> None:
-    packaging.copy_rooms(tmp_path)
+    packaging.copy_packages(tmp_path)
     names = {path.name for path in (packaging.ROOT / "jobs" / "sql").glob("*.sql")}
     assert names == {path.name for path in (tmp_path / "jobs" / "sql").iterdir()} != set()
 
