@@ -161,6 +161,13 @@ def fleet(place: Place, queue: Queue, settings: Any, tmp_path: Path) -> Iterator
     fleet.kill_all()
 
 
+def _wait_for(condition: Callable[[], bool], *, within_s: float) -> None:
+    """Return when the condition is true, or when the time is up: in an outage nothing may run."""
+    deadline = time.monotonic() + within_s
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 def test_killed_workers_lose_no_job_no_image_and_no_quota(
     place: Place, queue: Queue, fleet: Fleet, tmp_path: Path
@@ -177,7 +184,8 @@ def test_killed_workers_lose_no_job_no_image_and_no_quota(
         set(numbers[LATE + DYING :]),
     )
     ids, interactions, secrets = [], set(), {"a very red circle"}
-    for number in range(JOBS):
+
+    def ask(number: int) -> None:
         # The simulator ends a token at 15 minutes, the platform half a minute before.
         age_s = 20 * 60 if number in late else 14.5 * 60 - chance.uniform(2, 40) if number in dying else 10
         side = 68 if number in unmakeable else 64
@@ -223,16 +231,22 @@ def test_killed_workers_lose_no_job_no_image_and_no_quota(
         partial(injected_faults.plan, injected_faults.Kind.RATE_LIMITED, times=10, seconds=0.3),
     ]
     chance.shuffle(troubles)
-    moments = sorted((chance.randrange(int(JOBS * 0.9)) for _ in troubles), reverse=True)
     deadline = time.monotonic() + WITHIN_S
-    while (still_open := Job.objects.filter(status__in=OPEN).count()) or troubles:
+    # Before each fault a few more jobs are submitted, and one runs: the faults meet work however fast the workers are.
+    jobs_per_fault = JOBS // len(troubles)
+    for number in range(JOBS):
+        ask(number)
+        if number % jobs_per_fault == 0 and troubles:
+            _wait_for(Job.objects.filter(status=Status.RUNNING).exists, within_s=20)
+            time.sleep(chance.uniform(0, 0.2))
+            troubles.pop()()
+            upkeep.run(now=datetime.now(UTC))
+            outages.end(now=time.monotonic())
+    assert not troubles
+    while Job.objects.filter(status__in=OPEN).exists():
         assert time.monotonic() < deadline, Counter(Job.objects.values_list("status", flat=True))
         upkeep.run(now=datetime.now(UTC))
         outages.end(now=time.monotonic())
-        while moments and moments[-1] <= JOBS - still_open:
-            moments.pop()
-            time.sleep(chance.uniform(0, 0.2))
-            troubles.pop()()
         time.sleep(0.1)
     outages.end(now=float("inf"))
     injected_faults.clear()
