@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Before the first tag this stands for it: the commit that has the first migrations as they will be released.
-RELEASE = "a286f14ece47d79f4fbba3561593d8bec80db44c"
+RELEASE = "b10f0004804a27fe0ff18268bd435f8931a26239"
 
 
 def last_release() -> str:
