@@ -90,4 +90,4 @@ def test_a_bomb_is_an_error_on_the_form(operator, guild_a):
     sent = body(guild_a, preview=SimpleUploadedFile("fox.png", bomb(15_000)))
     answer = operator.post("/admin/guilds/stylepreset/add/", sent)
     assert answer.status_code == 200
-    assert "The image is too large" in answer.text or "no image that can be read" in answer.text
+    assert "The image is too large" in answer.text or "not a readable image" in answer.text
