@@ -66,7 +66,7 @@ MODULES = {
     "discord_api.payloads": Module(tests=("tests/discord/test_payloads.py",)),
     "jobs.fair_queue": Module(
         tests=("tests/jobs/test_queue_position.py",),
-        with_database=frozenset({"record_turn", "promote", "backlog_ahead_of", "position_of", "demand"}),
+        with_database=frozenset({"record_turn", "promote", "load_position", "read_demand"}),
     ),
     "jobs.scaling": Module(tests=("tests/jobs/test_scaling.py",)),
     "jobs.lifecycle": Module(tests=("tests/jobs/test_lifecycle.py",)),
