@@ -32,16 +32,18 @@ LONGEST_PAUSE = timedelta(minutes=15)
 def _postponed(work: TaskRun, do: Callable[[Job], Any]) -> Callable[[int], Any]:
     """Call `do` with the job of an id. After an error, postpone the job for as long as it has waited already.
 
-    So a request that Discord always refuses does not block the others.
+    So a request that Discord always refuses does not block the others. An outage is not the request's fault: it is
+    tried again in a minute, since it ends the task anyway and its images should come soon after Discord is back.
     """
 
     def postponed(pk: int) -> Any:
         job = Job.objects.select_related("guild").get(pk=pk)
         try:
             return do(job)
-        except Exception:
+        except Exception as error:
             waited = work.now - (job.ended_at or job.created_at)
-            pause = min(max(waited, FIRST_PAUSE), LONGEST_PAUSE)
+            is_outage = isinstance(error, DiscordError) and error.outage
+            pause = FIRST_PAUSE if is_outage else min(max(waited, FIRST_PAUSE), LONGEST_PAUSE)
             Job.objects.filter(pk=pk).update(notify_after=work.now + pause)
             raise
 

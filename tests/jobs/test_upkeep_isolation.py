@@ -103,6 +103,19 @@ def test_an_outage_of_discord_keeps_nothing_else_from_its_work(make_guild, make_
     assert "notify_ended" in report.skipped or "notify_ended" in report.unfinished
 
 
+def test_what_an_outage_held_up_is_tried_again_a_minute_later(make_guild, make_ask, now, httpserver: HTTPServer):
+    httpserver.expect_request("").respond_with_data("down", status=503)
+    unsaid = submission.submit(make_ask(make_guild()), now=now).job
+    transitions.cancel(unsaid.pk, by=1, now=now)
+    client = DiscordClient(httpserver.url_for("/api/v10"), application_id=1, bot_token="bot", attempts=1)
+    later = now + timedelta(minutes=20)
+    upkeep.run(now=later, client=client)
+    client.close()
+    unsaid.refresh_from_db()
+    assert unsaid.notified_at is None
+    assert unsaid.notify_after == later + timedelta(minutes=1)
+
+
 def test_servers_take_turns():
     rows = [Row(pk=n, guild_id=1) for n in range(5)] + [Row(pk=10, guild_id=2), Row(pk=20, guild_id=3)]
     assert [row.pk for row in interleave_guilds(rows)] == [0, 10, 20, 1, 2, 3, 4]
