@@ -23,7 +23,11 @@ _ORDER = ("", Erasure.IMAGES, Erasure.WORDS, Erasure.ROW)
 
 def with_open_report(jobs: QuerySet[Job]) -> QuerySet[Job]:
     """Return the jobs that have an image with an open report."""
-    return jobs.filter(Exists(JobImage.objects.filter(job=OuterRef("pk"), reported_at__isnull=False)))
+    return jobs.filter(_open_report())
+
+
+def _open_report() -> Exists:
+    return Exists(JobImage.objects.filter(job=OuterRef("pk"), reported_at__isnull=False))
 
 
 def request(job_id: int, what: Erasure, *, now: datetime) -> bool:
@@ -55,18 +59,15 @@ def erase(job_id: int, what: Erasure, *, now: datetime) -> bool:
 
     Raises the storage's errors; upkeep then erases it later.
     """
-    if not request(job_id, what, now=now):
-        return False
-    finish([job_id])
-    return True
+    return bool(erase_many([job_id], what, now=now))
 
 
-def erase_many(job_ids: Collection[int], what: Erasure, *, now: datetime) -> int:
+def erase_many(job_ids: Collection[int], what: Erasure, *, now: datetime, skip_locked: bool = False) -> int:
     """Erase `what` of several ended jobs in a few statements. Return how many are erased now.
 
-    Jobs locked by another transaction are left for the next call. Raises the storage's errors, as `erase` does.
+    `skip_locked` as in `request_many`. Raises the storage's errors, as `erase` does.
     """
-    free = request_many(job_ids, what, now=now, skip_locked=True)
+    free = request_many(job_ids, what, now=now, skip_locked=skip_locked)
     finish(free)
     return len(free)
 
@@ -116,5 +117,4 @@ def after_decision(job_ids: set[int]) -> None:
 
 def ready() -> QuerySet[Job]:
     """Return the jobs with a requested erasure and without an open report."""
-    reported = Exists(JobImage.objects.filter(job=OuterRef("pk"), reported_at__isnull=False))
-    return Job.objects.exclude(erasure="").exclude(reported)
+    return Job.objects.exclude(erasure="").exclude(_open_report())

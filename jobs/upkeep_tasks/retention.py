@@ -57,7 +57,7 @@ def purge_images(work: TaskRun) -> int:
     seen: list[int] = []
     while not work.deadline.passed and (rows := _overdue(work.now, seen)):
         purged += work.for_each_batch(
-            rows, JOBS_AT_ONCE, lambda ids: erasure.erase_many(ids, Job.Erasure.WORDS, now=work.now)
+            rows, JOBS_AT_ONCE, lambda ids: erasure.erase_many(ids, Job.Erasure.WORDS, now=work.now, skip_locked=True)
         )
         seen += [row.pk for row in rows]
     work.unfinished |= work.deadline.passed
