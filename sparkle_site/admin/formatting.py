@@ -111,7 +111,7 @@ def count(value: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return for example "1 picture" or "2 pictures"."""
+    """Return for example "1 image" or "2 images"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -114,7 +114,7 @@ def busiest_guilds(guild_ids: frozenset[int] | None, *, now: datetime, price: De
             "id": pk,
             "name": name or str(pk),
             "icon": initials.icon(pk, name),
-            "pictures": formatting.count(pictures),
+            "images": formatting.counted(pictures, "image"),
             "cost": formatting.money(gpu_ms, price),
             "budget": f"{spent.get(pk, 0) / 10 / budget:.0f} % of budget" if budget else "",
             "percent": min(100, round(spent.get(pk, 0) / 10 / budget)) if budget else None,
