@@ -155,7 +155,8 @@ def _message(message: SimMessage, *, viewer: SimUser, now: datetime) -> dict[str
         "attachments": [
             each | {"url": _local(each["url"]), "spoiler": each["id"] in spoilers} for each in shown["attachments"]
         ],
-        "components": message.components,
+        "components": _local_urls(shown["components"]),
+        "layout": bool(message.flags & message_rules.COMPONENTS_V2),
         "loading": bool(message.flags & message_rules.LOADING),
         "ephemeral": message.visible_to_id is not None,
         "pinged": viewer.pk in message.pinged_user_ids or message.pinged_everyone,
@@ -175,6 +176,14 @@ def _message(message: SimMessage, *, viewer: SimUser, now: datetime) -> dict[str
 def _local(url: str) -> str:
     """Addresses on the page keep the host name that it was opened with."""
     return url.removeprefix(settings.SITE_URL)
+
+
+def _local_urls(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_local_urls(each) for each in part]
+    if isinstance(part, dict):
+        return {key: _local_urls(value) for key, value in part.items()}
+    return _local(part) if isinstance(part, str) and part.startswith(f"{settings.SITE_URL}/simulator/cdn/") else part
 
 
 def _local_embed(embed: dict[str, Any]) -> dict[str, Any]:

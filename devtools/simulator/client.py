@@ -272,14 +272,15 @@ def press(
 ) -> Outcome:
     """Press a button, or choose `values` in a select. Raises Unusable if the message has no such component."""
     now = now or timezone.now()
-    component = next((each for each in _components(message) if each.get("custom_id") == custom_id), None)
+    offered = component_rules.interactive(message.components)
+    component = next((each for each in offered if each.get("custom_id") == custom_id), None)
     if message.deleted_at or component is None:
         raise Unusable("This button no longer exists.")
     if component.get("disabled"):
         raise Unusable("This button is disabled.")
     data: dict[str, Any] = {"custom_id": custom_id, "component_type": component["type"], "id": component.get("id", 1)}
     if component["type"] in body_schemas.SELECTS:
-        data |= {"values": list(values or [])}
+        data |= {"values": _chosen(component, values or [])}
     payload = base_payload(COMPONENT, channel=message.channel, user=user, data=data, now=now)
     payload["message"] = store.message_json(message, now=now)
     return send(payload, handler=handler, now=now, source=message)
@@ -297,20 +298,41 @@ def submit_modal(
 ) -> Outcome:
     """Send a filled form. `message` is the one whose button opened it."""
     now = now or timezone.now()
-    rows = []
-    for row in modal["components"]:
-        inside = row.get("components") or [row["component"]]
-        filled = [{"type": each["type"], "custom_id": each["custom_id"], "id": 2} for each in inside]
-        for each, shown in zip(filled, inside, strict=True):
-            each["value"] = values.get(shown["custom_id"], shown.get("value", ""))
-            if shown.get("required", True) and not each["value"]:
-                raise Unusable(f"{shown.get('label') or row.get('label')}: this is required")
-        rows.append({"type": 1, "id": 1, "components": filled})
-    data = {"custom_id": modal["custom_id"], "components": rows}
+    data = {"custom_id": modal["custom_id"], "components": [_filled(row, values) for row in modal["components"]]}
     payload = base_payload(MODAL_SUBMIT, channel=channel, user=user, data=data, now=now)
     if message is not None:
         payload["message"] = store.message_json(message, now=now)
     return send(payload, handler=handler, now=now, source=message)
+
+
+def _filled(row: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """Return what Discord sends for a row or label of a modal."""
+    if row["type"] == body_schemas.TEXT_DISPLAY:
+        return {"type": row["type"], "id": 1}
+    shown = row["component"] if row["type"] == body_schemas.LABEL else row["components"][0]
+    filled: dict[str, Any] = {"type": shown["type"], "custom_id": shown["custom_id"], "id": 2}
+    if shown["type"] in body_schemas.SELECTS:
+        preset = [option["value"] for option in shown.get("options", []) if option.get("default")]
+        chosen = [values[shown["custom_id"]]] if values.get(shown["custom_id"]) else preset
+        filled["values"] = _chosen(shown, chosen)
+        is_empty = not chosen
+    else:
+        filled["value"] = values.get(shown["custom_id"], shown.get("value", ""))
+        is_empty = not filled["value"]
+    if shown.get("required", True) and is_empty:
+        raise Unusable(f"{shown.get('label') or row.get('label')}: this is required")
+    if row["type"] == body_schemas.LABEL:
+        return {"type": row["type"], "id": 1, "component": filled}
+    return {"type": row["type"], "id": 1, "components": [filled]}
+
+
+def _chosen(select: Mapping[str, Any], values: Sequence[str]) -> list[str]:
+    """Return the chosen values. Raise Unusable for one that the select does not offer."""
+    if select["type"] == body_schemas.STRING_SELECT:
+        offered = {option["value"] for option in select["options"]}
+        if not set(values) <= offered:
+            raise Unusable("This choice no longer exists.")
+    return list(values)
 
 
 def _offered(name: str, *, channel: SimChannel, user: SimUser, kind: int = 1) -> Mapping[str, Any]:
@@ -325,10 +347,6 @@ def _offered(name: str, *, channel: SimChannel, user: SimUser, kind: int = 1) ->
                     break
             return command
     raise Unusable(f"The command {name} isn't available here.")
-
-
-def _components(message: SimMessage) -> list[Mapping[str, Any]]:
-    return [each for row in message.components for each in row.get("components", [])]
 
 
 # Sending, and what Discord does with the answer.

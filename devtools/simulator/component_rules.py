@@ -49,8 +49,10 @@ def check_rows(components: Sequence[Mapping[str, Any]], form: Form) -> None:
             _check_row(row, (*base, n), seen, form)
 
 
-def check_layout(components: Sequence[Mapping[str, Any]], form: Form) -> None:
-    """Check a message of Components V2: what may stand in what, and how much there is in all."""
+def check_layout(
+    components: Sequence[Mapping[str, Any]], form: Form, *, filenames: frozenset[str] = frozenset()
+) -> None:
+    """Check a message of Components V2: what may stand in what, how much there is in all, and its `filenames`."""
     base: Path = ("components",)
     seen: set[str] = set()
     for n, each in enumerate(components):
@@ -64,6 +66,27 @@ def check_layout(components: Sequence[Mapping[str, Any]], form: Form) -> None:
             "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED",
             "The total size of displayable text exceeds 4000 characters.",
         )
+    for url in media_urls(components):
+        name = url.removeprefix("attachment://")
+        if name != url and name not in filenames:
+            form.add(
+                base,
+                "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND",
+                f"The referenced attachment '{name}' was not found",
+            )
+
+
+def media_urls(components: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the URL of every file that the components show."""
+    for each in _walk(components):
+        for media in (each.get("media"), each.get("file"), *(item["media"] for item in each.get("items") or [])):
+            if media:
+                yield media["url"]
+
+
+def interactive(components: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the buttons and selects, wherever they stand."""
+    return (each for each in _walk(components) if each["type"] == BUTTON or each["type"] in SELECTS)
 
 
 def _check_layout_part(part: Mapping[str, Any], at: Path, allowed: frozenset[int], seen: set[str], form: Form) -> None:

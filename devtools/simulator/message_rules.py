@@ -56,6 +56,7 @@ class Before:
     components: Sequence[Any] = ()
     flags: int = 0
     attachment_ids: frozenset[int] = frozenset()
+    filenames: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +116,17 @@ def check_message(
     embeds = (body.get("embeds") or []) if "embeds" in body else list(old.embeds)
     _check_embed_size(embeds, form)
     components = (body.get("components") or []) if "components" in body else list(old.components)
+    if flags & COMPONENTS_V2 and (content or embeds):
+        form.add(
+            ("content" if content else "embeds",),
+            "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
+            "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2",
+        )
+    kept, new, listed_badly = _attachments(body, files=files, old=old, form=form)
     if flags & COMPONENTS_V2:
-        if content or embeds:
-            form.add(
-                ("content" if content else "embeds",),
-                "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
-                "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2",
-            )
-        check_layout(components, form)
+        check_layout(components, form, filenames=frozenset({file.filename for file in new} | old.filenames))
     else:
         check_rows(components, form)
-    kept, new, listed_badly = _attachments(body, files=files, old=old, form=form)
     pings = _pings(body, content, form, interaction=interaction, may_ping_everyone=may_ping_everyone)
     nonce = body.get("nonce")
     if form.errors:

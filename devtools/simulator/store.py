@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from discord_api import snowflakes
 
-from . import message_rules, snowflake_generator
+from . import component_rules, message_rules, snowflake_generator
 from .models import (
     SimAttachment,
     SimChannel,
@@ -46,6 +46,7 @@ def before(message: SimMessage) -> message_rules.Before:
         components=message.components,
         flags=message.flags,
         attachment_ids=frozenset(message.attachments.values_list("pk", flat=True)),
+        filenames=frozenset(message.attachments.values_list("filename", flat=True)),
     )
 
 
@@ -154,6 +155,8 @@ def _numbered(components: list[Any]) -> list[Any]:
         numbered = {"id": number} | component
         if "components" in component:
             numbered["components"] = [walk(each) for each in component["components"]]
+        if "accessory" in component:
+            numbered["accessory"] = walk(component["accessory"])
         return numbered
 
     return [walk(each) for each in components]
@@ -299,9 +302,9 @@ def message_json(message: SimMessage, *, now: datetime) -> dict[str, Any]:
     attachments = list(message.attachments.all())
     by_name = {f"attachment://{each.filename}": attachment_json(each, now=now) for each in attachments}
     embeds = [_embed_json(embed, by_name) for embed in message.embeds]
-    shown_in_embeds = {
+    shown_elsewhere = {
         (embed.get(part) or {}).get("url") for embed in message.embeds for part in ("image", "thumbnail")
-    }
+    } | set(component_rules.media_urls(message.components))
     found: dict[str, Any] = {
         "id": str(message.pk),
         "channel_id": str(message.channel_id),
@@ -314,14 +317,14 @@ def message_json(message: SimMessage, *, now: datetime) -> dict[str, Any]:
         "mention_everyone": message.pinged_everyone,
         "mentions": [user_json(user) for user in mentions],
         "mention_roles": [str(role) for role in message.pinged_role_ids],
-        # A file that an embed shows is not shown a second time.
+        # A file that an embed or a component shows is not shown a second time.
         "attachments": [
             attachment_json(each, now=now)
             for each in attachments
-            if f"attachment://{each.filename}" not in shown_in_embeds
+            if f"attachment://{each.filename}" not in shown_elsewhere
         ],
         "embeds": embeds,
-        "components": message.components,
+        "components": _components_json(message.components, by_name),
         "pinned": False,
         "flags": message.flags,
     }
@@ -330,6 +333,18 @@ def message_json(message: SimMessage, *, now: datetime) -> dict[str, Any]:
     if message.interaction_id is not None:
         found |= {"webhook_id": str(settings.DISCORD_APPLICATION_ID), "application_id": found["author"]["id"]}
     return found
+
+
+def _components_json(part: Any, by_name: dict[str, dict[str, Any]]) -> Any:
+    """Resolve the files that components show."""
+    if isinstance(part, list):
+        return [_components_json(each, by_name) for each in part]
+    if not isinstance(part, dict):
+        return part
+    file = by_name.get(part["url"]) if isinstance(part.get("url"), str) else None
+    told = ("url", "proxy_url", "width", "height", "content_type")
+    resolved = {key: file[key] for key in told if key in file} | {"attachment_id": file["id"]} if file else {}
+    return {key: _components_json(value, by_name) for key, value in part.items()} | resolved
 
 
 def _embed_json(embed: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> dict[str, Any]:

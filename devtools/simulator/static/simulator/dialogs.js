@@ -38,9 +38,10 @@ export function openForm(dialog, modal, submit) {
       placeholder: field.placeholder,
       required: field.required ?? true,
     };
-    const input = field.style === 2 ? el("textarea", { ...properties, rows: 4 }) : el("input", { ...properties, type: "text" });
-    input.value = field.value ?? "";
-    return { field, input, element: el("label", { class: "form-field", for: id }, el("span", {}, label, properties.required ? el("span", { class: "star", "aria-hidden": "true" }, " *") : null), input) };
+    const input = control(field, properties);
+    const star = properties.required ? el("span", { class: "star", "aria-hidden": "true" }, " *") : null;
+    const note = row.description ? el("span", { class: "muted" }, row.description) : null;
+    return { field, input, element: el("label", { class: "form-field", for: id }, el("span", {}, label, star), note, input) };
   });
   const title = el("h2", { id: "modal-title" }, modal.title);
   dialog.setAttribute("aria-labelledby", "modal-title");
@@ -58,6 +59,23 @@ export function openForm(dialog, modal, submit) {
   fill(dialog, el("header", {}, title, closer(dialog, "Cancel")), form);
   dialog.showModal();
   inputs[0]?.input.focus();
+}
+
+function control(field, properties) {
+  if (field.type === 3) {
+    const { id, name, required } = properties;
+    return el(
+      "select",
+      { id, name, required, class: "select" },
+      el("option", { value: "" }, field.placeholder ?? "Make a selection"),
+      ...field.options.map((option) =>
+        el("option", { value: option.value, selected: option.default }, option.description ? `${option.label} (${option.description})` : option.label),
+      ),
+    );
+  }
+  const input = field.style === 2 ? el("textarea", { ...properties, rows: 4 }) : el("input", { ...properties, type: "text" });
+  input.value = field.value ?? "";
+  return input;
 }
 
 /** Show whether the bot is in the server, and let the owner change it. */

@@ -79,9 +79,10 @@ function article(message, joined, context, actions) {
       message.loading
         ? el("div", { class: "loading" }, el("span", { class: "dots", "aria-hidden": "true" }), `${message.author.name} is thinking…`)
         : el("div", { class: "content" }, ...markdown(message.content, context), message.edited ? el("span", { class: "muted" }, " (edited)") : null),
+      // As in Discord's client, files stand above embeds. A layout shows its files itself.
+      message.layout ? null : gallery(message.attachments, actions),
       ...message.embeds.map((embed) => card(embed, context, actions)),
-      gallery(message.attachments, actions),
-      ...message.components.map((row) => buttons(row, message, actions)),
+      ...message.components.map((part) => layout(part, message, context, actions)),
       message.ephemeral ? onlyYou(message, actions) : null,
     ),
     menu(message, context, actions),
@@ -195,12 +196,33 @@ function picture(attachment, actions) {
 
 const STYLES = { 1: "primary", 2: "secondary", 3: "success", 4: "danger", 5: "link" };
 
+/** Draw a part of a message: a row of buttons or selects, or a part of a layout (Components V2). */
+function layout(part, message, context, actions) {
+  const inside = () => (part.components ?? []).map((each) => layout(each, message, context, actions));
+  if (part.type === 9) return el("div", { class: "section" }, el("div", {}, ...inside()), layout(part.accessory, message, context, actions));
+  if (part.type === 10) return el("div", { class: "content" }, ...markdown(part.content, context));
+  if (part.type === 11) return shown({ media: part.media, ...part }, actions);
+  if (part.type === 12) {
+    return el("div", { class: `gallery of-${Math.min(part.items.length, 4)}` }, ...part.items.map((item) => shown(item, actions)));
+  }
+  if (part.type === 13) return el("a", { class: "file", href: part.file.url }, sign("file"), "File");
+  if (part.type === 14) return el("hr", { class: "separator" });
+  if (part.type === 17) return el("div", { class: "card" }, ...inside());
+  return part.type === 1 ? buttons(part, message, actions) : component(part, message, actions);
+}
+
+const shown = ({ media, description, spoiler }, actions) =>
+  picture({ ...media, id: media.attachment_id ?? media.url, filename: "image", description, spoiler }, actions);
+
 function buttons(row, message, actions) {
   return el("div", { class: "buttons" }, ...(row.components ?? []).map((each) => component(each, message, actions)));
 }
 
 function component(each, message, actions) {
   const key = each.custom_id ?? each.url;
+  if (each.type === 2 && each.style === 6) {
+    return el("span", { class: "button primary", "data-key": `sku-${each.sku_id}` }, "Get premium");
+  }
   if (each.type === 2) {
     const face = [each.emoji?.name ? (sign(each.emoji.name) ?? each.emoji.name) : null, each.label ?? null];
     const classes = `button ${STYLES[each.style] ?? "secondary"}`;
@@ -216,9 +238,20 @@ function component(each, message, actions) {
     "select",
     { class: "select", "data-key": key, "aria-label": each.placeholder ?? "Choose", disabled: each.disabled },
     el("option", { value: "" }, each.placeholder ?? "Make a selection"),
-    ...(each.options ?? []).map((option) => el("option", { value: option.value, selected: option.default }, option.label)),
+    ...(each.options ?? []).map((option) =>
+      el(
+        "option",
+        { value: option.value, selected: option.default },
+        [option.emoji?.name, option.label, option.description && `(${option.description})`].filter(Boolean).join(" "),
+      ),
+    ),
   );
-  chosen.addEventListener("change", () => chosen.value && actions.press(message, each, chosen, [chosen.value]));
+  chosen.addEventListener("change", async () => {
+    if (!chosen.value) return;
+    await actions.press(message, each, chosen, [chosen.value]);
+    // As in Discord's client, the same choice can be made again.
+    if (!each.options?.some((option) => option.default)) chosen.value = "";
+  });
   return chosen;
 }
 
