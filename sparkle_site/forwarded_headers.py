@@ -1,4 +1,4 @@
-"""The client's host, scheme and address, as API Gateway passes them to the site (terraform/api.tf).
+"""The client's host, scheme and address, as API Gateway passes them to the site (terraform/modules/sparkle/api.tf).
 
 The gateway rewrites Host and does not forward X-Forwarded-*, so it sets its own headers and overwrites those of the
 client. They can be trusted only behind the gateway (BEHIND_GATEWAY).

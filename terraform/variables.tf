@@ -1,3 +1,5 @@
+# Written by `./dev docs --write` from modules/sparkle. Change the module, not this file.
+
 # ---------------------------------------------------------------- Required
 
 variable "project_id" {
@@ -19,17 +21,6 @@ variable "unique_id" {
   validation {
     condition     = can(regex("^[a-z0-9]{1,12}$", var.unique_id))
     error_message = "unique_id: 1 to 12 lower-case letters and digits."
-  }
-}
-
-variable "region" {
-  description = "AWS region. Null uses the region of your AWS profile."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.region == null || can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
-    error_message = "region: use a name such as us-east-1, or leave it out to use your AWS profile's region."
   }
 }
 

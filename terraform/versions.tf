@@ -1,5 +1,3 @@
-# Version 6 of the provider renames data.aws_region.current.name (locals.tf) to `region`; nothing else that it
-# removed is used here.
 terraform {
   # 1.11 introduced write-only arguments, which keep secrets out of the state.
   required_version = ">= 1.11.0"
@@ -24,5 +22,16 @@ provider "aws" {
       Environment = var.unique_id
       ManagedBy   = "terraform"
     }
+  }
+}
+
+variable "region" {
+  description = "AWS region. Null uses the region of your AWS profile."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.region == null || can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region: use a name such as us-east-1, or leave it out to use your AWS profile's region."
   }
 }

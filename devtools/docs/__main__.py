@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments.Parser(prog="./dev docs", description=__doc__ or "")
     parser.add_argument("--port", type=arguments.port, default=8001, metavar="N", help="port (default: 8001)")
-    parser.add_argument("--write", action="store_true", help="write the generated reference pages and exit")
+    parser.add_argument("--write", action="store_true", help="write the generated pages and Terraform files, and exit")
     return parser.parse_args(argv)
 
 
@@ -35,8 +35,10 @@ def _write() -> int:
     import django
 
     django.setup()
-    from . import reference_pages
+    from . import reference_pages, terraform_root
 
+    for name in terraform_root.write():
+        print(f"terraform/{name}")
     for path in reference_pages.write():
         print(f"docs/{path}")
     return 0

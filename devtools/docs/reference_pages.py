@@ -125,7 +125,9 @@ def terraform_page() -> str:
     return (
         "# Terraform\n\n"
         "Set the inputs in `terraform/terraform.tfvars`, secrets as `TF_VAR_name` in the environment.\n"
-        f"[Deploy](../how-to/deploy.md) shows which ones to start with.\n\n## Inputs\n\n{terraform_tables.inputs()}\n\n"
+        "`terraform/` configures the provider and calls the module `terraform/modules/sparkle` with the same inputs.\n"
+        "[Deploy](../how-to/deploy.md) shows which ones to start with, and `terraform/examples` has three complete "
+        f"configurations.\n\n## Inputs\n\n{terraform_tables.inputs()}\n\n"
         f"## Outputs\n\n{terraform_tables.outputs()}\n"
     )
 

@@ -1,12 +1,14 @@
-"""Terraform's inputs and outputs as Markdown, read from the module's own files."""
+"""Terraform's inputs and outputs as Markdown, read from the configuration's own files."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(__file__).resolve().parents[2] / "terraform"
+MODULE = FOLDER / "modules" / "sparkle"
 BLOCK = re.compile(
     r'^(?:# -+ (?P<title>[^\n]+)|(?P<kind>variable|output) "(?P<name>\w+)" \{\n(?P<body>.*?)^\})$', re.M | re.S
 )
@@ -45,8 +47,11 @@ def read_blocks(source: str) -> list[Block]:
 
 
 def inputs() -> str:
-    """Return the tables of the inputs, one for each section of variables.tf."""
-    blocks = read_blocks((ROOT / "terraform" / "variables.tf").read_text())
+    """Return the tables of the inputs, one for each section of variables.tf, and those of the root alone."""
+    blocks = read_blocks((MODULE / "variables.tf").read_text())
+    blocks += [
+        dataclasses.replace(block, section="Provider") for block in read_blocks((FOLDER / "versions.tf").read_text())
+    ]
     tables = []
     for section in dict.fromkeys(block.section for block in blocks):
         rows = [
@@ -62,9 +67,14 @@ def inputs() -> str:
 
 def outputs() -> str:
     """Return the table of the outputs."""
-    blocks = read_blocks((ROOT / "terraform" / "outputs.tf").read_text())
+    blocks = read_blocks((MODULE / "outputs.tf").read_text())
     rows = [f"| `{block.name}` | {_cell(block.description)} |" for block in blocks]
     return "\n".join(["| Output | Meaning |", "|---|---|", *rows])
+
+
+def quoted(text: str) -> str:
+    """Return a description as Terraform's source has it."""
+    return '"' + text.replace('"', '\\"') + '"'
 
 
 def _attribute(name: str, body: str) -> str | None:

@@ -190,6 +190,7 @@ variables {
 }
 
 run "as_it_comes" {
+  module { source = "./modules/sparkle" }
   assert {
     condition     = output.discord_interactions_endpoint_url == "https://api.example/interactions"
     error_message = "The address to paste is the API's own."
@@ -197,6 +198,7 @@ run "as_it_comes" {
 }
 
 run "with_a_nat" {
+  module { source = "./modules/sparkle" }
   variables {
     private_subnet_ids = ["subnet-0000000000000000c", "subnet-0000000000000000d"]
     upkeep_runs_in     = "lambda"

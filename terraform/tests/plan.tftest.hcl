@@ -65,6 +65,7 @@ variables {
 }
 
 run "rests_at_zero" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   assert {
@@ -84,6 +85,7 @@ run "rests_at_zero" {
 }
 
 run "scales_by_as_many_as_are_short" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   variables {
@@ -128,6 +130,7 @@ run "scales_by_as_many_as_are_short" {
 }
 
 run "keeps_a_warm_pool_of_on_demand_instances" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   assert {
@@ -137,6 +140,7 @@ run "keeps_a_warm_pool_of_on_demand_instances" {
 }
 
 run "runs_on_spot_of_several_types" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   variables {
@@ -151,6 +155,7 @@ run "runs_on_spot_of_several_types" {
 }
 
 run "guards_instances_and_data" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   assert {
@@ -187,6 +192,7 @@ run "guards_instances_and_data" {
 }
 
 run "answers_discord_through_an_alias_with_snapstart" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   assert {
@@ -211,6 +217,7 @@ run "answers_discord_through_an_alias_with_snapstart" {
 }
 
 run "runs_upkeep_beside_the_site_where_functions_have_no_way_out" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   assert {
@@ -225,6 +232,7 @@ run "runs_upkeep_beside_the_site_where_functions_have_no_way_out" {
 }
 
 run "runs_upkeep_as_a_function_where_there_is_a_nat" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   variables {
@@ -239,6 +247,7 @@ run "runs_upkeep_as_a_function_where_there_is_a_nat" {
 }
 
 run "reserves_no_concurrency_of_a_new_account" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   assert {
@@ -248,6 +257,7 @@ run "reserves_no_concurrency_of_a_new_account" {
 }
 
 run "reserves_concurrency_for_every_function_once_it_is_asked_for" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   variables {
@@ -261,6 +271,7 @@ run "reserves_concurrency_for_every_function_once_it_is_asked_for" {
 }
 
 run "makes_no_second_gateway_endpoint_where_the_vpc_has_one" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   variables {
@@ -274,6 +285,7 @@ run "makes_no_second_gateway_endpoint_where_the_vpc_has_one" {
 }
 
 run "may_be_destroyed_when_protection_is_off" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   variables {
@@ -289,30 +301,35 @@ run "may_be_destroyed_when_protection_is_off" {
 # ---------------------------------------------------------------- Invalid input gives a readable error
 
 run "refuses_a_bad_application_id" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { discord_application_id = "12ab" }
   expect_failures = [var.discord_application_id]
 }
 
 run "refuses_a_bad_public_key" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { discord_public_key = "not hexadecimal" }
   expect_failures = [var.discord_public_key]
 }
 
 run "refuses_a_bad_bot_token" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { discord_bot_secret = "too short" }
   expect_failures = [var.discord_bot_secret]
 }
 
 run "refuses_a_bad_vpc" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { vpc_id = "my-vpc" }
   expect_failures = [var.vpc_id]
 }
 
 run "refuses_a_vpc_without_tagged_subnets" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   override_data {
@@ -324,6 +341,7 @@ run "refuses_a_vpc_without_tagged_subnets" {
 }
 
 run "refuses_subnets_in_one_zone" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   override_data {
@@ -335,6 +353,7 @@ run "refuses_subnets_in_one_zone" {
 }
 
 run "refuses_a_region_without_the_instance_type" {
+  module { source = "./modules/sparkle" }
   command = plan
 
   override_data {
@@ -346,30 +365,35 @@ run "refuses_a_region_without_the_instance_type" {
 }
 
 run "refuses_a_warm_pool_of_spot_instances" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { worker_spot = true }
   expect_failures = [var.worker_warm_pool_size]
 }
 
 run "refuses_latest" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { web_image_tag = "latest" }
   expect_failures = [var.web_image_tag]
 }
 
 run "refuses_a_missing_package" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { lambda_package = "no-such.zip" }
   expect_failures = [var.lambda_package]
 }
 
 run "refuses_a_domain_without_a_certificate" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { domain_name = "sparkle.example.org" }
   expect_failures = [var.domain_certificate_arn]
 }
 
 run "refuses_one_private_subnet" {
+  module { source = "./modules/sparkle" }
   command = plan
   variables { private_subnet_ids = ["subnet-0000000000000000c"] }
   expect_failures = [var.private_subnet_ids]

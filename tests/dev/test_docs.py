@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.docs import reference_pages, settings_table, terraform_tables
+from devtools.docs import reference_pages, settings_table, terraform_root, terraform_tables
 from devtools.docs.diagrams import Arrow, Box, draw
 from jobs.lifecycle import MOVES
 
@@ -20,6 +20,11 @@ DECISIONS = sorted(DOCS.glob("decisions/[0-9]*.md"))
 @pytest.mark.parametrize("path", reference_pages.all_pages())
 def test_a_generated_page_says_what_the_code_says(path):
     assert (DOCS / path).read_text() == reference_pages.all_pages()[path], "run: ./dev docs --write"
+
+
+@pytest.mark.parametrize("name", terraform_root.all_files())
+def test_the_root_of_terraform_has_the_inputs_and_outputs_of_its_module(name):
+    assert (terraform_root.FOLDER / name).read_text() == terraform_root.all_files()[name], "run: ./dev docs --write"
 
 
 def test_each_transition_is_in_the_diagram():
@@ -54,13 +59,12 @@ def test_settings_are_read_with_their_defaults():
 
 def test_each_input_and_output_of_terraform_is_listed():
     for file in ("variables.tf", "outputs.tf"):
-        source = (ROOT / "terraform" / file).read_text()
+        source = (terraform_tables.MODULE / file).read_text()
         blocks = terraform_tables.read_blocks(source)
         assert [block.name for block in blocks] == re.findall(r'^(?:variable|output) "(\w+)"', source, re.M)
         assert all(block.description for block in blocks)
-    (vpc,) = [
-        b for b in terraform_tables.read_blocks((ROOT / "terraform/variables.tf").read_text()) if b.name == "vpc_id"
-    ]
+    inputs = terraform_tables.read_blocks((terraform_tables.MODULE / "variables.tf").read_text())
+    (vpc,) = [block for block in inputs if block.name == "vpc_id"]
     assert (vpc.type, vpc.default) == ("string", None)
 
 

@@ -43,6 +43,7 @@ from .terraform import FOLDER, Terraform
 pytestmark = [pytest.mark.slow, pytest.mark.terraform]
 
 NAME = "sparkle-e2e"
+MODULE = "module.sparkle."
 REGION = "us-east-1"
 BOT_TOKEN = "t" * 60
 SECRET_KEY = "k" * 60
@@ -165,7 +166,7 @@ class Cloud:
     def import_id(self, address: str, name: str) -> str:
         """Return what `terraform import` asks for: most are known by their name, these by an id."""
         ec2 = self.client("ec2")
-        kind = address.split(".", maxsplit=1)[0]
+        kind = address.removeprefix(MODULE).split(".", maxsplit=1)[0]
         if kind == "aws_launch_template":
             found = ec2.describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"]
             return str(found[0]["LaunchTemplateId"])
@@ -241,18 +242,23 @@ def interrupted(terraform: Terraform, where: tuple[str, ...], *, after: int) -> 
     return "".join(said), beside
 
 
+def deployed(terraform: Terraform, state: Path) -> list[dict[str, Any]]:
+    """Return the resources in the state; all are the module's."""
+    (module,) = terraform.shown(state)["values"]["root_module"]["child_modules"]
+    return [each for each in module["resources"] if each["mode"] == "managed"]
+
+
 def addresses(terraform: Terraform, state: Path) -> set[str]:
     """Return what is deployed."""
-    resources = terraform.shown(state)["values"]["root_module"]["resources"]
-    return {each["address"] for each in resources if each["mode"] == "managed"}
+    return {each["address"] for each in deployed(terraform, state)}
 
 
 def spare_the_database(terraform: Terraform, state: Path) -> None:
     """Untaint a database whose creation was interrupted (docs/how-to/deploy.md): Terraform would replace it."""
-    resources = terraform.shown(state)["values"]["root_module"]["resources"]
-    tainted = {each["address"] for each in resources if each.get("tainted")}
-    if "aws_db_instance.this" in tainted:
-        terraform.run("untaint", f"-state={state}", "aws_db_instance.this")
+    tainted = {each["address"] for each in deployed(terraform, state) if each.get("tainted")}
+    database = f"{MODULE}aws_db_instance.this"
+    if database in tainted:
+        terraform.run("untaint", f"-state={state}", database)
 
 
 def refused_once_adopted(terraform: Terraform, cloud: Cloud, where: tuple[str, ...]) -> str:
@@ -362,7 +368,7 @@ def test_from_apply_to_a_picture_to_destroy(
         text = state.read_text()
         assert BOT_TOKEN not in text
         assert SECRET_KEY not in text
-        resources = terraform.shown(state)["values"]["root_module"]["resources"]
+        resources = deployed(terraform, state)
         assert_policies_are_clean(resources, tmp_path)
         assert_workflow_is_valid(resources, tmp_path)
 

@@ -47,6 +47,6 @@ def test_without_an_image_nothing_is_started(
     make_guild: Any, make_ask: Any, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submission.submit(make_ask(make_guild()), now=now)
-    monkeypatch.setenv("WORKERS_MAX", "0")  # As terraform/functions.tf has it before the first push.
+    monkeypatch.setenv("WORKERS_MAX", "0")  # As terraform/modules/sparkle/functions.tf has it before the first push.
     points, instances = tick(wanted=0, running=0)
     assert (points["WorkersShort"], instances) == (0, 0)

@@ -1,0 +1,83 @@
+output "discord_interactions_endpoint_url" {
+  description = "Enter it in Discord's developer portal: General Information, Interactions Endpoint URL."
+  value       = "${local.site_url}/interactions"
+}
+
+output "discord_events_endpoint_url" {
+  description = "Enter it in Discord's developer portal: Webhooks, Endpoint URL."
+  value       = "${local.site_url}/events"
+}
+
+output "site_url" {
+  description = "The Django site: admin, dashboard, gallery."
+  value       = local.site_url
+}
+
+output "discord_redirect_url" {
+  description = "Add it in Discord's developer portal: OAuth2, Redirects."
+  value       = "${local.site_url}/accounts/discord/login/callback/"
+}
+
+output "custom_domain_target" {
+  description = "Target of the CNAME record for domain_name. Empty without domain_name."
+  value       = var.domain_name == "" ? "" : aws_apigatewayv2_domain_name.this[0].domain_name_configuration[0].target_domain_name
+}
+
+output "ecr_registry_url" {
+  description = "Registry to log in to with Docker before pushing images."
+  value       = split("/", aws_ecr_repository.this["web"].repository_url)[0]
+}
+
+output "ecr_repository_urls" {
+  description = "URLs of the repositories for the container images."
+  value       = { for name, repository in aws_ecr_repository.this : name => repository.repository_url }
+}
+
+output "cluster" {
+  description = "Name of the ECS cluster."
+  value       = aws_ecs_cluster.this.name
+}
+
+output "prepare_command" {
+  description = "Command that creates the database role and runs migrations. Run it before each new version of the site."
+  value = join(" ", [
+    "aws ecs run-task --region ${local.region} --cluster ${aws_ecs_cluster.this.name} --launch-type FARGATE",
+    "--task-definition ${aws_ecs_task_definition.prepare.family}",
+    "--network-configuration 'awsvpcConfiguration={subnets=[${join(",", local.public_subnet_ids)}],securityGroups=[${aws_security_group.web.id}],assignPublicIp=ENABLED}'",
+  ])
+}
+
+output "queue_url" {
+  description = "URL of the job queue (SQS FIFO)."
+  value       = aws_sqs_queue.jobs.url
+}
+
+output "dead_letter_queue_url" {
+  description = "URL of the dead-letter queue."
+  value       = aws_sqs_queue.dead.url
+}
+
+output "image_bucket" {
+  description = "Name of the bucket with the images."
+  value       = aws_s3_bucket.images.id
+}
+
+output "database_address" {
+  description = "Host name of the database."
+  value       = aws_db_instance.this.address
+}
+
+output "database_master_secret_arn" {
+  description = "ARN of the secret with the master password, which RDS manages and rotates."
+  value       = one(aws_db_instance.this.master_user_secret[*].secret_arn)
+}
+
+output "alarm_topic_arn" {
+  description = "ARN of the SNS topic for alarms and budget warnings."
+  value       = aws_sns_topic.alarms.arn
+}
+
+output "state_machine_arn" {
+  description = "ARN of the state machine of the scaling workflow."
+  value       = aws_sfn_state_machine.scaling.arn
+}
