@@ -32,16 +32,16 @@ OPERATOR, MODERATOR = "operator", "moderator"
 
 _ROWS = """
 INSERT INTO guilds_guild (id, name, icon, installed_at, enabled, allowed_channel_ids, allowed_role_ids, concurrency,
-  max_waiting, max_waiting_per_member, max_steps, allowed_sizes, max_pictures, default_negative_prompt,
+  max_waiting, max_waiting_per_member, max_steps, allowed_sizes, max_images, default_negative_prompt,
   nsfw_rule, output_check, results_ephemeral, previews, language, time_zone, budget_warning_percent, retention_days,
   quota_clock)
 SELECT 1100000000000000000 + g, 'Server ' || g, '', now(), true, '{}', '{}', 8, 200, 10, 50, '{}', 4, '',
   'never', 'off', false, false, '', 'UTC', 80, 90, '{}' FROM generate_series(1, %(guilds)s) g
 ON CONFLICT DO NOTHING;
 INSERT INTO guilds_quotarule (guild_id, subject, role_name, metric, "window", "limit")
-SELECT id, 'guild', '', 'pictures', 'day', 400 FROM guilds_guild g
+SELECT id, 'guild', '', 'images', 'day', 400 FROM guilds_guild g
 WHERE NOT EXISTS (SELECT FROM guilds_quotarule r WHERE r.guild_id = g.id);
-INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, pictures, gpu_ms, granted_pictures, granted_gpu_ms)
+INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, images, gpu_ms, granted_images, granted_gpu_ms)
 SELECT g.id, m, w, date_trunc(w, now(), 'UTC'), 40, 90000, 0, 0
 FROM guilds_guild g, generate_series(0, 20) m, unnest(ARRAY['hour', 'day', 'month']) w ON CONFLICT DO NOTHING
 """
@@ -53,7 +53,7 @@ INSERT INTO jobs_job (interaction_id, application_id, guild_id, channel_id, user
   styled_prompt, seed, steps, sampler, width, height, guidance, count,
   model_id, spoiler, status, reason, detail, attempts,
   messages_sent, worker_id, progress_step, progress_total, created_at, queued_at, started_at, images_stored_at,
-  ended_at, gpu_ms, grid_key, delivered_via, notified_at, reserved_pictures, reserved_gpu_ms, usage_ids, settled_at,
+  ended_at, gpu_ms, grid_key, delivered_via, notified_at, reserved_images, reserved_gpu_ms, usage_ids, settled_at,
   erasure)
 SELECT 1200000000000000000 + n, 1, 1100000000000000000 + 1 + (%(guilds)s * power(r.guild, 2))::bigint, 1,
   800000000000000000 + (20 * power(r.member, 2))::bigint, 'member', 'en-US', '', at, 1, false, 'txt2img', '',
@@ -276,7 +276,7 @@ def addresses(total: int) -> dict[str, tuple[str, str]]:
         "requests of a moderator": (MODERATOR, jobs),
         "request": (OPERATOR, f"{jobs}{total // 2}/change/"),
         "server": (OPERATOR, "/admin/guilds/guild/1100000000000000500/change/"),
-        "pictures": (OPERATOR, "/admin/jobs/jobimage/"),
+        "images": (OPERATOR, "/admin/jobs/jobimage/"),
     }
 
 

@@ -184,7 +184,7 @@ def _make_history(there: int, wanted: int) -> None:
                 negative_prompt, style, styled_prompt, seed, steps, sampler, width, height, guidance, count, model_id,
                 spoiler, status, reason, detail, attempts, messages_sent, worker_id, progress_step, progress_total,
                 created_at, queued_at, started_at, ended_at, gpu_ms, grid_key, delivered_via, notified_at,
-                reserved_pictures, reserved_gpu_ms, usage_ids, settled_at)
+                reserved_images, reserved_gpu_ms, usage_ids, settled_at)
               SELECT n, 1, %(guilds)s + n %% 10000, 77, %(members)s + n %% 1000000, 'Member', 'en-US',
                 '', t, 10485760, false, 'txt2img', '', 'a lighthouse of style ' || n %% 5000, '', '', '', n, 16,
                 'k_lms', 512, 512, 7.5, 4, (SELECT min(id) FROM guilds_modelprofile), false, 'completed',

@@ -79,9 +79,9 @@ def draw(
         ).images
 
 
-def tally(chosen: list[scenes.Scene], pictures: list[Image.Image]) -> dict[str, float]:
+def tally(chosen: list[scenes.Scene], images: list[Image.Image]) -> dict[str, float]:
     """Percentages of what is right; shapes and colours of each thing that was asked, places of each relation."""
-    verdicts = [scene_classifier.compare(picture, scene) for scene, picture in zip(chosen, pictures, strict=True)]
+    verdicts = [scene_classifier.compare(image, scene) for scene, image in zip(chosen, images, strict=True)]
     objects = sum(verdict.objects for verdict in verdicts)
     placed = [verdict.is_placed for verdict in verdicts if verdict.is_placed is not None]
     return {
@@ -97,9 +97,9 @@ def sheet(pipe: StableDiffusionPipeline) -> Image.Image:
     side, gap, across = 160, 6, 5
     down = -(-len(SHOWN) // across)
     page = Image.new("RGB", (across * (side + gap) - gap, down * (side + gap) - gap), "white")
-    for number, picture in enumerate(draw(pipe, list(SHOWN), first_seed=1)):
+    for number, image in enumerate(draw(pipe, list(SHOWN), first_seed=1)):
         at = (number % across * (side + gap), number // across * (side + gap))
-        page.paste(picture.resize((side, side), Image.Resampling.LANCZOS), at)
+        page.paste(image.resize((side, side), Image.Resampling.LANCZOS), at)
     return page
 
 

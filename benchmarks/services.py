@@ -110,7 +110,7 @@ def make_guilds(count: int) -> None:
         for number in range(count)
     )
     QuotaRule.objects.bulk_create(
-        QuotaRule(guild=guild, subject=subject, metric="pictures", window=window, limit=100_000_000)
+        QuotaRule(guild=guild, subject=subject, metric="images", window=window, limit=100_000_000)
         for guild in guilds
         for subject, window in (("member", "day"), ("guild", "month"))
     )

@@ -185,9 +185,14 @@ class Simulation:
         runnable = len(self.queue) + sum(1 for each in self.fleet_now if each.busy is not None)
         while self.recent and self.recent[0] <= now - scaling.LONG_WINDOW_S:
             self.recent.popleft()
-        lately = len(self.recent) - bisect_right(self.recent, now - scaling.SHORT_WINDOW_S)
+        accepted_in_short_window = len(self.recent) - bisect_right(self.recent, now - scaling.SHORT_WINDOW_S)
         idle_s = now - self.recent[-1] if self.recent else scaling.LONG_WINDOW_S
-        return scaling.Demand(runnable=runnable, lately=lately, recently=len(self.recent), idle_s=idle_s)
+        return scaling.Demand(
+            runnable=runnable,
+            accepted_in_short_window=accepted_in_short_window,
+            accepted_in_long_window=len(self.recent),
+            idle_s=idle_s,
+        )
 
     def _up_alarm(self, now: float) -> bool:
         filled = len(self.ups) == self.alarms.up_points

@@ -103,12 +103,12 @@ SELECT id, 0, 'no-such-key', seed, 512, 512, 9, false, created_at FROM jobs_job
 WHERE id BETWEEN %(first)s AND %(last)s AND status = 'completed'
 """
 _COUNTERS = """
-INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, pictures, gpu_ms, granted_pictures, granted_gpu_ms)
+INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, images, gpu_ms, granted_images, granted_gpu_ms)
 SELECT %(first_guild)s + place, member, w, date_trunc(w, %(now)s, 'UTC'), 40, 90000, 0, 0
 FROM generate_series(0, %(guilds)s - 1) place, generate_series(0, 9) member, unnest(ARRAY['hour', 'day', 'month']) w
 """
 _OLD_COUNTERS = """
-INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, pictures, gpu_ms, granted_pictures, granted_gpu_ms)
+INSERT INTO guilds_usage (guild_id, subject_id, "window", starts_at, images, gpu_ms, granted_images, granted_gpu_ms)
 SELECT %(first_guild)s + n %% %(guilds)s, 11, 'hour', %(now)s - interval '9 days' - n * interval '1 second', 1, 1, 0, 0
 FROM generate_series(1, %(count)s) n
 """

@@ -65,8 +65,7 @@ def run(*, full: bool) -> Result:
         rates = {"a": shape["a_one_at_a_time"], "b": shape["b_four_a_call"]}
         rates |= {f"c{line}": rate for line, rate in shape["c_worker"].items()}
         figures += [
-            Figure(name=f"{name}, ({way}) pictures", value=rate["pictures_per_s"], unit="/s")
-            for way, rate in rates.items()
+            Figure(name=f"{name}, ({way}) images", value=rate["images_per_s"], unit="/s") for way, rate in rates.items()
         ]
         figures += [
             Figure(name=f"{name}, {ratio}", value=value, unit="times", goal=goals.get(ratio), at_least=True)
@@ -85,7 +84,7 @@ def run(*, full: bool) -> Result:
         ]
         stages = [stage for stage in shape["start"] if stage != "total"]
         figures += [Figure(name=f"{name}, start: {stage}", value=shape["start"][stage], unit="s") for stage in stages]
-        figures.append(Figure(name=f"{name}, start to first picture", value=shape["start"]["total"], unit="s"))
+        figures.append(Figure(name=f"{name}, start to first image", value=shape["start"]["total"], unit="s"))
     device = "cpu" if results["dtype"] == "float32" else re.sub("[^a-z0-9]+", "-", results["device"].lower())
     return Result(figures=tuple(figures), detail=results, plots={"worker": _plot(results)}, on=device)
 
@@ -94,14 +93,14 @@ def _plot(results: dict[str, Any]) -> str:
     """Draw images a second of every way, a group of bars for each model."""
     lines = list(results["shapes"][0]["c_worker"])
     ways: dict[str, list[float | None]] = {
-        "one picture a call": [shape["a_one_at_a_time"]["pictures_per_s"] for shape in results["shapes"]],
-        "four a call": [shape["b_four_a_call"]["pictures_per_s"] for shape in results["shapes"]],
+        "one image a call": [shape["a_one_at_a_time"]["images_per_s"] for shape in results["shapes"]],
+        "four a call": [shape["b_four_a_call"]["images_per_s"] for shape in results["shapes"]],
     }
     ways |= {
-        f"this worker, {line} in line": [shape["c_worker"][line]["pictures_per_s"] for shape in results["shapes"]]
+        f"this worker, {line} in line": [shape["c_worker"][line]["images_per_s"] for shape in results["shapes"]]
         for line in lines
     }
-    title = f"Pictures a second: {results['device']}, {STEPS} steps"
+    title = f"Images a second: {results['device']}, {STEPS} steps"
     return bars(title, [f"{shape['name']}, {shape['side']} px" for shape in results["shapes"]], ways)
 
 
@@ -111,15 +110,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--compile", action="store_true", help="run the UNet through torch.compile")
     parser.add_argument("--short", action="store_true", help="the smaller model, and at most 4 queued requests")
     parser.add_argument("--only", choices=["sd15", "sdxl", "demo"], help="one shape")
-    parser.add_argument("--first-picture", metavar="FOLDER", help=argparse.SUPPRESS)
+    parser.add_argument("--first-image", metavar="FOLDER", help=argparse.SUPPRESS)
     parser.add_argument("--side", type=int, default=512, help=argparse.SUPPRESS)
     asked = parser.parse_args(argv)
     # The worker's own setting; (a) and (b) have it too, or the comparison would be unfair on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with run_directory.run_folder("worker") as folder:
-        if asked.first_picture:
+        if asked.first_image:
             _django(folder, "postgres://nobody@127.0.0.1:1/none")
-            _first_picture(asked.first_picture, asked.side, compiled=asked.compile)
+            _first_image(asked.first_image, asked.side, compiled=asked.compile)
             return 0
         with _database(folder) as url:
             _django(folder, url)
@@ -171,7 +170,7 @@ def _measure(folder: Path, *, only: str | None, compiled: bool, short: bool) -> 
     lines = IN_LINE[:2] if short else IN_LINE
     shapes = ([SD15] if short else [SD15, SDXL]) if cuda else [Shape(name="demo", side=512, make=None)]
     return {
-        "what": "pictures a second by the worker",
+        "what": "images a second by the worker",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name() if cuda else f"CPU, threads: {torch.get_num_threads()}",
         "dtype": "float16" if cuda else "float32",
@@ -181,7 +180,7 @@ def _measure(folder: Path, *, only: str | None, compiled: bool, short: bool) -> 
             "torch": torch.__version__,
             "diffusers": diffusers.__version__,
         },
-        "request": {"pictures": COUNT, "steps": STEPS, "guidance": GUIDANCE, "sampler": SAMPLER},
+        "request": {"images": COUNT, "steps": STEPS, "guidance": GUIDANCE, "sampler": SAMPLER},
         "compiled": compiled,
         "matrix_tflops": round(_matrix_tflops(), 3),
         "goals": GOALS,
@@ -202,7 +201,7 @@ def _shape(shape: Any, folder: Path, *, compiled: bool, lines: tuple[int, ...]) 
     _free()
     worker, denoising, worker_gb = _worker(str(source), shape.side, flops["unet_row"], compiled=compiled, lines=lines)
     ratios = {
-        f"c{line}/{name}": round(worker[str(line)]["pictures_per_s"] / other["pictures_per_s"], 2)
+        f"c{line}/{name}": round(worker[str(line)]["images_per_s"] / other["images_per_s"], 2)
         for line in lines
         for name, other in (("a", single), ("b", batch))
     }
@@ -216,7 +215,7 @@ def _shape(shape: Any, folder: Path, *, compiled: bool, lines: tuple[int, ...]) 
         "c_worker": worker,
         "ratios": ratios,
         "ratios_of_cpu_time": {
-            f"{name}/c{line}": round(other["cpu_s_per_picture"] / worker[str(line)]["cpu_s_per_picture"], 2)
+            f"{name}/c{line}": round(other["cpu_s_per_image"] / worker[str(line)]["cpu_s_per_image"], 2)
             for line in lines
             for name, other in (("a", single), ("b", batch))
         },
@@ -279,11 +278,11 @@ def _rate(request: Callable[[], object], *, least_s: float = 10.0) -> dict[str, 
     return _rates(done * COUNT, time.perf_counter() - began, time.process_time() - cpu)
 
 
-def _rates(pictures: int, seconds: float, cpu_seconds: float) -> dict[str, float]:
+def _rates(images: int, seconds: float, cpu_seconds: float) -> dict[str, float]:
     """On a shared CPU the processor time an image is the fairer measure."""
     return {
-        "pictures_per_s": round(pictures / seconds, 3),
-        "cpu_s_per_picture": round(cpu_seconds / pictures, 3),
+        "images_per_s": round(images / seconds, 3),
+        "cpu_s_per_image": round(cpu_seconds / images, 3),
     }
 
 
@@ -525,7 +524,7 @@ def _free() -> None:
 
 def _start(source: Path, side: int, *, compiled: bool) -> dict[str, float]:
     """Start a process that loads the model and makes an image; return its seconds by stage."""
-    command = [sys.executable, "-m", "benchmarks.worker", "--first-picture", str(source), "--side", str(side)]
+    command = [sys.executable, "-m", "benchmarks.worker", "--first-image", str(source), "--side", str(side)]
     began = time.time()
     done = subprocess.run(
         command + ["--compile"] * compiled,
@@ -540,7 +539,7 @@ def _start(source: Path, side: int, *, compiled: bool) -> dict[str, float]:
     return stages
 
 
-def _first_picture(source: str, side: int, *, compiled: bool) -> None:
+def _first_image(source: str, side: int, *, compiled: bool) -> None:
     began = float(os.environ["SPARKLE_BENCH_BEGAN"])
     stages: dict[str, float] = {}
 
@@ -569,7 +568,7 @@ def _first_picture(source: str, side: int, *, compiled: bool) -> None:
     )
     while engine.used_capacity:
         engine.advance(_ignore)
-    stage("picture")
+    stage("image")
     if compiled and isinstance(engine, ContinuousBatchEngine):
         engine.wait_until_compiled(1800)
         stage("compiled_behind")

@@ -108,7 +108,7 @@ class DeliveryPool:
         fields["seconds"] = round(self._clock() - active.claimed_at, 2)
         if is_ours:
             age_s = (_now() - job.created_at).total_seconds()
-            metrics = {"PicturesMade": (job.count, "Count"), "RequestTime": (round(age_s, 3), "Seconds")}
+            metrics = {"ImagesMade": (job.count, "Count"), "RequestTime": (round(age_s, 3), "Seconds")}
             log.info("job_completed", extra=fields | {"metrics": metrics})
         else:
             log.info("job_lost", extra=fields)

@@ -96,7 +96,7 @@ def _read(channel_id: int, *, guild_id: int, now: datetime, fetch: Fetch | None)
         except DiscordError as error:
             logger.info("channel_not_read", extra={"channel_id": channel_id, "status": error.status})
     # Upkeep fetches it within a minute.
-    Channel.objects.update_or_create(pk=channel_id, guild_id=guild_id, defaults={"wanted_at": now})
+    Channel.objects.update_or_create(pk=channel_id, guild_id=guild_id, defaults={"fetch_requested_at": now})
     return stored if stored and stored.read_at and now - stored.read_at < KEPT_FOR else None
 
 
@@ -109,7 +109,7 @@ def _store(channel_id: int, channel: Mapping[str, Any], *, guild_id: int, now: d
         "is_thread": _is_thread(channel),
         "nsfw": channel.get("nsfw") is True,
         "read_at": now,
-        "wanted_at": None,
+        "fetch_requested_at": None,
     }
     row, _ = Channel.objects.update_or_create(pk=channel_id, guild_id=guild_id, defaults=fields)
     return row
@@ -118,12 +118,12 @@ def _store(channel_id: int, channel: Mapping[str, Any], *, guild_id: int, now: d
 def refresh(fetch: Fetch, *, now: datetime) -> int:
     """Fetch the channels that requests lacked; return how many. Stops when Discord is unavailable."""
     read = 0
-    for channel in Channel.objects.exclude(wanted_at=None).order_by("wanted_at")[:_AT_ONCE]:
+    for channel in Channel.objects.exclude(fetch_requested_at=None).order_by("fetch_requested_at")[:_AT_ONCE]:
         try:
             read += _store(channel.pk, fetch(channel.pk), guild_id=channel.guild_id, now=now) is not None
         except Unavailable:
             break
         except DiscordError:
             pass
-        Channel.objects.filter(pk=channel.pk).update(wanted_at=None)
+        Channel.objects.filter(pk=channel.pk).update(fetch_requested_at=None)
     return read

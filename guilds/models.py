@@ -231,12 +231,12 @@ class Guild(models.Model):
         blank=True,
         help_text="Empty: every size of the model.",
     )
-    max_pictures = BoundedSmallIntegerField(default=4, low=1, high=4, help_text="Pictures in one request.")
+    max_images = BoundedSmallIntegerField(default=4, low=1, high=4, help_text="Images in one request.")
     models_offered = models.ManyToManyField(ModelProfile, blank=True, help_text="Empty: every enabled model.")
     default_negative_prompt = models.CharField(max_length=1000, blank=True)
     nsfw_rule = ChoiceField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
     output_check = ChoiceField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
-    results_ephemeral = models.BooleanField(default=False, help_text="Only the requester sees the pictures.")
+    results_ephemeral = models.BooleanField(default=False, help_text="Only the requester sees the images.")
     previews = models.BooleanField(default=False, help_text="Show a small preview halfway through.")
     language = ChoiceField(max_length=8, blank=True, choices=LANGUAGES, default="")
     time_zone = PatternField(
@@ -252,7 +252,7 @@ class Guild(models.Model):
     )
     budget_warning_percent = BoundedSmallIntegerField(default=80, low=1, high=100)
     retention_days = BoundedIntegerField(
-        default=90, low=1, high=3650, help_text="Days until pictures and prompts are deleted."
+        default=90, low=1, high=3650, help_text="Days until images and prompts are deleted."
     )
 
     class Meta:
@@ -300,10 +300,18 @@ class Channel(models.Model):
     is_thread = models.BooleanField(default=False)
     nsfw = models.BooleanField(default=False)
     read_at = models.DateTimeField(null=True)
-    wanted_at = models.DateTimeField(null=True, help_text="When a request lacked it; empty once it is fetched.")
+    fetch_requested_at = models.DateTimeField(
+        null=True, help_text="When a request lacked it; empty once it is fetched."
+    )
 
     class Meta:
-        indexes = [models.Index(fields=["wanted_at"], condition=Q(wanted_at__isnull=False), name="channel_wanted")]
+        indexes = [
+            models.Index(
+                fields=["fetch_requested_at"],
+                condition=Q(fetch_requested_at__isnull=False),
+                name="channel_fetch_requested",
+            )
+        ]
 
     def __str__(self) -> str:
         return str(self.id)
@@ -353,7 +361,7 @@ class QuotaRule(models.Model):
         ROLE = "role", "Members with a role"
 
     class Metric(models.TextChoices):
-        PICTURES = "pictures", "Pictures"
+        IMAGES = "images", "Images"
         GPU_SECONDS = "gpu_seconds", "GPU seconds"
 
     class Window(models.TextChoices):
@@ -365,7 +373,7 @@ class QuotaRule(models.Model):
     subject = ChoiceField(max_length=8, choices=Subject.choices)
     role_id = SnowflakeField(null=True, blank=True)
     role_name = models.CharField(max_length=100, blank=True)
-    metric = ChoiceField(max_length=12, choices=Metric.choices, default=Metric.PICTURES)
+    metric = ChoiceField(max_length=12, choices=Metric.choices, default=Metric.IMAGES)
     window = ChoiceField(max_length=8, choices=Window.choices, default=Window.DAY)
     limit = BoundedIntegerField(
         null=True, blank=True, low=0, high=MAX_LIMIT, help_text="Empty: unlimited (roles only)."
@@ -429,9 +437,9 @@ class Usage(models.Model):
     subject_id = SnowflakeField(low=-MAX_SNOWFLAKE, help_text="A member's snowflake, or 0 for the whole server.")
     window = ChoiceField(max_length=8, choices=QuotaRule.Window.choices)
     starts_at = models.DateTimeField()
-    pictures = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
+    images = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
     gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
-    granted_pictures = BoundedBigIntegerField(
+    granted_images = BoundedBigIntegerField(
         default=0, low=-MAX_COUNT, high=MAX_COUNT, help_text="Added to the limit by a moderator."
     )
     granted_gpu_ms = BoundedBigIntegerField(default=0, low=-MAX_COUNT, high=MAX_COUNT)
@@ -441,7 +449,7 @@ class Usage(models.Model):
         verbose_name_plural = "usage"
         constraints = [
             models.UniqueConstraint(fields=["guild", "subject_id", "window", "starts_at"], name="usage_once"),
-            models.CheckConstraint(condition=Q(pictures__gte=0, gpu_ms__gte=0), name="usage_never_negative"),
+            models.CheckConstraint(condition=Q(images__gte=0, gpu_ms__gte=0), name="usage_never_negative"),
         ]
         # For upkeep. Partial, so that admission's query cannot use them by mistake.
         indexes = [

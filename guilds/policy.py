@@ -64,7 +64,7 @@ class GuildPolicy:
     default_steps: int | None = None
     max_steps: int = 50
     allowed_sizes: Sequence[str] = ()
-    max_pictures: int = 4
+    max_images: int = 4
     default_negative_prompt: str = ""
     nsfw_rule: str = "never"
     results_ephemeral: bool = False
@@ -236,14 +236,14 @@ def _fill_parameters(
     )
     sizes = [size for size in model.sizes if not rules.allowed_sizes or size in rules.allowed_sizes] or model.sizes[:1]
     size = _pick_size(options, sizes)
-    count = _default_or_lowered(options, "count", default=rules.max_pictures, limit=rules.max_pictures)
+    count = _default_or_lowered(options, "count", default=rules.max_images, limit=rules.max_images)
     guidance = options.guidance if options.guidance is not None else model.default_guidance
     chosen_seed = seed if options.seed is None or options.seed == RANDOM_SEED else options.seed
     negative_prompt = _own_negative_prompt(rules, options, style)
     ranges = (
         ("steps", 1 <= steps <= steps_limit, f"1-{steps_limit}"),
         ("size", size is not None, ", ".join(sizes)),
-        ("count", 1 <= count <= rules.max_pictures, f"1-{rules.max_pictures}"),
+        ("count", 1 <= count <= rules.max_images, f"1-{rules.max_images}"),
         ("guidance", 0 <= guidance <= 30, "0-30"),
         ("seed", 0 <= chosen_seed <= MAX_SEED, f"0-{MAX_SEED}"),
         ("strength", options.strength is None or 0 < options.strength <= 1, "0.05-1"),

@@ -37,16 +37,16 @@ class Rule:
 class Counter:
     """A subject's usage in a window; GPU time in milliseconds."""
 
-    pictures: int = 0
+    images: int = 0
     gpu_ms: int = 0
-    granted_pictures: int = 0
+    granted_images: int = 0
     granted_gpu_ms: int = 0
 
     def __add__(self, other: Counter) -> Counter:
         return Counter(
-            pictures=self.pictures + other.pictures,
+            images=self.images + other.images,
             gpu_ms=self.gpu_ms + other.gpu_ms,
-            granted_pictures=self.granted_pictures + other.granted_pictures,
+            granted_images=self.granted_images + other.granted_images,
             granted_gpu_ms=self.granted_gpu_ms + other.granted_gpu_ms,
         )
 
@@ -104,26 +104,26 @@ def evaluate(
     for rule in rules:
         subject = GUILD_SUBJECT if rule.subject == "guild" else user_id
         counter = used.get((subject, rule.window), Counter())
-        pictures = rule.metric == "pictures"
-        granted = counter.granted_pictures if pictures else counter.granted_gpu_ms // 1000
+        images = rule.metric == "images"
+        granted = counter.granted_images if images else counter.granted_gpu_ms // 1000
         statuses.append(
             QuotaStatus(
                 rule=rule,
                 limit=None if rule.limit is None else rule.limit + granted,
-                used=counter.pictures if pictures else counter.gpu_ms / 1000,
+                used=counter.images if images else counter.gpu_ms / 1000,
                 resets_at=windows[rule.window].end,
             )
         )
     return statuses
 
 
-def decide(statuses: Sequence[QuotaStatus], *, pictures: int, gpu_ms: int) -> Refusal | None:
+def decide(statuses: Sequence[QuotaStatus], *, images: int, gpu_ms: int) -> Refusal | None:
     """Return a refusal with the exceeded rule that resets last, or None if all rules allow the request."""
     exceeded = [
         status
         for status in statuses
         if status.limit is not None
-        and status.used + (pictures if status.rule.metric == "pictures" else gpu_ms / 1000) > status.limit
+        and status.used + (images if status.rule.metric == "images" else gpu_ms / 1000) > status.limit
     ]
     if not exceeded:
         return None
@@ -138,7 +138,7 @@ def decide(statuses: Sequence[QuotaStatus], *, pictures: int, gpu_ms: int) -> Re
             "limit": worst.limit,
             "used": round(worst.used, 1),
             "left": round(worst.left or 0, 1),
-            "needed": pictures if worst.rule.metric == "pictures" else round(gpu_ms / 1000, 1),
+            "needed": images if worst.rule.metric == "images" else round(gpu_ms / 1000, 1),
             "resets_at": int(worst.resets_at.timestamp()),
         },
     )
@@ -181,9 +181,9 @@ def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: d
         if windows[row.window].start == row.starts_at:
             key = subjects[row.subject_id], row.window
             used[key] = used.get(key, Counter()) + Counter(
-                pictures=row.pictures,
+                images=row.images,
                 gpu_ms=row.gpu_ms,
-                granted_pictures=row.granted_pictures,
+                granted_images=row.granted_images,
                 granted_gpu_ms=row.granted_gpu_ms,
             )
     return tuple(evaluate(applicable(rules, role_ids), used, user_id=user_id, windows=windows))
@@ -191,16 +191,16 @@ def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: d
 
 # A member may erase their data several times in a window: kept counters are added up.
 _MOVE_TO_PSEUDONYM = """
-INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
-                               granted_pictures, granted_gpu_ms)
-SELECT guild_id, %(pseudonym)s, "window", starts_at, pictures, gpu_ms, granted_pictures, granted_gpu_ms
+INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, images, gpu_ms,
+                               granted_images, granted_gpu_ms)
+SELECT guild_id, %(pseudonym)s, "window", starts_at, images, gpu_ms, granted_images, granted_gpu_ms
 FROM guilds_usage WHERE guild_id = %(guild)s AND subject_id = %(user)s AND (
   ("window" = 'hour' AND starts_at = %(hour)s) OR ("window" = 'day' AND starts_at = %(day)s)
   OR ("window" = 'month' AND starts_at = %(month)s))
 ORDER BY id
 ON CONFLICT (guild_id, subject_id, "window", starts_at) DO UPDATE SET
-  pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms,
-  granted_pictures = u.granted_pictures + excluded.granted_pictures,
+  images = u.images + excluded.images, gpu_ms = u.gpu_ms + excluded.gpu_ms,
+  granted_images = u.granted_images + excluded.granted_images,
   granted_gpu_ms = u.granted_gpu_ms + excluded.granted_gpu_ms
 RETURNING u.id, u."window", u.starts_at
 """

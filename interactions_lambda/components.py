@@ -59,7 +59,7 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
 
 
 def repeat_params(job: Job) -> dict[str, Any]:
-    """Return the wish (fields of jobs.submission.JobRequest) that would make the same pictures once more."""
+    """Return the wish (fields of jobs.submission.JobRequest) that would make the same images once more."""
     return {
         "prompt": job.prompt,
         "negative_prompt": job.negative_prompt,

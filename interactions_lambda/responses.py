@@ -169,7 +169,7 @@ def settings(
         ("channels", " ".join(f"<#{channel_id}>" for channel_id in guild.allowed_channel_ids[:20]) or label("all")),
         ("roles", " ".join(f"<@&{role_id}>" for role_id in guild.allowed_role_ids[:20]) or label("all")),
         ("line", f"{guild.concurrency} / {guild.max_waiting} / {guild.max_waiting_per_member}"),
-        ("pictures", str(guild.max_pictures)),
+        ("images", str(guild.max_images)),
         ("steps", str(guild.max_steps)),
         ("sizes", ", ".join(guild.allowed_sizes) or label("all")),
         ("models", inline(", ".join(models), limit=500) or label("all")),

@@ -100,7 +100,7 @@ def _parse(guild: Guild, user_id: int, facts: dict[str, Any]) -> AdmissionData:
             default_steps=guild.default_steps,
             max_steps=guild.max_steps,
             allowed_sizes=guild.allowed_sizes,
-            max_pictures=guild.max_pictures,
+            max_images=guild.max_images,
             default_negative_prompt=guild.default_negative_prompt,
             nsfw_rule=guild.nsfw_rule,
             results_ephemeral=guild.results_ephemeral,

@@ -114,12 +114,17 @@ def load_position(job: Job, *, now: datetime) -> QueuePosition:
 
 
 def read_demand(*, now: datetime) -> Demand:
-    """Read what scaling decides by: runnable jobs now, and jobs accepted recently."""
+    """Read what scaling decides by: runnable jobs now, and jobs accepted in the two windows."""
     with connection.cursor() as cursor:
         cursor.execute(
             load("demand"),
             {"short": now - timedelta(seconds=SHORT_WINDOW_S), "long": now - timedelta(seconds=LONG_WINDOW_S)},
         )
-        runnable, lately, recently, newest = cursor.fetchone()
+        runnable, accepted_in_short_window, accepted_in_long_window, newest = cursor.fetchone()
     idle_s = (now - newest).total_seconds() if newest else LONG_WINDOW_S
-    return Demand(runnable=runnable, lately=lately, recently=recently, idle_s=idle_s)
+    return Demand(
+        runnable=runnable,
+        accepted_in_short_window=accepted_in_short_window,
+        accepted_in_long_window=accepted_in_long_window,
+        idle_s=idle_s,
+    )

@@ -29,7 +29,7 @@ def build_spans(job: Job) -> list[Span]:
         "sparkle.status": str(job.status),
         "sparkle.reason": job.reason,
         "sparkle.attempts": job.attempts,
-        "sparkle.pictures": job.count,
+        "sparkle.images": job.count,
         "sparkle.steps": job.steps,
         "sparkle.gpu_ms": job.gpu_ms,
         "sparkle.delivered_via": job.delivered_via,

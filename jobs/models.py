@@ -162,7 +162,7 @@ class Job(models.Model):
     refunded_at = models.DateTimeField(null=True, blank=True, help_text="When a moderator refunded it.")
 
     # Reserved quota, until it is settled.
-    reserved_pictures = BoundedSmallIntegerField(default=0, low=0, high=16)
+    reserved_images = BoundedSmallIntegerField(default=0, low=0, high=16)
     reserved_gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
     usage_ids = BoundedArrayField(SnowflakeField(), default=list, max_items=16)
     settled_at = models.DateTimeField(null=True, blank=True)
@@ -241,14 +241,14 @@ class JobImage(models.Model):
 
     class Meta:
         ordering = ["index"]
-        verbose_name = "picture"
+        verbose_name = "image"
         constraints = [models.UniqueConstraint(fields=["job", "index"], name="job_image_once")]
         indexes = [
             models.Index(fields=["reported_at"], condition=Q(reported_at__isnull=False), name="job_image_reported")
         ]
 
     def __str__(self) -> str:
-        return f"#{self.job_id} picture {self.index + 1}"
+        return f"#{self.job_id} image {self.index + 1}"
 
 
 @bounded
@@ -340,7 +340,7 @@ class JobRollup(models.Model):
     status = ChoiceField(max_length=10, choices=Status.choices)
     reason = models.CharField(max_length=40, blank=True)
     jobs = BoundedBigIntegerField(low=0, high=MAX_COUNT)
-    pictures = BoundedBigIntegerField(low=0, high=MAX_COUNT)
+    images = BoundedBigIntegerField(low=0, high=MAX_COUNT)
     gpu_ms = BoundedBigIntegerField(low=0, high=10 * MAX_COUNT)
 
     class Meta:

@@ -156,7 +156,7 @@ def _mark(
         images = list(rows.values_list("pk", "job_id", "index"))
         JobImage.objects.filter(pk__in=[pk for pk, _, _ in images]).update(**becomes)
         JobEvent.objects.bulk_create(
-            JobEvent(job_id=job_id, at=now, kind=kind, detail={"by": by, "picture": index + 1})
+            JobEvent(job_id=job_id, at=now, kind=kind, detail={"by": by, "image": index + 1})
             for _, job_id, index in images
         )
     return len(images)
@@ -166,7 +166,7 @@ def _mark(
 class Deleted:
     """How many images were deleted, and whether the message on Discord is gone."""
 
-    pictures: int
+    images: int
     message_gone: bool
 
 
@@ -198,10 +198,10 @@ def _delete(job_id: int, what: Job.Erasure, *, by: str, now: datetime, client: D
     if job is None:
         return None
     images = JobImage.objects.filter(job=job).count()
-    _record_event(job_id, "deleted", by=by, now=now, pictures=images)
+    _record_event(job_id, "deleted", by=by, now=now, images=images)
     message_gone = _delete_message(job, client=client)
     erasure.erase(job_id, what, now=now)
-    return Deleted(pictures=images, message_gone=message_gone)
+    return Deleted(images=images, message_gone=message_gone)
 
 
 def _delete_message(job: Job, *, client: DiscordClient | None) -> bool:
@@ -227,7 +227,7 @@ def cancel_member_jobs(guild_id: int | None, user_id: int, *, by: str, now: date
     return sum(cancel(pk, by=by, now=now) for pk in jobs.values_list("pk", flat=True))
 
 
-def grant(usage_id: int, *, pictures: int = 0, gpu_ms: int = 0, operator: bool = False) -> bool:
+def grant(usage_id: int, *, images: int = 0, gpu_ms: int = 0, operator: bool = False) -> bool:
     """Add to the limit in this window. False if the counter is gone, or if only operators may change it.
 
     Counters of a whole guild are for operators, because the operators' limits use them.
@@ -235,7 +235,7 @@ def grant(usage_id: int, *, pictures: int = 0, gpu_ms: int = 0, operator: bool =
     return _change_counter(
         usage_id,
         operator=operator,
-        granted_pictures=F("granted_pictures") + pictures,
+        granted_images=F("granted_images") + images,
         granted_gpu_ms=F("granted_gpu_ms") + gpu_ms,
     )
 
@@ -245,7 +245,7 @@ def reset_window(usage_id: int, *, operator: bool = False) -> bool:
 
     Used amounts are granted again. The counters stay, because open requests still settle with them.
     """
-    return _change_counter(usage_id, operator=operator, granted_pictures=F("pictures"), granted_gpu_ms=F("gpu_ms"))
+    return _change_counter(usage_id, operator=operator, granted_images=F("images"), granted_gpu_ms=F("gpu_ms"))
 
 
 def _change_counter(usage_id: int, *, operator: bool, **changes: Any) -> bool:

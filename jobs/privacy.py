@@ -30,7 +30,7 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
     requests = queries.visible(Job.objects.filter(user_id=user_id)).order_by("pk").select_related("model")
     for job in requests.prefetch_related("images", "events").iterator(BATCH):
         yield _job_record(job) | {
-            "pictures": [_image_record(image) for image in job.images.all()],
+            "images": [_image_record(image) for image in job.images.all()],
             "events": [_event_record(event, user_id) for event in job.events.all()],
         }
     subjects = [user_id, member_pseudonym(user_id)]
@@ -39,7 +39,7 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
     for turn in MemberTurn.objects.filter(user_id=user_id):
         yield {"type": "turn", "guild_id": str(turn.guild_id), "served_at": turn.served_at.isoformat()}
     for image in JobImage.objects.filter(reported_by=user_id).order_by("pk"):
-        yield {"type": "report", "request": image.job_id, "picture": image.index, "at": _iso(image.reported_at)}
+        yield {"type": "report", "request": image.job_id, "image": image.index, "at": _iso(image.reported_at)}
     for guild in Guild.objects.filter(owner_id=user_id):
         yield {"type": "owner", "guild_id": str(guild.pk)}
     for ban in Ban.objects.filter(user_id=user_id):
@@ -104,9 +104,9 @@ def _usage_record(counter: Usage) -> dict[str, Any]:
         "guild_id": str(counter.guild_id),
         "window": counter.window,
         "starts_at": counter.starts_at.isoformat(),
-        "pictures": counter.pictures,
+        "images": counter.images,
         "gpu_seconds": counter.gpu_ms / 1000,
-        "granted_pictures": counter.granted_pictures,
+        "granted_images": counter.granted_images,
         "granted_gpu_seconds": counter.granted_gpu_ms / 1000,
     }
 

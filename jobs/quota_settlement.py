@@ -27,9 +27,9 @@ def refund_images(job_id: int, *, now: datetime) -> bool:
 
 
 def _adjust_usage(job_id: int, *, return_images: bool, settle_gpu_time: bool) -> None:
-    job = Job.objects.only("usage_ids", "reserved_pictures", "reserved_gpu_ms", "gpu_ms").get(pk=job_id)
-    pictures = -job.reserved_pictures if return_images else 0
+    job = Job.objects.only("usage_ids", "reserved_images", "reserved_gpu_ms", "gpu_ms").get(pk=job_id)
+    images = -job.reserved_images if return_images else 0
     gpu_ms = job.gpu_ms - job.reserved_gpu_ms if settle_gpu_time else 0
-    if job.usage_ids and (pictures or gpu_ms):
+    if job.usage_ids and (images or gpu_ms):
         with connection.cursor() as cursor:
-            cursor.execute(load("adjust_usage"), {"ids": job.usage_ids, "pictures": pictures, "gpu_ms": gpu_ms})
+            cursor.execute(load("adjust_usage"), {"ids": job.usage_ids, "images": images, "gpu_ms": gpu_ms})

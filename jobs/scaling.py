@@ -20,8 +20,8 @@ class Demand:
     """
 
     runnable: int
-    lately: int = 0
-    recently: int = 0
+    accepted_in_short_window: int = 0
+    accepted_in_long_window: int = 0
     idle_s: float = LONG_WINDOW_S
 
 
@@ -56,15 +56,17 @@ def desired_workers(demand: Demand, limits: Limits) -> int:
 def _steady_workers(demand: Demand, limits: Limits) -> int:
     """Return the workers for a steady arrival rate, even while the queue is short. A single one is _kept_workers'."""
     # Bounded by the last hour: a burst of a few minutes ends before a new worker is ready.
-    per_hour = min(demand.lately * (3600 // SHORT_WINDOW_S), demand.recently)
+    per_hour = min(demand.accepted_in_short_window * (3600 // SHORT_WINDOW_S), demand.accepted_in_long_window)
     needed = math.ceil(per_hour / (limits.jobs_per_hour * limits.target_utilization))
     return needed if needed > 1 else 0
 
 
 def _kept_workers(demand: Demand, limits: Limits) -> bool:
-    if demand.recently < limits.keep_alive_min_hourly:
+    if demand.accepted_in_long_window < limits.keep_alive_min_hourly:
         return False
-    return demand.idle_s < min(limits.keep_alive_max_s, limits.keep_alive_gaps * LONG_WINDOW_S / demand.recently)
+    return demand.idle_s < min(
+        limits.keep_alive_max_s, limits.keep_alive_gaps * LONG_WINDOW_S / demand.accepted_in_long_window
+    )
 
 
 def worker_deficit(demand: Demand, *, desired: int, limits: Limits) -> int:

@@ -18,7 +18,7 @@ class StorageUnavailable(Exception):
 
 def token(job_id: int) -> str:
     """Return the secret part of a job's keys, the same for every attempt, so that a retry overwrites the files."""
-    return hmac.new(settings.SECRET_KEY.encode(), b"picture keys %d" % job_id, hashlib.sha256).hexdigest()[:24]
+    return hmac.new(settings.SECRET_KEY.encode(), b"image keys %d" % job_id, hashlib.sha256).hexdigest()[:24]
 
 
 def image_key(guild_id: int, job_id: int, index: int) -> str:

@@ -218,7 +218,7 @@ def _new_job(request: JobRequest, guild: Guild, plan: policy.Plan, *, queued: bo
         queued_at=now if queued else None,
         message_sent_at=now if queued else None,
         messages_sent=1 if queued else 0,
-        reserved_pictures=plan.count,
+        reserved_images=plan.count,
         reserved_gpu_ms=plan.gpu_ms,
     )
 
@@ -247,7 +247,7 @@ def _check_limits(
         return Refusal(code="image_gone")
     rules = quota.applicable(facts.quota, request.role_ids)
     statuses = quota.evaluate(rules, facts.used, user_id=request.user_id, windows=windows)
-    return quota.decide(statuses, pictures=plan.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(
+    return quota.decide(statuses, images=plan.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(
         guild.monthly_budget_gpu_seconds, spent_ms=facts.spent_ms, gpu_ms=plan.gpu_ms, now=now
     )
 

@@ -46,4 +46,4 @@ def forget(image_ids: Iterable[int]) -> None:
 
 
 def _cache_key(image_id: int, width: int) -> str:
-    return f"picture-{image_id}-{width}"
+    return f"image-{image_id}-{width}"

@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _media(run_folder: Path, worker_id: str) -> Iterator[None]:
-    """Keep pictures in the run's folder; tests that run side by side see their own only."""
+    """Keep images in the run's folder; tests that run side by side see their own only."""
     from django.conf import settings
     from django.test import override_settings
 

@@ -97,7 +97,7 @@ def make_platform() -> None:
         QuotaRule.objects.filter(guild=guild).delete()
         for subject, window, limit in (("member", "month", server.month), ("guild", "day", server.day)):
             if limit is not None:
-                QuotaRule.objects.create(guild=guild, subject=subject, window=window, metric="pictures", limit=limit)
+                QuotaRule.objects.create(guild=guild, subject=subject, window=window, metric="images", limit=limit)
     now = datetime.now(UTC)
     accepted = submit(ask(OLD, 0), now=now)
     if not isinstance(accepted, Accepted):

@@ -246,7 +246,7 @@ def _within_quota(completed: list[dict[str, Any]]) -> Invariant:
                     limits[key] = limit
                     periods.setdefault(key, set()).add(period)
     broken = [
-        f"{name}'s quota of {limits[key]} in server {server}, subject {subject}: {made[key]} pictures"
+        f"{name}'s quota of {limits[key]} in server {server}, subject {subject}: {made[key]} images"
         for key in made
         for name, server, subject in [key]
         if made[key] > limits[key] * len(periods[key])
@@ -287,21 +287,21 @@ def _label(thing: Any) -> str:
 
 def _quota(jobs: list[dict[str, Any]], usage: list[dict[str, Any]]) -> Invariant:
     """Counters equal what the jobs used: images of completed ones, GPU time as measured at any end."""
-    pictures: Counter[tuple[int, int]] = Counter()
+    images: Counter[tuple[int, int]] = Counter()
     gpu_ms: Counter[tuple[int, int]] = Counter()
     for job in jobs:
         if job["status"] != "refused":
             for subject in (0, job["user_id"]):
-                pictures[job["guild_id"], subject] += job["count"] if job["status"] == "completed" else 0
+                images[job["guild_id"], subject] += job["count"] if job["status"] == "completed" else 0
                 gpu_ms[job["guild_id"], subject] += job["gpu_ms"]
     broken = []
     counted: dict[tuple[int, int, str], tuple[int, int]] = {}
     for row in usage:
         key = (row["guild_id"], row["subject_id"], row["window"])
         before = counted.get(key, (0, 0))
-        counted[key] = (before[0] + row["pictures"], before[1] + row["gpu_ms"])
+        counted[key] = (before[0] + row["images"], before[1] + row["gpu_ms"])
     for (guild, subject, window), (made, spent) in counted.items():
-        if (made, spent) != (pictures[guild, subject], gpu_ms[guild, subject]):
-            broken.append(f"guild {guild}, subject {subject}, {window}: {made} pictures counted, "
-                          f"{pictures[guild, subject]} delivered; {spent} ms, {gpu_ms[guild, subject]} ms")  # fmt: skip
+        if (made, spent) != (images[guild, subject], gpu_ms[guild, subject]):
+            broken.append(f"guild {guild}, subject {subject}, {window}: {made} images counted, "
+                          f"{images[guild, subject]} delivered; {spent} ms, {gpu_ms[guild, subject]} ms")  # fmt: skip
     return Invariant(name="quota equals what was delivered", checked=len(counted), broken=broken[:10])

@@ -136,10 +136,10 @@ def file_to_write(given: str) -> Path:
     return path
 
 
-def picture_to_write(given: str) -> Path:
+def image_to_write(given: str) -> Path:
     """Read the name of an image file to write. Its extension must name a format that can store the images."""
     path = file_to_write(given)
-    if not _saves_pictures(path.suffix.lower()):
+    if not _saves_images(path.suffix.lower()):
         problem = f"images can't be saved as {path.suffix}" if path.suffix else "the file name has no extension"
         raise argparse.ArgumentTypeError(f"{given}: {problem}. Use .png, .jpg or .webp")
     return path
@@ -191,7 +191,7 @@ def _check_length(path: Path) -> None:
         raise argparse.ArgumentTypeError(f"the name is too long (at most {longest} bytes)")
 
 
-def _saves_pictures(ending: str) -> bool:
+def _saves_images(ending: str) -> bool:
     """Return whether an image saved with this extension is the same size when read again."""
     import io
 

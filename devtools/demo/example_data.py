@@ -42,7 +42,7 @@ def member_id(n: int) -> int:
     return 800_000_000_000_000_000 + n * 1_000
 
 
-def picture(chance: random.Random, size: int = 512) -> bytes:
+def draw_landscape(chance: random.Random, size: int = 512) -> bytes:
     """A landscape of a few shapes, as PNG."""
     hue = chance.random()
 
@@ -92,7 +92,7 @@ def fill(*, now: datetime | None = None, days: int = 30, seed: int = 7) -> list[
     jobs = _jobs(guilds, [standard, standard, standard, turbo], chance, now=now, days=days)
     Job.objects.bulk_create(jobs, batch_size=1000)
     JobEvent.objects.bulk_create([event for job in jobs for event in _events(job)], batch_size=2000)
-    _pictures([job for job in reversed(jobs) if job.status == Status.COMPLETED][:DRAWN], chance)
+    _images([job for job in reversed(jobs) if job.status == Status.COMPLETED][:DRAWN], chance)
     _usage(guilds, jobs, now=now)
     return guilds
 
@@ -101,18 +101,18 @@ def _settings(guilds: list[Guild], *, now: datetime) -> None:
     garden, owls, *_ = guilds
     Guild.objects.filter(pk=garden.pk).update(monthly_budget_gpu_seconds=40_000, time_zone="Europe/Berlin")
     rule = QuotaRule.objects.create
-    rule(guild=garden, subject="guild", metric="pictures", window="day", limit=400)
-    rule(guild=garden, subject="member", metric="pictures", window="day", limit=60)
+    rule(guild=garden, subject="guild", metric="images", window="day", limit=400)
+    rule(guild=garden, subject="member", metric="images", window="day", limit=60)
     rule(
         guild=garden,
         subject="role",
         role_id=1100000000000000208,
         role_name="Supporters",
-        metric="pictures",
+        metric="images",
         window="day",
         limit=200,
     )
-    rule(guild=owls, subject="guild", metric="pictures", window="day", limit=120)
+    rule(guild=owls, subject="guild", metric="images", window="day", limit=120)
     rule(guild=guilds[2], subject="guild", metric="gpu_seconds", window="month", limit=20_000)
     Staff.objects.create(guild=garden, user_id=member_id(0), role="owner", synced_at=now)
     Staff.objects.create(guild=owls, user_id=member_id(1), role="manager", synced_at=now)
@@ -247,13 +247,13 @@ def _events(job: Job) -> list[JobEvent]:
     return events
 
 
-def _pictures(jobs: list[Job], chance: random.Random) -> None:
+def _images(jobs: list[Job], chance: random.Random) -> None:
     images = []
     for place, job in enumerate(jobs):
         drawn = chance.randint(1, 10**6)
         for index in range(job.count):
             key = storage.image_key(job.guild_id, job.pk, index)
-            content = picture(random.Random(drawn + index // 2 * 17), 256 if place > 8 else 512)
+            content = draw_landscape(random.Random(drawn + index // 2 * 17), 256 if place > 8 else 512)
             storage.store(key, content)
             images.append(
                 JobImage(
@@ -284,6 +284,6 @@ def _usage(guilds: list[Guild], jobs: list[Job], *, now: datetime) -> None:
                         counter[0] += job.count
                         counter[1] += job.gpu_ms
     Usage.objects.bulk_create(
-        Usage(guild_id=guild, subject_id=subject, window=window, starts_at=at, pictures=pictures, gpu_ms=gpu_ms)
-        for (guild, subject, window, at), (pictures, gpu_ms) in counters.items()
+        Usage(guild_id=guild, subject_id=subject, window=window, starts_at=at, images=images, gpu_ms=gpu_ms)
+        for (guild, subject, window, at), (images, gpu_ms) in counters.items()
     )

@@ -61,7 +61,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--port can't be used with --once, which chooses a free port")
     elif options.out is None:
         try:
-            arguments.picture_to_write("sparkle-1.png")
+            arguments.image_to_write("sparkle-1.png")
         except argparse.ArgumentTypeError as error:
             parser.error(f"use --out: {error}")
     if problem := _problem_of_settings():
@@ -106,7 +106,7 @@ def _parser() -> arguments.Parser:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=arguments.picture_to_write,
+        type=arguments.image_to_write,
         help="with --once: file for the image grid (default: sparkle-NUMBER.png)",
     )
     parser.add_argument(

@@ -99,8 +99,8 @@ def _save(message: SimMessage, out: Path) -> list[Path]:
         if Path(attachment.filename).suffix == path.suffix:
             path.write_bytes(content)
         else:
-            with Image.open(io.BytesIO(content)) as picture:
-                picture.convert("RGB").save(path)
+            with Image.open(io.BytesIO(content)) as image:
+                image.convert("RGB").save(path)
         saved.append(path)
     return saved
 

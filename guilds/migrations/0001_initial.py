@@ -97,18 +97,18 @@ class Migration(migrations.Migration):
                 ('default_steps', guilds.bounded_fields.BoundedSmallIntegerField(blank=True, help_text="Empty: the model's own.", high=150, low=1, null=True)),
                 ('max_steps', guilds.bounded_fields.BoundedSmallIntegerField(default=50, high=150, low=1)),
                 ('allowed_sizes', guilds.bounded_fields.BoundedArrayField(base_field=guilds.bounded_fields.PatternField(max_length=9, pattern='[1-9][0-9]{1,3}x[1-9][0-9]{1,3}', validators=[guilds.models.validate_size]), blank=True, default=list, help_text='Empty: every size of the model.', max_items=50, size=None)),
-                ('max_pictures', guilds.bounded_fields.BoundedSmallIntegerField(default=4, help_text='Pictures in one request.', high=4, low=1)),
+                ('max_images', guilds.bounded_fields.BoundedSmallIntegerField(default=4, help_text='Images in one request.', high=4, low=1)),
                 ('default_negative_prompt', models.CharField(blank=True, max_length=1000)),
                 ('nsfw_rule', guilds.bounded_fields.ChoiceField(choices=[('never', 'Never'), ('age_restricted', 'Only in age-restricted channels'), ('spoiler', 'Anywhere, as a spoiler')], default='never', max_length=16)),
                 ('output_check', guilds.bounded_fields.ChoiceField(choices=[('off', 'Off'), ('blur', 'Post what it finds as a spoiler'), ('block', 'Do not post what it finds')], default='off', max_length=8)),
-                ('results_ephemeral', models.BooleanField(default=False, help_text='Only the requester sees the pictures.')),
+                ('results_ephemeral', models.BooleanField(default=False, help_text='Only the requester sees the images.')),
                 ('previews', models.BooleanField(default=False, help_text='Show a small preview halfway through.')),
                 ('language', guilds.bounded_fields.ChoiceField(blank=True, choices=[('', "Each member's own"), ('en-US', 'English'), ('de', 'Deutsch'), ('fr', 'Français'), ('es-ES', 'Español'), ('ja', '日本語'), ('pt-BR', 'Português do Brasil'), ('zh-CN', '中文')], default='', max_length=8)),
                 ('time_zone', guilds.bounded_fields.PatternField(default='UTC', max_length=64, pattern='[A-Za-z][A-Za-z0-9_+/-]*', validators=[guilds.models.validate_time_zone])),
                 ('quota_clock', models.JSONField(blank=True, default=dict, editable=False)),
                 ('monthly_budget_gpu_seconds', guilds.bounded_fields.BoundedIntegerField(blank=True, help_text='New requests are refused once the month has used this much. Empty: no budget.', high=1000000000, low=0, null=True)),
                 ('budget_warning_percent', guilds.bounded_fields.BoundedSmallIntegerField(default=80, high=100, low=1)),
-                ('retention_days', guilds.bounded_fields.BoundedIntegerField(default=90, help_text='Days until pictures and prompts are deleted.', high=3650, low=1)),
+                ('retention_days', guilds.bounded_fields.BoundedIntegerField(default=90, help_text='Days until images and prompts are deleted.', high=3650, low=1)),
                 ('models_offered', models.ManyToManyField(blank=True, help_text='Empty: every enabled model.', to='guilds.modelprofile')),
             ],
             options={
@@ -139,7 +139,7 @@ class Migration(migrations.Migration):
                 ('subject', guilds.bounded_fields.ChoiceField(choices=[('guild', 'The whole server'), ('member', 'Every member'), ('role', 'Members with a role')], max_length=8)),
                 ('role_id', guilds.bounded_fields.SnowflakeField(blank=True, high=9223372036854775807, low=1, null=True)),
                 ('role_name', models.CharField(blank=True, max_length=100)),
-                ('metric', guilds.bounded_fields.ChoiceField(choices=[('pictures', 'Pictures'), ('gpu_seconds', 'GPU seconds')], default='pictures', max_length=12)),
+                ('metric', guilds.bounded_fields.ChoiceField(choices=[('images', 'Images'), ('gpu_seconds', 'GPU seconds')], default='images', max_length=12)),
                 ('window', guilds.bounded_fields.ChoiceField(choices=[('hour', 'Hour'), ('day', 'Day'), ('month', 'Month')], default='day', max_length=8)),
                 ('limit', guilds.bounded_fields.BoundedIntegerField(blank=True, help_text='Empty: unlimited (roles only).', high=1000000000, low=0, null=True)),
                 ('guild', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='quota_rules', to='guilds.guild', verbose_name='server')),
@@ -195,9 +195,9 @@ class Migration(migrations.Migration):
                 ('subject_id', guilds.bounded_fields.SnowflakeField(help_text="A member's snowflake, or 0 for the whole server.", high=9223372036854775807, low=-9223372036854775807)),
                 ('window', guilds.bounded_fields.ChoiceField(choices=[('hour', 'Hour'), ('day', 'Day'), ('month', 'Month')], max_length=8)),
                 ('starts_at', models.DateTimeField()),
-                ('pictures', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
+                ('images', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
                 ('gpu_ms', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
-                ('granted_pictures', guilds.bounded_fields.BoundedBigIntegerField(default=0, help_text='Added to the limit by a moderator.', high=1000000000000000, low=-1000000000000000)),
+                ('granted_images', guilds.bounded_fields.BoundedBigIntegerField(default=0, help_text='Added to the limit by a moderator.', high=1000000000000000, low=-1000000000000000)),
                 ('granted_gpu_ms', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=-1000000000000000)),
                 ('guild', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='guilds.guild', verbose_name='server')),
             ],
@@ -214,11 +214,11 @@ class Migration(migrations.Migration):
                 ('is_thread', models.BooleanField(default=False)),
                 ('nsfw', models.BooleanField(default=False)),
                 ('read_at', models.DateTimeField(null=True)),
-                ('wanted_at', models.DateTimeField(help_text='When a request lacked it; empty once it is fetched.', null=True)),
+                ('fetch_requested_at', models.DateTimeField(help_text='When a request lacked it; empty once it is fetched.', null=True)),
                 ('guild', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='guilds.guild', verbose_name='server')),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('wanted_at__isnull', False)), fields=['wanted_at'], name='channel_wanted')],
+                'indexes': [models.Index(condition=models.Q(('fetch_requested_at__isnull', False)), fields=['fetch_requested_at'], name='channel_fetch_requested')],
                 'constraints': [guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='channel_id_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('parent_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='channel_parent_id_bounds')],
             },
         ),
@@ -297,7 +297,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='guild',
-            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('max_pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 4'), name='guild_max_pictures_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('max_images'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 4'), name='guild_max_images_bounds'),
         ),
         migrations.AddConstraint(
             model_name='guild',
@@ -349,7 +349,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='quotarule',
-            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('metric'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'gpu_seconds', 'pictures')"), name='quotarule_metric_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('metric'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'gpu_seconds', 'images')"), name='quotarule_metric_bounds'),
         ),
         migrations.AddConstraint(
             model_name='quotarule',
@@ -397,7 +397,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=models.CheckConstraint(condition=models.Q(('gpu_ms__gte', 0), ('pictures__gte', 0)), name='usage_never_negative'),
+            constraint=models.CheckConstraint(condition=models.Q(('gpu_ms__gte', 0), ('images__gte', 0)), name='usage_never_negative'),
         ),
         migrations.AddConstraint(
             model_name='usage',
@@ -409,7 +409,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='usage_pictures_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('images'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='usage_images_bounds'),
         ),
         migrations.AddConstraint(
             model_name='usage',
@@ -417,7 +417,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='usage',
-            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('granted_pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -1000000000000000 AND 1000000000000000'), name='usage_granted_pictures_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('granted_images'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN -1000000000000000 AND 1000000000000000'), name='usage_granted_images_bounds'),
         ),
         migrations.AddConstraint(
             model_name='usage',

@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
                 ('notified_at', models.DateTimeField(blank=True, help_text='When the requester got the final message.', null=True)),
                 ('notify_after', models.DateTimeField(blank=True, help_text='Upkeep tries the delivery again after this.', null=True)),
                 ('refunded_at', models.DateTimeField(blank=True, help_text='When a moderator refunded it.', null=True)),
-                ('reserved_pictures', guilds.bounded_fields.BoundedSmallIntegerField(default=0, high=16, low=0)),
+                ('reserved_images', guilds.bounded_fields.BoundedSmallIntegerField(default=0, high=16, low=0)),
                 ('reserved_gpu_ms', guilds.bounded_fields.BoundedBigIntegerField(default=0, high=1000000000000000, low=0)),
                 ('usage_ids', guilds.bounded_fields.BoundedArrayField(base_field=guilds.bounded_fields.SnowflakeField(high=9223372036854775807, low=1), default=list, max_items=16, size=None)),
                 ('settled_at', models.DateTimeField(blank=True, null=True)),
@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
                 ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='images', to='jobs.job')),
             ],
             options={
-                'verbose_name': 'picture',
+                'verbose_name': 'image',
                 'ordering': ['index'],
             },
         ),
@@ -159,7 +159,7 @@ class Migration(migrations.Migration):
                 ('status', guilds.bounded_fields.ChoiceField(choices=[('waiting', 'Waiting'), ('queued', 'Queued'), ('running', 'Running'), ('completed', 'Completed'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('expired', 'Expired'), ('refused', 'Refused')], max_length=10)),
                 ('reason', models.CharField(blank=True, max_length=40)),
                 ('jobs', guilds.bounded_fields.BoundedBigIntegerField(high=1000000000000000, low=0)),
-                ('pictures', guilds.bounded_fields.BoundedBigIntegerField(high=1000000000000000, low=0)),
+                ('images', guilds.bounded_fields.BoundedBigIntegerField(high=1000000000000000, low=0)),
                 ('gpu_ms', guilds.bounded_fields.BoundedBigIntegerField(high=10000000000000000, low=0)),
                 ('guild', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, to='guilds.guild')),
             ],
@@ -382,7 +382,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='job',
-            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('reserved_pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 16'), name='job_reserved_pictures_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('reserved_images'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 16'), name='job_reserved_images_bounds'),
         ),
         migrations.AddConstraint(
             model_name='job',
@@ -442,7 +442,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='jobrollup',
-            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('pictures'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='jobrollup_pictures_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('images'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 1000000000000000'), name='jobrollup_images_bounds'),
         ),
         migrations.AddConstraint(
             model_name='jobrollup',

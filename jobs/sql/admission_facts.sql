@@ -33,7 +33,7 @@ SELECT json_build_object(
               WHERE guild_id = %(guild)s) AS rule),
   -- OFFSET 0 keeps one look-up for each window; a join would read every counter that the guild ever had.
   'usage', (SELECT json_agg(counter) FROM (
-              SELECT used.subject_id, used."window", pictures, gpu_ms, granted_pictures, granted_gpu_ms
+              SELECT used.subject_id, used."window", images, gpu_ms, granted_images, granted_gpu_ms
               FROM unnest(%(windows)s::text[], %(starts)s::timestamptz[]) AS open("window", starts_at)
               CROSS JOIN LATERAL (
                 SELECT * FROM guilds_usage u

@@ -1,6 +1,6 @@
 -- Counts ended jobs: of all guilds by the hour, of each guild by the (UTC) day. Parameters: hour and day, where to
 -- start.
-INSERT INTO jobs_jobrollup (guild_id, starts_at, status, reason, jobs, pictures, gpu_ms)
+INSERT INTO jobs_jobrollup (guild_id, starts_at, status, reason, jobs, images, gpu_ms)
 SELECT NULL, date_trunc('hour', ended_at, 'UTC') AS at, status, reason, count(*),
        coalesce(sum(count) FILTER (WHERE status = 'completed'), 0), sum(gpu_ms)
 FROM jobs_job WHERE ended_at >= %(hour)s GROUP BY at, status, reason

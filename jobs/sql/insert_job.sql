@@ -2,14 +2,14 @@
 -- commit. {columns} and {values} are those of jobs_job. Parameters: the job's own columns; subjects, windows and
 -- starts, its usage counters; kinds and old_statuses, its events.
 WITH usage AS (
-  INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, pictures, gpu_ms,
-                                 granted_pictures, granted_gpu_ms)
+  INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, images, gpu_ms,
+                                 granted_images, granted_gpu_ms)
   SELECT %(guild_id)s::bigint, counter.subject_id, counter."window", counter.starts_at,
-         %(reserved_pictures)s::bigint, %(reserved_gpu_ms)s::bigint, 0, 0
+         %(reserved_images)s::bigint, %(reserved_gpu_ms)s::bigint, 0, 0
   FROM unnest(%(subjects)s::bigint[], %(windows)s::text[], %(starts)s::timestamptz[])
          AS counter(subject_id, "window", starts_at)
   ON CONFLICT (guild_id, subject_id, "window", starts_at)
-    DO UPDATE SET pictures = u.pictures + excluded.pictures, gpu_ms = u.gpu_ms + excluded.gpu_ms
+    DO UPDATE SET images = u.images + excluded.images, gpu_ms = u.gpu_ms + excluded.gpu_ms
   RETURNING u.id
 ), job AS (
   INSERT INTO jobs_job ({columns})

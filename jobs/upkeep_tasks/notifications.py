@@ -114,7 +114,7 @@ def save_reply_ids(work: TaskRun) -> int:
 @upkeep_task(budget_s=5, needs_discord=True)
 def refresh_channels(work: TaskRun) -> int:
     """Fetch the channels that requests needed and did not have."""
-    if not Channel.objects.exclude(wanted_at=None).exists():
+    if not Channel.objects.exclude(fetch_requested_at=None).exists():
         return 0
     return channels.refresh(work.client.channel, now=work.now)
 

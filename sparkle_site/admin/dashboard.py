@@ -50,7 +50,7 @@ class Ended:
     reason: str
     jobs: int
     gpu_ms: int
-    pictures: int
+    images: int
 
 
 def period_of(name: str, *, hourly: bool, now: datetime) -> Period:
@@ -82,12 +82,12 @@ def build_context(viewer: access.Access, chosen: str, *, now: datetime) -> dict[
         "platform": platform,
         "chart": charts.chart(counts, start=period.start, steps=period.steps, step=period.step),
         "range_name": RANGES[chosen].lower() if guild_ids is None or chosen != "24h" else "2 days",
-        "pictures_made": formatting.count(sum(row.pictures for row in in_period)),
+        "images_made": formatting.count(sum(row.images for row in in_period)),
         "completed": formatting.count(sum(row.jobs for row in in_period if row.status == Status.COMPLETED)),
         "reasons": _reasons(in_period),
         "quota_usage": statistics.quota_usage(guild_ids, now=now)[:6],
         "busiest": statistics.busiest_guilds(guild_ids, now=now, price=platform.price_per_gpu_hour),
-        "newest": [_picture(image) for image in statistics.newest_pictures(guild_ids)],
+        "newest": [_image(image) for image in statistics.newest_images(guild_ids)],
         **_open_jobs(guild_ids, now=now),
         **_cost(platform, sum(row.gpu_ms for row in ended if row.starts_at >= month), for_all=guild_ids is None),
         **_times(guild_ids, since=period.start),
@@ -99,7 +99,7 @@ def _ended(guild_ids: frozenset[int] | None, *, since: datetime) -> list[Ended]:
     rows = (
         JobRollup.objects.filter(guild=None) if guild_ids is None else JobRollup.objects.filter(guild_id__in=guild_ids)
     )
-    columns = ("starts_at", "status", "reason", "jobs", "gpu_ms", "pictures")
+    columns = ("starts_at", "status", "reason", "jobs", "gpu_ms", "images")
     return [Ended(*row) for row in rows.filter(starts_at__gte=since).values_list(*columns)]
 
 
@@ -153,9 +153,9 @@ def _reasons(rows: Iterable[Ended]) -> list[dict[str, Any]]:
     ]
 
 
-def _picture(image: JobImage) -> dict[str, Any]:
+def _image(image: JobImage) -> dict[str, Any]:
     return {
-        "src": formatting.picture(image, width=320),
+        "src": formatting.image_url(image, width=320),
         "alt": f"{formatting.alt(image)}: {image.job.prompt[:120]}",
         "title": image.job.prompt[:200],
         "job_id": image.job_id,

@@ -129,9 +129,9 @@ def message_link(job: Job) -> str:
     return f"https://discord.com/channels/{job.guild_id}/{job.channel_id}/{job.message_id}"
 
 
-def picture(image: JobImage, *, width: int = 0) -> str:
+def image_url(image: JobImage, *, width: int = 0) -> str:
     """Return the URL of an image in the admin, at most `width` pixels wide (0: the original)."""
-    address = reverse("admin:picture", args=[image.pk])
+    address = reverse("admin:image", args=[image.pk])
     return f"{address}?w={width}" if width else address
 
 

@@ -19,29 +19,29 @@ from . import formatting, initials, statistics
 
 
 def with_month(rows: QuerySet[Guild], *, now: datetime) -> QuerySet[Guild]:
-    """Add this month's number of pictures to each server."""
+    """Add this month's number of images to each server."""
     # A server's month starts in its own time zone, up to a day earlier than in UTC.
     since = window_start("month", now, "UTC") - timedelta(days=2)
     month = Usage.objects.filter(guild=OuterRef("pk"), subject_id=0, window="month", starts_at__gt=since)
-    return rows.annotate(month_pictures=Subquery(month.order_by("-starts_at").values("pictures")[:1]))
+    return rows.annotate(month_images=Subquery(month.order_by("-starts_at").values("images")[:1]))
 
 
 # The name is the one in the member's newest request.
 _MEMBERS = """
-SELECT month.id, month.subject_id, named.member_name, month.pictures, month.gpu_ms, day.id, day.pictures,
-       day.granted_pictures
+SELECT month.id, month.subject_id, named.member_name, month.images, month.gpu_ms, day.id, day.images,
+       day.granted_images
 FROM guilds_usage month
 LEFT JOIN guilds_usage day ON day.guild_id = month.guild_id AND day.subject_id = month.subject_id
   AND day."window" = 'day' AND day.starts_at = %(day)s
 LEFT JOIN LATERAL (SELECT member_name FROM jobs_job j WHERE j.guild_id = month.guild_id
   AND j.user_id = month.subject_id ORDER BY j.id DESC LIMIT 1) named ON true
 WHERE month.guild_id = %(guild)s AND month."window" = 'month' AND month.starts_at = %(month)s AND month.subject_id > 0
-ORDER BY month.pictures DESC LIMIT 10
+ORDER BY month.images DESC LIMIT 10
 """
 
 
 def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
-    """Return the ten members with the most pictures this month."""
+    """Return the ten members with the most images this month."""
     price = Platform.objects.values_list("price_per_gpu_hour", flat=True).first() or Platform().price_per_gpu_hour
     windows = load_clock(guild, now).windows(now)
     with connection.cursor() as cursor:
@@ -52,14 +52,14 @@ def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
         {
             "user_id": user_id,
             "name": name or str(user_id),
-            "month": formatting.count(pictures),
+            "month": formatting.count(images),
             "today": formatting.count(today or 0),
             "granted": granted or 0,
             "cost": formatting.money(gpu_ms, price),
-            "percent": round(100 * pictures / highest) if highest else 0,
+            "percent": round(100 * images / highest) if highest else 0,
             "day_usage": day_id,
         }
-        for _, user_id, name, pictures, gpu_ms, day_id, today, granted in rows
+        for _, user_id, name, images, gpu_ms, day_id, today, granted in rows
     ]
 
 
@@ -82,14 +82,14 @@ def guild_page(guild: Guild, *, now: datetime) -> dict[str, Any]:
         "reported": reported,
         "wait": [formatting.seconds(value) for value in times["wait"]],
         "requests_address": f"{requests}?guild__id__exact={guild.pk}",
-        "pictures": [
+        "images": [
             {
-                "src": formatting.picture(image, width=320),
+                "src": formatting.image_url(image, width=320),
                 "alt": formatting.alt(image),
                 "job_id": image.job_id,
                 "blur": image.blurred or image.job.spoiler,
                 "title": image.job.prompt[:200],
             }
-            for image in statistics.newest_pictures(only)[:8]
+            for image in statistics.newest_images(only)[:8]
         ],
     }

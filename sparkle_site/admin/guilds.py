@@ -155,7 +155,7 @@ class GuildAdmin(ScopedAdmin):
                 "classes": ["tab"],
                 "fields": [
                     ("default_steps", "max_steps"),
-                    ("max_pictures", "allowed_sizes"),
+                    ("max_images", "allowed_sizes"),
                     "models_offered",
                     "default_negative_prompt",
                     ("nsfw_rule", "output_check"),
@@ -219,7 +219,7 @@ class GuildAdmin(ScopedAdmin):
 
     @display(description="Images this month")
     def display_month(self, guild: Guild) -> str:
-        return formatting.count(getattr(guild, "month_pictures", None) or 0)
+        return formatting.count(getattr(guild, "month_images", None) or 0)
 
     @display(description="Installed", ordering="installed_at")
     def display_installed(self, guild: Guild) -> str:

@@ -1,4 +1,4 @@
-"""Serves pictures to those who may see them: thumbnails from here, originals from the storage."""
+"""Serves images to those who may see them: thumbnails from here, originals from the storage."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ PREVIEWED = (StylePreset, ModelProfile)
 
 
 @require_safe
-def picture(request: HttpRequest, image_id: int) -> HttpResponseBase:
-    """Return the picture if the viewer may see its guild; `?w=` selects a thumbnail (thumbnails.WIDTHS)."""
+def serve_image(request: HttpRequest, image_id: int) -> HttpResponseBase:
+    """Return the image if the viewer may see its guild; `?w=` selects a thumbnail (thumbnails.WIDTHS)."""
     rows = JobImage.objects.filter(pk=image_id)
     ids = access.of(request).guild_ids
     if ids is not None:
@@ -35,7 +35,7 @@ def picture(request: HttpRequest, image_id: int) -> HttpResponseBase:
 
 @require_safe
 def preview(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
-    """Return the preview picture of a style or a model if the viewer may see its row."""
+    """Return the preview image of a style or a model if the viewer may see its row."""
     model = next((known for known in PREVIEWED if f"{known._meta.app_label}_{known._meta.model_name}" == kind), None)
     if model is None:
         raise Http404
@@ -51,7 +51,7 @@ def preview(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
 
 
 def respond(image: JobImage, width: str) -> HttpResponseBase:
-    """Return the picture, small if `width` is one of thumbnails.WIDTHS. The caller has checked that it may be seen."""
+    """Return the image, small if `width` is one of thumbnails.WIDTHS. The caller has checked that it may be seen."""
     try:
         if width in {str(known) for known in thumbnails.WIDTHS}:
             return _headers(HttpResponse(thumbnails.of_image(image, int(width)), content_type="image/webp"))

@@ -53,7 +53,7 @@ class JobImageAdmin(ScopedAdmin):
                 {
                     "image": image,
                     "job": image.job,
-                    "src": formatting.picture(image, width=320),
+                    "src": formatting.image_url(image, width=320),
                     "alt": formatting.alt(image),
                     "requested_at": formatting.when(image.created_at),
                     "reported": formatting.when(image.reported_at) if image.reported_at else "",
@@ -68,8 +68,8 @@ class JobImageAdmin(ScopedAdmin):
             context |= {
                 "image": obj,
                 "job": obj.job,
-                "src": formatting.picture(obj, width=768),
-                "original": formatting.picture(obj),
+                "src": formatting.image_url(obj, width=768),
+                "original": formatting.image_url(obj),
                 "alt": formatting.alt(obj),
                 "reported": formatting.when(obj.reported_at),
                 "title": f"Image {obj.index + 1} of request #{obj.job_id}",

@@ -44,7 +44,7 @@ CSV_COLUMNS: dict[str, Callable[[Job], Any]] = {
     "sampler": lambda job: job.sampler,
     "size": lambda job: f"{job.width}x{job.height}",
     "guidance": lambda job: job.guidance,
-    "pictures": lambda job: job.count,
+    "images": lambda job: job.count,
     "gpu seconds": lambda job: job.gpu_ms / 1000,
 }
 
@@ -78,14 +78,14 @@ def _refund(request: HttpRequest, job: Job, form: Any) -> Result:
     return Result(text="There was nothing to refund.", level=messages.WARNING)
 
 
-def _delete_pictures(request: HttpRequest, job: Job, form: Any) -> Result:
+def _delete_images(request: HttpRequest, job: Job, form: Any) -> Result:
     deleted = moderation.delete_everywhere(job.pk, by=actor_name(request), now=timezone.now())
     if deleted is None:
         return Result(text="It is still running.", level=messages.WARNING)
-    pictures = formatting.counted(deleted.pictures, "image")
+    images = formatting.counted(deleted.images, "image")
     if deleted.message_gone:
-        return Result(text=f"Deleted {pictures} and the message.")
-    text = f"Deleted {pictures}. The message on Discord could not be deleted: delete it there."
+        return Result(text=f"Deleted {images} and the message.")
+    text = f"Deleted {images}. The message on Discord could not be deleted: delete it there."
     return Result(text=text, level=messages.WARNING)
 
 
@@ -134,7 +134,7 @@ ON_ROW = (
         applies_to=lambda job: job.status == Status.COMPLETED and job.refunded_at is None,
     ),
     RowAction(
-        name="delete_pictures",
+        name="delete_images",
         label="Delete images",
         icon="delete",
         url_path="erase",
@@ -144,7 +144,7 @@ ON_ROW = (
             text="Deletes them from storage and the gallery, and the message from Discord. This cannot be undone.",
             button="Delete everywhere",
         ),
-        run=_delete_pictures,
+        run=_delete_images,
         applies_to=lambda job: job.status in ENDED and bool(job.grid_key),
         variant=ActionVariant.DANGER,
     ),

@@ -89,8 +89,8 @@ def build_context(job: Job, *, viewer: Access) -> dict[str, Any]:
             {
                 "image": image,
                 "alt": formatting.alt(image),
-                "src": formatting.picture(image, width=768),
-                "original": formatting.picture(image),
+                "src": formatting.image_url(image, width=768),
+                "original": formatting.image_url(image),
                 "blur": image.blurred or job.spoiler,
             }
             for image in job.images.all()

@@ -27,7 +27,7 @@ from .filters import CreatedAtFilter, GuildFilter, MemberFilter, ModelFilter, Re
 from .pagination import BoundedPaginator, SearchPaginator
 from .scoped_admin import ScopedAdmin
 
-NO_PICTURE = SafeString(
+NO_IMAGE = SafeString(
     '<span class="sp-thumb sp-thumb--none" role="img" aria-label="No image">'
     '<span class="material-symbols-outlined" aria-hidden="true">image</span></span>'
 )
@@ -100,12 +100,12 @@ class JobAdmin(ScopedAdmin):
     def display_image(self, job: Job) -> SafeString:
         images: list[JobImage] = getattr(job, "first_images", [])
         if not images:
-            return NO_PICTURE
+            return NO_IMAGE
         image = images[0]
         return format_html(
             '<span class="sp-thumb{}"><img src="{}" alt="{}" width="48" height="48" loading="lazy">{}</span>',
             " sp-blur" if image.blurred or job.spoiler else "",
-            formatting.picture(image, width=96),
+            formatting.image_url(image, width=96),
             formatting.alt(image),
             format_html('<span class="sp-thumb__count">{}</span>', job.count) if job.count > 1 else "",
         )

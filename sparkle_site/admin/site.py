@@ -69,7 +69,7 @@ class SparkleAdminSite(UnfoldAdminSite):
             path("stuck-jobs/", self.admin_view(stuck_jobs.page), name="stuck_jobs"),
             path("preview/<str:kind>/<int:pk>/", self.admin_view(image_views.preview), name="preview"),
             path("dashboard/", self.admin_view(dashboard.part), name="dashboard"),
-            path("picture/<int:image_id>/", self.admin_view(image_views.picture), name="picture"),
+            path("image/<int:image_id>/", self.admin_view(image_views.serve_image), name="image"),
         ]
 
     def get_urls(self) -> list[URLPattern]:

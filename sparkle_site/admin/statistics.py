@@ -1,4 +1,4 @@
-"""What the dashboard and a server's page read: quota use, busiest servers, latencies, newest pictures.
+"""What the dashboard and a server's page read: quota use, busiest servers, latencies, newest images.
 
 The number of statements does not depend on the number of rows.
 """
@@ -22,7 +22,7 @@ from jobs.models import Job, JobImage, LatencyBucket
 
 from . import formatting, initials
 
-MAX_PICTURES = 12
+MAX_IMAGES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,8 @@ class QuotaUsage:
 
 
 _QUOTA_USAGE = """
-SELECT g.id, g.name, g.time_zone, g.quota_clock::json, r.metric, r."window", r."limit", u.starts_at, u.pictures,
-       u.gpu_ms, u.granted_pictures, u.granted_gpu_ms
+SELECT g.id, g.name, g.time_zone, g.quota_clock::json, r.metric, r."window", r."limit", u.starts_at, u.images,
+       u.gpu_ms, u.granted_images, u.granted_gpu_ms
 FROM guilds_quotarule r JOIN guilds_guild g ON g.id = r.guild_id
 JOIN LATERAL (SELECT * FROM guilds_usage x WHERE x.guild_id = r.guild_id AND x.subject_id = 0
               AND x."window" = r."window" ORDER BY x.starts_at DESC LIMIT 1) u ON true
@@ -68,23 +68,23 @@ def quota_usage(guild_ids: frozenset[int] | None, *, now: datetime) -> list[Quot
         window,
         limit,
         starts_at,
-        pictures,
+        images,
         gpu_ms,
-        granted_pictures,
+        granted_images,
         granted_gpu_ms,
     ) in rows:
         if (key := (window, zone, str(stored))) not in bounds:
             bounds[key] = QuotaClock.load(stored, time_zone=zone).moved(zone, now).window(window, now)
         if starts_at != bounds[key].start:
             continue
-        counts_pictures = metric == "pictures"
-        used = pictures if counts_pictures else gpu_ms / 1000
-        total = limit + (granted_pictures if counts_pictures else granted_gpu_ms / 1000)
+        counts_images = metric == "images"
+        used = images if counts_images else gpu_ms / 1000
+        total = limit + (granted_images if counts_images else granted_gpu_ms / 1000)
         usages.append(
             QuotaUsage(
                 guild_id=pk,
                 guild=name or str(pk),
-                rule=f"{'images' if counts_pictures else 'GPU seconds'} per {window}",
+                rule=f"{'images' if counts_images else 'GPU seconds'} per {window}",
                 used=f"{formatting.count(used)} of {formatting.count(total)}",
                 percent=min(100.0, round(100 * used / total, 1)) if total else 100.0,
                 resets_at=bounds[key].end,
@@ -94,11 +94,11 @@ def quota_usage(guild_ids: frozenset[int] | None, *, now: datetime) -> list[Quot
 
 
 _BUSIEST = """
-SELECT g.id, g.name, g.icon, u.pictures, u.gpu_ms, g.monthly_budget_gpu_seconds
+SELECT g.id, g.name, g.icon, u.images, u.gpu_ms, g.monthly_budget_gpu_seconds
 FROM guilds_guild g JOIN LATERAL (
   SELECT * FROM guilds_usage x WHERE x.guild_id = g.id AND x.subject_id = 0 AND x."window" = 'month'
     AND x.starts_at > %(since)s ORDER BY x.starts_at DESC LIMIT 1) u ON true
-WHERE u.pictures > 0 AND (%(all)s OR g.id = ANY(%(guilds)s)) ORDER BY u.gpu_ms DESC, u.pictures DESC LIMIT 6
+WHERE u.images > 0 AND (%(all)s OR g.id = ANY(%(guilds)s)) ORDER BY u.gpu_ms DESC, u.images DESC LIMIT 6
 """
 
 
@@ -114,12 +114,12 @@ def busiest_guilds(guild_ids: frozenset[int] | None, *, now: datetime, price: De
             "id": pk,
             "name": name or str(pk),
             "icon": initials.icon(pk, name),
-            "images": formatting.counted(pictures, "image"),
+            "images": formatting.counted(images, "image"),
             "cost": formatting.money(gpu_ms, price),
             "budget": f"{spent.get(pk, 0) / 10 / budget:.0f} % of budget" if budget else "",
             "percent": min(100, round(spent.get(pk, 0) / 10 / budget)) if budget else None,
         }
-        for pk, name, _, pictures, gpu_ms, budget in rows
+        for pk, name, _, images, gpu_ms, budget in rows
     ]
 
 
@@ -158,7 +158,7 @@ SELECT j.id FROM unnest(%(guilds)s::bigint[]) AS g(id), LATERAL (
 """
 
 
-def newest_pictures(guild_ids: frozenset[int] | None) -> list[JobImage]:
+def newest_images(guild_ids: frozenset[int] | None) -> list[JobImage]:
     """Return the first image of each of the newest completed requests, without deleted and hidden ones."""
     if guild_ids is None:
         ids = list(Job.objects.filter(status=Status.COMPLETED).order_by("-id").values_list("pk", flat=True)[:24])
@@ -167,4 +167,4 @@ def newest_pictures(guild_ids: frozenset[int] | None) -> list[JobImage]:
             cursor.execute(_NEWEST_JOBS, {"guilds": list(guild_ids), "most": 24})
             ids = [row[0] for row in cursor.fetchall()]
     images = JobImage.objects.filter(job_id__in=ids, index=0, hidden_at=None).select_related("job")
-    return list(images.order_by("-job_id")[:MAX_PICTURES])
+    return list(images.order_by("-job_id")[:MAX_IMAGES])

@@ -27,7 +27,7 @@ from .scoped_admin import ScopedAdmin
 
 
 class GrantForm(BaseDialogForm):
-    pictures = forms.IntegerField(
+    images = forms.IntegerField(
         label="Images", min_value=0, max_value=100_000, initial=50, required=False, widget=UnfoldAdminIntegerFieldWidget
     )
     gpu_seconds = forms.IntegerField(
@@ -41,10 +41,10 @@ class GrantForm(BaseDialogForm):
 
 
 def _grant_more(request: HttpRequest, usage: Usage, form: GrantForm) -> Result:
-    pictures, gpu_seconds = form.cleaned_data["pictures"] or 0, form.cleaned_data["gpu_seconds"] or 0
+    images, gpu_seconds = form.cleaned_data["images"] or 0, form.cleaned_data["gpu_seconds"] or 0
     operator = access.of(request).sees_all_guilds
-    moderation.grant(usage.pk, pictures=pictures, gpu_ms=gpu_seconds * 1000, operator=operator)
-    granted = f"Granted {pictures} more images and {gpu_seconds} more GPU seconds"
+    moderation.grant(usage.pk, images=images, gpu_ms=gpu_seconds * 1000, operator=operator)
+    granted = f"Granted {images} more images and {gpu_seconds} more GPU seconds"
     audit.record_action(request, usage, granted)
     return Result(text=f"{granted}.")
 
@@ -87,7 +87,7 @@ ON_ROW = (
 @with_actions(on_row=ON_ROW)
 class UsageAdmin(ScopedAdmin):
     operators_may = frozenset({"view"})
-    list_display = ["display_subject", "display_guild", "window", "display_start", "display_pictures", "display_gpu"]
+    list_display = ["display_subject", "display_guild", "window", "display_start", "display_images", "display_gpu"]
     list_display_links = None
     list_select_related = ["guild"]
     list_filter = [("guild", GuildFilter), SubjectFilter, ("window", ChoicesDropdownFilter)]
@@ -120,8 +120,8 @@ class UsageAdmin(ScopedAdmin):
         return formatting.when(usage.starts_at)
 
     @display(description="Images")
-    def display_pictures(self, usage: Usage) -> SafeString:
-        return _with_grant(formatting.count(usage.pictures), usage.granted_pictures, "")
+    def display_images(self, usage: Usage) -> SafeString:
+        return _with_grant(formatting.count(usage.images), usage.granted_images, "")
 
     @display(description="GPU seconds")
     def display_gpu(self, usage: Usage) -> SafeString:

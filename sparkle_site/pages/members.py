@@ -41,7 +41,7 @@ def home(request: HttpRequest) -> HttpResponse:
         rows = (
             queries.visible(Job.objects.filter(user_id=user_id)).exclude(status=Status.REFUSED).select_related("guild")
         )
-        # Deleted requests remain as rows for the counters and have no pictures.
+        # Deleted requests remain as rows for the counters and have no images.
         rows = rows.exclude(status=Status.COMPLETED, grid_key="")
         before = snowflakes.parse(request.GET.get("before"))
         if before is not None:
@@ -58,7 +58,7 @@ def home(request: HttpRequest) -> HttpResponse:
                     "requested_at": formatting.when(job.created_at),
                     "status": _status(job),
                     "deletable": job.status not in OPEN,
-                    "pictures": _pictures(job),
+                    "images": _images(job),
                 }
                 for job in jobs[:PAGE_SIZE]
             ],
@@ -73,7 +73,7 @@ def _status(job: Job) -> str:
     return f"{job.get_status_display()}{': ' + formatting.reason(job.reason) if job.reason else ''}"
 
 
-def _pictures(job: Job) -> list[dict[str, Any]]:
+def _images(job: Job) -> list[dict[str, Any]]:
     return [
         {
             "number": image.index + 1,
@@ -99,12 +99,12 @@ def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
     return render(
         request,
         "pages/gallery.html",
-        {"job": job, "requested_at": formatting.when(job.created_at), "pictures": _pictures(job)},
+        {"job": job, "requested_at": formatting.when(job.created_at), "images": _images(job)},
     )
 
 
 @require_safe
-def signed_picture(request: HttpRequest, signed: str) -> HttpResponseBase:
+def signed_image(request: HttpRequest, signed: str) -> HttpResponseBase:
     """Return the image of a signed URL that has not expired."""
     image_id = signed_urls.verify_signed_url(signed)
     image = JobImage.objects.filter(pk=image_id, hidden_at=None).first() if image_id else None

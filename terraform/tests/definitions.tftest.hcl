@@ -87,7 +87,7 @@ mock_provider "aws" {
   }
 
   mock_resource "aws_s3_bucket" {
-    defaults = { arn = "arn:aws:s3:::pictures" }
+    defaults = { arn = "arn:aws:s3:::images" }
   }
 
   mock_resource "aws_vpc_endpoint" {

@@ -170,7 +170,7 @@ run "guards_instances_and_data" {
 
   assert {
     condition     = !aws_s3_bucket.images.force_destroy && aws_s3_bucket_public_access_block.images.restrict_public_buckets && aws_s3_bucket_public_access_block.images.block_public_policy
-    error_message = "Pictures are private, and a destroy does not take them along."
+    error_message = "Images are private, and a destroy does not take them along."
   }
 
   assert {

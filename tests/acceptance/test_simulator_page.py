@@ -34,7 +34,7 @@ def last(page: Page) -> Locator:
 
 
 def completed(page: Page) -> Locator:
-    """The last message, once it has its pictures."""
+    """The last message, once it has its images."""
     done = last(page).filter(has_text="Completed your Sparkle!")
     too_late = page.get_by_role("alert").filter(has_text=TOO_LATE)
     expect(done.or_(too_late).first).to_be_visible()
@@ -51,7 +51,7 @@ def option(page: Page, name: str) -> Locator:
     return page.locator(f"#option-{name}")
 
 
-def test_a_member_asks_with_the_keyboard_and_gets_pictures(open_page: OpenPage, slow_worker: None) -> None:
+def test_a_member_asks_with_the_keyboard_and_gets_images(open_page: OpenPage, slow_worker: None) -> None:
     from devtools.simulator.models import SimMessage
 
     page = open_page("Yuki")
@@ -61,9 +61,9 @@ def test_a_member_asks_with_the_keyboard_and_gets_pictures(open_page: OpenPage, 
     expect(last(page)).to_contain_text("Processing your Sparkle")
     expect(last(page).get_by_role("progressbar")).to_be_visible()
     message = completed(page)
-    picture = message.get_by_role("img", name="a red circle on a blue background")
-    expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1024
+    image = message.get_by_role("img", name="a red circle on a blue background")
+    expect(image).to_be_visible()
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1024
     expect(message).to_contain_text("a red circle on a blue background")
 
     edits = SimMessage.objects.get().edits.values_list("content", flat=True)
@@ -195,7 +195,7 @@ def test_rate_limits_and_errors_of_discord_cost_nothing(open_page: OpenPage, wor
         expect(requests.get_by_role("cell", name=status).first).to_be_visible()
 
 
-def test_pictures_that_come_after_the_token_died_are_posted_with_a_mention(
+def test_images_that_come_after_the_token_died_are_posted_with_a_mention(
     open_page: OpenPage, request: pytest.FixtureRequest
 ) -> None:
     from django.db.models import F

@@ -59,7 +59,7 @@ def spans(received: list[ExportTraceServiceRequest]) -> list[tuple[Any, Any]]:
     ]
 
 
-def test_one_trace_leads_from_the_command_to_the_picture(
+def test_one_trace_leads_from_the_command_to_the_image(
     place: Place, collector: list[ExportTraceServiceRequest]
 ) -> None:
     from devtools.simulator import client, seed_data

@@ -16,7 +16,7 @@ from jobs.models import Job, JobEvent, JobImage
 pytestmark = pytest.mark.django_db
 
 CONFIRMED = {"_form_submitted": "on"}
-JOB_ACTIONS = {"retry_one", "cancel_one", "refund_one", "delete_pictures"}
+JOB_ACTIONS = {"retry_one", "cancel_one", "refund_one", "delete_images"}
 IMAGE_ACTIONS = {"hide_one", "show_one", "blur_one", "unblur_one", "dismiss_one"}
 
 
@@ -37,7 +37,7 @@ def ended_job(job: Job) -> Job:
         status="completed", started_at=now, ended_at=now, settled_at=now, grid_key="grid", encrypted_token=b""
     )
     key = storage.image_key(job.guild_id, job.pk, 0)
-    storage.store(key, b"not really a picture")
+    storage.store(key, b"not really an image")
     JobImage.objects.create(job=job, index=0, key=key, seed=1, width=64, height=64)
     job.refresh_from_db()
     return job
@@ -80,7 +80,7 @@ def test_a_completed_request_can_be_retried_refunded_and_deleted(moderator_a: Cl
     ended_job.refresh_from_db()
     assert ended_job.refunded_at
     assert run(moderator_a, "job", "refund_one", ended_job.pk) == 404, "once"
-    assert run(moderator_a, "job", "delete_pictures", ended_job.pk) == 302
+    assert run(moderator_a, "job", "delete_images", ended_job.pk) == 302
     assert not JobImage.objects.filter(job=ended_job).exists()
 
 
@@ -170,15 +170,15 @@ def test_counters_of_members_are_for_moderators_and_those_of_servers_for_operato
     moderator_a: Client, operator: Client, guild_a: Guild
 ) -> None:
     now = timezone.now()
-    member = Usage.objects.create(guild=guild_a, subject_id=7, window="day", starts_at=now, pictures=4)
-    server = Usage.objects.create(guild=guild_a, subject_id=0, window="day", starts_at=now, pictures=4)
-    body = CONFIRMED | {"pictures": 3, "gpu_seconds": 2}
+    member = Usage.objects.create(guild=guild_a, subject_id=7, window="day", starts_at=now, images=4)
+    server = Usage.objects.create(guild=guild_a, subject_id=0, window="day", starts_at=now, images=4)
+    body = CONFIRMED | {"images": 3, "gpu_seconds": 2}
     grant = [reverse("admin:guilds_usage_grant_more", args=[usage.pk]) for usage in (member, server)]
     assert [moderator_a.post(path, body).status_code for path in grant] == [302, 404]
     assert operator.post(grant[1], body).status_code == 302
     for usage in (member, server):
         usage.refresh_from_db()
-        assert (usage.granted_pictures, usage.granted_gpu_ms) == (3, 2000)
+        assert (usage.granted_images, usage.granted_gpu_ms) == (3, 2000)
     assert moderator_a.post(reverse("admin:guilds_usage_reset_counter", args=[member.pk]), CONFIRMED).status_code == 302
     member.refresh_from_db()
-    assert member.granted_pictures == member.pictures
+    assert member.granted_images == member.images

@@ -27,7 +27,7 @@ def test_no_page_of_a_moderator_names_an_operator_or_their_address(olivia, moder
     assert olivia.post("/admin/guilds/ban/add/", {"guild": guild_a.pk, "user_id": 5, "reason": "x"}).status_code == 302
     assert olivia.post("/admin/guilds/blockedterm/add/", {"guild": guild_a.pk, "phrase": "tower"}).status_code == 302
     usage = Usage.objects.create(guild=guild_a, subject_id=0, window="day", starts_at=now)
-    olivia.post(f"/admin/guilds/usage/{usage.pk}/grant/", {"pictures": 5, "gpu_seconds": 0, "_form_submitted": "on"})
+    olivia.post(f"/admin/guilds/usage/{usage.pk}/grant/", {"images": 5, "gpu_seconds": 0, "_form_submitted": "on"})
     job = submission.submit(make_ask(guild_a), now=now).job
     assert moderation.cancel(job.pk, by=NAME, now=now)
     # An operator who signs in with Discord is an operator too.

@@ -33,7 +33,7 @@ BUDGETS = {
     "requests of a moderator": 16,
     "request": 12,
     "server": 24,
-    "pictures": 14,
+    "images": 14,
 }
 JOBS = 2000
 

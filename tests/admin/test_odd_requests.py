@@ -194,7 +194,7 @@ def test_no_form_of_the_admin_breaks_it(world, kind, request):
 def bodies(name: str) -> Iterable[dict[str, Any]]:
     """Odd bodies for pages whose forms are no admin form: actions, dialogs, sign-in, stuck jobs."""
     fields = [
-        "user_id", "action", "_selected_action", "index", "select_across", "pictures", "gpu_seconds", "sure",
+        "user_id", "action", "_selected_action", "index", "select_across", "images", "gpu_seconds", "sure",
         "login", "password", "code", "next", "username", "_form_submitted", "process", "password1", "password2", "post",
     ]  # fmt: skip
     for value in ODD_VALUES:

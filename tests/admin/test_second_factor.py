@@ -34,7 +34,7 @@ def test_nothing_of_any_server_is_read_without_a_second_factor(world, kind, requ
     assert client.get(f"/gallery/{job.guild_id}/{job.pk}/").status_code == 404
     image, style = JobImage.objects.get(job=job), StylePreset.objects.get(guild=job.guild)
     for address in (
-        reverse("admin:picture", args=[image.pk]),
+        reverse("admin:image", args=[image.pk]),
         reverse("admin:preview", args=["guilds_stylepreset", style.pk]),
     ):
         assert client.get(address).status_code == 302

@@ -84,7 +84,7 @@ def rules(page_fields, *rows, initial=0):
 
 def test_two_equal_rules_are_refused_and_two_may_change_places(operator, guild_a):
     page = f"/admin/guilds/guild/{guild_a.pk}/change/"
-    one = {"subject": "guild", "role_id": "", "metric": "pictures", "window": "day", "limit": 5, "guild": guild_a.pk}
+    one = {"subject": "guild", "role_id": "", "metric": "images", "window": "day", "limit": 5, "guild": guild_a.pk}
     fields = shown_fields(operator, page)
     assert operator.post(page, rules(fields, one, one | {"limit": 6})).status_code == 200
     assert operator.post(page, rules(fields, one, one | {"window": "hour"})).status_code == 302

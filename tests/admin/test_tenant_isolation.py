@@ -60,7 +60,7 @@ class World:
         )  # fmt: skip
         JobEvent.objects.create(job=job, at=self.now, kind="completed", detail={"note": f"{word}-event"})
         key = storage.image_key(pk, job.pk, 0)
-        storage.store(key, b"not really a picture")
+        storage.store(key, b"not really an image")
         image = JobImage.objects.create(job=job, index=0, key=key, seed=1, width=64, height=64, reported_at=self.now)
         style = StylePreset.objects.create(guild=guild, slug=f"{word}-style", name=f"{word}-style")
         style.template = f"{word}-template {{prompt}}"
@@ -74,7 +74,7 @@ class World:
             "blockedterm": BlockedTerm.objects.create(guild=guild, phrase=f"{word} phrase"),
             "stylepreset": style,
             "usage": Usage.objects.create(
-                guild=guild, subject_id=member, window="day", starts_at=self.now, pictures=4, gpu_ms=400
+                guild=guild, subject_id=member, window="day", starts_at=self.now, images=4, gpu_ms=400
             ),
             "quotarule": QuotaRule.objects.create(guild=guild, subject="guild", limit=77),
             "staff": Staff.objects.create(guild=guild, user_id=member + 5, role="owner", synced_at=self.now),
@@ -219,7 +219,7 @@ def forms(world: World, path: str, name: str) -> Iterator[dict[str, Any]]:
         "enabled": "",
         "sure": "yes",
         "post": "yes",
-        "pictures": 50,
+        "images": 50,
         "gpu_seconds": 5,
         "_form_submitted": "on",
         "action": "erase",

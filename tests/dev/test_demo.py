@@ -63,14 +63,14 @@ def demo(folder: Path, *arguments: str, cwd: Path = ROOT, **more: str) -> subpro
 
 
 def test_once_makes_a_grid_and_says_so_in_json(folder, tmp_path):
-    done = demo(folder, "--once", "a red circle", "--out", "picture.png", "--seed", "7", "--count", "4", cwd=tmp_path)
+    done = demo(folder, "--once", "a red circle", "--out", "image.png", "--seed", "7", "--count", "4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert report.keys() == {"job_id", "status", "seed", "seconds", "images"}
-    assert (report["status"], report["seed"], report["images"]) == ("completed", 7, ["picture.png"])
-    with Image.open(tmp_path / "picture.png") as picture:
-        assert picture.format == "PNG"
-        assert picture.width == picture.height
+    assert (report["status"], report["seed"], report["images"]) == ("completed", 7, ["image.png"])
+    with Image.open(tmp_path / "image.png") as image:
+        assert image.format == "PNG"
+        assert image.width == image.height
 
 
 def test_the_same_seed_gives_the_same_images(folder, tmp_path):
@@ -91,9 +91,9 @@ def test_once_refused_gives_the_reason_and_exit_status_1(folder, tmp_path):
 
 
 def test_a_prompt_may_begin_with_a_dash(folder, tmp_path):
-    done = demo(folder, "--once=-anime", "--count=1", "--out", "picture.png", cwd=tmp_path)
+    done = demo(folder, "--once=-anime", "--count=1", "--out", "image.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "picture.png").exists()
+    assert (tmp_path / "image.png").exists()
 
 
 def test_a_model_that_cannot_be_loaded_is_named_with_the_reason_and_the_log(folder):

@@ -112,7 +112,7 @@ def test_the_seeds_of_the_grid_are_shown() -> None:
     assert fields["Seed"] == "7"
 
 
-def test_buttons_are_for_the_pictures_there_are() -> None:
+def test_buttons_are_for_the_images_there_are() -> None:
     labels = [
         [button["label"] for button in row["components"]] for row in messages.result_buttons(job(count=2, width=1536))
     ]

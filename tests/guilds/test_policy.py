@@ -97,7 +97,7 @@ def test_refuses_with_a_stable_code_and_what_the_sentence_needs(rules, wish, cod
         ({"allowed_sizes": ["512x512"]}, {"width": 768, "height": 512}, "size", "512x512"),
         # The server allows no size of this model's: its first stays.
         ({"allowed_sizes": ["64x64"]}, {"width": 768, "height": 512}, "size", "512x512"),
-        ({"max_pictures": 2}, {"count": 3}, "count", "1-2"),
+        ({"max_images": 2}, {"count": 3}, "count", "1-2"),
         ({}, {"count": 0}, "count", "1-4"),
         ({}, {"guidance": 30.1}, "guidance", "0-30"),
         ({}, {"guidance": -0.1}, "guidance", "0-30"),
@@ -197,7 +197,7 @@ def test_a_samplers_own_limit_counts_too():
 
 @pytest.mark.parametrize(("count", "made_count"), [(4, 2), (2, 2), (1, 1)])
 def test_an_earlier_requests_count_is_lowered_to_what_is_allowed_now(count, made_count):
-    assert made({"max_pictures": 2}, count=count, lowerable=frozenset({"count"})).count == made_count
+    assert made({"max_images": 2}, count=count, lowerable=frozenset({"count"})).count == made_count
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ MIDNIGHT = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp())
 WINDOWS = QuotaClock(time_zone="UTC", held={}).windows(NOON)
 
 
-def rule(subject="member", *, limit, role_id=None, metric="pictures", window="day"):
+def rule(subject="member", *, limit, role_id=None, metric="images", window="day"):
     return Rule(subject=subject, role_id=role_id, metric=metric, window=window, limit=limit)
 
 
@@ -30,18 +30,16 @@ def test_of_several_roles_the_highest_limit_wins_and_unlimited_is_highest():
 def test_the_guilds_rule_counts_beside_an_unlimited_role():
     rules = [rule("guild", limit=10), rule("role", limit=None, role_id=7)]
     bound = applicable(rules, frozenset({7}))
-    refusal = decide(
-        evaluate(bound, {(0, "day"): Counter(pictures=8)}, user_id=42, windows=WINDOWS), pictures=4, gpu_ms=0
-    )
+    refusal = decide(evaluate(bound, {(0, "day"): Counter(images=8)}, user_id=42, windows=WINDOWS), images=4, gpu_ms=0)
     assert refusal is not None
     assert refusal.code == "quota_exceeded"
     assert refusal.params["subject"] == "guild"
 
 
 def test_what_fits_exactly_is_allowed():
-    standings = evaluate([rule(limit=8)], {(42, "day"): Counter(pictures=4)}, user_id=42, windows=WINDOWS)
-    assert decide(standings, pictures=4, gpu_ms=0) is None
-    assert decide(standings, pictures=5, gpu_ms=0) is not None
+    standings = evaluate([rule(limit=8)], {(42, "day"): Counter(images=4)}, user_id=42, windows=WINDOWS)
+    assert decide(standings, images=4, gpu_ms=0) is None
+    assert decide(standings, images=5, gpu_ms=0) is not None
 
 
 ROLE = {"subject": "role", "role_id": 7}
@@ -52,27 +50,27 @@ ROLE = {"subject": "role", "role_id": 7}
     [
         (
             {"limit": 8},
-            Counter(pictures=6, granted_pictures=1),
-            {"pictures": 4, "gpu_ms": 0},
-            {"subject": "member", "role_id": None, "metric": "pictures", "limit": 9, "used": 6, "left": 3, "needed": 4},
+            Counter(images=6, granted_images=1),
+            {"images": 4, "gpu_ms": 0},
+            {"subject": "member", "role_id": None, "metric": "images", "limit": 9, "used": 6, "left": 3, "needed": 4},
         ),
         (
             ROLE | {"limit": 8},
-            Counter(pictures=9),
-            {"pictures": 1, "gpu_ms": 9_000},
-            {"subject": "role", "role_id": 7, "metric": "pictures", "limit": 8, "used": 9, "left": 0, "needed": 1},
+            Counter(images=9),
+            {"images": 1, "gpu_ms": 9_000},
+            {"subject": "role", "role_id": 7, "metric": "images", "limit": 8, "used": 9, "left": 0, "needed": 1},
         ),
         (
             {"limit": 10, "metric": "gpu_seconds"},
             Counter(gpu_ms=11_260, granted_gpu_ms=2_999),
-            {"pictures": 1, "gpu_ms": 1_260},
+            {"images": 1, "gpu_ms": 1_260},
             {"subject": "member", "role_id": None, "metric": "gpu_seconds", "limit": 12, "used": 11.3, "left": 0.7,
              "needed": 1.3},
         ),
         (
             {"limit": 0, "metric": "gpu_seconds"},
             Counter(gpu_ms=0),
-            {"pictures": 1, "gpu_ms": 49},
+            {"images": 1, "gpu_ms": 49},
             {"subject": "member", "role_id": None, "metric": "gpu_seconds", "limit": 0, "used": 0, "left": 0,
              "needed": 0.0},
         ),
@@ -86,27 +84,27 @@ def test_a_refusal_says_what_is_left_and_what_was_needed(of, used, wanted, param
 
 
 def test_what_is_left_of_an_unlimited_rule_is_unlimited():
-    (standing,) = evaluate([rule(limit=None)], {(42, "day"): Counter(pictures=10**9)}, user_id=42, windows=WINDOWS)
+    (standing,) = evaluate([rule(limit=None)], {(42, "day"): Counter(images=10**9)}, user_id=42, windows=WINDOWS)
     assert (standing.limit, standing.left, standing.used) == (None, None, 10**9)
-    assert decide([standing], pictures=10**9, gpu_ms=0) is None
+    assert decide([standing], images=10**9, gpu_ms=0) is None
 
 
 def test_a_second_has_a_thousand_milliseconds():
     granted = {(42, "day"): Counter(granted_gpu_ms=1_000_000)}
     (standing,) = evaluate([rule(limit=1, metric="gpu_seconds")], granted, user_id=42, windows=WINDOWS)
     assert standing.limit == 1001
-    assert decide([standing], pictures=0, gpu_ms=2_000_000).params["needed"] == 2000
+    assert decide([standing], images=0, gpu_ms=2_000_000).params["needed"] == 2000
 
 
 def test_counters_are_added_part_by_part():
-    one = Counter(pictures=1, gpu_ms=20, granted_pictures=300, granted_gpu_ms=4000)
-    two = Counter(pictures=5, gpu_ms=60, granted_pictures=700, granted_gpu_ms=8000)
-    assert one + two == Counter(pictures=6, gpu_ms=80, granted_pictures=1000, granted_gpu_ms=12_000)
+    one = Counter(images=1, gpu_ms=20, granted_images=300, granted_gpu_ms=4000)
+    two = Counter(images=5, gpu_ms=60, granted_images=700, granted_gpu_ms=8000)
+    assert one + two == Counter(images=6, gpu_ms=80, granted_images=1000, granted_gpu_ms=12_000)
 
 
 def test_a_rule_is_held_against_its_own_subject_and_window():
-    used = {(0, "day"): Counter(pictures=1), (42, "day"): Counter(pictures=2), (42, "hour"): Counter(pictures=3),
-            (43, "day"): Counter(pictures=4)}  # fmt: skip
+    used = {(0, "day"): Counter(images=1), (42, "day"): Counter(images=2), (42, "hour"): Counter(images=3),
+            (43, "day"): Counter(images=4)}  # fmt: skip
     rules = [rule("guild", limit=9), rule(limit=9), rule(limit=9, window="hour"), rule("role", limit=9, role_id=7)]
     standings = evaluate(rules, used, user_id=42, windows=WINDOWS)
     assert [each.used for each in standings] == [1, 2, 3, 2]
@@ -126,22 +124,22 @@ def test_each_metric_and_window_has_a_rule_of_its_own():
     assert [each.limit for each in applicable(rules, frozenset())] == [1, 2, 3]
 
 
-def test_a_grant_of_pictures_gives_no_gpu_time_and_the_other_way_round():
-    granted = {(42, "day"): Counter(granted_pictures=5, granted_gpu_ms=7_999)}
+def test_a_grant_of_images_gives_no_gpu_time_and_the_other_way_round():
+    granted = {(42, "day"): Counter(granted_images=5, granted_gpu_ms=7_999)}
     standings = evaluate([rule(limit=1), rule(limit=1, metric="gpu_seconds")], granted, user_id=42, windows=WINDOWS)
     assert [each.limit for each in standings] == [1 + 5, 1 + 7]
 
 
 def test_a_grant_adds_to_the_limit():
-    used = {(42, "day"): Counter(pictures=8, granted_pictures=4)}
+    used = {(42, "day"): Counter(images=8, granted_images=4)}
     standings = evaluate([rule(limit=8)], used, user_id=42, windows=WINDOWS)
     assert standings[0].left == 4
-    assert decide(standings, pictures=4, gpu_ms=0) is None
+    assert decide(standings, images=4, gpu_ms=0) is None
 
 
 def test_the_refusal_names_the_reset_that_comes_last():
     standings = evaluate([rule(limit=1, window="hour"), rule(limit=1, window="month")], {}, user_id=42, windows=WINDOWS)
-    refusal = decide(standings, pictures=4, gpu_ms=0)
+    refusal = decide(standings, images=4, gpu_ms=0)
     assert refusal is not None
     assert refusal.params["resets_at"] == int(datetime(2026, 12, 1, tzinfo=UTC).timestamp())
 
@@ -149,8 +147,8 @@ def test_the_refusal_names_the_reset_that_comes_last():
 def test_gpu_seconds_are_counted_in_seconds():
     standings = evaluate([rule(limit=10, metric="gpu_seconds")], {(42, "day"): Counter(gpu_ms=9_000)}, user_id=42,
                       windows=WINDOWS)  # fmt: skip
-    assert decide(standings, pictures=99, gpu_ms=1_000) is None
-    assert decide(standings, pictures=0, gpu_ms=1_001) is not None
+    assert decide(standings, images=99, gpu_ms=1_000) is None
+    assert decide(standings, images=0, gpu_ms=1_001) is not None
 
 
 def test_a_budget_stops_hard():

@@ -107,7 +107,7 @@ def test_an_autocomplete_without_a_user_has_no_choices(make_guild: Any, send: An
 
 
 @pytest.mark.parametrize("name", ["fox.png", "fox.PNG", "fox.jpg", "fox.jpeg", "fox.webp"])
-def test_a_picture_without_a_content_type_is_known_by_its_name(make_guild: Any, send: Any, name: str) -> None:
+def test_an_image_without_a_content_type_is_known_by_its_name(make_guild: Any, send: Any, name: str) -> None:
     body = payload("slash_with_image")
     make_guild(id=int(body["guild_id"]))
     (attachment,) = body["data"]["resolved"]["attachments"].values()

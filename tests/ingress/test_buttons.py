@@ -106,7 +106,7 @@ def test_reroll_asks_for_the_same_with_another_seed(
 
 
 @pytest.mark.parametrize("index", [0, 1, 2, 3])
-def test_vary_starts_from_one_picture(
+def test_vary_starts_from_one_image(
     make_guild: Callable[..., Guild], make_job: MakeJob, press: Press, index: int
 ) -> None:
     guild = make_guild()
@@ -117,7 +117,7 @@ def test_vary_starts_from_one_picture(
     assert varied.strength is not None
 
 
-def test_enlarge_makes_one_picture_twice_as_large(
+def test_enlarge_makes_one_image_twice_as_large(
     make_guild: Callable[..., Guild], make_job: MakeJob, press: Press
 ) -> None:
     guild = make_guild()
@@ -137,7 +137,7 @@ def test_nothing_grows_without_end(make_guild: Callable[..., Guild], make_job: M
 
 @pytest.mark.parametrize("action", ["vary", "enlarge"])
 @pytest.mark.parametrize("index", [4, 9999])
-def test_a_picture_that_the_job_does_not_have(
+def test_an_image_that_the_job_does_not_have(
     make_guild: Callable[..., Guild], make_job: MakeJob, press: Press, action: str, index: int
 ) -> None:
     guild = make_guild()
@@ -146,7 +146,7 @@ def test_a_picture_that_the_job_does_not_have(
     assert Job.objects.count() == 1
 
 
-def test_a_hidden_picture_is_no_start(make_guild: Callable[..., Guild], make_job: MakeJob, press: Press) -> None:
+def test_a_hidden_image_is_no_start(make_guild: Callable[..., Guild], make_job: MakeJob, press: Press) -> None:
     guild = make_guild()
     job = make_job(guild)
     press(guild, pack("delete", job.pk))
@@ -177,7 +177,7 @@ def test_a_button_spends_the_quota_of_who_presses_it(
 ) -> None:
     guild = make_guild()
     job = make_job(guild)
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=4)
     assert "4 of 4" in message_text(press(guild, pack("reroll", job.pk)))
     assert press(guild, pack("reroll", job.pk), **as_other())["type"] == 4
     assert newest().user_id == OTHER
@@ -272,7 +272,7 @@ def test_a_modal_without_fields_is_answered(
     assert "`prompt`" in message_text(send(body))
 
 
-def test_the_asker_deletes_and_the_pictures_leave_the_message(
+def test_the_asker_deletes_and_the_images_leave_the_message(
     make_guild: Callable[..., Guild], make_job: MakeJob, press: Press
 ) -> None:
     guild = make_guild()

@@ -43,9 +43,9 @@ def test_quota_names_each_rule_with_used_left_and_reset(make_guild: Callable[...
     guild = make_guild()
     role = 539082325061836999
     QuotaRule.objects.create(guild=guild, subject="guild", metric="gpu_seconds", window="month", limit=9000)
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=4)
     QuotaRule.objects.create(
-        guild=guild, subject="role", role_id=role, role_name="Patrons", metric="pictures", window="day", limit=40
+        guild=guild, subject="role", role_id=role, role_name="Patrons", metric="images", window="day", limit=40
     )
     slash(guild, values={"prompt": "a cat"})
     answer = slash(guild, "sparkle-quota")
@@ -60,7 +60,7 @@ def test_quota_says_when_there_is_no_limit(make_guild: Callable[..., Guild], sla
     guild = make_guild()
     assert "no limits" in message_text(slash(guild, "sparkle-quota"))
     QuotaRule.objects.create(
-        guild=guild, subject="role", role_id=539082325061836999, metric="pictures", window="day", limit=None
+        guild=guild, subject="role", role_id=539082325061836999, metric="images", window="day", limit=None
     )
     assert "Unlimited" in json.dumps(slash(guild, "sparkle-quota"))
 
@@ -163,8 +163,8 @@ def test_cancel_of_nothing(make_guild: Callable[..., Guild], slash: Slash) -> No
 
 
 def test_settings_are_shown_to_managers_with_a_link(make_guild: Callable[..., Guild], slash: Slash) -> None:
-    guild = make_guild(allowed_channel_ids=[77], max_pictures=2, nsfw_rule="spoiler")
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
+    guild = make_guild(allowed_channel_ids=[77], max_images=2, nsfw_rule="spoiler")
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=4)
     answer = slash(guild, "sparkle-settings", **as_manager())
     shown = fields(answer)
     assert shown["Channels"] == "<#77>"
@@ -270,7 +270,7 @@ def remix(send: Send, guild: Guild, **message: Any) -> dict[str, Any]:
     return send(body)
 
 
-def test_remix_opens_a_modal_with_the_messages_picture(
+def test_remix_opens_a_modal_with_the_messages_image(
     make_guild: Callable[..., Guild], send: Send, snowflake: Callable[[], int]
 ) -> None:
     guild = make_guild()
@@ -292,7 +292,7 @@ def test_remix_opens_a_modal_with_the_messages_picture(
     assert job.strength == 0.6
 
 
-def test_remix_takes_the_picture_that_an_embed_shows(make_guild: Callable[..., Guild], send: Send) -> None:
+def test_remix_takes_the_image_that_an_embed_shows(make_guild: Callable[..., Guild], send: Send) -> None:
     shown = {"image": {"url": "https://cdn.discordapp.com/attachments/1/2/grid.png?ex=1", "width": 5, "height": 5}}
     modal = remix(send, make_guild(), attachments=[], embeds=[shown])
     assert modal["type"] == 9
@@ -307,7 +307,7 @@ def test_remix_takes_the_picture_that_an_embed_shows(make_guild: Callable[..., G
         {"attachments": [5], "embeds": [5, {"image": 5}, {"image": {"url": 5}}]},
     ],
 )
-def test_remix_of_a_message_without_a_usable_picture(
+def test_remix_of_a_message_without_a_usable_image(
     make_guild: Callable[..., Guild], send: Send, message: dict[str, Any]
 ) -> None:
     assert "no PNG" in message_text(remix(send, make_guild(), **message))
@@ -324,7 +324,7 @@ def test_remix_of_a_message_that_is_not_resolved(
     assert message_text(send(body))
 
 
-def test_a_picture_put_into_the_modal_by_hand_is_checked_again(make_guild: Callable[..., Guild], send: Send) -> None:
+def test_an_image_put_into_the_modal_by_hand_is_checked_again(make_guild: Callable[..., Guild], send: Send) -> None:
     body = payload("modal", guild_id=str(make_guild().pk))
     body["data"] = {
         "custom_id": "s1:remix",

@@ -154,10 +154,10 @@ def test_a_styles_words_do_not_grow_over_the_limit(make_guild: Any, done: Any, p
         assert newest().negative_prompt == job.negative_prompt
 
 
-def test_a_lowered_number_of_pictures_and_steps_is_kept_to_and_said(make_guild: Any, done: Any, press: Any) -> None:
+def test_a_lowered_number_of_images_and_steps_is_kept_to_and_said(make_guild: Any, done: Any, press: Any) -> None:
     guild = make_guild()
     job = done(guild, count=4, steps=40)
-    guild.max_pictures, guild.max_steps = 2, 20
+    guild.max_images, guild.max_steps = 2, 20
     guild.save()
     for button in (pack("reroll", job.pk), pack("vary", job.pk, 3)):
         content = press(guild, button)["data"]["content"]
@@ -170,14 +170,14 @@ def test_a_lowered_number_of_pictures_and_steps_is_kept_to_and_said(make_guild: 
 def test_what_a_member_types_over_the_limit_is_refused(
     make_guild: Any, done: Any, press: Any, send: Any, slash: Any
 ) -> None:
-    guild = make_guild(max_pictures=2, max_steps=20)
+    guild = make_guild(max_images=2, max_steps=20)
     assert "`count`" in message_text(slash(guild, "sparkle", {"prompt": "a fox", "count": 3}))
     assert "`steps`" in message_text(slash(guild, "sparkle", {"prompt": "a fox", "steps": 21}))
     opened = press(guild, pack("edit", done(guild).pk))
     assert "`steps`" in message_text(submit_form(send, guild, opened, 5, steps="21"))
 
 
-def test_an_enlarged_picture_can_be_varied_and_so_can_that(make_guild: Any, done: Any, press: Any) -> None:
+def test_an_enlarged_image_can_be_varied_and_so_can_that(make_guild: Any, done: Any, press: Any) -> None:
     guild = make_guild()
     press(guild, pack("enlarge", done(guild).pk, 0))
     for _ in range(2):
@@ -219,7 +219,7 @@ def disable(guild: Guild) -> None:
 
 CHANGES: dict[str, Callable[[Guild], Any]] = {
     "nothing": lambda guild: None,
-    "one picture": lambda guild: Guild.objects.filter(pk=guild.pk).update(max_pictures=1),
+    "one image": lambda guild: Guild.objects.filter(pk=guild.pk).update(max_images=1),
     "one step": lambda guild: Guild.objects.filter(pk=guild.pk).update(max_steps=1),
     "another size": lambda guild: ModelProfile.objects.update(sizes=["640x640"]),
     "style gone": lambda guild: StylePreset.objects.all().delete(),
@@ -230,8 +230,8 @@ CHANGES: dict[str, Callable[[Guild], Any]] = {
     "no private answers": lambda guild: Guild.objects.filter(pk=guild.pk).update(results_ephemeral=True),
     "another language": lambda guild: Guild.objects.filter(pk=guild.pk).update(language="ja"),
     "off": disable,
-    "pictures hidden": lambda guild: JobImage.objects.update(hidden_at=guild.installed_at),
-    "pictures gone": lambda guild: JobImage.objects.all().delete(),
+    "images hidden": lambda guild: JobImage.objects.update(hidden_at=guild.installed_at),
+    "images gone": lambda guild: JobImage.objects.all().delete(),
     "prompt erased": lambda guild: Job.objects.update(prompt=""),
 }
 JOBS: dict[str, dict[str, Any]] = {
@@ -257,7 +257,7 @@ def test_every_button_and_form_is_taken_back_whatever_has_changed(
     change(guild)
     for custom_id in dict.fromkeys(sent):
         if ":delete:" in custom_id:
-            continue  # Last: it hides the pictures.
+            continue  # Last: it hides the images.
         answer = press(guild, custom_id)
         assert answer["type"] in (4, 7, 9)
         if answer["type"] == 9:

@@ -60,7 +60,7 @@ def started(initialization: str, *requests: dict[str, Any]) -> list[dict[str, An
         "DATABASE_URL": "postgres://sparkle@127.0.0.1:1/sparkle",
         "DATABASE_IAM_AUTH": "true",
         "SQS_QUEUE_URL": "http://127.0.0.1:1/queue/jobs.fifo",
-        "IMAGE_BUCKET": "pictures",
+        "IMAGE_BUCKET": "images",
     }
     done = subprocess.run(
         [sys.executable, "-c", _FUNCTION],

@@ -76,7 +76,7 @@ def test_in_a_direct_message_it_says_where_it_works(send: Send) -> None:
     assert "server" in message_text(send(payload("slash_in_dm")))
 
 
-def test_a_picture_from_discords_cdn_is_a_start(make_guild: Callable[..., Guild], send: Send) -> None:
+def test_an_image_from_discords_cdn_is_a_start(make_guild: Callable[..., Guild], send: Send) -> None:
     send(payload("slash_with_image", guild_id=str(make_guild().pk)))
     job = Job.objects.get()
     assert (job.kind, job.strength) == ("img2img", 0.5)
@@ -107,7 +107,7 @@ _TEXT = "https://cdn.discordapp.com/attachments/1/2/cat.txt"
         ({"size": 11 * 1024 * 1024}, "10 MB or smaller"),
     ],
 )
-def test_other_pictures_are_refused(
+def test_other_images_are_refused(
     make_guild: Callable[..., Guild], send: Send, change: dict[str, Any], word: str
 ) -> None:
     body = payload("slash_with_image", guild_id=str(make_guild().pk))
@@ -206,7 +206,7 @@ def test_no_prompt_pings_or_breaks_out_of_its_block(
 
 def test_a_spent_quota_names_the_rule_and_its_reset(make_guild: Callable[..., Guild], slash: Slash) -> None:
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=4)
     slash(guild, values={"prompt": "a cat"})
     sentence = message_text(slash(guild, values={"prompt": "a cat"}))
     assert "4 of 4 images" in sentence

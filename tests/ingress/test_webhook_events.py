@@ -49,10 +49,10 @@ def test_a_retried_event_is_taken_for_as_long_as_discord_retries() -> None:
 
 
 def test_who_comes_back_keeps_the_settings(make_guild: Callable[..., Guild], now: datetime) -> None:
-    make_guild(id=290926798626357999, name="Old name", max_pictures=2, left_at=now)
+    make_guild(id=290926798626357999, name="Old name", max_images=2, left_at=now)
     send(payload("event_authorized"))
     guild = Guild.objects.get()
-    assert (guild.name, guild.max_pictures, guild.left_at) == ("Pixel Garden", 2, None)
+    assert (guild.name, guild.max_images, guild.left_at) == ("Pixel Garden", 2, None)
 
 
 @pytest.mark.parametrize(

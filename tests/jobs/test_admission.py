@@ -61,19 +61,19 @@ def submit(make_ask: Callable[..., Any], now: datetime) -> Callable[..., submiss
 
 def test_the_quota_that_another_request_has_just_spent_is_not_spent_again(make_guild, submit):
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)
+    QuotaRule.objects.create(guild=guild, subject="guild", metric="images", window="day", limit=8)
     assert isinstance(submit(guild, count=4), submission.Accepted)
     late = overtaken(guild, lambda: submit(guild, count=4), lambda: submit(guild, count=4))
     assert isinstance(late, Refusal)
     assert late.code == "quota_exceeded"
-    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {8}
+    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("images", flat=True)) == {8}
     assert Job.objects.filter(guild=guild).exclude(status=Status.REFUSED).count() == 2
 
 
 def test_usage_that_a_refund_offsets_in_the_guilds_counter_still_counts_for_the_member(make_guild, submit, now):
     """The guild's counter is unchanged, the member's is not."""
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=4)
     others = submit(guild, count=4, user_id=1)
 
     def early() -> None:
@@ -82,25 +82,25 @@ def test_usage_that_a_refund_offsets_in_the_guilds_counter_still_counts_for_the_
 
     late = overtaken(guild, lambda: submit(guild, count=4, user_id=2), early)
     assert isinstance(late, Refusal)
-    assert Usage.objects.get(guild=guild, subject_id=2, window="day").pictures == 4
+    assert Usage.objects.get(guild=guild, subject_id=2, window="day").images == 4
 
 
 def test_the_first_two_requests_of_a_month_at_once_are_both_counted(make_guild, submit):
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=8)
+    QuotaRule.objects.create(guild=guild, subject="guild", metric="images", window="day", limit=8)
     late = overtaken(guild, lambda: submit(guild, count=3), lambda: submit(guild, count=3))
     assert isinstance(late, submission.Accepted)
-    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {6}
+    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("images", flat=True)) == {6}
     for job in Job.objects.filter(guild=guild):
         assert set(job.usage_ids) == set(Usage.objects.filter(guild=guild).values_list("pk", flat=True))
 
 
 def test_the_months_first_request_is_not_admitted_twice_over(make_guild, submit):
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="guild", metric="pictures", window="day", limit=4)
+    QuotaRule.objects.create(guild=guild, subject="guild", metric="images", window="day", limit=4)
     late = overtaken(guild, lambda: submit(guild, count=4), lambda: submit(guild, count=4))
     assert isinstance(late, Refusal)
-    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("pictures", flat=True)) == {4}
+    assert set(Usage.objects.filter(guild=guild, subject_id=0).values_list("images", flat=True)) == {4}
 
 
 def test_a_request_waits_if_a_concurrent_one_took_the_last_slot(make_guild, submit, now):
@@ -150,7 +150,7 @@ def test_two_requests_on_both_sides_of_a_month_boundary_share_one_slot(make_guil
     assert isinstance(late, submission.Accepted)
     assert sorted(Job.objects.values_list("status", flat=True)) == [Status.QUEUED, Status.WAITING]
     months = Usage.objects.filter(guild=guild, subject_id=0, window="month").order_by("starts_at")
-    assert [row.pictures for row in months] == [4, 4]
+    assert [row.images for row in months] == [4, 4]
 
 
 def test_a_concurrent_rename_of_the_guild_does_not_affect_admission(make_guild, submit):

@@ -45,7 +45,7 @@ def used_ms(guild, now):
 
 def counters(guild, subject_id=0):
     rows = Usage.objects.filter(guild=guild, subject_id=subject_id)
-    return {(row.pictures, row.gpu_ms) for row in rows}
+    return {(row.images, row.gpu_ms) for row in rows}
 
 
 def test_each_end_charges_what_was_measured(make_guild, running, now):
@@ -120,7 +120,7 @@ def test_a_refund_never_makes_a_counter_negative(make_guild, running, now):
     """A counter may have been lowered by hand since the request was admitted."""
     guild = make_guild()
     job = running(guild)
-    Usage.objects.filter(guild=guild).update(pictures=3, gpu_ms=1)
+    Usage.objects.filter(guild=guild).update(images=3, gpu_ms=1)
     assert transitions.fail(job.pk, worker_id="w", reason="x", permanent=True, gpu_ms=0, now=now) == Status.FAILED
     assert counters(guild) == counters(guild, subject_id=job.user_id) == {(0, 0)}
 
@@ -191,32 +191,32 @@ def test_only_operators_change_the_whole_servers_counters(spent, now):
     guild, job = spent
     own = Usage.objects.get(guild=guild, subject_id=job.user_id, window="day")
     whole = Usage.objects.get(guild=guild, subject_id=0, window="day")
-    assert moderation.grant(own.pk, pictures=1)
+    assert moderation.grant(own.pk, images=1)
     assert moderation.reset_window(own.pk)
-    assert not moderation.grant(whole.pk, pictures=1)
+    assert not moderation.grant(whole.pk, images=1)
     assert not moderation.reset_window(whole.pk)
-    assert moderation.grant(whole.pk, pictures=1, operator=True)
+    assert moderation.grant(whole.pk, images=1, operator=True)
 
 
 def test_five_zones_in_a_row_give_no_more_quota(make_guild, make_ask, now):
     guild = make_guild()
     for subject in ("member", "guild"):
         for window in ("day", "month"):
-            QuotaRule.objects.create(guild=guild, subject=subject, metric="pictures", window=window, limit=8)
+            QuotaRule.objects.create(guild=guild, subject=subject, metric="images", window=window, limit=8)
     accepted = 0
     for zone in ("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Asia/Tokyo", "America/New_York", "Asia/Kolkata"):
         Guild.objects.filter(pk=guild.pk).update(time_zone=zone)
         for _ in range(3):
             accepted += isinstance(submission.submit(make_ask(guild), now=now), Accepted)
     assert accepted == 2
-    assert {row.pictures for row in Usage.objects.filter(guild=guild)} == {8}
+    assert {row.images for row in Usage.objects.filter(guild=guild)} == {8}
 
 
 def test_a_grant_survives_a_change_of_zone(make_guild, make_ask, now):
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=4)
     assert isinstance(submission.submit(make_ask(guild), now=now), Accepted)
-    moderation.grant(Usage.objects.get(guild=guild, subject_id=42, window="day").pk, pictures=4)
+    moderation.grant(Usage.objects.get(guild=guild, subject_id=42, window="day").pk, images=4)
     Guild.objects.filter(pk=guild.pk).update(time_zone="Asia/Tokyo")
     assert isinstance(submission.submit(make_ask(guild), now=now), Accepted)
     assert isinstance(submission.submit(make_ask(guild), now=now), Refusal)
@@ -224,7 +224,7 @@ def test_a_grant_survives_a_change_of_zone(make_guild, make_ask, now):
 
 def test_erasing_ones_data_three_times_gives_one_month(make_guild, make_ask, running, now):
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="month", limit=8)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="month", limit=8)
     accepted = 0
     for _ in range(3):
         for _ in range(3):
@@ -242,7 +242,7 @@ def test_erasing_ones_data_three_times_gives_one_month(make_guild, make_ask, run
 
 def test_a_job_that_outlives_an_erasure_gives_its_images_back(make_guild, make_ask, running, now):
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="month", limit=8)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="month", limit=8)
     complete(running(guild), now=now, gpu_ms=100)
     privacy.erase_member(42, now=now)
     job = running(guild)

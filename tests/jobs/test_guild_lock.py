@@ -85,7 +85,7 @@ class Crowd:
 
     def grant(self, chance: random.Random) -> None:
         for usage in Usage.objects.order_by("?")[:5]:
-            moderation.grant(usage.pk, pictures=1, operator=True)
+            moderation.grant(usage.pk, images=1, operator=True)
             moderation.reset_window(usage.pk, operator=True)
 
     def move(self, chance: random.Random) -> None:
@@ -109,7 +109,7 @@ class Crowd:
 def test_counters_equal_the_rows_after_concurrent_writes(make_guild, make_ask):
     guilds = [make_guild(concurrency=4, max_waiting=50, max_waiting_per_member=20) for _ in range(2)]
     for guild in guilds:
-        QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=10_000)
+        QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=10_000)
     crowd = Crowd(guilds, make_ask)
     until = time.monotonic() + SECONDS
     acts = [crowd.submit, crowd.submit, crowd.work, crowd.work, crowd.cancel, crowd.refund, crowd.grant, crowd.move,
@@ -144,11 +144,11 @@ def _check(guild: Guild) -> None:
             assert rows.count() == 1, "no change of zone has started a window"
             mine = [job for job in jobs if job.user_id == member]
             held = [job for job in mine if job.status == Status.COMPLETED and job.refunded_at is None]
-            assert rows[0].pictures == sum(job.reserved_pictures for job in held)
+            assert rows[0].images == sum(job.reserved_images for job in held)
             assert rows[0].gpu_ms == sum(job.gpu_ms for job in mine)
         whole = Usage.objects.get(guild=guild, subject_id=0, window=window)
         members = Usage.objects.filter(guild=guild, window=window).exclude(subject_id=0)
-        assert whole.pictures == sum(row.pictures for row in members)
+        assert whole.images == sum(row.images for row in members)
         assert whole.gpu_ms == sum(row.gpu_ms for row in members)
         assert whole.gpu_ms == gpu_ledger.used_ms([guild.pk], now=NOW)[guild.pk]
 
@@ -172,7 +172,7 @@ def test_every_write_of_a_counter_waits_for_the_guilds_row(make_guild, make_ask,
     ask = make_ask(guild)
     act = {
         "refund": lambda: moderation.refund(job.pk, by="m", now=NOW),
-        "grant": lambda: moderation.grant(usage.pk, pictures=1),
+        "grant": lambda: moderation.grant(usage.pk, images=1),
         "reset_window": lambda: moderation.reset_window(usage.pk),
         "erase": lambda: privacy.erase_member(42, now=NOW),
         "cancel": lambda: transitions.cancel(job.pk, by=1, now=NOW),

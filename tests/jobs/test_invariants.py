@@ -28,7 +28,7 @@ ROLE = 9
 rules = st.lists(
     st.tuples(
         st.sampled_from(["guild", "member", "role"]),
-        st.sampled_from(["pictures", "gpu_seconds"]),
+        st.sampled_from(["images", "gpu_seconds"]),
         st.sampled_from(["hour", "day", "month"]),
         st.integers(0, 40),
     ),
@@ -132,14 +132,14 @@ def check_invariants(world):
             if job.status == Status.REFUSED or subject not in (quota.GUILD_SUBJECT, job.user_id):
                 continue
             start = window_start(window, job.created_at, guild.time_zone)
-            held = job.reserved_pictures
+            held = job.reserved_images
             if job.settled_at:
-                held = job.reserved_pictures if job.status == Status.COMPLETED else 0
+                held = job.reserved_images if job.status == Status.COMPLETED else 0
             expected[start] += held
             gpu_ms[start] += job.gpu_ms if job.settled_at else job.reserved_gpu_ms
         rows = Usage.objects.filter(guild=guild, subject_id=subject, window=window)
-        assert {row.starts_at: row.pictures for row in rows if row.pictures} == {
-            start: pictures for start, pictures in expected.items() if pictures
+        assert {row.starts_at: row.images for row in rows if row.images} == {
+            start: images for start, images in expected.items() if images
         }
         assert {row.starts_at: row.gpu_ms for row in rows if row.gpu_ms} == {at: ms for at, ms in gpu_ms.items() if ms}
     # GPU time that was used stays used, however the job ended.
@@ -155,7 +155,7 @@ def check_invariants(world):
         rows = rows.filter(subject_id=0) if rule.subject == "guild" else rows.exclude(subject_id=0)
         longer = sum(max(0, job.gpu_ms - job.reserved_gpu_ms) for job in jobs) / 1000
         for row in rows:
-            used = row.pictures if rule.metric == "pictures" else row.gpu_ms / 1000 - longer
+            used = row.images if rule.metric == "images" else row.gpu_ms / 1000 - longer
             assert used <= rule.limit
 
 
@@ -203,12 +203,12 @@ def test_concurrent_submits_exceed_neither_quota_nor_concurrency():
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(one, range(48)))
     accepted = {result.job.pk for result in results if isinstance(result, Accepted)}
-    assert len(accepted) == 10  # 40 pictures, four a request
+    assert len(accepted) == 10  # 40 images, four a request
     jobs = Job.objects.filter(guild=guild)
     assert jobs.filter(status=Status.QUEUED).count() == 3
     assert jobs.filter(status=Status.WAITING).count() == 7
     assert jobs.count() == 24
-    assert Usage.objects.get(guild=guild, subject_id=0, window="day").pictures == 40
+    assert Usage.objects.get(guild=guild, subject_id=0, window="day").images == 40
 
 
 @pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""What moderators do to requests, pictures and members succeeds, once, and leaves an event."""
+"""What moderators do to requests, images and members succeeds, once, and leaves an event."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BY = "mona"
 
 @pytest.fixture
 def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callable[..., Job]:
-    """Make a completed request with its pictures in storage."""
+    """Make a completed request with its images in storage."""
 
     def make(guild: Any = None, *, count: int = 2, **ask: Any) -> Job:
         now = timezone.now()
@@ -37,7 +37,7 @@ def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callab
         keys = [storage.image_key(job.guild_id, job.pk, index) for index in range(count)]
         grid = storage.grid_key(job.guild_id, job.pk)
         for key in (*keys, grid):
-            storage.store(key, b"a picture")
+            storage.store(key, b"an image")
         made = [
             StoredImage(index=index, key=key, seed=index, width=8, height=8, bytes=9) for index, key in enumerate(keys)
         ]
@@ -56,37 +56,37 @@ def events(job: Job, kind: str) -> list[dict[str, Any]]:
     return list(JobEvent.objects.filter(job=job, kind=kind).order_by("pk").values_list("detail", flat=True))
 
 
-def test_a_picture_is_hidden_once_and_shown_again(done, now):
+def test_an_image_is_hidden_once_and_shown_again(done, now):
     job = done()
     first, second = ids(job)
     assert moderation.hide([first], by=BY, now=now) == 1
     assert moderation.hide([first, second], by=BY, now=now) == 1, "the first was hidden before"
     assert JobImage.objects.filter(job=job, hidden_at=now).count() == 2
-    assert events(job, "hidden") == [{"by": BY, "picture": 1}, {"by": BY, "picture": 2}]
+    assert events(job, "hidden") == [{"by": BY, "image": 1}, {"by": BY, "image": 2}]
     assert moderation.unhide([first], by=BY, now=now) == 1
     assert moderation.unhide([first], by=BY, now=now) == 0
     assert JobImage.objects.get(pk=first).hidden_at is None
-    assert events(job, "shown") == [{"by": BY, "picture": 1}]
+    assert events(job, "shown") == [{"by": BY, "image": 1}]
 
 
-def test_a_picture_is_blurred_and_clear_again(done, now):
+def test_an_image_is_blurred_and_clear_again(done, now):
     job = done()
     first, second = ids(job)
     assert moderation.blur([first], blurred=True, by=BY, now=now) == 1
     assert list(JobImage.objects.order_by("index").values_list("blurred", flat=True)) == [True, False]
     assert moderation.blur([first, second], blurred=False, by=BY, now=now) == 1
     assert not JobImage.objects.filter(blurred=True).exists()
-    assert (events(job, "blurred"), events(job, "unblurred")) == ([{"by": BY, "picture": 1}],) * 2
+    assert (events(job, "blurred"), events(job, "unblurred")) == ([{"by": BY, "image": 1}],) * 2
 
 
-def test_a_dismissed_report_leaves_the_inbox_and_its_picture_stays(done, now):
+def test_a_dismissed_report_leaves_the_inbox_and_its_image_stays(done, now):
     job = done()
     first, _ = ids(job)
     JobImage.objects.filter(pk=first).update(reported_at=now, reported_by=7)
     assert moderation.dismiss_reports(ids(job), by=BY, now=now) == 1
     image = JobImage.objects.get(pk=first)
     assert (image.reported_at, image.reported_by, image.hidden_at) == (None, None, None)
-    assert events(job, "report_dismissed") == [{"by": BY, "picture": 1}]
+    assert events(job, "report_dismissed") == [{"by": BY, "image": 1}]
 
 
 @pytest.fixture
@@ -118,16 +118,16 @@ def test_deleting_everywhere_leaves_nothing_in_storage_gallery_or_discord(done, 
     assert all(default_storage.exists(key) for key in keys)
 
     gone = moderation.delete_everywhere(job.pk, by=BY, now=now, client=discord)
-    assert gone == moderation.Deleted(pictures=4, message_gone=True)
+    assert gone == moderation.Deleted(images=4, message_gone=True)
     assert not any(default_storage.exists(key) for key in keys)
     assert not JobImage.objects.filter(job=job).exists()
     assert not SimMessage.objects.filter(pk=posted["id"], deleted_at=None).exists()
     job.refresh_from_db()
     assert (job.grid_key, job.message_id, job.status) == ("", None, Status.COMPLETED)
-    assert events(job, "deleted") == [{"by": BY, "pictures": 4}]
+    assert events(job, "deleted") == [{"by": BY, "images": 4}]
     # Again is no error: there is nothing left to do.
     assert moderation.delete_everywhere(job.pk, by=BY, now=now, client=discord) == moderation.Deleted(
-        pictures=0, message_gone=True
+        images=0, message_gone=True
     )
 
 
@@ -141,7 +141,7 @@ def test_a_message_that_is_gone_already_counts_as_gone_and_one_out_of_reach_does
     by_dm = done()
     Job.objects.filter(pk=by_dm.pk).update(delivered_via="dm", message_id=2)
     gone = moderation.delete_everywhere(by_dm.pk, by=BY, now=now, client=discord)
-    assert gone == moderation.Deleted(pictures=2, message_gone=False)
+    assert gone == moderation.Deleted(images=2, message_gone=False)
 
 
 def test_a_running_job_is_not_deleted(make_guild, make_ask, now):
@@ -153,14 +153,14 @@ def test_a_running_job_is_not_deleted(make_guild, make_ask, now):
 
 def test_a_refund_returns_used_images_once(make_guild, done, now):
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=10)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=10)
     job = done(guild, count=4)
     used = Usage.objects.get(guild=guild, subject_id=job.user_id, window="day")
-    assert used.pictures == 4
+    assert used.images == 4
     assert moderation.refund(job.pk, by=BY, now=now)
     assert not moderation.refund(job.pk, by=BY, now=now)
     used.refresh_from_db()
-    assert used.pictures == 0
+    assert used.images == 0
     assert events(job, "refunded") == [{"by": BY}]
 
 
@@ -193,7 +193,7 @@ def test_a_ban_cancels_and_refunds_what_the_member_has_waiting_there_and_nowhere
     assert moderation.cancel_member_jobs(here.pk, 42, by=BY, now=now) == 2
     assert {Job.objects.get(pk=job.pk).status for job in waiting} == {Status.CANCELLED}
     assert Job.objects.get(pk=elsewhere.pk).status == Status.QUEUED
-    assert Usage.objects.filter(guild=here, pictures__gt=0).count() == 0
+    assert Usage.objects.filter(guild=here, images__gt=0).count() == 0
     refused = submission.submit(make_ask(here), now=now)
     assert isinstance(refused, Refusal)
     assert refused.code == "banned"
@@ -201,17 +201,17 @@ def test_a_ban_cancels_and_refunds_what_the_member_has_waiting_there_and_nowhere
 
 def test_a_grant_raises_the_limit_and_a_reset_restores_it(make_guild, make_ask, done):
     guild = make_guild()
-    QuotaRule.objects.create(guild=guild, subject="member", metric="pictures", window="day", limit=4)
+    QuotaRule.objects.create(guild=guild, subject="member", metric="images", window="day", limit=4)
     job = done(guild, count=4)
     now = timezone.now()
     assert isinstance(submission.submit(make_ask(guild, count=1), now=now), Refusal)
     usage = Usage.objects.get(guild=guild, subject_id=job.user_id, window="day")
-    assert moderation.grant(usage.pk, pictures=1)
+    assert moderation.grant(usage.pk, images=1)
     assert isinstance(submission.submit(make_ask(guild, count=1), now=now), Accepted)
     assert isinstance(submission.submit(make_ask(guild, count=1), now=now), Refusal)
     assert moderation.reset_window(usage.pk)
     assert isinstance(submission.submit(make_ask(guild, count=4), now=now), Accepted)
-    assert not moderation.grant(10**9, pictures=1)
+    assert not moderation.grant(10**9, images=1)
 
 
 def test_a_dry_run_reports_matching_prompts_and_changes_nothing(make_guild, make_ask, now):

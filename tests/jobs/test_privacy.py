@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 def finished(guild, make_ask, now, **ask):
     job = submission.submit(make_ask(guild, **ask), now=now).job
     transitions.claim(job.pk, worker_id="w1", now=now)
-    key = default_storage.save(f"{guild.pk}/{job.pk}/p-0.png", ContentFile(b"picture"))
+    key = default_storage.save(f"{guild.pk}/{job.pk}/p-0.png", ContentFile(b"image"))
     grid = default_storage.save(f"{guild.pk}/{job.pk}/grid.png", ContentFile(b"grid"))
     made = [StoredImage(index=0, key=key, seed=1, width=8, height=8, bytes=7)]
     transitions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=1, now=now)

@@ -22,7 +22,7 @@ def sent():
     return [message.job_id for message in MemoryDispatcher.sent]
 
 
-def pictures_of(job, count=None):
+def images_of(job, count=None):
     return [
         StoredImage(index=i, key=f"k{job.pk}-{i}", seed=job.seed + i, width=512, height=512, bytes=9)
         for i in range(count or job.count)
@@ -31,14 +31,14 @@ def pictures_of(job, count=None):
 
 def deliver(job, worker="w1", *, now, gpu_ms=1000):
     assert transitions.record_images(
-        job.pk, worker_id=worker, images=pictures_of(job), grid_key="g", gpu_ms=gpu_ms, now=now
+        job.pk, worker_id=worker, images=images_of(job), grid_key="g", gpu_ms=gpu_ms, now=now
     )
     return transitions.complete(job.pk, worker_id=worker, delivered_via="original", message_id=5, now=now)
 
 
 def used(guild, user_id=42, window="day"):
     row = Usage.objects.filter(guild=guild, subject_id=user_id, window=window).first()
-    return (row.pictures, row.gpu_ms) if row else (0, 0)
+    return (row.images, row.gpu_ms) if row else (0, 0)
 
 
 def test_a_request_travels_from_submit_to_completed(make_guild, make_ask, now):
@@ -186,7 +186,7 @@ def test_a_lost_workers_job_is_taken_over_and_its_late_result_ignored(make_guild
     assert taken.attempts == 2
     assert not transitions.record_progress(job.pk, worker_id="w1", step=1, total=2, now=later)
     assert not transitions.record_images(
-        job.pk, worker_id="w1", images=pictures_of(lost), grid_key="g", gpu_ms=1, now=later
+        job.pk, worker_id="w1", images=images_of(lost), grid_key="g", gpu_ms=1, now=later
     )
     assert not transitions.complete(job.pk, worker_id="w1", delivered_via="original", message_id=1, now=later)
     assert deliver(taken, "w2", now=later)
@@ -240,7 +240,7 @@ def test_a_job_with_stored_images_is_neither_cancelled_nor_expired(make_guild, m
     transitions.claim(job.pk, worker_id="w1", now=now)
     image = StoredImage(index=0, key="k", seed=job.seed, width=512, height=512, bytes=9)
     transitions.cancel(job.pk, by=42, now=now)
-    # The wish came while the pictures were being stored, and the worker is lost after it posted them.
+    # The wish came while the images were being stored, and the worker is lost after it posted them.
     assert transitions.record_images(job.pk, worker_id="w1", images=[image], grid_key="g", gpu_ms=5, now=now)
     job.refresh_from_db()
     later = job.lease_expires_at + timedelta(seconds=1)
@@ -252,7 +252,7 @@ def test_a_job_with_stored_images_is_neither_cancelled_nor_expired(make_guild, m
     assert used(guild)[0] == 4
 
 
-def test_a_variation_of_another_guilds_picture_is_refused(make_guild, make_ask, now):
+def test_a_variation_of_another_guilds_image_is_refused(make_guild, make_ask, now):
     ours, theirs = make_guild(), make_guild()
     job = submission.submit(make_ask(theirs), now=now).job
     deliver(transitions.claim(job.pk, worker_id="w1", now=now), now=now)

@@ -57,7 +57,7 @@ def test_reclaims_a_lost_workers_job_until_its_attempts_are_spent(make_guild, ma
         assert upkeep.reclaim_dead(now=now) == 0
     job.refresh_from_db()
     assert (job.status, job.reason) == (Status.FAILED, "worker_lost")
-    assert not Usage.objects.exclude(pictures=0).exists()
+    assert not Usage.objects.exclude(images=0).exists()
 
 
 def test_stored_images_are_delivered_after_any_number_of_lost_workers(make_guild, make_ask, now, settings):
@@ -78,7 +78,7 @@ def test_expires_and_refunds_jobs_that_were_never_started(make_guild, make_ask, 
     assert upkeep.expire_old(now=now + timedelta(hours=7)) == 1
     job.refresh_from_db()
     assert job.status == Status.EXPIRED
-    assert not Usage.objects.exclude(pictures=0).exists()
+    assert not Usage.objects.exclude(images=0).exists()
 
 
 def test_delivers_the_final_message_that_no_worker_delivered(make_guild, make_ask, now, httpserver, discord):
@@ -139,10 +139,10 @@ def test_deletes_expired_tokens(make_guild, make_ask, now):
     assert Job.objects.get(pk=job.pk).token == ""
 
 
-def test_purges_pictures_and_words_by_the_guilds_retention(make_guild, make_ask, now):
+def test_purges_images_and_words_by_the_guilds_retention(make_guild, make_ask, now):
     guild = make_guild(retention_days=30)
     job = submission.submit(make_ask(guild, prompt="a secret garden"), now=now).job
-    key = default_storage.save(f"{guild.pk}/{job.pk}/0.png", ContentFile(b"picture"))
+    key = default_storage.save(f"{guild.pk}/{job.pk}/0.png", ContentFile(b"image"))
     completed(job, now=now, key=key)
     assert upkeep.purge_images(now=now + timedelta(days=29)) == 0
     assert upkeep.purge_images(now=now + timedelta(days=31)) == 1

@@ -64,7 +64,7 @@ LOOK = (
 job = Job.objects.get(interaction_id=NUMBER)
 assert (job.status, job.images.count(), bytes(job.encrypted_token)) == ("completed", 2, b"")
 from guilds.models import Usage
-assert set(Usage.objects.filter(subject_id=42).values_list("pictures", flat=True)) == {2 * NUMBER}
+assert set(Usage.objects.filter(subject_id=42).values_list("images", flat=True)) == {2 * NUMBER}
 """
 )
 

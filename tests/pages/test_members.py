@@ -58,7 +58,7 @@ def done(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Callab
 
 
 def addresses(page: Any) -> list[str]:
-    """Those of the pictures that a page shows."""
+    """Those of the images that a page shows."""
     return re.findall(r'src="(/p/[^"]+)"', page.text)
 
 
@@ -66,7 +66,7 @@ def body(answer: Any) -> bytes:
     return b"".join(answer.streaming_content) if answer.streaming else answer.content
 
 
-def test_a_member_sees_their_own_pictures_and_no_others(member, done):
+def test_a_member_sees_their_own_images_and_no_others(member, done):
     done(prompt="a teal square")
     done(OTHER, prompt="somebody else's secret")
     page = member.get("/")
@@ -77,10 +77,10 @@ def test_a_member_sees_their_own_pictures_and_no_others(member, done):
     small = member.get(shown[0])
     assert (small.status_code, small["Content-Type"]) == (200, "image/webp")
     original = member.get(shown[0].partition("?")[0])
-    assert body(original) == png(), "the download is the picture as it was made"
+    assert body(original) == png(), "the download is the image as it was made"
 
 
-def test_a_picture_that_a_moderator_hid_is_not_shown_and_its_old_address_is_dead(member, done):
+def test_an_image_that_a_moderator_hid_is_not_shown_and_its_old_address_is_dead(member, done):
     from jobs import moderation
 
     job = done()
@@ -90,7 +90,7 @@ def test_a_picture_that_a_moderator_hid_is_not_shown_and_its_old_address_is_dead
     assert member.get(first).status_code == 404
 
 
-def test_an_address_of_a_picture_ends_after_an_hour(member, done):
+def test_an_address_of_an_image_ends_after_an_hour(member, done):
     done()
     address = addresses(member.get("/"))[0]
     assert Client().get(address).status_code == 200, "anyone with the address may look"
@@ -190,7 +190,7 @@ def test_an_account_without_discord_has_no_data_pages(db):
     assert client.post("/data/delete/", {"sure": "yes"}).status_code == 404
 
 
-def test_a_reported_picture_is_gone_for_its_member_and_kept_until_a_moderator_decides(member, done):
+def test_a_reported_image_is_gone_for_its_member_and_kept_until_a_moderator_decides(member, done):
     from jobs import moderation, reports
 
     job = done(prompt="a teal square")
@@ -213,7 +213,7 @@ def test_a_reported_picture_is_gone_for_its_member_and_kept_until_a_moderator_de
 
 
 @pytest.mark.parametrize("decision", ["dismiss", "delete"])
-def test_a_reported_picture_outlives_the_erasure_of_its_member_until_a_moderator_decides(member, done, decision):
+def test_a_reported_image_outlives_the_erasure_of_its_member_until_a_moderator_decides(member, done, decision):
     from jobs import moderation, reports, upkeep
 
     job, other = done(), done()
@@ -247,7 +247,7 @@ def test_an_operator_who_erases_a_guild_decides_on_its_reports(done):
     assert not Guild.objects.filter(pk=job.guild_id).exists()
 
 
-def test_retention_keeps_reported_pictures_and_is_not_held_up_by_them(done):
+def test_retention_keeps_reported_images_and_is_not_held_up_by_them(done):
     from jobs import moderation, reports, upkeep
 
     job, old = done(), done()

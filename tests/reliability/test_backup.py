@@ -53,7 +53,7 @@ assert statuses == {1: "completed", 2: "running", 3: "waiting"}, statuses
 # What was delivered stays told; nobody tells it again.
 done = Job.objects.get(interaction_id=1)
 assert done.notified_at and transitions.claim(done.pk, worker_id="new", now=now) is None
-# What was in flight is taken back when its lease has run out; its pictures are there, so it is only delivered.
+# What was in flight is taken back when its lease has run out; its images are there, so it is only delivered.
 later = now + timedelta(hours=1)
 assert upkeep.reclaim_dead(now=later) == 1
 running = Job.objects.get(interaction_id=2)

@@ -36,10 +36,10 @@ def test_a_moderator_sets_nothing_that_the_form_does_not_offer(moderator_a: Clie
         "id": 1, "owner_id": MODERATOR_A, "left_at": "2020-01-01", "installed_at": "2020-01-01", "name": "Mine",
         "icon": "x", "concurrency": 9999, "monthly_budget_gpu_seconds": 10**9,
     }  # fmt: skip
-    answer = moderator_a.post(page, shown_fields(moderator_a, page) | smuggled | {"max_pictures": 3})
+    answer = moderator_a.post(page, shown_fields(moderator_a, page) | smuggled | {"max_images": 3})
     assert answer.status_code == 302, answer.context["adminform"].form.errors if answer.context else answer
     guild = Guild.objects.get(pk=guild_a.pk)
-    assert guild.max_pictures == 3, "what the form offers is taken"
+    assert guild.max_images == 3, "what the form offers is taken"
     for field in smuggled:
         assert getattr(guild, field) == before.get(field, getattr(guild_a, field)), field
     assert not Guild.objects.filter(pk=1).exists()
@@ -51,9 +51,7 @@ def test_no_form_writes_a_requests_status_or_its_counters(
     job = submission.submit(make_ask(guild_a), now=now).job
     before = Job.objects.filter(pk=job.pk).values().get()
     page = f"/admin/jobs/job/{job.pk}/change/"
-    moderator_a.post(
-        page, {"status": "completed", "user_id": 1, "reserved_pictures": 0, "prompt": "other", "count": 99}
-    )
+    moderator_a.post(page, {"status": "completed", "user_id": 1, "reserved_images": 0, "prompt": "other", "count": 99})
     assert Job.objects.filter(pk=job.pk).values().get() == before
 
 

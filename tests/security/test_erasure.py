@@ -42,7 +42,7 @@ def finished(guild: Any, make_ask: Any, **ask: Any) -> Job:
     now = timezone.now()
     job: Job = submission.submit(make_ask(guild, count=1, **ask), now=now).job
     assert transitions.claim(job.pk, worker_id="w1", now=now)
-    key = default_storage.save(f"{guild.pk}/{job.pk}/p-0.png", ContentFile(b"picture"))
+    key = default_storage.save(f"{guild.pk}/{job.pk}/p-0.png", ContentFile(b"image"))
     grid = default_storage.save(f"{guild.pk}/{job.pk}/grid.png", ContentFile(b"grid"))
     made = [StoredImage(index=0, key=key, seed=1, width=8, height=8, bytes=7)]
     assert transitions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=1, now=now)
@@ -90,7 +90,7 @@ def site(make_guild: Callable[..., Any], make_ask: Callable[..., Any]) -> Iterat
     Ban.history.filter(id=ban.pk).update(history_address="203.0.113.77")
     lapsed = Ban.objects.create(guild=guild, user_id=MEMBER, reason="once", until=own.created_at)
     lapsed.delete()
-    cache.set(f"picture-{own.images.get().pk}-96", b"small")
+    cache.set(f"image-{own.images.get().pk}-96", b"small")
     yield {"guild": guild, "own": own, "neighbour": neighbour, "client": client, "user": user, "ban": ban}
     cache.clear()
 
@@ -140,7 +140,7 @@ def test_erasing_a_member_leaves_nothing_in_any_table_or_in_storage(site: dict[s
     assert privacy.erase_member(MEMBER, now=timezone.now()) == 2
     assert {str(plant): where(plant) for plant in EVERY_PLANT if where(plant)} == {}
     assert f"/{own}/" not in files()
-    assert cache.get(f"picture-{image}-96") is None
+    assert cache.get(f"image-{image}-96") is None
     assert not any(
         session.get_decoded().get("_auth_user_id") == str(site["user"].pk) for session in Session.objects.all()
     )

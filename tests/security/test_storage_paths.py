@@ -38,7 +38,7 @@ def test_the_storage_keeps_nothing_outside(key: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_pictures_key_is_made_of_numbers_alone(
+def test_an_images_key_is_made_of_numbers_alone(
     make_guild: Callable[..., Any], make_ask: Callable[..., Any], now: Any
 ) -> None:
     guild = make_guild(name="../../x")
@@ -57,7 +57,7 @@ def test_a_pictures_key_is_made_of_numbers_alone(
 @pytest.mark.parametrize("name", ["../../../evil.png", "/tmp/evil.png", "..\\evil.png"])
 def test_an_uploaded_preview_stays_where_previews_are(name: str, make_guild: Callable[..., Any]) -> None:
     style = StylePreset(guild=make_guild(), slug="s", name="S")
-    upload = SimpleUploadedFile(name, b"picture")
+    upload = SimpleUploadedFile(name, b"image")
     try:
         style.preview.save(str(upload.name), upload)
     except SuspiciousFileOperation:
@@ -69,27 +69,27 @@ def test_an_uploaded_preview_stays_where_previews_are(name: str, make_guild: Cal
 
 @pytest.fixture
 def address(make_guild: Callable[..., Guild], make_ask: Callable[..., Any]) -> str:
-    """The signed address of a picture."""
+    """The signed address of an image."""
     now = timezone.now()
     guild = make_guild()
     job = submission.submit(make_ask(guild, count=1), now=now).job
     assert transitions.claim(job.pk, worker_id="w", now=now)
     key = storage.image_key(guild.pk, job.pk, 0)
-    storage.store(key, b"a picture")
+    storage.store(key, b"an image")
     made = [StoredImage(index=0, key=key, seed=1, width=8, height=8, bytes=9)]
     assert transitions.record_images(job.pk, worker_id="w", images=made, grid_key="", gpu_ms=1, now=now)
     return signed_urls.signed_url(job.images.get().pk)
 
 
 @pytest.mark.django_db
-def test_a_pictures_address_ends_by_itself(address: str, client: Client) -> None:
+def test_an_images_address_ends_by_itself(address: str, client: Client) -> None:
     assert client.get(address).status_code == 200
     with time_machine.travel(timezone.now() + signed_urls.MAX_AGE + timedelta(seconds=5), tick=False):
         assert client.get(address).status_code == 404
 
 
 @pytest.mark.django_db
-def test_a_pictures_address_cannot_be_bent_to_another(address: str, client: Client) -> None:
+def test_an_images_address_cannot_be_bent_to_another(address: str, client: Client) -> None:
     number, _, rest = address.removeprefix("/p/").partition(":")
     assert number.isdigit()
     for bent in (f"/p/{int(number) + 1}:{rest}", f"/p/{number}:{rest[::-1]}", f"/p/{number}/", "/p/..%2f..%2fx:1:1/"):

@@ -63,13 +63,13 @@ def test_an_upload_reaches_the_handler_as_a_file_on_the_cdn(client: Client, page
 
     seed_data.run()
     body = json.dumps(page | {"name": "sparkle", "options": {"prompt": "a lighthouse"}})
-    file = SimpleUploadedFile("start.png", b"not really a picture", content_type="image/png")
+    file = SimpleUploadedFile("start.png", b"not really an image", content_type="image/png")
     answer = client.post("/simulator/page/command", {"json": body, "image": file})
     assert answer.json()["problem"] == ""
     job = Job.objects.get()
     assert "/simulator/cdn/attachments/" in job.source_url
     link = job.source_url.partition("/simulator/")[2]
-    assert client.get(f"/simulator/{link}").content == b"not really a picture"
+    assert client.get(f"/simulator/{link}").content == b"not really an image"
 
 
 @pytest.mark.parametrize("path", ["say", "command", "press", "menu", "modal", "complete", "dismiss", "installation"])

@@ -238,7 +238,7 @@ def test_a_form_that_a_command_opened_cannot_update_a_message(
 
 
 def test_a_message_command_sends_the_message(registered: None, channel: SimChannel, yuki: SimUser) -> None:
-    draft = message_rules.check_message({"content": "no picture here"})
+    draft = message_rules.check_message({"content": "no image here"})
     assert isinstance(draft, message_rules.Draft)
     message = store.post(draft, channel=channel, author=yuki, now=timezone.now())
     outcome = client.use_message_command(message=message, user=yuki, name="Remix with Sparkle")

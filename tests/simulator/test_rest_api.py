@@ -23,7 +23,7 @@ PNG = bytes.fromhex(
 )
 
 
-def picture(name: str = "grid.png", **fields: Any) -> payloads.File:
+def image(name: str = "grid.png", **fields: Any) -> payloads.File:
     return payloads.File(name=name, content=PNG, content_type="image/png", **fields)
 
 
@@ -61,7 +61,7 @@ def test_an_edit_replaces_the_message_and_keeps_its_history(
 
 
 def test_images_are_kept_only_when_an_edit_lists_them(client_of_bot: FullClient, interaction: SimInteraction) -> None:
-    files = (picture("a.png", description="first"), picture("b.png"))
+    files = (image("a.png", description="first"), image("b.png"))
     answer = client_of_bot.edit_original("the-token", payloads.Message(content="Completed", files=files))
     first, second = answer["attachments"]
     assert (first["filename"], first["description"], first["width"]) == ("a.png", "first", 1)
@@ -72,14 +72,14 @@ def test_images_are_kept_only_when_an_edit_lists_them(client_of_bot: FullClient,
 def test_an_embed_shows_an_attachment_instead_of_the_file_list(
     client_of_bot: FullClient, interaction: SimInteraction
 ) -> None:
-    message = payloads.Message(files=(picture(),), embeds=({"image": {"url": "attachment://grid.png"}},))
+    message = payloads.Message(files=(image(),), embeds=({"image": {"url": "attachment://grid.png"}},))
     answer = client_of_bot.edit_original("the-token", message)
     assert answer["attachments"] == []
     assert "/cdn/attachments/" in answer["embeds"][0]["image"]["url"]
 
 
 def test_a_link_to_the_cdn_expires(client_of_bot: FullClient, interaction: SimInteraction, client: Any) -> None:
-    answer = client_of_bot.edit_original("the-token", payloads.Message(files=(picture(),)))
+    answer = client_of_bot.edit_original("the-token", payloads.Message(files=(image(),)))
     link = re.sub(r"^http://[^/]+", "", answer["attachments"][0]["url"])
     assert client.get(link).content == PNG
     assert client.get(link.replace("hm=", "hm=0")).status_code == 404
@@ -152,7 +152,7 @@ def test_an_ephemeral_follow_up_is_visible_only_to_its_requester(
 def test_a_file_over_the_limit_is_too_large(client_of_bot: FullClient, interaction: SimInteraction) -> None:
     SimInteraction.objects.update(attachment_size_limit=10)
     with pytest.raises(errors.TooLarge) as raised:
-        client_of_bot.edit_original("the-token", payloads.Message(files=(picture(),)))
+        client_of_bot.edit_original("the-token", payloads.Message(files=(image(),)))
     assert (raised.value.status, raised.value.code) == (413, 40005)
 
 

@@ -37,11 +37,11 @@ SQS = {
 # Where a setting chooses, what a deployment's chooses.
 CHOSEN: dict[Unit, Unit] = {("jobs.dispatch.message", "current_dispatcher"): ("jobs.dispatch.sqs", "SqsDispatcher")}
 STORAGE = {
-    # Without s3:ListBucket a picture that is not there reads as forbidden, and would be asked for again.
-    "open": {"s3:GetObject pictures", "s3:ListBucket pictures"},
-    "url": {"s3:GetObject pictures"},
-    "save": {"s3:PutObject pictures"},
-    "delete": {"s3:DeleteObject pictures"},
+    # Without s3:ListBucket an image that is not there reads as forbidden, and would be asked for again.
+    "open": {"s3:GetObject images", "s3:ListBucket images"},
+    "url": {"s3:GetObject images"},
+    "save": {"s3:PutObject images"},
+    "delete": {"s3:DeleteObject images"},
 }
 # What Django does by itself for a model with a file field that is edited in the admin: its form saves the file, and
 # `FileField.pre_save` calls the storage.

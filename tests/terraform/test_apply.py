@@ -281,7 +281,7 @@ def refused_once_adopted(terraform: Terraform, cloud: Cloud, where: tuple[str, .
     return told
 
 
-def test_from_apply_to_a_picture_to_destroy(
+def test_from_apply_to_an_image_to_destroy(
     tmp_path: Path, package: Path, live_server: Any, transactional_db: None, settings: Any
 ) -> None:
     from django.db import connection
@@ -424,7 +424,7 @@ def test_from_apply_to_a_picture_to_destroy(
             "AWS_DEFAULT_REGION": REGION,
         }
         with worker(tmp_path, environment):
-            until(lambda: Job.objects.filter(pk=job.pk, notified_at__isnull=False), what="the picture", within_s=600)
+            until(lambda: Job.objects.filter(pk=job.pk, notified_at__isnull=False), what="the image", within_s=600)
             until(lambda: cloud.alarm("workers-short") == "OK", what="the alarm's end", within_s=600)
         job.refresh_from_db()
         assert job.status == Status.COMPLETED
@@ -446,7 +446,7 @@ def test_from_apply_to_a_picture_to_destroy(
         assert {tuple(each["change"]["actions"]) for each in changes} <= {("update",)}
         assert {each["type"] for each in changes} <= set(DRIFT)
 
-        # Protected, with a picture in the bucket: one sentence, and all is still there.
+        # Protected, with an image in the bucket: one sentence, and all is still there.
         before = addresses(terraform, state)
         told = refusal(terraform, "destroy", "-auto-approve", *where)
         assert "deletion_protection is on: nothing was destroyed." in told
@@ -454,7 +454,7 @@ def test_from_apply_to_a_picture_to_destroy(
         assert addresses(terraform, state) == before
         assert cloud.client("s3").list_objects_v2(Bucket=outputs["image_bucket"])["KeyCount"] >= 1
 
-        # What that sentence says to do: gone, and the pictures with it.
+        # What that sentence says to do: gone, and the images with it.
         terraform.run("apply", "-auto-approve", *where, "-var=deletion_protection=false")
         terraform.run("destroy", "-auto-approve", *where, "-var=deletion_protection=false")
         assert cloud.ours() == []

@@ -69,8 +69,8 @@ def names(state: State) -> dict[str, str]:
     return secrets | {
         state["aws_sqs_queue.jobs"]["arn"]: "jobs",
         state["aws_sqs_queue.dead"]["arn"]: "dead",
-        bucket: "pictures",
-        f"{bucket}/*": "pictures",
+        bucket: "images",
+        f"{bucket}/*": "images",
         f"{bucket}/uploads/*": "uploads",
     }
 

@@ -33,7 +33,7 @@ files = [each.__file__ for each in list(sys.modules.values()) if getattr(each, "
 print(json.dumps({
     "addresses": {each.meta.service_model.service_name: each.meta.endpoint_url for each in clients},
     "token": token.split("?")[0],
-    "picture": default_storage.url("1/2/x.png").split("?")[0],
+    "image": default_storage.url("1/2/x.png").split("?")[0],
     "from_elsewhere": sorted(each for each in files if "/site-packages/" in each),
 }))
 """
@@ -72,7 +72,7 @@ def test_the_zip_alone_makes_every_client_and_signs_what_needs_no_call(package: 
         "DJANGO_SETTINGS_MODULE": "sparkle_site.settings.headless",
         "DJANGO_SECRET_KEY": "k" * 60,
         "DATABASE_URL": "postgres://sparkle@db.example/sparkle",
-        "IMAGE_BUCKET": "pictures",
+        "IMAGE_BUCKET": "images",
         "AWS_DEFAULT_REGION": "eu-central-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -90,7 +90,7 @@ def test_the_zip_alone_makes_every_client_and_signs_what_needs_no_call(package: 
             "s3": "https://s3.eu-central-1.amazonaws.com",
         },
         "token": "db.example:5432/",
-        "picture": "https://pictures.s3.eu-central-1.amazonaws.com/1/2/x.png",
+        "image": "https://images.s3.eu-central-1.amazonaws.com/1/2/x.png",
         "from_elsewhere": [],
     }
 

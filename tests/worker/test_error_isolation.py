@@ -80,7 +80,7 @@ def test_any_error_of_a_loader_concerns_that_model_only(place: Place, error: Exc
     assert (bad.status, bad.reason, bad.attempts) == (Status.FAILED, "model_unavailable", 1)
     assert "model couldn't be loaded" in place.original(bad).content
     assert Job.objects.get(pk=good.pk).status == Status.COMPLETED
-    assert sum(Usage.objects.filter(window="month", subject_id=0).values_list("pictures", flat=True)) == good.count
+    assert sum(Usage.objects.filter(window="month", subject_id=0).values_list("images", flat=True)) == good.count
 
 
 def test_a_model_that_failed_is_not_loaded_again_at_once() -> None:
@@ -461,4 +461,4 @@ def test_a_request_that_does_not_fit_alone_ends_with_that_reason_and_a_refund(
     job.refresh_from_db()
     assert (job.status, job.reason, job.attempts) == (Status.FAILED, "out_of_memory", attempts)
     assert "ran out of memory" in place.original(job).content
-    assert sum(Usage.objects.filter(window="month", subject_id=0).values_list("pictures", flat=True)) == 0
+    assert sum(Usage.objects.filter(window="month", subject_id=0).values_list("images", flat=True)) == 0

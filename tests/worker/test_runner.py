@@ -43,7 +43,7 @@ def _slow(source: str) -> Engine:
 
 
 def _used() -> int:
-    return sum(Usage.objects.values_list("pictures", flat=True))
+    return sum(Usage.objects.values_list("images", flat=True))
 
 
 def _stored_image(key: str) -> Image.Image:
@@ -63,9 +63,9 @@ def test_a_job_becomes_a_message_with_a_grid_and_four_images_in_storage(place: P
     assert (grid.width, grid.height, grid.description) == (1024, 1024, "a red circle on a blue background")
     assert job.message_id == message.pk
 
-    pictures = list(JobImage.objects.filter(job=job))
-    assert [picture.seed for picture in pictures] == [7, 8, 9, 10]
-    made = [_stored_image(picture.key) for picture in pictures]
+    images = list(JobImage.objects.filter(job=job))
+    assert [image.seed for image in images] == [7, 8, 9, 10]
+    made = [_stored_image(image.key) for image in images]
     assert {each.size for each in made} == {(512, 512)}
     assert "Seed: 9" in made[2].info["parameters"]
     assert "trainedAlgorithmicMedia" in made[0].info["xmp"].decode()

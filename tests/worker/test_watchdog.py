@@ -85,7 +85,7 @@ def _run(workers: Workers) -> None:
 
 
 def _used() -> int:
-    return sum(Usage.objects.filter(window="month", subject_id=0).values_list("pictures", flat=True))
+    return sum(Usage.objects.filter(window="month", subject_id=0).values_list("images", flat=True))
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def _published(folder: Path) -> Path:
     return folder
 
 
-def _picture(engine: Any) -> bytes:
+def _image(engine: Any) -> bytes:
     engine.admit(
         GenerationRequest(
             id=1,
@@ -69,11 +69,11 @@ def test_exported_weights_are_found_by_the_models_id_and_are_small(
     engine: Any = diffusers_engine.load("maker/model")
     assert engine.model == "maker/model"
     original = diffusers_engine.load(str(tiny_models.folder()))
-    near = zip(_picture(engine), _picture(original), strict=True)
+    near = zip(_image(engine), _image(original), strict=True)
     assert max(abs(left - right) for left, right in near) < 16
 
 
 def test_a_pipeline_whose_safety_checker_is_missing_loads_without_it(tmp_path: Path) -> None:
     from gpu_worker import diffusers_engine
 
-    assert _picture(diffusers_engine.load(str(_published(tmp_path / "model"))))
+    assert _image(diffusers_engine.load(str(_published(tmp_path / "model"))))

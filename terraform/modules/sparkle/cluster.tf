@@ -172,7 +172,7 @@ data "aws_iam_policy_document" "task" {
     for_each = contains(["web", "worker"], each.key) ? [1] : []
 
     content {
-      sid       = "KeepPictures"
+      sid       = "KeepImages"
       actions   = concat(["s3:GetObject", "s3:DeleteObject"], each.key == "worker" ? ["s3:PutObject"] : [])
       resources = ["${aws_s3_bucket.images.arn}/*"]
     }

@@ -22,9 +22,9 @@ locals {
     ] },
     # Metrics that the log lines carry (telemetry/logs.py).
     { title = "Requests", period = 60, stat = "Sum", metrics = [
-      for metric in ["JobsSubmitted", "JobsRefused", "JobsFailed", "PicturesMade"] : [local.metric_namespace, metric, "Deployment", local.name]
+      for metric in ["JobsSubmitted", "JobsRefused", "JobsFailed", "ImagesMade"] : [local.metric_namespace, metric, "Deployment", local.name]
     ] },
-    { title = "From the request to the picture (s)", period = 60, stat = "p95", metrics = [
+    { title = "From the request to the image (s)", period = 60, stat = "p95", metrics = [
       [local.metric_namespace, "RequestTime", "Deployment", local.name],
       [local.metric_namespace, "RequestTime", "Deployment", local.name, { stat = "p50" }],
     ] },

@@ -169,7 +169,7 @@ data "aws_iam_policy_document" "function" {
     for_each = each.key == "scaling" ? [] : [1]
 
     content {
-      sid       = "ShowAndDeletePictures"
+      sid       = "ShowAndDeleteImages"
       actions   = ["s3:GetObject", "s3:DeleteObject"]
       resources = ["${aws_s3_bucket.images.arn}/*"]
     }

@@ -5,7 +5,7 @@ resource "terraform_data" "deletion_protection" {
 
   provisioner "local-exec" {
     when    = destroy
-    command = self.output ? "echo 'deletion_protection is on: nothing was destroyed. To take everything down, database and pictures included: terraform apply -var deletion_protection=false, then terraform destroy' >&2; exit 1" : "exit 0"
+    command = self.output ? "echo 'deletion_protection is on: nothing was destroyed. To take everything down, database and images included: terraform apply -var deletion_protection=false, then terraform destroy' >&2; exit 1" : "exit 0"
   }
 
   # Resources that nothing else depends on. Through them this depends on everything.

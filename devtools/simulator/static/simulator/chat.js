@@ -2,7 +2,7 @@
 
 import { Unreachable, get, getChanged, post } from "./api.js";
 import { Composer } from "./composer.js";
-import { closeByBackdrop, openCalls, openForm, openInstallation, openPicture } from "./dialogs.js";
+import { closeByBackdrop, openCalls, openForm, openInstallation, openImage } from "./dialogs.js";
 import { avatar, el, fill, sign } from "./dom.js";
 import { refreshMoments, render, toEnd } from "./messages.js";
 
@@ -254,7 +254,7 @@ const actions = {
   },
   menu: (message, command) => act("page/menu", { message: message.id, name: command.name }, {}, message.id),
   dismiss: (message) => act("page/dismiss", { message: message.id }),
-  open: (picture) => openPicture($("lightbox"), picture),
+  open: (image) => openImage($("lightbox"), image),
 };
 
 // Polling.

@@ -14,7 +14,7 @@ export function closeByBackdrop(dialog) {
 }
 
 /** Show an image at full size. */
-export function openPicture(dialog, { url, words }) {
+export function openImage(dialog, { url, words }) {
   fill(
     dialog,
     closer(dialog),

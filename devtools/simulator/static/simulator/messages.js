@@ -144,19 +144,19 @@ function card(embed, context, actions) {
       ),
     );
   }
-  if (embed.image) made.append(picture({ ...embed.image, id: embed.image.url.replace(/\?.*/, ""), filename: "image" }, actions));
+  if (embed.image) made.append(image({ ...embed.image, id: embed.image.url.replace(/\?.*/, ""), filename: "image" }, actions));
   if (embed.footer) made.append(el("div", { class: "card-footer" }, embed.footer.text));
   return made;
 }
 
 function gallery(attachments, actions) {
   if (!attachments.length) return null;
-  const pictures = attachments.filter((each) => each.content_type.startsWith("image/"));
+  const images = attachments.filter((each) => each.content_type.startsWith("image/"));
   const others = attachments.filter((each) => !each.content_type.startsWith("image/"));
   return el(
     "div",
     { class: "attachments" },
-    pictures.length ? el("div", { class: `gallery of-${Math.min(pictures.length, 4)}` }, ...pictures.map((each) => picture(each, actions))) : null,
+    images.length ? el("div", { class: `gallery of-${Math.min(images.length, 4)}` }, ...images.map((each) => image(each, actions))) : null,
     ...others.map((each) =>
       el("a", { class: "file", href: each.url, download: each.filename }, sign("file"), each.filename, el("span", { class: "muted" }, size(each.size))),
     ),
@@ -165,7 +165,7 @@ function gallery(attachments, actions) {
 
 const size = (bytes) => (bytes < 1024 * 1024 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1024 / 1024).toFixed(1)} MiB`);
 
-function picture(attachment, actions) {
+function image(attachment, actions) {
   const words = attachment.description || attachment.filename;
   const image = el("img", {
     src: attachment.url,
@@ -178,8 +178,8 @@ function picture(attachment, actions) {
     "button",
     {
       type: "button",
-      class: attachment.spoiler ? "picture covered" : "picture",
-      "data-key": `picture-${attachment.id}`,
+      class: attachment.spoiler ? "image covered" : "image",
+      "data-key": `image-${attachment.id}`,
       "aria-label": attachment.spoiler ? "Spoiler, select to reveal" : `Enlarge: ${words}`,
     },
     image,

@@ -1,4 +1,4 @@
-"""Erase everything of one member or of one guild, pictures in storage included."""
+"""Erase everything of one member or of one guild, images in storage included."""
 
 from argparse import ArgumentParser
 from typing import Any
