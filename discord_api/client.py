@@ -167,6 +167,21 @@ class DiscordClient:
         answer: list[dict[str, Any]] = self._send(route, json_body=commands)
         return answer
 
+    def application(self) -> dict[str, Any]:
+        """Return the bot's own application (id, verify_key, interactions_endpoint_url, ...)."""
+        answer: dict[str, Any] = self._send(_Route("GET", "/applications/@me", "GET application"))
+        return answer
+
+    def edit_application(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """Change settings of the bot's own application; return it.
+
+        Before Discord saves an endpoint, it sends a PING and a forged request there: InvalidFormBody if the endpoint
+        does not answer both as it should.
+        """
+        route = _Route("PATCH", "/applications/@me", "PATCH application")
+        answer: dict[str, Any] = self._send(route, json_body=changes)
+        return answer
+
     # Internals.
 
     def _commands_path(self, guild_id: int | None) -> str:

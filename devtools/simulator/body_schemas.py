@@ -306,3 +306,12 @@ COMMAND = Object(
 )
 COMMANDS = ListOf(item=COMMAND, most=130)
 OPEN_DM = Object(required={"recipient_id": Snowflake()})
+APPLICATION = Object(
+    optional={
+        "description": Text(most=400),
+        "interactions_endpoint_url": Url(schemes=("https", "http")),
+        "event_webhooks_url": Url(schemes=("https", "http")),
+        "event_webhooks_status": Integer(least=1, most=2),
+        "event_webhooks_types": ListOf(item=Text(most=64), most=50),
+    }
+)

@@ -69,23 +69,27 @@ def real_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     return handler(event, context)
 
 
-def sign(body: bytes, *, timestamp: str) -> str:
-    """Sign as Discord does: Ed25519 over the timestamp and the raw body, in hex."""
-    key = SigningKey(bytes.fromhex(settings.SIMULATOR_SIGNING_KEY))
+def sign(body: bytes, *, timestamp: str, signing_key: str = "") -> str:
+    """Sign as Discord does: Ed25519 over the timestamp and the raw body, in hex. The default key is Discord's."""
+    key = SigningKey(bytes.fromhex(signing_key or settings.SIMULATOR_SIGNING_KEY))
     return key.sign(timestamp.encode() + body).signature.hex()
+
+
+def signed_headers(body: bytes, timestamp: str, *, signing_key: str = "") -> dict[str, str]:
+    """Return the headers of Discord's request with this body."""
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": "Discord-Interactions/1.0 (+https://discord.com)",
+        "X-Signature-Ed25519": sign(body, timestamp=timestamp, signing_key=signing_key),
+        "X-Signature-Timestamp": timestamp,
+    }
 
 
 def signed_event(payload: Any, *, path: str = INTERACTIONS_PATH, now: datetime | None = None) -> dict[str, Any]:
     """Return the API Gateway event of a signed request that carries `payload`."""
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
     timestamp = str(int((now or timezone.now()).timestamp()))
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "Discord-Interactions/1.0 (+https://discord.com)",
-        "X-Signature-Ed25519": sign(body, timestamp=timestamp),
-        "X-Signature-Timestamp": timestamp,
-    }
-    return api_gateway.event("POST", path, headers, body)
+    return api_gateway.event("POST", path, signed_headers(body, timestamp), body)
 
 
 # Payloads.

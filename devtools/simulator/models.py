@@ -208,6 +208,20 @@ class SimEdit(models.Model):
         return f"{self.message_id} at {self.at:%H:%M:%S}"
 
 
+class SimApplication(models.Model):
+    """The application's settings that its bot may change."""
+
+    id = models.BigIntegerField(primary_key=True)
+    description = models.CharField(max_length=400, blank=True)
+    interactions_endpoint_url = models.CharField(max_length=2048, blank=True)
+    event_webhooks_url = models.CharField(max_length=2048, blank=True)
+    event_webhooks_status = models.PositiveSmallIntegerField(default=1, help_text="1 disabled, 2 enabled.")
+    event_webhooks_types = ArrayField(models.CharField(max_length=64), default=list)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class SimCommandSet(models.Model):
     """The commands an application registered, globally (0) or for one server."""
 

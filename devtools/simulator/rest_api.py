@@ -248,7 +248,7 @@ def _log(
         SimCall.objects.filter(pk__lte=call.pk - KEPT_CALLS).delete()
 
 
-def _read(request: HttpRequest) -> Body | Refused:
+def read_body(request: HttpRequest) -> Body | Refused:
     """Read JSON, or a form of payload_json and files[n]."""
     if request.headers.get("Transfer-Encoding", "").lower() == "chunked" and not _buffer_chunks(request):
         return errors_and_rate_limits.TOO_LARGE
@@ -391,7 +391,7 @@ def webhook_get(call: Call, application_id: int, token: str, message_id: int | N
 
 
 def webhook_edit(call: Call, application_id: int, token: str, message_id: int | None = None) -> Result:
-    body = _read(call.request)
+    body = read_body(call.request)
     if isinstance(body, Refused):
         return body
     found = _webhook_message(call, application_id, token, message_id)
@@ -411,7 +411,7 @@ def webhook_delete(call: Call, application_id: int, token: str, message_id: int 
 
 def webhook_post(call: Call, application_id: int, token: str) -> Result:
     """A follow-up. The first one after a deferred answer fills that answer in."""
-    body = _read(call.request)
+    body = read_body(call.request)
     if isinstance(body, Refused):
         return body
     interaction = _interaction(call, application_id, token)
@@ -477,7 +477,7 @@ def _reachable(channel_id: int) -> SimChannel | Refused:
 
 
 def channel_post(call: Call, channel_id: int) -> Result:
-    body = _read(call.request)
+    body = read_body(call.request)
     if isinstance(body, Refused):
         return body
     channel = _reachable(channel_id)
@@ -546,7 +546,7 @@ def message_get(call: Call, channel_id: int, message_id: int) -> Result:
 
 
 def message_edit(call: Call, channel_id: int, message_id: int) -> Result:
-    body = _read(call.request)
+    body = read_body(call.request)
     if isinstance(body, Refused):
         return body
     message = _channel_message(channel_id, message_id)
@@ -569,7 +569,7 @@ def message_delete(call: Call, channel_id: int, message_id: int) -> Result:
 
 
 def dm_open(call: Call) -> Result:
-    body = _read(call.request)
+    body = read_body(call.request)
     if isinstance(body, Refused):
         return body
     form = errors_of(body_schemas.OPEN_DM, body.json)
@@ -685,7 +685,7 @@ def commands_put(call: Call, application_id: int, guild_id: int | None = None) -
         return errors_and_rate_limits.MISSING_ACCESS
     if guild_id is not None and not SimGuild.objects.filter(pk=guild_id, installed=True).exists():
         return errors_and_rate_limits.MISSING_ACCESS
-    body = _read(call.request)
+    body = read_body(call.request)
     if isinstance(body, Refused):
         return body
     result = command_registry.overwrite(body.json, guild_id=guild_id, now=call.now)

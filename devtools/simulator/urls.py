@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 from django.views.decorators.csrf import csrf_exempt
 
-from . import chat_page, oauth_server, rest_api
+from . import application_settings, chat_page, oauth_server, rest_api
 from .rest_api import endpoint
 
 app_name = "simulator"
@@ -46,6 +46,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v10/guilds/<int:guild_id>/roles", endpoint("other", by_bot=True, GET=rest_api.guild_roles)),
     path(
         "api/v10/guilds/<int:guild_id>/members/<int:user_id>", endpoint("other", by_bot=True, GET=rest_api.guild_member)
+    ),
+    path(
+        "api/v10/applications/@me",
+        endpoint(
+            "other",
+            by_bot=True,
+            GET=application_settings.application_get,
+            PATCH=application_settings.application_edit,
+        ),
     ),
     path(f"{_COMMANDS}/commands", _commands),
     path(f"{_COMMANDS}/commands/<int:command_id>", _command),
