@@ -15,8 +15,11 @@ SAMPLE_SERVICE_S = 16.0
 T4_SERVICE_S = SAMPLE_SERVICE_S / 1.04 / 1.13
 # By counted work: at least 0.23 s an image on an L4, 0.43 s on a T4.
 L4_SERVICE_S = T4_SERVICE_S * 0.23 / 0.43
-# US dollars an hour on demand, us-east-1; spot is about 0.35 of it.
-G4DN, G6, SPOT_SHARE = 0.526, 0.8048, 0.35
+# US dollars an hour, us-east-1 (devtools/cost/prices.toml).
+G4DN, G6, G6_SPOT = 0.526, 0.8048, 0.605
+# AWS's lowest band is under 5 % a month; g6.xlarge in us-east-1 was reported above 20 % in 2026. An instance of
+# a few hours is rarely met: this is one interruption in twenty hours.
+INTERRUPTIONS_PER_HOUR = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,8 @@ class Fleet:
     warm_pool: int
     release_s: float
     interruptions_per_hour: float = 0.0
+    refill_s: float = 0.0
+    """How long a new instance runs until it is stopped in the warm pool. It is billed, and not yet there to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +93,7 @@ def ours(
             warm_pool=warm_pool,
             release_s=release_s,
             interruptions_per_hour=interruptions_per_hour,
+            refill_s=240 if warm_pool else 0,
         ),
     )
 

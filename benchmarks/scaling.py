@@ -16,7 +16,17 @@ from jobs import scaling
 from . import arrival_traces, lower_bound
 from .arrival_traces import Trace
 from .optimum import optimum_hours
-from .policies import G4DN, G6, SAMPLE_SERVICE_S, SPOT_SHARE, TOKEN_S, Policy, ours, sample, target_tracking
+from .policies import (
+    G4DN,
+    G6_SPOT,
+    INTERRUPTIONS_PER_HOUR,
+    SAMPLE_SERVICE_S,
+    TOKEN_S,
+    Policy,
+    ours,
+    sample,
+    target_tracking,
+)
 from .simulation import Run, simulate
 from .svg_plots import lines
 
@@ -42,7 +52,7 @@ def judge(trace: Trace) -> dict[str, Any]:
         "sparkle_managed_scaling": simulate(trace, ours(release_s=900, name="Sparkle, ECS managed scaling")),
         "sparkle_on_spot": simulate(
             trace,
-            ours(price=G6 * SPOT_SHARE, warm_pool=0, interruptions_per_hour=0.05, name="Sparkle, spot"),
+            ours(price=G6_SPOT, **FLEETS["spot"], name="Sparkle, spot"),
         ),
     }
     here, there = runs["sparkle"], runs["sample"]
@@ -95,17 +105,32 @@ def run(*, full: bool = False) -> Result:
         plots[f"scaling-{name}"] = _plot(trace, runs)
         for key, each in runs.items():
             print(f"  {name:8} {key:28} {each.summary()}", flush=True)
+    more: dict[str, Any] = {"bill": bill_months()}
     settings = asdict(ours().fleet) | asdict(scaling.Limits()) | {"idle_s": 20}
-    more: dict[str, Any] = {}
     if full:
-        # docs/explanation/costs.md uses it.
-        busy = simulate(arrival_traces.month(100_000), ours()).summary()
-        more = {"busy_month": busy, "other_evenings": other_evenings(), "sweep": sweep()}
+        more |= {"other_evenings": other_evenings(), "sweep": sweep()}
     return Result(
         figures=tuple(figures),
         detail={"settings": settings, "traces": detail, **more},
         plots=plots,
     )
+
+
+# What `./dev cost` asks for: how a plan's instances start, and at which prices they may be interrupted.
+FLEETS: dict[str, dict[str, Any]] = {
+    "warm": {"warm_pool": 1},
+    "cold": {"warm_pool": 0},
+    "spot": {"warm_pool": 0, "interruptions_per_hour": INTERRUPTIONS_PER_HOUR},
+}
+BILL_LOADS = (1_000, 100_000)
+
+
+def bill_months(loads: tuple[int, ...] = BILL_LOADS) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the run of a month, by fleet and number of requests."""
+    return {
+        fleet: {str(load): simulate(arrival_traces.month(load), ours(**settings)).summary() for load in loads}
+        for fleet, settings in FLEETS.items()
+    }
 
 
 def _without_known_arrivals(evening: Run) -> dict[str, float]:

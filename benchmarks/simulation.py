@@ -24,12 +24,17 @@ from .policies import TICK_S, TOKEN_S, Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """`waits` until a worker begins, in the order of service; `workers` are (time, instances billed)."""
+    """`waits` until a worker begins, in the order of service; `workers` are (time, instances billed).
+
+    `gpu_hours` are those of instances that start and serve; those that only refill the warm pool are apart.
+    `money` is both.
+    """
 
     policy: str
     waits: list[float]
     undelivered: int
     gpu_hours: float
+    refill_hours: float
     money: float
     starts: int
     interrupted: int
@@ -44,6 +49,7 @@ class Run:
             "outlived_token": sum(wait > TOKEN_S for wait in self.waits),
             "undelivered": self.undelivered,
             "gpu_hours": round(self.gpu_hours, 2),
+            "refill_hours": round(self.refill_hours, 2),
             "money_usd": round(self.money, 2),
             "instance_starts": self.starts,
             "interrupted": self.interrupted,
@@ -76,7 +82,8 @@ class Simulation:
         self.fleet_now: list[_Worker] = []
         self.ups: deque[bool] = deque(maxlen=self.alarms.up_points)
         self.downs: deque[bool] = deque(maxlen=self.alarms.down_points_of)
-        self.desired = self.billed = self.starts = self.interrupted = 0
+        self.desired = self.billed = self.starts = self.interrupted = self.refills = 0
+        self.warm = self.fleet.warm_pool
         self.billed_s = self.up_blocked_until = self.down_blocked_until = 0.0
         self.ticking = False
         self.workers: list[tuple[float, float]] = [(0.0, 0.0)]
@@ -90,6 +97,7 @@ class Simulation:
             "made": self._made,
             "interrupt": self._interrupt,
             "released": self._released,
+            "refilled": self._refilled,
             "tick": self._tick,
         }
         for number, when in enumerate(self.trace.arrivals):
@@ -97,13 +105,14 @@ class Simulation:
         while self.events:
             now, _, what, about = heapq.heappop(self.events)
             handlers[what](now, about)
-        hours = self.billed_s / 3600
+        hours, refill_hours = self.billed_s / 3600, self.refills * self.fleet.refill_s / 3600
         return Run(
             policy=self.policy.name,
             waits=[self.waits[number] for number in sorted(self.waits)],
             undelivered=len(self.trace.arrivals) - len(self.done),
             gpu_hours=hours,
-            money=hours * self.fleet.price,
+            refill_hours=refill_hours,
+            money=(hours + refill_hours) * self.fleet.price,
             starts=self.starts,
             interrupted=self.interrupted,
             workers=self.workers,
@@ -155,6 +164,9 @@ class Simulation:
         self.billed -= 1
         self.billed_s += now - worker.billed_from
         self.workers.append((now, float(self.billed)))
+
+    def _refilled(self, now: float, _: object) -> None:
+        self.warm += 1
 
     def _tick(self, now: float, _: object) -> None:
         metric = self.policy.metric(self._demand(now), self.desired)
@@ -221,8 +233,11 @@ class Simulation:
 
     def _start(self, count: int, now: float) -> None:
         for _ in range(count):
-            warm = sum(1 for each in self.fleet_now if not each.gone) < self.fleet.warm_pool
-            start_s = self.fleet.warm_start_s if warm else self.fleet.cold_start_s
+            start_s = self.fleet.warm_start_s if self.warm else self.fleet.cold_start_s
+            if self.warm:
+                self.warm -= 1
+                self.refills += 1
+                self._at(now + self.fleet.refill_s, "refilled")
             worker = _Worker(billed_from=now, ready_at=now + start_s)
             self.fleet_now.append(worker)
             self.billed += 1

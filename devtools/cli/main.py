@@ -62,6 +62,13 @@ COMMANDS = {
         usage="[NAME ...]",
         from_here=True,
     ),
+    "cost": Command(
+        help="calculate the monthly bill of a Terraform plan",
+        arguments=("-m", "devtools.cost"),
+        needs="devtools/cost/__main__.py",
+        usage="[--plan FILE]",
+        from_here=True,
+    ),
     "package": Command(
         help="build the Lambda package (reproducible zip)",
         arguments=("-m", "devtools.cli.package"),

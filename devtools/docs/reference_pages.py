@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools.cli import main as cli
+from devtools.cost import docs as costs
 from discord_api import i18n
 from guilds import command_definitions
 from jobs.lifecycle import ENDED, MOVES, OPEN, Status
@@ -59,6 +60,7 @@ def all_pages() -> dict[str, str]:
         "reference/dev-commands.md": HEAD + dev_commands_page(),
         "reference/admin-pages.md": HEAD + admin_pages_page(),
         "reference/job-status.md": HEAD + job_status_page(),
+        "explanation/costs.md": costs.fill((DOCS / "explanation/costs.md").read_text()),
         "decisions/README.md": HEAD + decisions_page(),
         "images/job-status.svg": status_diagram(),
         "images/architecture.svg": architecture_diagram(),

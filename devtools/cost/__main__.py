@@ -1,0 +1,40 @@
+"""`./dev cost`: what a Terraform plan costs a month, line by line, at rest and at two loads."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from devtools.cli import arguments
+
+from . import bill, lines, plan, prices, table, workload
+from .docs import PLANS, profiles
+from .prices import CostError
+
+
+def read_arguments(argv: list[str]) -> argparse.Namespace:
+    parser = arguments.Parser(prog="./dev cost", description=__doc__ or "")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="the output of terraform show -json for a saved plan")
+    parser.add_argument("--profile", choices=profiles(), default="standard", help="the plan kept in this repository")
+    parser.add_argument("--region", metavar="NAME", help="use this region's prices instead of the plan's own region")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """Print the bill; return 1 and say why where it cannot be calculated."""
+    options = read_arguments(argv)
+    try:
+        found = plan.read(options.plan or PLANS / f"{options.profile}.json", region=options.region)
+        listed = prices.read(found.region, today=datetime.now(UTC).date())
+        result = bill.calculate(found, workload.months(lines.fleet(found)), listed)
+    except CostError as error:
+        print(f"./dev cost: {error}", file=sys.stderr)
+        return 1
+    print(table.text(result, region=found.region))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
