@@ -54,6 +54,7 @@ module "sparkle" {
   database_instance_class  = var.database_instance_class
   database_storage_gib     = var.database_storage_gib
   database_multi_az        = var.database_multi_az
+  database_log_exports     = var.database_log_exports
   database_backup_days     = var.database_backup_days
   deletion_protection      = var.deletion_protection
   image_retention_days     = var.image_retention_days

@@ -493,6 +493,17 @@ variable "database_multi_az" {
   default     = false
 }
 
+variable "database_log_exports" {
+  description = "Logs of the database that go to CloudWatch: postgresql, upgrade, or none."
+  type        = list(string)
+  default     = ["postgresql"]
+
+  validation {
+    condition     = length(setsubtract(var.database_log_exports, ["postgresql", "upgrade"])) == 0
+    error_message = "database_log_exports: postgresql, upgrade, or an empty list."
+  }
+}
+
 variable "database_backup_days" {
   description = "Days that automatic backups are kept."
   type        = number

@@ -82,7 +82,7 @@ resource "aws_db_instance" "this" {
 
   auto_minor_version_upgrade      = true
   performance_insights_enabled    = local.performance_insights
-  enabled_cloudwatch_logs_exports = ["postgresql"]
+  enabled_cloudwatch_logs_exports = var.database_log_exports
 
   depends_on = [aws_cloudwatch_log_group.database]
 }
