@@ -21,6 +21,7 @@ module "sparkle" {
   web_image_tag            = var.web_image_tag
   worker_image_tag         = var.worker_image_tag
   private_subnet_ids       = var.private_subnet_ids
+  unsupported_zone_ids     = var.unsupported_zone_ids
   endpoint_zones           = var.endpoint_zones
   upkeep_runs_in           = var.upkeep_runs_in
   site_gateway             = var.site_gateway

@@ -79,3 +79,13 @@ output "state_machine_arn" {
   description = "ARN of the state machine of the scaling workflow."
   value       = module.sparkle.state_machine_arn
 }
+
+output "left_out_subnets" {
+  description = "Subnets that are not used everywhere, each with its zone and the reason."
+  value       = module.sparkle.left_out_subnets
+}
+
+output "left_out_instance_types" {
+  description = "Types of worker_instance_types that no worker uses: the region lacks them, or the warm pool holds one type only."
+  value       = module.sparkle.left_out_instance_types
+}

@@ -18,7 +18,7 @@ mock_provider "aws" {
   }
 
   mock_data "aws_subnet" {
-    defaults = { availability_zone = "us-east-1a" }
+    defaults = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1" }
   }
 
   mock_data "aws_route_tables" {
@@ -30,28 +30,31 @@ mock_provider "aws" {
   }
 
   mock_data "aws_ec2_instance_type_offerings" {
-    defaults = { instance_types = ["g4dn.xlarge", "g5.xlarge", "g6.xlarge"] }
+    defaults = {
+      instance_types = ["g6.xlarge", "g6.xlarge", "g5.xlarge", "g4dn.xlarge"]
+      locations      = ["us-east-1a", "us-east-1b", "us-east-1a", "us-east-1b"]
+    }
   }
 }
 
 override_data {
-  target = data.aws_subnet.inner["subnet-0000000000000000a"]
-  values = { availability_zone = "us-east-1a" }
+  target = data.aws_subnet.public["subnet-0000000000000000a"]
+  values = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1" }
 }
 
 override_data {
-  target = data.aws_subnet.inner["subnet-0000000000000000b"]
-  values = { availability_zone = "us-east-1b" }
+  target = data.aws_subnet.public["subnet-0000000000000000b"]
+  values = { availability_zone = "us-east-1b", availability_zone_id = "use1-az2" }
 }
 
 override_data {
-  target = data.aws_subnet.inner["subnet-0000000000000000c"]
-  values = { availability_zone = "us-east-1a" }
+  target = data.aws_subnet.private["subnet-0000000000000000c"]
+  values = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1" }
 }
 
 override_data {
-  target = data.aws_subnet.inner["subnet-0000000000000000d"]
-  values = { availability_zone = "us-east-1b" }
+  target = data.aws_subnet.private["subnet-0000000000000000d"]
+  values = { availability_zone = "us-east-1b", availability_zone_id = "use1-az2" }
 }
 
 variables {
@@ -130,18 +133,39 @@ run "scales_by_as_many_as_are_short" {
 }
 
 run "keeps_a_warm_pool_of_on_demand_instances" {
-  module { source = "./modules/sparkle" }
   command = plan
+  module { source = "./modules/sparkle" }
+  variables { worker_image_tag = "abc" }
 
   assert {
-    condition     = aws_autoscaling_group.worker.warm_pool[0].pool_state == "Stopped" && length(aws_autoscaling_group.worker.mixed_instances_policy) == 0
+    condition     = aws_autoscaling_group.worker.warm_pool[0].pool_state == "Stopped" && length(aws_autoscaling_group.worker.mixed_instances_policy) == 0 && aws_autoscaling_group.worker.max_size == 8
     error_message = "On demand: one type, one stopped instance ready."
+  }
+
+  assert {
+    condition     = output.left_out_instance_types == ["g5.xlarge", "g4dn.xlarge"]
+    error_message = "The operator is told that a warm pool holds one type."
+  }
+
+  assert {
+    condition     = one(aws_autoscaling_group.worker.initial_lifecycle_hook).default_result == "ABANDON" && one(aws_autoscaling_group.worker.initial_lifecycle_hook).lifecycle_transition == "autoscaling:EC2_INSTANCE_LAUNCHING"
+    error_message = "An instance that never reports itself ready is replaced."
+  }
+}
+
+run "starts_no_gpu_before_an_image_was_pushed" {
+  command = plan
+  module { source = "./modules/sparkle" }
+
+  assert {
+    condition     = length(aws_autoscaling_group.worker.warm_pool) == 0 && aws_autoscaling_group.worker.max_size == 0
+    error_message = "The warm pool would start an instance, and bill it, for nothing."
   }
 }
 
 run "runs_on_spot_of_several_types" {
-  module { source = "./modules/sparkle" }
   command = plan
+  module { source = "./modules/sparkle" }
 
   variables {
     worker_spot           = true
@@ -151,6 +175,74 @@ run "runs_on_spot_of_several_types" {
   assert {
     condition     = length(aws_autoscaling_group.worker.warm_pool) == 0 && length(aws_autoscaling_group.worker.mixed_instances_policy[0].launch_template[0].override) == 3
     error_message = "Spot: every type named, no warm pool."
+  }
+}
+
+run "falls_back_to_the_next_type_on_demand" {
+  command = plan
+  module { source = "./modules/sparkle" }
+  variables { worker_warm_pool_size = 0 }
+
+  override_data {
+    target = data.aws_ec2_instance_type_offerings.worker[0]
+    values = { instance_types = ["g5.xlarge", "g6.xlarge"], locations = ["us-east-1a", "us-east-1a"] }
+  }
+
+  assert {
+    condition = (
+      aws_autoscaling_group.worker.mixed_instances_policy[0].instances_distribution[0].on_demand_percentage_above_base_capacity == 100
+      && aws_autoscaling_group.worker.mixed_instances_policy[0].instances_distribution[0].on_demand_allocation_strategy == "prioritized"
+      && aws_autoscaling_group.worker.mixed_instances_policy[0].launch_template[0].override[*].instance_type == tolist(["g6.xlarge", "g5.xlarge"])
+    )
+    error_message = "On demand, in the operator's order, and only types that the region has."
+  }
+
+  assert {
+    condition     = output.left_out_instance_types == ["g4dn.xlarge"]
+    error_message = "The operator is told which type the region lacks."
+  }
+}
+
+run "uses_only_subnets_in_zones_that_have_what_is_needed" {
+  command = plan
+  module { source = "./modules/sparkle" }
+
+  override_data {
+    target = data.aws_subnets.public
+    values = { ids = ["subnet-0000000000000000a", "subnet-0000000000000000b", "subnet-0000000000000000e"] }
+  }
+
+  override_data {
+    target = data.aws_subnet.public["subnet-0000000000000000e"]
+    values = { availability_zone = "us-east-1e", availability_zone_id = "use1-az3" }
+  }
+
+  override_data {
+    target = data.aws_ec2_instance_type_offerings.worker[0]
+    values = { instance_types = ["g6.xlarge", "g6.xlarge"], locations = ["us-east-1b", "us-east-1e"] }
+  }
+
+  assert {
+    condition     = aws_apigatewayv2_vpc_link.web[0].subnet_ids == toset(["subnet-0000000000000000a", "subnet-0000000000000000b"]) && aws_lambda_function.this["interactions"].vpc_config[0].subnet_ids == toset(["subnet-0000000000000000a", "subnet-0000000000000000b"])
+    error_message = "No VPC link and no function in use1-az3."
+  }
+
+  assert {
+    condition     = toset(aws_ecs_service.web.network_configuration[0].subnets) == toset(["subnet-0000000000000000a", "subnet-0000000000000000b"])
+    error_message = "No Fargate task in use1-az3."
+  }
+
+  assert {
+    condition     = toset(aws_autoscaling_group.worker.vpc_zone_identifier) == toset(["subnet-0000000000000000b", "subnet-0000000000000000e"])
+    error_message = "GPU instances only where the type is offered."
+  }
+
+  assert {
+    condition = output.left_out_subnets == {
+      subnet-0000000000000000a = "us-east-1a does not offer g6.xlarge"
+      subnet-0000000000000000e = "us-east-1e has no VPC links, Fargate or Lambda"
+    }
+    error_message = "The operator is told which subnets are left out, and why."
   }
 }
 
@@ -345,23 +437,44 @@ run "refuses_subnets_in_one_zone" {
   command = plan
 
   override_data {
-    target = data.aws_subnet.inner["subnet-0000000000000000b"]
-    values = { availability_zone = "us-east-1a" }
+    target = data.aws_subnet.public["subnet-0000000000000000b"]
+    values = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1" }
   }
 
   expect_failures = [aws_db_subnet_group.this]
 }
 
-run "refuses_a_region_without_the_instance_type" {
-  module { source = "./modules/sparkle" }
+run "refuses_zones_without_the_instance_type" {
   command = plan
+  module { source = "./modules/sparkle" }
 
   override_data {
     target = data.aws_ec2_instance_type_offerings.worker[0]
-    values = { instance_types = ["g4dn.xlarge"] }
+    values = { instance_types = ["g6.xlarge"], locations = ["us-east-1f"] }
   }
 
   expect_failures = [data.aws_ec2_instance_type_offerings.worker[0]]
+}
+
+run "refuses_zones_without_vpc_links" {
+  command = plan
+  module { source = "./modules/sparkle" }
+  variables { unsupported_zone_ids = ["use1-az1", "use1-az2"] }
+  expect_failures = [terraform_data.zones]
+}
+
+run "refuses_instances_of_several_gpus" {
+  command = plan
+  module { source = "./modules/sparkle" }
+  variables { worker_instance_types = ["p4d.24xlarge"] }
+  expect_failures = [var.worker_instance_types]
+}
+
+run "refuses_a_size_of_several_gpus" {
+  command = plan
+  module { source = "./modules/sparkle" }
+  variables { worker_instance_types = ["g5.12xlarge"] }
+  expect_failures = [var.worker_instance_types]
 }
 
 run "refuses_a_warm_pool_of_spot_instances" {

@@ -170,6 +170,8 @@ class Cloud:
         if kind == "aws_launch_template":
             found = ec2.describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"]
             return str(found[0]["LaunchTemplateId"])
+        if kind == "aws_budgets_budget":
+            return f"{self.client('sts').get_caller_identity()['Account']}:{name}"
         if kind == "aws_security_group":
             filters = [{"Name": "group-name", "Values": [name]}]
             return str(ec2.describe_security_groups(Filters=filters)["SecurityGroups"][0]["GroupId"])

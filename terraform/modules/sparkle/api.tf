@@ -43,9 +43,14 @@ resource "aws_lambda_permission" "api" {
 resource "aws_apigatewayv2_vpc_link" "web" {
   count = var.site_gateway ? 1 : 0
 
-  name               = local.name
-  subnet_ids         = local.public_subnet_ids
+  # A VPC link is immutable: after a change of the subnets the API keeps the old one until the new one is there.
+  name               = "${local.name}-${substr(sha1(join(",", local.service_subnet_ids)), 0, 6)}"
+  subnet_ids         = local.service_subnet_ids
   security_group_ids = [aws_security_group.vpc_link.id]
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_apigatewayv2_integration" "web" {

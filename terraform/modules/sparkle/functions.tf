@@ -81,7 +81,7 @@ resource "aws_lambda_function" "this" {
   }
 
   vpc_config {
-    subnet_ids         = local.inner_subnet_ids
+    subnet_ids         = local.function_subnet_ids
     security_group_ids = [aws_security_group.functions.id]
   }
 

@@ -20,8 +20,13 @@ data "aws_subnets" "public" {
   }
 }
 
-data "aws_subnet" "inner" {
-  for_each = toset(local.inner_subnet_ids)
+data "aws_subnet" "public" {
+  for_each = toset(data.aws_subnets.public.ids)
+  id       = each.value
+}
+
+data "aws_subnet" "private" {
+  for_each = toset(var.private_subnet_ids)
   id       = each.value
 }
 
@@ -32,11 +37,29 @@ data "aws_route_tables" "this" {
 locals {
   public_subnet_ids = sort(data.aws_subnets.public.ids)
   has_nat           = length(var.private_subnet_ids) > 0
+  inner_subnets     = local.has_nat ? data.aws_subnet.private : data.aws_subnet.public
   inner_subnet_ids  = local.has_nat ? var.private_subnet_ids : local.public_subnet_ids
+  zone_of_subnet    = merge(data.aws_subnet.public, data.aws_subnet.private)
+
+  # API Gateway's VPC links, Fargate and Lambda are not in every zone. A zone's id, unlike its name, means the same in
+  # every account.
+  service_subnet_ids  = [for id in local.public_subnet_ids : id if !contains(var.unsupported_zone_ids, data.aws_subnet.public[id].availability_zone_id)]
+  function_subnet_ids = [for id in local.inner_subnet_ids : id if !contains(var.unsupported_zone_ids, local.inner_subnets[id].availability_zone_id)]
 
   # One subnet per zone, in the order of the zones: an interface endpoint allows no more.
-  inner_subnet_by_zone = { for zone, ids in { for id, subnet in data.aws_subnet.inner : subnet.availability_zone => id... } : zone => sort(ids)[0] }
-  endpoint_subnet_ids  = slice([for zone in sort(keys(local.inner_subnet_by_zone)) : local.inner_subnet_by_zone[zone]], 0, min(var.endpoint_zones, length(local.inner_subnet_by_zone)))
+  inner_subnet_by_zone    = { for zone, ids in { for id in local.inner_subnet_ids : local.inner_subnets[id].availability_zone => id... } : zone => sort(ids)[0] }
+  function_subnet_by_zone = { for zone, id in local.inner_subnet_by_zone : zone => id if contains(local.function_subnet_ids, id) }
+  endpoint_subnet_ids     = slice([for zone in sort(keys(local.function_subnet_by_zone)) : local.function_subnet_by_zone[zone]], 0, min(var.endpoint_zones, length(local.function_subnet_by_zone)))
+}
+
+# Plan says so, instead of a VPC link or a function that AWS refuses in the middle of an apply.
+resource "terraform_data" "zones" {
+  lifecycle {
+    precondition {
+      condition     = length(local.service_subnet_ids) > 0 && length(local.function_subnet_ids) > 0
+      error_message = "Every subnet of ${var.vpc_id} is in a zone without VPC links, Fargate and Lambda (${join(", ", var.unsupported_zone_ids)}). Tag a subnet in another zone with Tier = Public (or add one to private_subnet_ids)."
+    }
+  }
 }
 
 # ---------------------------------------------------------------- Security groups

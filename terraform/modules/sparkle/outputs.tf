@@ -43,7 +43,7 @@ output "prepare_command" {
   value = join(" ", [
     "aws ecs run-task --region ${local.region} --cluster ${aws_ecs_cluster.this.name} --launch-type FARGATE",
     "--task-definition ${aws_ecs_task_definition.prepare.family}",
-    "--network-configuration 'awsvpcConfiguration={subnets=[${join(",", local.public_subnet_ids)}],securityGroups=[${aws_security_group.web.id}],assignPublicIp=ENABLED}'",
+    "--network-configuration 'awsvpcConfiguration={subnets=[${join(",", local.service_subnet_ids)}],securityGroups=[${aws_security_group.web.id}],assignPublicIp=ENABLED}'",
   ])
 }
 
@@ -80,4 +80,17 @@ output "alarm_topic_arn" {
 output "state_machine_arn" {
   description = "ARN of the state machine of the scaling workflow."
   value       = aws_sfn_state_machine.scaling.arn
+}
+
+output "left_out_subnets" {
+  description = "Subnets that are not used everywhere, each with its zone and the reason."
+  value = merge(
+    { for id in sort(distinct(concat(local.public_subnet_ids, local.inner_subnet_ids))) : id => "${local.zone_of_subnet[id].availability_zone} has no VPC links, Fargate or Lambda" if contains(var.unsupported_zone_ids, local.zone_of_subnet[id].availability_zone_id) },
+    { for id in setsubtract(local.worker_candidate_subnet_ids, local.worker_subnet_ids) : id => "${local.zone_of_subnet[id].availability_zone} does not offer ${join(", ", local.worker_types)}" },
+  )
+}
+
+output "left_out_instance_types" {
+  description = "Types of worker_instance_types that no worker uses: the region lacks them, or the warm pool holds one type only."
+  value       = [for type in var.worker_instance_types : type if !contains(local.worker_types_found, type)]
 }

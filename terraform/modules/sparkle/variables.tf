@@ -195,6 +195,12 @@ variable "private_subnet_ids" {
   }
 }
 
+variable "unsupported_zone_ids" {
+  description = "Ids of availability zones without VPC links, Fargate or Lambda (docs.aws.amazon.com/apigateway: VPC links, availability by region). The site and the functions leave subnets there out."
+  type        = list(string)
+  default     = ["use1-az3", "usw1-az2", "ape1-az1", "apne1-az3", "apne2-az4", "cac1-az3", "cac1-az4", "euw3-az2"]
+}
+
 variable "endpoint_zones" {
   description = "Number of availability zones with interface endpoints. One is cheapest; two survive the loss of a zone."
   type        = number
@@ -254,18 +260,18 @@ variable "discord_api_base" {
 # ---------------------------------------------------------------- Workers
 
 variable "worker_instance_types" {
-  description = "GPU instance types, the preferred one first. On-demand capacity uses the first one; spot capacity may use any."
+  description = "GPU instance types with one GPU per task, the preferred one first. If AWS has none of the first, on-demand capacity takes the next; spot capacity may take any. A warm pool holds the first one only (Auto Scaling refuses it for several types)."
   type        = list(string)
   default     = ["g6.xlarge", "g5.xlarge", "g4dn.xlarge"]
 
   validation {
-    condition     = length(var.worker_instance_types) > 0 && alltrue([for type in var.worker_instance_types : can(regex("^(g4dn|g5|g6|g6e|p4d|p5)\\.", type))])
-    error_message = "worker_instance_types: NVIDIA instance types, such as [\"g6.xlarge\", \"g5.xlarge\", \"g4dn.xlarge\"]."
+    condition     = length(var.worker_instance_types) > 0 && alltrue([for type in var.worker_instance_types : can(regex("^(g4dn|g5|g6|g6e)\\.(2|4|8|16)?xlarge$", type))])
+    error_message = "worker_instance_types: NVIDIA instance types with one GPU, such as [\"g6.xlarge\", \"g5.xlarge\", \"g4dn.xlarge\"]. A worker uses one GPU, so larger sizes (g5.12xlarge, p4d.24xlarge) would leave the others unused."
   }
 }
 
 variable "check_instance_types" {
-  description = "Check during plan that the region offers worker_instance_types. Turn it off only if the EC2 API is not available."
+  description = "Check during plan which zones offer worker_instance_types, and use their subnets alone. Turn it off only if the EC2 API is not available."
   type        = bool
   default     = true
 }
@@ -277,7 +283,7 @@ variable "worker_spot" {
 }
 
 variable "worker_warm_pool_size" {
-  description = "Number of stopped instances kept ready, so that the first image takes two minutes instead of six. They cost only their disks. 0 turns it off."
+  description = "Number of stopped instances kept ready, so that the first image takes two minutes instead of six. They cost only their disks. Filled once worker_image_tag is set. 0 turns it off."
   type        = number
   default     = 1
 

@@ -154,7 +154,7 @@ resource "aws_ecs_service" "web" {
   }
 
   network_configuration {
-    subnets         = local.public_subnet_ids
+    subnets         = local.service_subnet_ids
     security_groups = [aws_security_group.web.id]
     # For outbound traffic to Discord and the registry; the security group admits no inbound traffic.
     assign_public_ip = true
