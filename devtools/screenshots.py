@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = read_arguments(argv)
     with ExitStack() as stack:
         site = stack.enter_context(_site())
-        people = _people()
+        people = sessions_by_person()
         wanted = [page for page in pages() if not options.only or any(part in page.name for part in options.only)]
         from playwright.sync_api import sync_playwright
 
@@ -232,7 +232,7 @@ def _site() -> Iterator[str]:
             connections.close_all()
 
 
-def _people() -> dict[str, str]:
+def sessions_by_person() -> dict[str, str]:
     """A session of each kind of person, as the value of its cookie."""
     from allauth.socialaccount.models import SocialAccount
     from django.contrib.auth.models import Group, User

@@ -15,7 +15,7 @@ def icon(guild_id: int, name: str, *, large: bool = False) -> SafeString:
     """Return the icon. It is hidden from screen readers, because the name is next to it."""
     hue = (guild_id >> 3) * 47 % 360
     return format_html(
-        '<span class="sp-icon{}" style="background: hsl({} 55% 46%)" aria-hidden="true">{}</span>',
+        '<span class="sp-icon{}" style="background: hsl({} 55% 30%)" aria-hidden="true">{}</span>',
         " sp-icon--large" if large else "",
         hue,
         initials(name),

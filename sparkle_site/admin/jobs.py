@@ -96,7 +96,7 @@ class JobAdmin(ScopedAdmin):
         query = SearchQuery(term, config="simple", search_type="websearch")
         return queryset.alias(words=words).filter(words=query), False
 
-    @display(description="")
+    @display(description="Image")
     def display_image(self, job: Job) -> SafeString:
         images: list[JobImage] = getattr(job, "first_images", [])
         if not images:

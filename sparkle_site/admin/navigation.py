@@ -48,7 +48,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": "sparkle_site.admin.navigation.environment",
     "DASHBOARD_CALLBACK": "sparkle_site.admin.dashboard.callback",
     "STYLES": [_static("sparkle/admin.css")],
-    "SCRIPTS": [_static("sparkle/times.js"), _static("sparkle/dashboard.js")],
+    "SCRIPTS": [_static("sparkle/times.js"), _static("sparkle/dashboard.js"), _static("sparkle/keyboard.js")],
     "BORDER_RADIUS": "8px",
     "COLORS": {
         "primary": {
@@ -56,7 +56,7 @@ UNFOLD: dict[str, Any] = {
             "100": "#e0e3ff",
             "200": "#c7ccfe",
             "300": "#a5abfc",
-            "400": "#818af8",
+            "400": "#8a92f9",
             "500": "#5865f2",
             "600": "#4752d9",
             "700": "#3a43b3",

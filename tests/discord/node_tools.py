@@ -1,4 +1,4 @@
-"""The Node packages of the tests: Discord's own schema, and another library's client. Installed once, by the lock."""
+"""The Node packages of the tests: Discord's schema, another library's client, axe. Installed once, by the lock."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def folder() -> Path:
             )  # fmt: skip
             (target / "installed").touch()
     return target
+
+
+@functools.cache
+def axe() -> str:
+    """Return axe-core, a script that checks the page in which it runs. Skips the test where there is no Node."""
+    if node() is None:
+        required_programs.require("node")
+    return (folder() / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
 class SchemaChecker:

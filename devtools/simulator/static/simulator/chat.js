@@ -102,8 +102,7 @@ function showRail() {
     ...here.world.guilds.map((guild) =>
       el(
         "button",
-        { type: "button", class: "server", hue: guild.hue, title: guild.name, "aria-label": guild.name, "aria-current": guild.id === here.guild ? "true" : null, onclick: () => goTo({ guild: guild.id }) },
-        guild.name.split(" ").map((word) => word[0]).join(""),
+        { type: "button", class: "server", "data-initials": guild.name.split(" ").map((word) => word[0]).join(""), hue: guild.hue, title: guild.name, "aria-label": guild.name, "aria-current": guild.id === here.guild ? "true" : null, onclick: () => goTo({ guild: guild.id }) },
         guild.channels.some((channel) => unread(channel.id)) ? el("span", { class: "badge", "aria-label": "unread" }) : null,
       ),
     ),

@@ -50,8 +50,6 @@ export class Composer {
       id: "composer",
       rows: 1,
       maxlength: 2000,
-      role: "combobox",
-      "aria-expanded": "false",
       "aria-haspopup": "listbox",
       "aria-autocomplete": "list",
       "aria-label": `Message ${this.place.title}. Type a slash for commands.`,

@@ -45,7 +45,8 @@ export class Picker {
       entries.length ? null : el("p", { class: "picker-empty" }, empty),
     );
     this.element.hidden = false;
-    field.setAttribute("aria-expanded", "true");
+    // The message box is a text box, which has no such state.
+    if (field.role === "combobox") field.setAttribute("aria-expanded", "true");
     field.setAttribute("aria-controls", this.element.id);
     this.activate(entries.length ? Math.min(active, entries.length - 1) : -1);
     return true;
@@ -53,7 +54,7 @@ export class Picker {
 
   close() {
     this.element.hidden = true;
-    this.field?.setAttribute("aria-expanded", "false");
+    if (this.field?.role === "combobox") this.field.setAttribute("aria-expanded", "false");
     this.field?.removeAttribute("aria-activedescendant");
     this.entries = [];
     this.active = -1;
