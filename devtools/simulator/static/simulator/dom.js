@@ -50,8 +50,8 @@ export function sign(name) {
 export function avatar(user, size = "") {
   return el(
     "span",
-    { class: `avatar ${size} ${user.bot ? "bot" : ""}`, hue: user.hue, "aria-hidden": "true" },
-    user.bot ? sign("spark") : user.name.slice(0, 1),
+    { class: `avatar ${size} ${user.bot ? "bot" : ""}`, hue: user.hue, "aria-hidden": "true", "data-initials": user.bot ? "" : user.name.slice(0, 1) },
+    user.bot ? sign("spark") : null,
   );
 }
 
