@@ -1,4 +1,4 @@
-"""Compiles the UNet by torch.compile in the background, so that no request waits for it.
+"""Compiles the denoiser by torch.compile in the background, so that no request waits for it.
 
 Compiling takes minutes on a machine without a cache. So requests first run uncompiled. After the first images, or when
 the GPU is idle, a thread compiles the few shapes that most calls have. When all of them are compiled, calls of these
@@ -11,72 +11,29 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from .batch_policy import padded_rows
+from .denoiser_call import DenoiserCall
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UNetCall:
-    """The arguments of one call of the UNet. Every tensor has as many rows as `sample`."""
-
-    sample: torch.Tensor
-    timesteps: torch.Tensor
-    encoder_hidden_states: torch.Tensor
-    timestep_cond: torch.Tensor | None
-    added_cond_kwargs: dict[str, torch.Tensor]
-
-    def run(self, forward: Callable[..., Any]) -> torch.Tensor:
-        """Return the prediction of `forward`, which is the UNet or its compiled form."""
-        noise: torch.Tensor = forward(
-            self.sample,
-            self.timesteps,
-            return_dict=False,
-            encoder_hidden_states=self.encoder_hidden_states,
-            timestep_cond=self.timestep_cond,
-            added_cond_kwargs=self.added_cond_kwargs or None,
-        )[0]
-        return noise
-
-    @property
-    def shape(self) -> tuple[object, ...]:
-        """What a compiled call is specific to, beside the number of rows."""
-        return (
-            self.sample.shape[1:],
-            self.encoder_hidden_states.shape[1:],
-            self.timestep_cond is None,
-            tuple(sorted(self.added_cond_kwargs)),
-        )
-
-    def padded_to(self, rows: int) -> UNetCall:
-        """Return the call with its first row repeated until it has `rows` rows."""
-        more = rows - len(self.sample)
-
-        def pad(tensor: torch.Tensor) -> torch.Tensor:
-            return torch.cat([tensor, tensor[:1].expand(more, *tensor.shape[1:])]) if more else tensor
-
-        return UNetCall(
-            sample=_to_memory_format(pad(self.sample)),
-            timesteps=pad(self.timesteps),
-            encoder_hidden_states=pad(self.encoder_hidden_states),
-            timestep_cond=None if self.timestep_cond is None else pad(self.timestep_cond),
-            added_cond_kwargs={name: pad(tensor) for name, tensor in self.added_cond_kwargs.items()},
-        )
-
-
-class CompiledUNet:
-    """One UNet and its compiled form. `call` belongs to the engines' thread, `start` and `stop` are thread-safe."""
+class CompiledDenoiser:
+    """One denoiser and its compiled form. `call` belongs to the engines' thread, `start` and `stop` are thread-safe."""
 
     def __init__(
-        self, unet: Any, *, example: Callable[[int], UNetCall], rows: Collection[int], backend: str | Callable[..., Any]
+        self,
+        denoiser: Any,
+        *,
+        example: Callable[[int], DenoiserCall],
+        rows: Collection[int],
+        backend: str | Callable[..., Any],
     ) -> None:
         """`example` returns a call of so many rows in the commonest shape; `backend` is torch.compile's."""
-        self._forward = torch.compile(unet, dynamic=False, backend=backend)
+        self._forward = torch.compile(denoiser, dynamic=False, backend=backend)
         self._example_call = example
         self._rows = rows
         self._shape = example(1).shape
@@ -100,13 +57,14 @@ class CompiledUNet:
         self._stopping.set()
         self.finished.set()
 
-    def call(self, call: UNetCall) -> torch.Tensor | None:
-        """Return the prediction of a compiled call, or None where this call must run uncompiled."""
+    def call(self, call: DenoiserCall) -> tuple[Any, ...] | None:
+        """Return the outputs of a compiled call, or None where this call must run uncompiled."""
         if not self._ready or call.shape != self._shape:
             return None
-        count = len(call.sample)
-        rows = padded_rows(count, ready=self._ready)
-        return None if rows is None else call.padded_to(rows).run(self._forward)[:count]
+        rows = padded_rows(call.rows, ready=self._ready)
+        if rows is None:
+            return None
+        return tuple(output[: call.rows] for output in call.padded_to(rows).run(self._forward))
 
     def _compile(self) -> None:
         began = time.perf_counter()
@@ -139,7 +97,3 @@ class CompiledUNet:
 
 # The compiler's stance and state belong to the whole process.
 _compile_lock = threading.Lock()
-
-
-def _to_memory_format(sample: torch.Tensor) -> torch.Tensor:
-    return sample.contiguous(memory_format=torch.channels_last) if sample.device.type == "cuda" else sample.contiguous()

@@ -24,6 +24,20 @@ class DeepCache:
     def _store_features(self, _module: Any, _inputs: Any, output: torch.Tensor) -> None:
         self._deep = output
 
+    def __call__(
+        self,
+        *,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        deep_features: torch.Tensor | None = None,
+        return_dict: bool = False,
+        **given: Any,
+    ) -> tuple[torch.Tensor, ...]:
+        """Return the prediction; without `deep_features` it comes from a full call, whose deep features follow it."""
+        if deep_features is not None:
+            return (self.shallow(sample, timestep, deep_features, **given),)
+        return self.full(sample, timestep, **given)
+
     def full(self, sample: torch.Tensor, times: torch.Tensor, **given: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the prediction and the deep features, each with as many rows as `sample`."""
         noise: torch.Tensor = self._unet(sample, times, return_dict=False, **given)[0]

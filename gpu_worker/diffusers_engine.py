@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import logging
 import os
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +15,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import diffusers
 import torch
 
-from guilds.samplers import SAMPLERS
-
 from .batch_policy import rows_to_compile, saturation_rows
-from .compilation import CompiledUNet, UNetCall
+from .compilation import CompiledDenoiser
 from .continuous_batching import ContinuousBatchEngine
 from .engine import Engine, ModelTooLarge, ModelUnavailable
 from .error_isolation import raise_if_device_broken
+from .families.family import Family
+from .families.registry import family_for
 from .static_batching import StaticBatchEngine
 
 log = logging.getLogger(__name__)
@@ -34,14 +31,6 @@ MAX_ROWS = 64
 CPU_ROWS = 8
 CPU_CAPACITY = 8.0
 IMAGES_PER_CALL = 4
-# Options of the solver that the model's author used. Here the sampler names the solver, and these options would change
-# or break it: UniPC's bh1 divides by an infinite last step, and every image is NaN.
-_SOLVER_OPTIONS = frozenset(
-    {"solver_type", "solver_order", "algorithm_type", "lower_order_final", "euler_at_final", "final_sigmas_type",
-     "predict_x0", "disable_corrector", "solver_p", "variance_type", "use_flow_sigmas", "use_dynamic_shifting"}
-)  # fmt: skip
-_SPACING_OPTIONS = frozenset({"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas"})
-CONTINUOUS_PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
 
 
 def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine:
@@ -72,82 +61,37 @@ def _load(source: str, *, compiled: bool, step_cache: str) -> Engine:
     except torch.OutOfMemoryError as exc:
         raise ModelTooLarge(f"{source} does not fit into the GPU's memory.") from exc
     pipe.set_progress_bar_config(disable=True)
-    if not _can_share_steps(pipe):
+    family = family_for(pipe, step_cache=step_cache)
+    if family is None:
         return StaticBatchEngine(pipe, model=source, max_images=IMAGES_PER_CALL)
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-        pipe.unet.to(memory_format=torch.channels_last)
-        pipe.vae.to(memory_format=torch.channels_last)
-        if not any("Added" in type(processor).__name__ for processor in pipe.unet.attn_processors.values()):
-            pipe.unet.fuse_qkv_projections()
-    if dtype == torch.float16 and "XL" in type(pipe).__name__ and pipe.vae.config.get("force_upcast", False):
-        # SDXL's own decoder overflows in fp16.
-        pipe.vae.to(torch.float32)
-    for part in (pipe.unet, pipe.vae):
+        family.prepare_for_gpu()
+    for part in (family.denoiser, pipe.vae):
         part.requires_grad_(False)
         part.eval()
     try:
-        largest, capacity = _measure(pipe) if device == "cuda" else (CPU_ROWS, CPU_CAPACITY)
+        largest, capacity = _measure(family) if device == "cuda" else (CPU_ROWS, CPU_CAPACITY)
     except torch.OutOfMemoryError as exc:
         raise ModelTooLarge(f"{source} leaves no GPU memory for a batch.") from exc
-    use_deepcache = step_cache == "deepcache" and len(pipe.unet.up_blocks) > 1
-    compiled_unet = None
-    if compiled and not use_deepcache:
-        side = pipe.unet.config.sample_size * pipe.vae_scale_factor
-        # As many rows as the capacity holds, all guided: a call rarely has more.
-        max_rows = min(largest, max(8, round(2 * capacity * 512 * 512 / side**2)))
-        compiled_unet = CompiledUNet(
-            pipe.unet, example=partial(_example_call, pipe), rows=rows_to_compile(max_rows=max_rows), backend="inductor"
-        )
     return ContinuousBatchEngine(
-        pipe,
+        family,
         model=source,
-        scheduler_for=scheduler_factory(pipe),
         max_rows=largest,
         capacity=float(os.environ.get("SPARKLE_BATCH_CAPACITY", capacity)),
-        compiled=compiled_unet,
-        use_deepcache=use_deepcache,
+        compiled=_compiled(family, largest=largest, capacity=capacity) if compiled else None,
     )
 
 
-def scheduler_factory(pipe: Any) -> Callable[[str], Any]:
-    """Return a function that makes a scheduler by a sampler's name, with the training options of this pipeline's own.
-
-    The function raises KeyError.
-    """
-    training_options = {name: value for name, value in pipe.scheduler.config.items() if name not in _SOLVER_OPTIONS}
-    prototypes: dict[str, Any] = {}
-    coefficients: dict[tuple[str, int, int, int, int], float] = {}
-
-    def make(name: str) -> Any:
-        if name not in prototypes:
-            sampler = SAMPLERS[name]
-            # A sampler that names its spacing of sigmas excludes the model's own.
-            has_spacing = any(option in _SPACING_OPTIONS for option in sampler.options)
-            config = {
-                key: value for key, value in training_options.items() if not (has_spacing and key in _SPACING_OPTIONS)
-            }
-            prototypes[name] = getattr(diffusers, sampler.scheduler).from_config(config, **sampler.options)
-        # A copy: making some of them takes 80 ms, which would delay the next step of every request.
-        scheduler = copy.deepcopy(prototypes[name])
-        if hasattr(scheduler, "get_lms_coefficient"):
-            _cache_coefficients(scheduler, name)
-        return scheduler
-
-    def _cache_coefficients(scheduler: Any, name: str) -> None:
-        """Compute each coefficient, an integral that takes 2 ms a step, once for each number of steps."""
-        compute = scheduler.get_lms_coefficient
-
-        def coefficient(order: int, at: int, current: int) -> float:
-            key = (name, int(scheduler.num_inference_steps), order, int(at), current)
-            if key not in coefficients:
-                coefficients[key] = compute(order, at, current)
-            return coefficients[key]
-
-        scheduler.get_lms_coefficient = coefficient
-
-    return make
+def _compiled(family: Family, *, largest: int, capacity: float) -> CompiledDenoiser | None:
+    if not family.can_compile:
+        return None
+    # As many rows as the capacity holds, all guided: a call rarely has more.
+    max_rows = min(largest, max(8, round(2 * capacity * 512 * 512 / family.native_side**2)))
+    return CompiledDenoiser(
+        family.denoiser, example=family.example_call, rows=rows_to_compile(max_rows=max_rows), backend="inductor"
+    )
 
 
 def free_bytes() -> int:
@@ -183,14 +127,7 @@ def _exported(source: str) -> str:
     return str(folder) if (folder / "model_index.json").is_file() else source
 
 
-def _can_share_steps(pipe: Any) -> bool:
-    """Whether requests can share the pipeline's steps: its UNet takes latents, text and nothing else."""
-    return (
-        type(pipe).__name__ in CONTINUOUS_PIPELINES and pipe.unet.config.in_channels == pipe.vae.config.latent_channels
-    )
-
-
-def _measure(pipe: Any) -> tuple[int, float]:
+def _measure(family: Family) -> tuple[int, float]:
     """Return how many rows fit into the GPU's memory in one call, and the capacity that saturates the GPU.
 
     Beyond that capacity another request slows all the others down and ends no sooner than if it had waited.
@@ -198,7 +135,7 @@ def _measure(pipe: Any) -> tuple[int, float]:
 
     def run_rows(rows: int) -> None:
         with torch.inference_mode():
-            _example_call(pipe, rows).run(pipe.unet)
+            family.example_call(rows).run(family.forward)
 
     run_rows(2)
     torch.cuda.synchronize()
@@ -225,29 +162,7 @@ def _measure(pipe: Any) -> tuple[int, float]:
         return (time.perf_counter() - began) / 3 / rows
 
     saturating = saturation_rows(seconds_per_row, max_rows=largest)
-    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    side = family.native_side
     capacity = max(4.0, saturating / 2 * side * side / (512 * 512))
     log.info("gpu_measured", extra={"largest_rows": largest, "saturation_rows": saturating, "capacity": capacity})
     return largest, capacity
-
-
-def _example_call(pipe: Any, rows: int) -> UNetCall:
-    """Return a call of the UNet with `rows` rows of the model's own size and a prompt of one chunk."""
-    unet = pipe.unet
-    side = unet.config.sample_size
-    make: dict[str, Any] = {"device": unet.device, "dtype": unet.dtype}
-    added: dict[str, torch.Tensor] = {}
-    if hasattr(pipe, "text_encoder_2"):
-        added["text_embeds"] = torch.randn(rows, pipe.text_encoder_2.config.projection_dim, **make)
-        added["time_ids"] = torch.zeros(rows, 6, **make)
-    cond = unet.config.time_cond_proj_dim
-    sample = torch.randn(rows, unet.config.in_channels, side, side, **make)
-    return UNetCall(
-        sample=sample.to(memory_format=torch.channels_last) if unet.device.type == "cuda" else sample,
-        timesteps=torch.full((rows,), 500.0, device=unet.device),
-        encoder_hidden_states=torch.randn(
-            rows, pipe.tokenizer.model_max_length, unet.config.cross_attention_dim, **make
-        ),
-        timestep_cond=None if cond is None else torch.randn(rows, cond, **make),
-        added_cond_kwargs=added,
-    )

@@ -12,17 +12,10 @@ from typing import Any
 
 import torch
 
+from .families.family import PromptEmbedding
+
 MAX_CHUNKS = 8  # 600 tokens of CLIP. The rest is truncated, and the job's message says so.
 CACHE_SIZE = 128
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptEmbedding:
-    """`tokens` (1, chunks * length, width); `pooled` (1, width) for SDXL; `truncated_tokens` were left out."""
-
-    tokens: torch.Tensor
-    pooled: torch.Tensor | None
-    truncated_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

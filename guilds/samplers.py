@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 MAX_STEPS = 150
+Predicts = Literal["epsilon", "flow"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampler:
     """A scheduler class of diffusers, created with `from_config(config, **options)`, for at most `max_steps` steps.
 
-    It evaluates the model `order` times per step, once in the last step, and `extra` times more.
+    It evaluates the model `order` times per step, once in the last step, and `extra` times more. `predicts`: what the
+    models that it works with predict, the noise (epsilon, v) or the flow.
     """
 
     label: str
@@ -23,6 +25,7 @@ class Sampler:
     max_steps: int = MAX_STEPS
     order: int = 1
     extra: int = 0
+    predicts: Predicts = "epsilon"
 
     def evaluations(self, steps: int) -> int:
         """Return the number of model evaluations for `steps` steps."""
@@ -48,5 +51,13 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
             label="Euler, trailing", scheduler="EulerDiscreteScheduler", options={"timestep_spacing": "trailing"}
         ),
         "lcm": Sampler(label="LCM (few steps)", scheduler="LCMScheduler", max_steps=50),  # original_inference_steps
+        # For flow-matching models (Stable Diffusion 3, FLUX, ...), which no sampler above can serve.
+        "flow_euler": Sampler(
+            label="Euler (flow models)", scheduler="FlowMatchEulerDiscreteScheduler", predicts="flow"
+        ),
+        "flow_dpmpp_2m": Sampler(
+            label="DPM++ 2M (flow models)", scheduler="DPMSolverMultistepScheduler", predicts="flow"
+        ),
+        "flow_unipc": Sampler(label="UniPC (flow models)", scheduler="UniPCMultistepScheduler", predicts="flow"),
     }
 )

@@ -6,7 +6,6 @@ import shutil
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +47,18 @@ class Compiler:
 def _engine(backend: Any, *, rows: tuple[int, ...] = rows_to_compile(max_rows=8)) -> Any:
     from diffusers import StableDiffusionPipeline
 
-    from gpu_worker.compilation import CompiledUNet
+    from gpu_worker.compilation import CompiledDenoiser
     from gpu_worker.continuous_batching import ContinuousBatchEngine
-    from gpu_worker.diffusers_engine import _example_call, scheduler_factory
+    from gpu_worker.families.stable_diffusion import StableDiffusion
 
     pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
+    family = StableDiffusion(pipe)
     return ContinuousBatchEngine(
-        pipe,
+        family,
         model="tiny",
-        scheduler_for=scheduler_factory(pipe),
         max_rows=8,
         capacity=4.0,
-        compiled=CompiledUNet(pipe.unet, example=partial(_example_call, pipe), rows=rows, backend=backend),
+        compiled=CompiledDenoiser(family.denoiser, example=family.example_call, rows=rows, backend=backend),
     )
 
 

@@ -22,12 +22,13 @@ from gpu_worker.engine import (
     ModelUnavailable,
     StepDone,
 )
-from guilds.samplers import SAMPLERS
+from guilds.model_families import FAMILIES
 
 from . import tiny_models
 
 torch = pytest.importorskip("torch")
 TOLERANCE = 1
+EPSILON = FAMILIES["stable-diffusion"].samplers
 # diffusers' KDPM2 schedulers hand torch tensors to numpy.
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
 
@@ -88,7 +89,7 @@ def _mixed() -> list[GenerationRequest]:
             sampler=sampler,
             guidance=1.0 if number % 4 == 3 else 3.0 + number,
         )
-        for number, sampler in enumerate(SAMPLERS)
+        for number, sampler in enumerate(EPSILON)
     ]
 
 
@@ -115,16 +116,16 @@ def test_a_request_that_joins_late_makes_the_same_images(engine: Any) -> None:
     assert _apart(alone, made[2].images) <= TOLERANCE
 
 
-@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+@pytest.mark.parametrize("sampler", EPSILON)
 def test_images_are_those_of_diffusers_own_pipeline(engine: Any, sampler: str) -> None:
     from diffusers import StableDiffusionPipeline
 
-    from gpu_worker.diffusers_engine import scheduler_factory
+    from gpu_worker.families.schedulers import SchedulerFactory
 
     request = _request(sampler=sampler, steps=7, negative_prompt="blurry")
     pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = scheduler_factory(pipe)(sampler)
+    pipe.scheduler = SchedulerFactory(pipe.scheduler, predicts="epsilon").make(sampler)
     theirs = pipe(
         request.prompt,
         negative_prompt=request.negative_prompt,
@@ -142,13 +143,13 @@ def test_images_are_those_of_diffusers_own_pipeline(engine: Any, sampler: str) -
 def test_image_to_image_is_what_diffusers_makes(engine: Any, sampler: str) -> None:
     from diffusers import StableDiffusionImg2ImgPipeline
 
-    from gpu_worker.diffusers_engine import scheduler_factory
+    from gpu_worker.families.schedulers import SchedulerFactory
 
     source = _images(engine, _request(seed=77))[0]
     request = _request(source=source, strength=0.5, steps=10, sampler=sampler)
     pipe = StableDiffusionImg2ImgPipeline.from_pretrained(tiny_models.folder())
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = scheduler_factory(pipe)(sampler)
+    pipe.scheduler = SchedulerFactory(pipe.scheduler, predicts="epsilon").make(sampler)
     theirs = pipe(
         request.prompt,
         image=source,
@@ -232,14 +233,14 @@ def test_an_invalid_request_fails_alone(engine: Any) -> None:
 
 def _out_of_memory_above(engine: Any, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """Give the engine a GPU that holds so many rows at once."""
-    forward = engine._forward
+    forward = engine._family.forward
 
-    def small_gpu(sample: Any, *args: Any, **kwargs: Any) -> Any:
+    def small_gpu(*, sample: Any, **kwargs: Any) -> Any:
         if len(sample) > rows:
             raise torch.OutOfMemoryError
-        return forward(sample, *args, **kwargs)
+        return forward(sample=sample, **kwargs)
 
-    monkeypatch.setattr(engine, "_forward", small_gpu)
+    monkeypatch.setattr(engine._family, "forward", small_gpu)
     monkeypatch.setattr(engine, "_max_rows", engine._max_rows)
     monkeypatch.setattr(engine, "capacity", engine.capacity)
 
@@ -266,7 +267,7 @@ def test_a_broken_gpu_is_distinguished_from_a_full_one(engine: Any, monkeypatch:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "_forward", broken)
+        patch.setattr(engine._family, "forward", broken)
         engine.admit(_request())
         with pytest.raises(EngineBroken):
             engine.advance(lambda event: None)
@@ -279,13 +280,14 @@ def test_deepcache_skips_most_full_calls_and_stays_close(engine: Any) -> None:
 
     cached: Any = diffusers_engine.load(str(tiny_models.folder()), step_cache="deepcache")
     calls = {"full": 0}
-    full = cached._deepcache.full
+    deepcache = cached._family.forward
+    full = deepcache.full
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         calls["full"] += 1
         return full(*args, **kwargs)
 
-    cached._deepcache.full = counted
+    deepcache.full = counted
     request = _request(steps=9, sampler="DDIM", guidance=3.0)
     near = _images(cached, request)
     assert calls["full"] == 3

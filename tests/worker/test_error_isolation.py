@@ -29,8 +29,8 @@ from gpu_worker.engine_cache import REMEMBER_FAILURE_S, EngineCache
 from gpu_worker.errors import is_device_fault, is_out_of_memory
 from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.watchdog import Bounds
+from guilds.model_families import FAMILIES
 from guilds.models import Guild, ModelProfile, Usage
-from guilds.samplers import SAMPLERS
 from jobs.lifecycle import Status
 from jobs.models import Job
 
@@ -241,7 +241,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_no_sampler_with_any_configuration_affects_other_requests(tmp_path: Path, name: str) -> None:
     engine = _load(_configured(tmp_path, **CONFIGS[name]))
-    requests = [_request(id=at, sampler=sampler, steps=2 + 2 * (at % 2)) for at, sampler in enumerate(SAMPLERS)]
+    requests = [
+        _request(id=at, sampler=sampler, steps=2 + 2 * (at % 2))
+        for at, sampler in enumerate(FAMILIES["stable-diffusion"].samplers)
+    ]
     for request in requests:
         engine.admit(request)
     ends = _finish(engine)
@@ -283,7 +286,7 @@ def _with_nan(part: Any) -> Iterator[None]:
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
 def test_an_image_that_is_not_finite_is_never_made(part: str) -> None:
     engine = _load()
-    with _with_nan(getattr(engine._pipe, part) if part != "vae" else engine._pipe.vae.decoder):
+    with _with_nan(getattr(engine._family.pipe, part) if part != "vae" else engine._family.pipe.vae.decoder):
         engine.admit(_request())
         end = _finish(engine)[1]
     assert isinstance(end, Failed)
@@ -293,8 +296,10 @@ def test_an_image_that_is_not_finite_is_never_made(part: str) -> None:
 
 def test_a_black_image_that_is_finite_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = _load()
-    decode = engine._pipe.vae.decode
-    monkeypatch.setattr(engine._pipe.vae, "decode", lambda *args, **kwargs: (decode(*args, **kwargs)[0] * 0 - 1,))
+    decode = engine._family.pipe.vae.decode
+    monkeypatch.setattr(
+        engine._family.pipe.vae, "decode", lambda *args, **kwargs: (decode(*args, **kwargs)[0] * 0 - 1,)
+    )
     engine.admit(_request())
     end = _finish(engine)[1]
     assert isinstance(end, Completed)
@@ -321,14 +326,14 @@ def test_an_error_in_a_shared_call_fails_the_request_that_causes_it(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     engine = _load()
-    forward = engine._forward
+    forward = engine._family.forward
 
-    def poisoned(sample: Any, times: Any, **given: Any) -> Any:
-        if (times > 900).any():  # only the sampler that starts at the last timestep
+    def poisoned(*, timestep: Any, **given: Any) -> Any:
+        if (timestep > 900).any():  # only the sampler that starts at the last timestep
             raise error
-        return forward(sample, times, **given)
+        return forward(timestep=timestep, **given)
 
-    monkeypatch.setattr(engine, "_forward", poisoned)
+    monkeypatch.setattr(engine._family, "forward", poisoned)
     for at, sampler in enumerate(("DDIM", "euler", "DDIM")):
         engine.admit(_request(id=at, sampler=sampler, steps=2))
     ends = _finish(engine)

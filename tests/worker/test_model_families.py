@@ -113,11 +113,11 @@ def _ours(engine: Any, *requests: GenerationRequest) -> dict[int, Any]:
 def _theirs(folder: Path, request: GenerationRequest) -> Any:
     from diffusers import DiffusionPipeline
 
-    from gpu_worker.diffusers_engine import scheduler_factory
+    from gpu_worker.families.schedulers import SchedulerFactory
 
     pipe = DiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
-    pipe.scheduler = scheduler_factory(pipe)(request.sampler)
+    pipe.scheduler = SchedulerFactory(pipe.scheduler, predicts="epsilon").make(request.sampler)
     negative = {"negative_prompt": request.negative_prompt} if request.negative_prompt else {}
     return pipe(
         request.prompt,
@@ -189,21 +189,15 @@ def test_the_compiled_shape_is_the_shape_of_requests(
     engine: Any = diffusers_engine.load(str(make(tmp_path / "model")))
     shapes, call_of = set(), engine._call
 
-    def noted(call: Any, **given: Any) -> Any:
-        shapes.add(
-            (
-                call.shape,
-                call.sample.dtype,
-                call.timesteps.dtype,
-                call.encoder_hidden_states.dtype,
-                call.sample.stride()[1:],
-            )
-        )
-        return call_of(call, **given)
+    def noted(call: Any) -> Any:
+        sample = call.inputs["sample"]
+        dtypes = tuple(call.inputs[name].dtype for name in ("sample", "timestep", "encoder_hidden_states"))
+        shapes.add((call.shape, dtypes, sample.stride()[1:]))
+        return call_of(call)
 
     monkeypatch.setattr(engine, "_call", noted)
     _ours(engine, _request(**fields))
-    example = diffusers_engine._example_call(engine._pipe, 2)
-    assert example.run(engine._unet).shape == example.sample.shape
-    engine._call(example, deep_features=None)
+    example = engine._family.example_call(2)
+    assert example.run(engine._family.forward)[0].shape == example.inputs["sample"].shape
+    engine._call(example)
     assert len(shapes) == 1

@@ -1,0 +1,22 @@
+"""The families that advance by the step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .family import Family
+from .flux import Flux
+from .sd3 import StableDiffusion3
+from .stable_diffusion import StableDiffusion
+
+FAMILY_CLASSES: tuple[type[Family], ...] = (StableDiffusion, StableDiffusion3, Flux)
+
+
+def family_for(pipe: Any, *, step_cache: str = "") -> Family | None:
+    """Return the pipeline's family, or None: its requests cannot share steps. `step_cache` is a ModelProfile's."""
+    for kind in FAMILY_CLASSES:
+        if kind.serves(pipe):
+            if kind is StableDiffusion:
+                return StableDiffusion(pipe, use_deepcache=step_cache == "deepcache")
+            return kind(pipe)
+    return None

@@ -1,0 +1,53 @@
+"""The families of models, and what each can do. The forms and autocomplete offer this; the worker holds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from .samplers import SAMPLERS, Predicts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFamily:
+    """`predicts` decides which samplers work. `size_multiple` in pixels.
+
+    `guidance`: what the guidance scale does: classifier-free guidance, which doubles the work; an input of the model;
+    or nothing. `has_negative_prompt`, `has_image_to_image`: whether the model reads one.
+    """
+
+    slug: str
+    label: str
+    predicts: Predicts
+    size_multiple: int
+    guidance: Literal["cfg", "embedded", "none"] = "cfg"
+    has_negative_prompt: bool = True
+    has_image_to_image: bool = True
+
+    @property
+    def samplers(self) -> tuple[str, ...]:
+        """The names of the samplers that members can choose, the family's own first."""
+        return tuple(name for name, sampler in SAMPLERS.items() if sampler.predicts == self.predicts)
+
+
+FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
+    {
+        family.slug: family
+        for family in (
+            ModelFamily(
+                slug="stable-diffusion", label="Stable Diffusion 1, 2, XL, LCM", predicts="epsilon", size_multiple=8
+            ),
+            ModelFamily(slug="sd3", label="Stable Diffusion 3, 3.5", predicts="flow", size_multiple=16),
+            ModelFamily(
+                slug="flux",
+                label="FLUX.1",
+                predicts="flow",
+                size_multiple=16,
+                guidance="embedded",
+                has_negative_prompt=False,
+            ),
+        )
+    }
+)
