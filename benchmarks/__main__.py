@@ -21,7 +21,18 @@ from devtools.results_file import Result
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 # Each is a module of this package with `run(*, full: bool) -> Outcome`.
-NAMES = ("scaling", "admission", "ingress", "cold-start", "end-to-end", "worker", "admin", "upkeep", "demo-model")
+NAMES = (
+    "scaling",
+    "admission",
+    "ingress",
+    "cold-start",
+    "end-to-end",
+    "worker",
+    "families",
+    "admin",
+    "upkeep",
+    "demo-model",
+)
 
 
 def read_arguments(argv: list[str]) -> argparse.Namespace:
