@@ -12,7 +12,7 @@ from guilds.model_families import FAMILIES
 from ..deepcache import FULL_CALL_INTERVAL, DeepCache
 from ..denoiser_call import DenoiserCall
 from ..engine import GenerationRequest
-from ..prompt_encoding import PromptEncoder
+from .clip_prompts import PromptEncoder
 from .family import Family, PromptEmbedding, RunningRequest, guide, input_rows, repeat_prompts, timestep_rows
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .families.family import PromptEmbedding
+from .family import PromptEmbedding
 
 MAX_CHUNKS = 8  # 600 tokens of CLIP. The rest is truncated, and the job's message says so.
 CACHE_SIZE = 128
