@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from .samplers import SAMPLERS, Predicts
 
@@ -32,6 +32,8 @@ class ModelFamily:
         return tuple(name for name, sampler in SAMPLERS.items() if sampler.predicts == self.predicts)
 
 
+_FLOW: dict[str, Any] = {"predicts": "flow", "size_multiple": 16}
+
 FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
     {
         family.slug: family
@@ -39,15 +41,36 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
             ModelFamily(
                 slug="stable-diffusion", label="Stable Diffusion 1, 2, XL, LCM", predicts="epsilon", size_multiple=8
             ),
-            ModelFamily(slug="sd3", label="Stable Diffusion 3, 3.5", predicts="flow", size_multiple=16),
+            ModelFamily(slug="sd3", label="Stable Diffusion 3, 3.5", **_FLOW),
+            ModelFamily(slug="flux", label="FLUX.1", guidance="embedded", has_negative_prompt=False, **_FLOW),
             ModelFamily(
-                slug="flux",
-                label="FLUX.1",
-                predicts="flow",
-                size_multiple=16,
-                guidance="embedded",
+                slug="flux2-klein",
+                label="FLUX.2 klein",
                 has_negative_prompt=False,
+                has_image_to_image=False,
+                **_FLOW,
+            ),
+            ModelFamily(slug="z-image", label="Z-Image", **_FLOW),
+            ModelFamily(slug="qwen-image", label="Qwen-Image", **_FLOW),
+            ModelFamily(slug="sana", label="Sana", predicts="flow", size_multiple=32, has_image_to_image=False),
+            ModelFamily(
+                slug="pixart-sigma",
+                label="PixArt-Sigma",
+                predicts="epsilon",
+                size_multiple=16,
+                has_image_to_image=False,
+            ),
+            ModelFamily(slug="chroma", label="Chroma", **_FLOW),
+            ModelFamily(slug="lumina2", label="Lumina-Image 2.0", has_image_to_image=False, **_FLOW),
+            # One call of the whole pipeline, with the scheduler that the model came with.
+            ModelFamily(
+                slug="whole-call",
+                label="Another text-to-image pipeline (whole calls)",
+                predicts="own",
+                size_multiple=16,
+                has_image_to_image=False,
             ),
         )
     }
 )
+DEFAULT_FAMILY = "stable-diffusion"

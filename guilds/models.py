@@ -28,6 +28,7 @@ from .bounded_fields import (
     SnowflakeField,
     bounded,
 )
+from .model_families import DEFAULT_FAMILY, FAMILIES
 from .samplers import SAMPLERS
 from .uploads import OwnsPreview
 
@@ -123,6 +124,13 @@ class ModelProfile(OwnsPreview):
     source = models.CharField(
         max_length=300, blank=True, help_text="Hugging Face id or folder; empty means the deployment's MODEL_ID."
     )
+    family = ChoiceField(
+        max_length=40,
+        default=DEFAULT_FAMILY,
+        db_default=DEFAULT_FAMILY,
+        choices=[(family.slug, family.label) for family in FAMILIES.values()],
+        help_text="Decides which samplers and options members can choose.",
+    )
     enabled = models.BooleanField(default=True)
     is_default = models.BooleanField(default=False)
     default_steps = BoundedSmallIntegerField(default=16, low=1, high=MAX_STEPS)
@@ -140,6 +148,18 @@ class ModelProfile(OwnsPreview):
     )
     step_cache = ChoiceField(
         max_length=16, blank=True, choices=[("", "None"), ("deepcache", "DeepCache (lossy)")], default=""
+    )
+    quantization = ChoiceField(
+        max_length=16,
+        blank=True,
+        choices=[
+            ("", "None: the weights as published"),
+            ("int8", "int8 weights (torchao)"),
+            ("nf4", "4-bit weights (bitsandbytes, NVIDIA GPUs only)"),
+        ],
+        default="",
+        db_default="",
+        help_text="Smaller weights for a GPU that could not hold the model. Images change a little.",
     )
     gpu_ms_per_step = BoundedFloatField(
         default=250.0,

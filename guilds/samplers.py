@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 MAX_STEPS = 150
-Predicts = Literal["epsilon", "flow"]
+Predicts = Literal["epsilon", "flow", "own"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,7 @@ class Sampler:
     """A scheduler class of diffusers, created with `from_config(config, **options)`, for at most `max_steps` steps.
 
     It evaluates the model `order` times per step, once in the last step, and `extra` times more. `predicts`: what the
-    models that it works with predict, the noise (epsilon, v) or the flow.
+    models that it works with predict, the noise (epsilon, v) or the flow; "own": the model's own scheduler is used.
     """
 
     label: str
@@ -59,5 +59,6 @@ SAMPLERS: Mapping[str, Sampler] = MappingProxyType(
             label="DPM++ 2M (flow models)", scheduler="DPMSolverMultistepScheduler", predicts="flow"
         ),
         "flow_unipc": Sampler(label="UniPC (flow models)", scheduler="UniPCMultistepScheduler", predicts="flow"),
+        "own": Sampler(label="The model's own", scheduler="", predicts="own"),
     }
 )

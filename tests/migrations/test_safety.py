@@ -19,7 +19,9 @@ from .release import ROOT, take
 
 OURS = ("guilds", "jobs", "sparkle_accounts", "sparkle_audit")
 # Known, each with its reason.
-EXCEPTIONS: dict[tuple[str, str], str] = {}
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("guilds", "0002_model_family"): "a table with a row for each model: the lock lasts milliseconds",
+}
 
 
 def dangers(operation: Operation, *, made_here: set[str]) -> str | None:
