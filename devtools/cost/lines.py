@@ -57,7 +57,7 @@ def items(plan: Plan, month: Month) -> list[Item]:
 def fleet(plan: Plan) -> str:
     """Return the name of the simulation's fleet that starts as the plan's does."""
     for group in plan.of_type("aws_autoscaling_group"):
-        if group.has("mixed_instances_policy"):
+        if _is_spot(group):
             return "spot"
         if group.has("warm_pool"):
             return "warm"
@@ -97,9 +97,8 @@ def _endpoint(resource: Resource, plan: Plan, month: Month) -> Iterator[Item]:
 
 def _workers(resource: Resource, plan: Plan, month: Month) -> Iterator[Item]:
     template = next(each for each in plan.of_type("aws_launch_template") if each.name == resource.name)
-    spot = resource.has("mixed_instances_policy")
     kind = template.get("instance_type").replace(".", "-")
-    price = f"{'spot' if spot else 'ec2'}-{kind}"
+    price = f"{'spot' if _is_spot(resource) else 'ec2'}-{kind}"
     gigabytes = template.get("block_device_mappings.ebs.volume_size")
     above = max(0, template.get("block_device_mappings.ebs.throughput") - 125)
     yield Item(line="GPU instances", price=price, quantity=month.gpu_hours)
@@ -112,6 +111,12 @@ def _workers(resource: Resource, plan: Plan, month: Month) -> Iterator[Item]:
     share = (month.gpu_hours + month.refill_hours) / HOURS
     yield Item(line="GPU instances: disk", price="ebs-gp3", quantity=share * gigabytes)
     yield Item(line="GPU instances: disk throughput", price="ebs-gp3-throughput", quantity=share * above)
+
+
+def _is_spot(group: Resource) -> bool:
+    """Several types may be on demand too: then each instance costs at most the first type's price."""
+    path = "mixed_instances_policy.instances_distribution.on_demand_percentage_above_base_capacity"
+    return group.has("mixed_instances_policy") and not group.has(path)
 
 
 def _alarm(resource: Resource, plan: Plan, month: Month) -> Iterator[Item]:

@@ -10,7 +10,7 @@ mock_provider "aws" {
   }
 
   mock_data "aws_region" {
-    defaults = { name = "us-east-1" }
+    defaults = { id = "us-east-1", name = "us-east-1" }
   }
 
   mock_data "aws_subnets" {
@@ -18,7 +18,7 @@ mock_provider "aws" {
   }
 
   mock_data "aws_subnet" {
-    defaults = { availability_zone = "us-east-1a" }
+    defaults = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1" }
   }
 
   mock_data "aws_route_tables" {
@@ -30,28 +30,31 @@ mock_provider "aws" {
   }
 
   mock_data "aws_ec2_instance_type_offerings" {
-    defaults = { instance_types = ["g4dn.xlarge", "g5.xlarge", "g6.xlarge"] }
+    defaults = {
+      instance_types = ["g6.xlarge", "g6.xlarge", "g5.xlarge", "g4dn.xlarge"]
+      locations      = ["us-east-1a", "us-east-1b", "us-east-1a", "us-east-1b"]
+    }
   }
 }
 
 override_data {
-  target = data.aws_subnet.inner["subnet-0000000000000000a"]
-  values = { availability_zone = "us-east-1a" }
+  target = data.aws_subnet.public["subnet-0000000000000000a"]
+  values = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1" }
 }
 
 override_data {
-  target = data.aws_subnet.inner["subnet-0000000000000000b"]
-  values = { availability_zone = "us-east-1b" }
+  target = data.aws_subnet.public["subnet-0000000000000000b"]
+  values = { availability_zone = "us-east-1b", availability_zone_id = "use1-az2" }
 }
 
 override_data {
-  target = data.aws_subnet.inner["subnet-0000000000000000c"]
-  values = { availability_zone = "us-east-1a" }
+  target = data.aws_subnet.private["subnet-0000000000000000c"]
+  values = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1" }
 }
 
 override_data {
-  target = data.aws_subnet.inner["subnet-0000000000000000d"]
-  values = { availability_zone = "us-east-1b" }
+  target = data.aws_subnet.private["subnet-0000000000000000d"]
+  values = { availability_zone = "us-east-1b", availability_zone_id = "use1-az2" }
 }
 
 variables {

@@ -74,6 +74,21 @@ def test_each_start_from_the_warm_pool_pays_for_its_refill():
     assert found.totals == (pytest.approx(15 * 0.8048 + 10 * 0.005 + 73 * 0.08 + 15 / 730 * 73 * 0.08),)
 
 
+@pytest.mark.parametrize(("on_demand_percent", "price"), [(100, 0.8048), (0, 0.605)])
+def test_several_types_are_on_demand_or_spot_as_the_group_says(on_demand_percent, price):
+    template = {
+        "instance_type": "g6.xlarge",
+        "block_device_mappings": [{"ebs": [{"volume_size": 73, "throughput": 125}]}],
+    }
+    distribution = {"on_demand_percentage_above_base_capacity": on_demand_percent}
+    found = calculate(
+        ("aws_launch_template", "worker", template),
+        ("aws_autoscaling_group", "worker", {"mixed_instances_policy": [{"instances_distribution": [distribution]}]}),
+        month=Month(requests=1, gpu_hours=10),
+    )
+    assert found.totals == (pytest.approx(10 * (price + 0.005) + 10 / 730 * 73 * 0.08),)
+
+
 def test_free_units_are_taken_off_once_for_all_lines_of_a_price():
     alarms = [("aws_cloudwatch_metric_alarm", f"a{number}", {"period": 60}) for number in range(12)]
     assert calculate(*alarms).totals == (pytest.approx(2 * 0.10),)

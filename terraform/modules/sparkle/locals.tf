@@ -6,7 +6,8 @@ locals {
   name       = "${var.project_id}-${var.unique_id}"
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.name
+  # Version 6 of the provider renames `name`; `id` is the same in both.
+  region = data.aws_region.current.id
 
   site_url = var.domain_name == "" ? aws_apigatewayv2_api.this.api_endpoint : "https://${var.domain_name}"
 

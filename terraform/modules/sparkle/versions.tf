@@ -1,5 +1,3 @@
-# Version 6 of the provider renames data.aws_region.current.name (locals.tf) to `region`; nothing else that it
-# removed is used here.
 terraform {
   # 1.11 introduced write-only arguments, which keep secrets out of the state.
   required_version = ">= 1.11.0"
