@@ -1,4 +1,7 @@
-"""`./dev package`: build the Lambda package. The same sources give the same bytes."""
+"""`./dev package`: build the Lambda package, and the source that an AWS account builds the images from.
+
+The same sources give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deployment import source
 from interactions_lambda.packaging import PLATFORMS, ROOT, BuildFailed, build
 
 from . import arguments
@@ -21,6 +25,13 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=_zip,
         default=ROOT / "build" / "lambda.zip",
         help="file to write (default: build/lambda.zip)",
+    )
+    parser.add_argument(
+        "--source-out",
+        metavar="FILE",
+        type=_zip,
+        default=ROOT / "build" / "source.zip",
+        help="file for the images' source (default: build/source.zip)",
     )
     parser.add_argument("--architecture", type=arguments.one_of(sorted(PLATFORMS)), default="arm64")
     parser.add_argument(
@@ -53,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = read_arguments(argv)
     try:
         build(options.out, architecture=options.architecture, python=options.python)
+        source.pack(options.source_out)
+        print(f"{options.source_out}: {options.source_out.stat().st_size / 2**20:.1f} MiB, the source of the images")
     except BuildFailed as error:
         print(f"package: {error}", file=sys.stderr)
         return 1

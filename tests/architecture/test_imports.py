@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
     "benchmarks", "demo_model", "devtools", "sparkle_site", "interactions_lambda", "gpu_worker", "jobs", "guilds",
-    "discord_api", "telemetry",
+    "discord_api", "telemetry", "deployment",
 )  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def test_what_is_copied_is_there_and_let_through(name: str) -> None:
 def test_an_image_runs_as_nobody_in_particular_from_a_version_that_is_named(name: str) -> None:
     last = {line[0]: line[1] for line in instructions(DOCKERFILES[name])}
     assert last["USER"] == "10001"
-    assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", last["FROM"])
+    assert re.fullmatch(r"\$BASE_REGISTRY/python:\d+\.\d+\.\d+-slim-\w+", last["FROM"])
 
 
 @pytest.mark.processes

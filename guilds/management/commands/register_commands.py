@@ -10,7 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from discord_api import snowflakes
 from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError
-from guilds.command_definitions import all_commands, normalized
+from guilds.command_definitions import all_commands
+from guilds.command_registration import differences, register
 from guilds.discord_client import from_settings
 
 
@@ -35,25 +36,16 @@ class Command(BaseCommand):
             client.close()
 
     def _register(self, client: DiscordClient, *, guild: int | None, dry_run: bool) -> None:
-        wanted = all_commands()
-        there = {_key(each): each for each in normalized(client.commands(guild))}
-        ours = {_key(each): each for each in normalized(wanted)}
-        for key in sorted(ours.keys() | there.keys()):
-            if ours.get(key) != there.get(key):
-                change = "new" if key not in there else "removed" if key not in ours else "changed"
-                self.stdout.write(f"{change:8} {key[1]}")
-        if ours == there:
-            self.stdout.write(f"All {len(ours)} commands are up to date.")
+        changes = (differences if dry_run else register)(client, guild)
+        for change in changes:
+            self.stdout.write(f"{change.kind:8} {change.name}")
+        if not changes:
+            self.stdout.write(f"All {len(all_commands())} commands are up to date.")
         elif dry_run:
             self.stdout.write("Dry run: nothing was changed.")
         else:
-            client.overwrite_commands(wanted, guild)
             where = "globally" if guild is None else f"in server {guild}"
-            self.stdout.write(f"Registered {len(wanted)} commands {where}.")
-
-
-def _key(command: dict[str, Any]) -> tuple[int, str]:
-    return command.get("type", 1), command["name"]
+            self.stdout.write(f"Registered {len(all_commands())} commands {where}.")
 
 
 def _snowflake(text: str) -> int:
