@@ -30,7 +30,7 @@ from devtools.cli import arguments
 from devtools.hardware import describe
 
 LIMIT_S = 3.0
-_ACTIONS = ("reroll", "vary", "enlarge", "edit", "delete", "report", "cancel", "history", "nothing")
+_ACTIONS = ("image", "reroll", "vary", "enlarge", "edit", "more", "delete", "report", "cancel", "history", "nothing")
 SIGNING_KEY = "f0" * 32
 ALLOWED = {200, 204, 400, 401, 404, 405, 413}
 NASTY: list[Any] = [
@@ -105,7 +105,11 @@ def _component(chance: random.Random) -> dict[str, Any]:
     return {
         "type": 3,
         "message": {"id": "5", "channel_id": "77", "content": "", "attachments": []},
-        "data": {"custom_id": custom_id, "component_type": 2},
+        "data": {
+            "custom_id": custom_id,
+            "component_type": 3 if ":image:" in custom_id else 2,
+            "values": [f"{chance.choice(['vary', 'upscale', 'full', ''])}:{chance.randrange(12)}"],
+        },
     }
 
 

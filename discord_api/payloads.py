@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 EPHEMERAL = 1 << 6
+LAYOUT = 1 << 15
 # Callback types (docs: interactions/receiving-and-responding).
 MESSAGE = 4
 UPDATE = 7
@@ -19,6 +20,9 @@ MAX_ALT_TEXT = 1024
 MAX_CHOICES = 25
 MAX_INPUTS = 5
 MAX_INPUT = 4000
+MAX_OPTIONS = 25
+MAX_FILES = 10
+MAX_LAYOUT_TEXT = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,11 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A whole message. An edit replaces everything except the attachments whose ids are in `keep`."""
+    """A whole message. An edit replaces everything except the attachments whose ids are in `keep`.
+
+    A layout (Components V2) shows its content, its files as a gallery, `details`, and its components. It has no embeds.
+    Discord keeps a message a layout once it is one.
+    """
 
     content: str | None = None
     embeds: tuple[dict[str, Any], ...] = ()
@@ -49,6 +57,8 @@ class Message:
     ephemeral: bool = False
     mention_users: tuple[int, ...] = ()
     nonce: str | None = None
+    is_layout: bool = False
+    details: str = ""
 
 
 def length(text: str) -> int:
@@ -80,21 +90,46 @@ def to_payload(message: Message, *, edit: bool) -> dict[str, Any]:
         if file.description:
             attachment["description"] = truncate(file.description, MAX_ALT_TEXT)
         attachments.append(attachment)
-    if edit or message.content:
-        payload["content"] = truncate(message.content or "", MAX_CONTENT)
-    if edit or message.embeds:
-        payload["embeds"] = list(message.embeds)
-    if edit or message.components:
-        payload["components"] = list(message.components)
+    if message.is_layout:
+        payload |= {"content": None, "embeds": None} if edit else {}
+        payload["components"] = _layout(message)
+    else:
+        if edit or message.content:
+            payload["content"] = truncate(message.content or "", MAX_CONTENT)
+        if edit or message.embeds:
+            payload["embeds"] = list(message.embeds)
+        if edit or message.components:
+            payload["components"] = list(message.components)
     if edit or attachments:
         payload["attachments"] = attachments
-    if message.ephemeral and not edit:
-        # An edit cannot change whether a message is ephemeral.
-        payload["flags"] = EPHEMERAL
+    # An edit cannot change whether a message is ephemeral.
+    flags = (EPHEMERAL if message.ephemeral and not edit else 0) | (LAYOUT if message.is_layout else 0)
+    if flags:
+        payload["flags"] = flags
     if message.nonce and not edit:
         payload["nonce"] = message.nonce
         payload["enforce_nonce"] = True
     return payload
+
+
+def _layout(message: Message) -> list[dict[str, Any]]:
+    content = truncate(message.content or "", MAX_CONTENT)
+    parts: list[dict[str, Any]] = [{"type": 10, "content": content}] if content else []
+    if message.files:
+        parts.append({"type": 12, "items": [_gallery_item(file) for file in message.files]})
+    details = truncate(message.details, MAX_LAYOUT_TEXT - length(content))
+    if details:
+        parts.append({"type": 10, "content": details})
+    return [*parts, *message.components]
+
+
+def _gallery_item(file: File) -> dict[str, Any]:
+    item: dict[str, Any] = {"media": {"url": f"attachment://{file.wire_name}"}}
+    if file.description:
+        item["description"] = truncate(file.description, MAX_ALT_TEXT)
+    if file.spoiler:
+        item["spoiler"] = True
+    return item
 
 
 def multipart(message: Message, *, edit: bool) -> dict[str, Any]:
@@ -135,6 +170,50 @@ def choices(pairs: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """An option of a select."""
+
+    value: str
+    label: str
+    description: str = ""
+    emoji: str | None = None
+    is_default: bool = False
+
+
+def select(custom_id: str, options: tuple[Option, ...], *, placeholder: str = "") -> dict[str, Any]:
+    """Return a select of one of at most MAX_OPTIONS options. It fills a row of a message, or a label of a modal."""
+    component: dict[str, Any] = {
+        "type": 3,
+        "custom_id": custom_id,
+        "options": [_select_option(option) for option in options[:MAX_OPTIONS]],
+    }
+    if placeholder:
+        component["placeholder"] = truncate(placeholder, 150)
+    return component
+
+
+def _select_option(option: Option) -> dict[str, Any]:
+    shown: dict[str, Any] = {"label": truncate(option.label, 100), "value": option.value}
+    if option.description:
+        shown["description"] = truncate(option.description, 100)
+    if option.emoji:
+        shown["emoji"] = {"name": option.emoji}
+    if option.is_default:
+        shown["default"] = True
+    return shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectInput:
+    """A choice in a modal."""
+
+    custom_id: str
+    label: str
+    options: tuple[Option, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextInput:
     """A field of a modal."""
 
@@ -146,16 +225,29 @@ class TextInput:
     max_length: int = MAX_INPUT
 
 
-def modal(custom_id: str, title: str, inputs: tuple[TextInput, ...]) -> dict[str, Any]:
-    """Return the callback that opens a modal of one to five text inputs."""
+def modal(custom_id: str, title: str, inputs: tuple[TextInput | SelectInput, ...]) -> dict[str, Any]:
+    """Return the callback that opens a modal of one to five inputs."""
     return {
         "type": MODAL,
         "data": {
             "custom_id": custom_id,
             "title": truncate(title, 45),
-            "components": [{"type": 1, "components": [_text_input(field)]} for field in inputs],
+            "components": [_modal_input(field) for field in inputs],
         },
     }
+
+
+def _modal_input(field: TextInput | SelectInput) -> dict[str, Any]:
+    if isinstance(field, TextInput):
+        return {"type": 1, "components": [_text_input(field)]}
+    labelled: dict[str, Any] = {
+        "type": 18,
+        "label": truncate(field.label, 45),
+        "component": select(field.custom_id, field.options),
+    }
+    if field.description:
+        labelled["description"] = truncate(field.description, 100)
+    return labelled
 
 
 def _text_input(field: TextInput) -> dict[str, Any]:

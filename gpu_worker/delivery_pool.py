@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,7 +18,9 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections
 from PIL import Image
 
+from discord_api import payloads
 from discord_api.errors import DiscordError
+from guilds.models import Guild
 from jobs import job_spans, transitions
 from jobs.lifecycle import Status
 from jobs.models import Job, JobEvent, JobImage
@@ -28,7 +30,7 @@ from .active_job import ActiveJob, ActiveJobs, Outcome, Phase, StopReason
 from .engine import Completed
 from .nsfw_check import CheckUnavailable
 from .progress import ProgressReporter
-from .publisher import Blocked, Publisher, ShuttingDown, StoredImages
+from .publisher import Blocked, PostableImage, Publisher, ShuttingDown, StoredImages
 from .task_pool import TaskPool
 
 log = logging.getLogger(__name__)
@@ -94,10 +96,10 @@ class DeliveryPool:
 
     # -- tasks
 
-    def deliver(self, active: ActiveJob, *, grid: bytes | None) -> None:
-        """Post the stored images and complete the job. `grid` None: fetch it from storage."""
+    def deliver(self, active: ActiveJob, *, contents: Mapping[str, bytes]) -> None:
+        """Post the stored images and complete the job. `contents` by key; what it lacks is fetched from storage."""
         job = active.job
-        if active.posted is None and not self._post(active, grid=grid):
+        if active.posted is None and not self._post(active, contents=contents):
             return
         via, message_id = active.posted or (Job.Via.GALLERY, None)
         is_ours = transitions.complete(
@@ -165,7 +167,7 @@ class DeliveryPool:
         if not self._record_images(active, stored, gpu_ms=completed.gpu_ms):
             self.submit_cancel(active)
             return
-        self.deliver(active, grid=stored.grid)
+        self.deliver(active, contents=stored.contents)
 
     def _cancelled_late(self, active: ActiveJob) -> bool:
         """Whether the row was cancelled during the last step. This is the last look: stored images are kept."""
@@ -205,22 +207,19 @@ class DeliveryPool:
         job.refresh_from_db(fields=["worker_id", "images_stored_at"])
         return job.worker_id == self._worker_id and job.images_stored_at is not None
 
-    def _post(self, active: ActiveJob, *, grid: bytes | None) -> bool:
+    def _post(self, active: ActiveJob, *, contents: Mapping[str, bytes]) -> bool:
         """Post the images, once. Return False where the job goes back to the queue."""
         job = active.job
         # Before the final message: no edit of the processing message may come after it.
         self._reporter.close(job.pk)
         mark_progress = partial(self.mark_progress, active)
-        blurred = JobImage.objects.filter(job=job, blurred=True).exists()
-        if grid is None:
-            job.refresh_from_db(fields=["grid_key"])
-            grid = self._publisher.fetch_image(job.grid_key, on_attempt=mark_progress)
+        images = self._images_to_post(job, contents, on_attempt=mark_progress)
         # From the row: another worker may have made the images.
         event = JobEvent.objects.filter(job=job, kind=PROMPT_TRUNCATED).order_by("pk").last()
         truncated_tokens = int(event.detail.get("tokens", 0)) if event else 0
         try:
             delivered = self._publisher.post_images(
-                job, grid, blurred=blurred, truncated_tokens=truncated_tokens, on_attempt=mark_progress
+                job, images, truncated_tokens=truncated_tokens, on_attempt=mark_progress
             )
             active.posted = (delivered.via, delivered.message_id)
         except DiscordError as error:
@@ -231,6 +230,23 @@ class DeliveryPool:
             log.error("post_failed", extra={"job_id": job.pk, "status": error.status, "code": error.code})
             active.posted = (Job.Via.GALLERY if error.permanent else None, None)
         return True
+
+    def _images_to_post(
+        self, job: Job, contents: Mapping[str, bytes], *, on_attempt: Callable[[], None]
+    ) -> list[PostableImage]:
+        """Return the grid or the single images, as the guild has chosen."""
+
+        def content(key: str) -> bytes:
+            return contents.get(key) or self._publisher.fetch_image(key, on_attempt=on_attempt)
+
+        rows = list(JobImage.objects.filter(job=job))
+        if job.guild.result_layout == Guild.ResultLayout.GRID:
+            job.refresh_from_db(fields=["grid_key"])
+            return [PostableImage(content=content(job.grid_key), blurred=any(row.blurred for row in rows))]
+        return [
+            PostableImage(content=content(row.key), blurred=row.blurred, number=row.index + 1)
+            for row in rows[: payloads.MAX_FILES]
+        ]
 
     def _show_preview(self, active: ActiveJob, image: Image.Image) -> None:
         file = self._publisher.make_preview(active.job, image)

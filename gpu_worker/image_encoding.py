@@ -1,4 +1,4 @@
-"""The files that are stored and posted: the grid, PNGs with their parameters, smaller encodings, previews."""
+"""The files that are stored and posted: grids, PNGs with their parameters, smaller encodings, previews."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from discord_api.payloads import File
+from discord_api.payloads import MAX_FILES, File
 from jobs.models import Job
 
 from .content_credentials import Signer
 
 SMALLEST_PX = 256
+# Discord takes requests of 25 MiB (docs: reference, Uploading Files). The rest is for the message itself.
+MAX_REQUEST_BYTES = 25 * 1024 * 1024 - 128 * 1024
 BLOCKED_COLOR = (40, 40, 40)
 # https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia: made by a trained model.
 XMP = (
@@ -74,10 +76,12 @@ def encode_png(image: Image.Image, parameters: str) -> bytes:
     return out.getvalue()
 
 
-def smaller_encodings(grid: bytes, *, signer: Signer | None = None) -> Iterator[EncodedImage | None]:
-    """Yield the PNG, then ever smaller encodings, then None: post a link instead of a file.
+def smaller_encodings(
+    images: Sequence[bytes], *, signer: Signer | None = None
+) -> Iterator[tuple[EncodedImage, ...] | None]:
+    """Yield the PNGs, then ever smaller encodings of all, then None: post a link instead of files.
 
-    Each is made when it is asked for. The PNG is signed already where there is a signer; the others are signed here.
+    Each is made when it is asked for. The PNGs are signed already where there is a signer; the others are signed here.
     """
 
     def signed(encoded: EncodedImage) -> EncodedImage:
@@ -85,15 +89,30 @@ def smaller_encodings(grid: bytes, *, signer: Signer | None = None) -> Iterator[
             return encoded
         return replace(encoded, content=signer.sign(encoded.content, encoded.content_type))
 
-    yield EncodedImage(content=grid, suffix="png", content_type="image/png")
-    with Image.open(io.BytesIO(grid)) as opened:
-        image = opened.convert("RGB")
-    yield signed(_encode_webp(image))
-    yield signed(_encode_jpeg(image, quality=92))
-    while max(image.size) > SMALLEST_PX:
-        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
-        yield signed(_encode_jpeg(image, quality=85))
+    yield tuple(EncodedImage(content=content, suffix="png", content_type="image/png") for content in images)
+    opened = [_open(content) for content in images]
+    yield tuple(signed(_encode_webp(image)) for image in opened)
+    yield tuple(signed(_encode_jpeg(image, quality=92)) for image in opened)
+    while any(max(image.size) > SMALLEST_PX for image in opened):
+        opened = [_halve(image) for image in opened]
+        yield tuple(signed(_encode_jpeg(image, quality=85)) for image in opened)
     yield None
+
+
+def fits(encoded: Sequence[EncodedImage], *, limit: int) -> bool:
+    """Return whether Discord takes these files in one message: each within `limit` bytes, and all in one request."""
+    sizes = [len(image.content) for image in encoded]
+    return 0 < len(sizes) <= MAX_FILES and max(sizes) <= limit and sum(sizes) <= MAX_REQUEST_BYTES
+
+
+def _open(content: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(content)) as opened:
+        return opened.convert("RGB")
+
+
+def _halve(image: Image.Image) -> Image.Image:
+    size = (max(1, image.width // 2), max(1, image.height // 2))
+    return image.resize(size, Image.Resampling.LANCZOS) if max(image.size) > SMALLEST_PX else image
 
 
 def encode_preview(image: Image.Image, *, spoiler: bool) -> File:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +15,7 @@ from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError, InvalidFormBody, TooLarge
 from discord_api.i18n import translate
 from discord_api.payloads import File, Message
-from jobs import delivery, messages, storage
+from jobs import delivery, messages, result_messages, storage
 from jobs.delivery import Delivered
 from jobs.models import Job
 from jobs.storage import StorageUnavailable
@@ -23,6 +23,7 @@ from jobs.transitions import StoredImage
 
 from . import image_encoding, nsfw_check
 from .content_credentials import Signer
+from .image_encoding import EncodedImage
 from .nsfw_check import Checker, CheckUnavailable
 
 log = logging.getLogger(__name__)
@@ -43,11 +44,20 @@ class ShuttingDown(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImages:
-    """What is in storage now. `grid` is the PNG under `grid_key`."""
+    """What is in storage now. `contents` are the PNGs by their keys, that of the grid under `grid_key` too."""
 
     images: tuple[StoredImage, ...]
     grid_key: str
-    grid: bytes
+    contents: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostableImage:
+    """A PNG to post. `number` of its image from 1, None for the grid."""
+
+    content: bytes
+    blurred: bool
+    number: int | None = None
 
 
 def _ignore_attempt() -> None:
@@ -100,6 +110,7 @@ class Publisher:
         if all(verdict.is_blocked for verdict in verdicts):
             raise Blocked
         stored: list[StoredImage] = []
+        contents: dict[str, bytes] = {}
         grid_images: list[Image.Image] = []
         for index, (image, seed, verdict) in enumerate(zip(images, job.seeds, verdicts, strict=True)):
             if verdict.is_blocked:
@@ -109,6 +120,7 @@ class Publisher:
             content = self._encode_png(job, image, seed=seed, size=image.size, model=model)
             key = storage.image_key(job.guild_id, job.pk, index)
             self._with_retries(partial(storage.store, key, content), on_attempt)
+            contents[key] = content
             stored.append(
                 StoredImage(
                     index=index,
@@ -122,12 +134,12 @@ class Publisher:
                 )
             )
         if len(stored) == len(images) == 1:
-            return StoredImages(images=tuple(stored), grid_key=stored[0].key, grid=content)
+            return StoredImages(images=tuple(stored), grid_key=stored[0].key, contents=contents)
         grid_image = image_encoding.make_grid(grid_images)
         grid = self._encode_png(job, grid_image, seed=job.seed, size=images[0].size, model=model)
         grid_key = storage.grid_key(job.guild_id, job.pk)
         self._with_retries(partial(storage.store, grid_key, grid), on_attempt)
-        return StoredImages(images=tuple(stored), grid_key=grid_key, grid=grid)
+        return StoredImages(images=tuple(stored), grid_key=grid_key, contents=contents | {grid_key: grid})
 
     def fetch_image(self, key: str, *, on_attempt: OnAttempt = _ignore_attempt) -> bytes:
         """Return what storage holds under `key`. Raise StorageUnavailable, ShuttingDown."""
@@ -136,35 +148,33 @@ class Publisher:
     def post_images(
         self,
         job: Job,
-        grid: bytes,
+        images: Sequence[PostableImage],
         *,
-        blurred: bool,
         truncated_tokens: int = 0,
         on_attempt: OnAttempt = _ignore_attempt,
     ) -> Delivered:
-        """Post the completed message with the largest encoding of the grid that Discord takes, or with a link.
+        """Post the completed message with the largest encodings of the images that Discord takes, or with a link.
 
-        `truncated_tokens` as in messages.completed; `on_attempt` is called before each attempt.
+        `truncated_tokens` as in result_messages.completed; `on_attempt` is called before each attempt.
 
         Raises:
             DiscordError: Discord is unavailable, also at the last attempt, or refuses the message for good.
             ShuttingDown: the worker must leave.
         """
         limit = job.attachment_size_limit
-        for encoded in image_encoding.smaller_encodings(grid, signer=self._signer):
+        for encoded in image_encoding.smaller_encodings([image.content for image in images], signer=self._signer):
             if encoded is None:
                 break
-            if len(encoded.content) > limit:
+            if not image_encoding.fits(encoded, limit=limit):
                 continue
-            file = messages.grid_file(
-                job, encoded.content, suffix=encoded.suffix, content_type=encoded.content_type, blurred=blurred
+            message = result_messages.completed(
+                job, _files(job, images, encoded), layout=job.guild.result_layout, truncated_tokens=truncated_tokens
             )
-            message = messages.completed(job, (file,), truncated_tokens=truncated_tokens)
             try:
                 delivered = self._deliver(job, message, on_attempt)
             except TooLarge:
                 # Discord's limit is lower than the interaction said.
-                limit = min(limit, len(encoded.content) - 1)
+                limit = min(limit, max(len(image.content) for image in encoded) - 1)
             except InvalidFormBody as error:
                 # A fault of ours must not cost the requester the images: they are in the gallery.
                 log.error("message_refused", extra={"job_id": job.pk, "status": error.status, "code": error.code})
@@ -174,8 +184,8 @@ class Publisher:
                     # Every route may have refused the file: a link may still be posted.
                     return self._deliver(job, _plain_link(job), on_attempt)
                 return delivered
-        link = messages.gallery_url(job)
-        message = messages.completed(job, (), link=link, truncated_tokens=truncated_tokens)
+        link = result_messages.gallery_url(job)
+        message = result_messages.completed(job, (), link=link, truncated_tokens=truncated_tokens)
         return self._deliver(job, message, on_attempt)
 
     def notify_end(self, job: Job) -> Delivered:
@@ -209,8 +219,22 @@ class Publisher:
         raise AssertionError("the last wait is None, so the last attempt returns or raises")
 
 
+def _files(job: Job, images: Sequence[PostableImage], encoded: Sequence[EncodedImage]) -> tuple[File, ...]:
+    return tuple(
+        result_messages.image_file(
+            job,
+            form.content,
+            suffix=form.suffix,
+            content_type=form.content_type,
+            blurred=image.blurred,
+            number=image.number,
+        )
+        for image, form in zip(images, encoded, strict=True)
+    )
+
+
 def _plain_link(job: Job) -> Message:
     """The completed message as plain text with a link to the images, which no filter and no form can refuse."""
     return Message(
-        content=f"{translate(job.locale, 'job.completed')}\n{messages.gallery_url(job)}", ephemeral=job.ephemeral
+        content=f"{translate(job.locale, 'job.completed')}\n{result_messages.gallery_url(job)}", ephemeral=job.ephemeral
     )

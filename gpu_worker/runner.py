@@ -208,7 +208,7 @@ class Runner:
         job = active.job
         if job.images_stored_at is not None:
             if active.move(Phase.PUBLISHING):
-                self._delivery.deliver(active, grid=None)
+                self._delivery.deliver(active, contents={})
             return
         self._reporter.open(job)
         mark_progress = partial(self._delivery.mark_progress, active)

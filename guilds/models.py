@@ -214,6 +214,11 @@ class Guild(models.Model):
         BLUR = "blur", "Post what it finds as a spoiler"
         BLOCK = "block", "Do not post what it finds"
 
+    class ResultLayout(models.TextChoices):
+        GRID = "grid", "One grid; single images on demand"
+        ATTACHMENTS = "attachments", "Single images"
+        GALLERY = "gallery", "A gallery of single images"
+
     id = SnowflakeField(primary_key=True, help_text="Discord's snowflake of the server.")
     name = models.CharField(max_length=100, blank=True)
     icon = models.CharField(max_length=64, blank=True, help_text="Discord's icon hash.")
@@ -257,6 +262,13 @@ class Guild(models.Model):
     nsfw_rule = ChoiceField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
     output_check = ChoiceField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
     results_ephemeral = models.BooleanField(default=False, help_text="Only the requester sees the images.")
+    result_layout = ChoiceField(
+        max_length=12,
+        choices=ResultLayout.choices,
+        default=ResultLayout.GRID,
+        db_default=ResultLayout.GRID,
+        help_text="How the images of a request are posted.",
+    )
     previews = models.BooleanField(default=False, help_text="Show a small preview halfway through.")
     language = ChoiceField(max_length=8, blank=True, choices=LANGUAGES, default="")
     time_zone = PatternField(

@@ -18,7 +18,7 @@ from guilds import installations, quota
 from guilds.command_definitions import REMIX
 from guilds.models import Guild, QuotaRule
 from guilds.policy import Refusal
-from jobs import messages, queries, reports, transitions
+from jobs import messages, queries, reports, result_messages, transitions
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
 
@@ -111,7 +111,12 @@ def _history(interaction: Interaction, now: datetime) -> dict[str, Any]:
 def grid_url(job: Job) -> str:
     """Return a URL of the job's grid that expires, or "" if there is nothing to show."""
     key = reports.visible_grid(job)
-    url: str = default_storage.url(key) if key else ""
+    return storage_url(key) if key else ""
+
+
+def storage_url(key: str) -> str:
+    """Return a URL of a stored file that expires."""
+    url: str = default_storage.url(key)
     return settings.SITE_URL + url if url.startswith("/") else url
 
 
@@ -132,13 +137,14 @@ def _show(interaction: Interaction, now: datetime) -> dict[str, Any]:
         return responses.refusal(locale, job)
     url = grid_url(job)
     if job.status == Status.COMPLETED and url:
-        # Only the public message has the delete button.
-        buttons = messages.result_buttons(job, delete=False)
+        buttons = result_messages.result_controls(job, is_copy=True)
     elif job.status in OPEN:
         buttons = messages.cancel_button(job)
     else:
         buttons = ()
-    return payloads.reply(responses.job_details(locale, job, url=url, embed=messages.details(job), buttons=buttons))
+    return payloads.reply(
+        responses.job_details(locale, job, url=url, embed=result_messages.details(job), buttons=buttons)
+    )
 
 
 def _cancel(interaction: Interaction, now: datetime) -> dict[str, Any]:

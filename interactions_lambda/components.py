@@ -1,20 +1,22 @@
-"""Buttons. The custom id holds the job's id, so a button works after any restart. Its requests obey all quotas."""
+"""Buttons and selects. The custom id holds the job's id, so they work after any restart, and obey all quotas."""
 
 from __future__ import annotations
 
 import logging
+import re
 from datetime import datetime
 from typing import Any
 
 from discord_api import custom_id, payloads
 from discord_api.custom_id import pack
 from discord_api.i18n import translate
-from discord_api.payloads import Message, TextInput
-from jobs import erasure, messages, moderation, queries, reports, transitions
+from discord_api.payloads import Message, Option, SelectInput, TextInput
+from jobs import erasure, messages, moderation, queries, reports, result_messages, transitions
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
 
 from . import commands, modal_fields, responses, submission
+from . import interaction as parsing
 from .deadline import run_within
 from .interaction import Interaction
 
@@ -22,10 +24,11 @@ logger = logging.getLogger(__name__)
 ERASE_BY_S = 1.5
 VARIATION_STRENGTH = 0.6
 ENLARGE_STRENGTH = 0.35
+_IMAGE_ACTION = re.compile(r"(vary|upscale|full):([0-9]{1,2})", re.ASCII)
 
 
 def handle_component(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
-    """Handle a button whose custom id is one of ours."""
+    """Handle a button or select whose custom id is one of ours."""
     action = custom_id.parse(interaction.data.get("custom_id"))
     assert action is not None  # noqa: S101  # The router checked it.
     if action.name in ("older", "newer"):
@@ -34,28 +37,52 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
     job = queries.find(interaction.required_guild_id, action.job_id)
     if job is None or not job.prompt:
         return responses.ephemeral(submission.guild_locale(interaction), "refusal.job_gone")
-    index = action.index or 0
-    if action.name == "reroll":
+    name, index = action.name, action.index or 0
+    if name == "image":
+        name, index = _image_action(interaction)
+    if name in ("vary", "upscale", "enlarge", "full") and index < job.count:
+        return _act_on_image(interaction, job, name, index, now=now, started=started)
+    if name == "reroll":
         return submission.submit(interaction, now=now, started=started, **repeat_params(job) | {"seed": None})
-    if action.name == "vary" and index < job.count:
-        return submission.submit(
-            interaction,
-            now=now,
-            started=started,
-            **_variation_params(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH),
-        )
-    if action.name == "enlarge" and index < job.count:
-        return _enlarge(interaction, job, index, now=now, started=started)
-    if action.name == "edit":
+    if name == "edit":
         return _edit(interaction, job)
-    if action.name == "cancel":
+    if name == "more":
+        return _more(interaction, job, is_copy=bool(index))
+    if name == "cancel":
         return _cancel(interaction, job, now)
-    if action.name == "delete":
-        return _delete(interaction, job, now=now, started=started)
-    if action.name == "report":
-        reports.report(job, by=interaction.user_id, now=now)
-        return responses.ephemeral(submission.guild_locale(interaction), "done.reported")
+    # Messages from before the menu have these as buttons.
+    if name == "delete":
+        return delete(interaction, job, now=now, started=started)
+    if name == "report":
+        return report(interaction, job, reason="", now=now)
     return responses.ephemeral(submission.guild_locale(interaction), "refusal.unknown_interaction")
+
+
+def _image_action(interaction: Interaction) -> tuple[str, int]:
+    """Return what was chosen in an image select, and for which image. ("", 0) for no choice of ours."""
+    match = _IMAGE_ACTION.fullmatch(parsing.selected(interaction.data) or "")
+    return (match[1], int(match[2])) if match else ("", 0)
+
+
+def _act_on_image(
+    interaction: Interaction, job: Job, name: str, index: int, *, now: datetime, started: float
+) -> dict[str, Any]:
+    if name == "full":
+        return _show_image(interaction, job, index)
+    # "enlarge" is on messages from before the menu.
+    if name in ("upscale", "enlarge"):
+        return _enlarge(interaction, job, index, now=now, started=started)
+    params = _variation_params(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH)
+    return submission.submit(interaction, now=now, started=started, **params)
+
+
+def _show_image(interaction: Interaction, job: Job, index: int) -> dict[str, Any]:
+    locale = submission.guild_locale(interaction)
+    image = reports.visible_image(job, index)
+    url = commands.storage_url(image.key) if image else ""
+    if image is None or not responses.is_linkable(url):
+        return responses.ephemeral(locale, "refusal.image_gone")
+    return responses.single_image(locale, job, image, url=url)
 
 
 def repeat_params(job: Job) -> dict[str, Any]:
@@ -94,9 +121,9 @@ def _variation_params(job: Job, index: int, kind: str, strength: float) -> dict[
 
 def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, started: float) -> dict[str, Any]:
     width, height = job.width * 2, job.height * 2
-    if max(width, height) > messages.MAX_SIDE:
+    if max(width, height) > result_messages.MAX_SIDE:
         return responses.ephemeral(
-            submission.guild_locale(interaction), "refusal.largest_already", limit=messages.MAX_SIDE
+            submission.guild_locale(interaction), "refusal.largest_already", limit=result_messages.MAX_SIDE
         )
     params = _variation_params(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTH) | {
         "width": width,
@@ -160,7 +187,40 @@ def _cancel(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]
     return payloads.update(messages.ended(job))
 
 
-def _delete(interaction: Interaction, job: Job, *, now: datetime, started: float) -> dict[str, Any]:
+def _more(interaction: Interaction, job: Job, *, is_copy: bool) -> dict[str, Any]:
+    """Open a form that asks before it deletes or reports anything."""
+    locale = submission.guild_locale(interaction)
+    may_delete = not is_copy and (job.user_id == interaction.user_id or submission.may_moderate(interaction, job))
+    options = tuple(
+        Option(
+            value=name,
+            label=translate(locale, f"more.{name}"),
+            description=translate(locale, f"more.{name}_description"),
+            emoji=emoji,
+        )
+        for name, emoji in (("delete", "🗑️"), ("report", "🚩"))
+        if name == "report" or may_delete
+    )
+    return payloads.modal(
+        pack("more", job.pk),
+        f"{translate(locale, 'field.request')} #{job.pk}",
+        (
+            SelectInput(custom_id="action", label=translate(locale, "more.question"), options=options),
+            TextInput(
+                custom_id="reason", label=translate(locale, "more.reason"), max_length=reports.MAX_REASON, long=True
+            ),
+        ),
+    )
+
+
+def report(interaction: Interaction, job: Job, *, reason: str, now: datetime) -> dict[str, Any]:
+    """Report the job's images to the moderators."""
+    reports.report(job, by=interaction.user_id, reason=reason, now=now)
+    return responses.ephemeral(submission.guild_locale(interaction), "done.reported")
+
+
+def delete(interaction: Interaction, job: Job, *, now: datetime, started: float) -> dict[str, Any]:
+    """Delete the job's images, if the member may, and update the message that shows them."""
     locale = submission.guild_locale(interaction)
     if job.user_id != interaction.user_id and not submission.may_moderate(interaction, job):
         return responses.ephemeral(locale, "refusal.not_yours")
@@ -171,8 +231,9 @@ def _delete(interaction: Interaction, job: Job, *, now: datetime, started: float
         # Deleting is the moderator's decision on open reports.
         moderation.close_reports(job.pk)
     _erase(job, now=now, started=started)
+    done = translate(locale, "done.deleted", mention=f"<@{interaction.user_id}>")
     # An update without attachments removes the images from the message.
-    return payloads.update(Message(content=translate(locale, "done.deleted", mention=f"<@{interaction.user_id}>")))
+    return payloads.update(Message(content=done, is_layout=interaction.is_on_layout))
 
 
 def _erase(job: Job, *, now: datetime, started: float) -> None:

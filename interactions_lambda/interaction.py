@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from discord_api import i18n, snowflakes
+from discord_api import i18n, payloads, snowflakes
 
 COMMAND = 2
 COMPONENT = 3
@@ -49,6 +49,9 @@ class Interaction:
     app_permissions: int | None
     locale: str
     attachment_size_limit: int
+    # The message of the component, also for a modal that a component opened.
+    message_id: int | None
+    message_flags: int
     data: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -61,6 +64,16 @@ class Interaction:
     def parent_channel_id(self) -> int | None:
         """A thread's parent channel, or a channel's category, if Discord names it."""
         return snowflakes.parse(self.channel.get("parent_id"))
+
+    @property
+    def pressed_message_id(self) -> int | None:
+        """The message whose component made this request, unless only the member sees it."""
+        return None if self.message_flags & payloads.EPHEMERAL else self.message_id
+
+    @property
+    def is_on_layout(self) -> bool:
+        """Whether an update of the component's message must be a layout."""
+        return bool(self.message_flags & payloads.LAYOUT)
 
 
 def parse(payload: Mapping[str, Any]) -> Interaction:
@@ -82,6 +95,7 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
     # Without a member, roles and permissions are unknown: treat it as a DM.
     guild_id = snowflakes.parse(payload.get("guild_id")) if member else None
     size_limit = payload.get("attachment_size_limit")
+    message = _mapping(payload.get("message"))
     return Interaction(
         id=interaction_id,
         application_id=snowflakes.parse(payload.get("application_id")) or 0,
@@ -101,6 +115,8 @@ def parse(payload: Mapping[str, Any]) -> Interaction:
         attachment_size_limit=size_limit
         if type(size_limit) is int and 0 < size_limit <= _MAX_SIZE_LIMIT
         else _DEFAULT_SIZE_LIMIT,
+        message_id=snowflakes.parse(message.get("id")),
+        message_flags=_bits(message.get("flags")) or 0,
         data=_mapping(payload.get("data")),
     )
 
@@ -188,16 +204,22 @@ def options(data: Mapping[str, Any]) -> Options:
 
 
 def text_inputs(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return a submitted modal's values by custom id, whether in action rows or in labels."""
+    """Return a submitted modal's texts and choices by custom id, whether in action rows or in labels."""
     values: dict[str, str] = {}
     components = data.get("components")
     for outer in map(_mapping, components if isinstance(components, list) else []):
         inner = outer.get("components")
         for component in map(_mapping, [*(inner if isinstance(inner, list) else []), outer.get("component")]):
-            custom_id, value = component.get("custom_id"), component.get("value")
+            custom_id, value = component.get("custom_id"), component.get("value", selected(component))
             if isinstance(custom_id, str) and isinstance(value, str):
                 values[custom_id] = clean(value).strip()
     return values
+
+
+def selected(component: Mapping[str, Any]) -> str | None:
+    """Return the first chosen value of a select, None if there is none."""
+    values = component.get("values")
+    return values[0] if isinstance(values, list) and values and isinstance(values[0], str) else None
 
 
 def target_message(data: Mapping[str, Any]) -> Mapping[str, Any]:

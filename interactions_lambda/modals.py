@@ -1,4 +1,4 @@
-"""Submitted modals: an edited request, or a remix of an image in a message."""
+"""Submitted modals: an edited request, a remix of an image in a message, or what else to do with a result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from guilds.policy import Refusal
 from jobs import queries
 from jobs.models import Job
 
-from . import commands, modal_fields, responses, submission
+from . import commands, components, modal_fields, responses, submission
 from . import interaction as parsing
 from .components import repeat_params
 from .interaction import Interaction, WrongType
@@ -23,11 +23,15 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
     if interaction.data.get("custom_id") == REMIX_MODAL:
         return _remix(interaction, typed, now=now, started=started)
     action = custom_id.parse(interaction.data.get("custom_id"))
-    if action is None or action.name != "edit":
+    if action is None or action.name not in ("edit", "more"):
         return responses.ephemeral(submission.guild_locale(interaction), "refusal.unknown_interaction")
     job = queries.find(interaction.required_guild_id, action.job_id)
     if job is None or not job.prompt:
         return responses.ephemeral(submission.guild_locale(interaction), "refusal.job_gone")
+    if action.name == "more":
+        if typed.get("action") == "delete":
+            return components.delete(interaction, job, now=now, started=started)
+        return components.report(interaction, job, reason=typed.get("reason", ""), now=now)
     params = repeat_params(job) | {
         "prompt": modal_fields.joined("prompt", {"prompt": ""} | typed, job.prompt, payloads.MAX_INPUT),
         "negative_prompt": modal_fields.joined("negative_prompt", typed, job.negative_prompt, payloads.MAX_INPUT),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guilds.models import Guild
     from guilds.policy import Refusal
     from guilds.quota import QuotaStatus
-    from jobs.models import Job
+    from jobs.models import Job, JobImage
     from jobs.queries import Page
 
 _BLURPLE = 0x5865F2
@@ -119,7 +119,7 @@ def history(locale: str, page: Page, *, url_of: Callable[[Job], str]) -> Message
             + code_block(job.prompt, limit=300),
         }
         url = url_of(job)
-        if _linkable(url):
+        if is_linkable(url):
             embed["thumbnail"] = {"url": url}
         embeds.append(embed)
     buttons = []
@@ -140,7 +140,7 @@ def job_details(
 ) -> Message:
     """Return one request with its images if they still exist."""
     when = int(job.created_at.timestamp())
-    if _linkable(url):
+    if is_linkable(url):
         embed["image"] = {"url": url}
     return Message(
         content=f"**#{job.pk}** · {translate(locale, f'status.{job.status}')} · <t:{when}:f>",
@@ -150,7 +150,20 @@ def job_details(
     )
 
 
-def _linkable(url: str) -> bool:
+def single_image(locale: str, job: Job, image: JobImage, *, url: str) -> dict[str, Any]:
+    """Return the callback that shows one image of a job in full size, as a spoiler if the result was one."""
+    item: dict[str, Any] = {"media": {"url": url}, "description": payloads.truncate(job.prompt, payloads.MAX_ALT_TEXT)}
+    if job.spoiler or image.blurred:
+        item["spoiler"] = True
+    title = translate(locale, "image.title", n=image.index + 1, request=f"#{job.pk}")
+    content = f"**{title}** · {image.width}x{image.height} · {translate(locale, 'field.seed')} {image.seed}"
+    return payloads.reply(
+        Message(content=content, components=({"type": 12, "items": [item]},), is_layout=True, ephemeral=True)
+    )
+
+
+def is_linkable(url: str) -> bool:
+    """Return whether Discord can show the file of this URL."""
     return url.startswith(("http://", "https://")) and len(url) <= _MAX_URL
 
 

@@ -60,6 +60,7 @@ def submit(interaction: Interaction, *, now: datetime, started: float, **options
         locale=interaction.locale,
         app_permissions=interaction.app_permissions,
         attachment_size_limit=interaction.attachment_size_limit,
+        pressed_message_id=interaction.pressed_message_id,
         **options,
     )
     try:

@@ -100,10 +100,10 @@ def _delivery_routes(
 ) -> Iterator[tuple[Job.Via, Callable[[], dict[str, str]]]]:
     if can_edit_reply(job, now=now):
         yield Job.Via.ORIGINAL, lambda: _edit_reply(job, message, client=client)
-    mention = f"<@{job.user_id}>"
+    mention, content = f"<@{job.user_id}>", message.content or ""
     post = replace(
         message,
-        content=f"{mention} {message.content}" if message.content else mention,
+        content=content if mention in content else f"{mention} {content}".rstrip(),
         mention_users=(job.user_id,),
         ephemeral=False,
         nonce=f"sparkle-{job.pk}",

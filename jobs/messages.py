@@ -1,6 +1,6 @@
-"""The text and buttons of a job's message in each status. Used by Lambda, worker and upkeep.
+"""The text and buttons of a job's message until it ends without images. Used by Lambda, worker and upkeep.
 
-Every function returns the whole message, so an edit replaces everything.
+Every function returns the whole message, so an edit replaces everything. jobs.result_messages has the images.
 """
 
 from __future__ import annotations
@@ -8,21 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-
-from discord_api import payloads
 from discord_api.custom_id import pack
 from discord_api.i18n import has_translation, translate
-from discord_api.markdown import code_block, inline
-from discord_api.payloads import File, Message, button, link_button, row
-from guilds.samplers import SAMPLERS
+from discord_api.markdown import code_block
+from discord_api.payloads import File, Message, button, row
 
 if TYPE_CHECKING:
     from .models import Job
 
-_BLURPLE = 0x5865F2
 _BLOCK = 1500
-MAX_SIDE = 2048
 
 
 def submitted(
@@ -84,115 +78,6 @@ def stopping(job: Job) -> Message:
         code_block(job.prompt, limit=_BLOCK),
     ]
     return Message(content="\n".join(lines), ephemeral=job.ephemeral)
-
-
-def completed(job: Job, files: tuple[File, ...], *, link: str | None = None, truncated_tokens: int = 0) -> Message:
-    """Return the message with the images, their parameters and buttons. The first file is the grid.
-
-    `link` leads to images that were too large to post. The model ignored `truncated_tokens` tokens of the prompt.
-    """
-    locale = job.locale
-    lines = [translate(locale, "job.completed")]
-    if truncated_tokens > 0:
-        lines.append(translate(locale, "job.truncated_tokens", n=truncated_tokens))
-    if link and not files:
-        lines.append(translate(locale, "job.files_elsewhere"))
-    embed = details(job)
-    # An embed would show a spoiler.
-    if files and not files[0].spoiler:
-        embed["image"] = {"url": f"attachment://{files[0].wire_name}"}
-    rows = result_buttons(job)
-    if link:
-        rows = (*rows, row(link_button(link, translate(locale, "button.open"))))
-    return Message(
-        content="\n".join(lines),
-        embeds=(embed,),
-        components=rows,
-        files=files,
-        ephemeral=job.ephemeral,
-    )
-
-
-def gallery_url(job: Job) -> str:
-    """Return the address of a job's page in the gallery."""
-    return f"{settings.SITE_URL}/gallery/{job.guild_id}/{job.pk}/"
-
-
-def completed_late(job: Job, *, grid: bytes, blurred: bool) -> Message:
-    """Return the completed message for upkeep, with the grid if the size limit allows it, else with a link."""
-    if not grid or len(grid) > job.attachment_size_limit:
-        return completed(job, (), link=gallery_url(job))
-    return completed(job, (grid_file(job, grid, suffix="png", content_type="image/png", blurred=blurred),))
-
-
-def grid_file(job: Job, content: bytes, *, suffix: str, content_type: str, blurred: bool) -> File:
-    """Return the grid as a message's file, with the prompt as alt text."""
-    return File(
-        name=f"sparkle-{job.pk}.{suffix}",
-        content=content,
-        content_type=content_type,
-        description=job.prompt,
-        spoiler=job.spoiler or blurred,
-    )
-
-
-def details(job: Job) -> dict[str, Any]:
-    """Return an embed with the prompt and the parameters that reproduce the images."""
-    locale = job.locale
-    sampler = SAMPLERS.get(job.sampler)
-    parameters: list[tuple[str, str]] = [
-        ("seed", str(job.seed) if job.count == 1 else f"{job.seed} … {job.seeds[-1]}"),
-        ("steps", str(job.steps)),
-        ("sampler", sampler.label if sampler else job.sampler),
-        ("size", f"{job.width}x{job.height}"),
-        ("guidance", f"{job.guidance:g}"),
-    ]
-    if job.style:
-        parameters.append(("style", inline(job.style, limit=100)))
-    if job.strength is not None:
-        parameters.append(("strength", f"{job.strength:g}"))
-    fields = [
-        {"name": translate(locale, f"field.{key}"), "value": value or "-", "inline": True} for key, value in parameters
-    ]
-    shown = inline(job.negative_prompt, limit=300)
-    if shown:
-        fields.append(
-            {
-                "name": translate(locale, "field.negative_prompt"),
-                "value": payloads.truncate(shown, 1024),
-                "inline": False,
-            }
-        )
-    return {
-        "description": code_block(job.prompt, limit=2000),
-        "color": _BLURPLE,
-        "fields": fields,
-        "footer": {"text": f"{translate(locale, 'field.request')} #{job.pk}"},
-    }
-
-
-def result_buttons(job: Job, *, delete: bool = True) -> tuple[dict[str, Any], ...]:
-    """Return the rows of buttons: vary and enlarge each image, then reroll, edit, delete and report."""
-    locale, pk = job.locale, job.pk
-    numbers = range(min(job.count, 4))
-    rows = [row(*(button(pack("vary", pk, n), translate(locale, "button.vary", n=n + 1), emoji="🎲") for n in numbers))]
-    if max(job.width, job.height) * 2 <= MAX_SIDE:
-        rows.append(
-            row(
-                *(
-                    button(pack("enlarge", pk, n), translate(locale, "button.enlarge", n=n + 1), emoji="🔍")
-                    for n in numbers
-                )
-            )
-        )
-    last = [
-        button(pack("reroll", pk), translate(locale, "button.reroll"), style=1, emoji="🔄"),
-        button(pack("edit", pk), translate(locale, "button.edit"), emoji="📝"),
-    ]
-    if delete:
-        last.append(button(pack("delete", pk), translate(locale, "button.delete"), emoji="🗑️"))
-    rows.append(row(*last, button(pack("report", pk), translate(locale, "button.report"), emoji="🚩")))
-    return tuple(rows)
 
 
 def ended(job: Job) -> Message:

@@ -35,6 +35,8 @@ MAX_SMALL_INTEGER = 2**15 - 1
 # A prompt, and what a style adds to it.
 MAX_PROMPT = 6000
 MAX_STYLED_PROMPT = 8000
+# What a member writes with a report.
+MAX_REASON = 300
 
 
 class JobManager(models.Manager["Job"]):
@@ -100,6 +102,9 @@ class Job(models.Model):
     locale = models.CharField(max_length=8, default="en-US")
     encrypted_token = models.BinaryField(default=bytes, editable=False)
     reply_deadline = models.DateTimeField()
+    pressed_message_id = SnowflakeField(
+        null=True, blank=True, help_text="The message whose button or menu made this request."
+    )
     attachment_size_limit = BoundedIntegerField(default=10 * 1024 * 1024, low=0, high=MAX_INTEGER)
     ephemeral = models.BooleanField(default=False)
 
@@ -237,6 +242,9 @@ class JobImage(models.Model):
     hidden_at = models.DateTimeField(null=True, blank=True)
     reported_at = models.DateTimeField(null=True, blank=True)
     reported_by = SnowflakeField(null=True, blank=True)
+    report_reason = models.CharField(
+        max_length=MAX_REASON, blank=True, default="", db_default="", help_text="In the words of the reporter."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

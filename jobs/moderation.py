@@ -136,7 +136,7 @@ def dismiss_reports(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
         by=by,
         now=now,
         was={"reported_at__isnull": False},
-        becomes={"reported_at": None, "reported_by": None},
+        becomes={"reported_at": None, "reported_by": None, "report_reason": ""},
     )
     erasure.after_decision(set(JobImage.objects.filter(pk__in=image_ids).values_list("job_id", flat=True)))
     return dismissed
@@ -182,7 +182,7 @@ def delete_everywhere(job_id: int, *, by: str, now: datetime, client: DiscordCli
 def close_reports(job_id: int) -> None:
     """Close the reports on an ended job's images, before they are deleted."""
     images = JobImage.objects.filter(job_id=job_id, reported_at__isnull=False).exclude(job__status__in=OPEN)
-    images.update(reported_at=None, reported_by=None)
+    images.update(reported_at=None, reported_by=None, report_reason="")
 
 
 def delete_by_member(job_id: int, *, now: datetime, client: DiscordClient | None = None) -> Deleted | None:

@@ -39,7 +39,13 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
     for turn in MemberTurn.objects.filter(user_id=user_id):
         yield {"type": "turn", "guild_id": str(turn.guild_id), "served_at": turn.served_at.isoformat()}
     for image in JobImage.objects.filter(reported_by=user_id).order_by("pk"):
-        yield {"type": "report", "request": image.job_id, "image": image.index, "at": _iso(image.reported_at)}
+        yield {
+            "type": "report",
+            "request": image.job_id,
+            "image": image.index,
+            "at": _iso(image.reported_at),
+            "reason": image.report_reason,
+        }
     for guild in Guild.objects.filter(owner_id=user_id):
         yield {"type": "owner", "guild_id": str(guild.pk)}
     for ban in Ban.objects.filter(user_id=user_id):
@@ -137,7 +143,7 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     Staff.objects.filter(user_id=user_id).delete()
     Ban.objects.filter(user_id=user_id, until__lt=now).delete()
     Ban.objects.filter(created_by__in=_actor_names(user_id)).update(created_by="")
-    JobImage.objects.filter(reported_by=user_id).update(reported_by=None)
+    JobImage.objects.filter(reported_by=user_id).update(reported_by=None, report_reason="")
     Guild.objects.filter(owner_id=user_id).update(owner_id=None)
     _forget_actor(user_id)
     return erased
@@ -152,7 +158,7 @@ def erase_guild(guild_id: int, *, now: datetime) -> int:
     for job_id in Job.objects.filter(guild_id=guild_id, status__in=OPEN).values_list("pk", flat=True):
         transitions.cancel(job_id, by=0, reason="erased", now=now)
     # Only operators erase a guild, which decides on its open reports.
-    JobImage.objects.filter(job__guild_id=guild_id).update(reported_at=None, reported_by=None)
+    JobImage.objects.filter(job__guild_id=guild_id).update(reported_at=None, reported_by=None, report_reason="")
     erased = _delete_jobs(now=now, guild_id=guild_id)
     if not Job.objects.filter(guild_id=guild_id).exists():
         for name in StylePreset.objects.filter(guild_id=guild_id).exclude(preview="").values_list("preview", flat=True):

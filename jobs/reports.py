@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from .models import Job, JobEvent, JobImage
+from .models import MAX_REASON, Job, JobEvent, JobImage
 
 
 def hide(job: Job, *, by: int, now: datetime) -> None:
@@ -16,11 +16,11 @@ def hide(job: Job, *, by: int, now: datetime) -> None:
         JobEvent.objects.create(job=job, at=now, kind="hidden", detail={"by": str(by)})
 
 
-def report(job: Job, *, by: int, now: datetime) -> bool:
+def report(job: Job, *, by: int, reason: str = "", now: datetime) -> bool:
     """Report the job's images to the moderators. False if all are reported already, hidden or deleted."""
     with transaction.atomic():
         images = JobImage.objects.filter(job=job, reported_at=None, hidden_at=None)
-        if not images.update(reported_at=now, reported_by=by):
+        if not images.update(reported_at=now, reported_by=by, report_reason=reason.strip()[:MAX_REASON]):
             return False
         JobEvent.objects.create(job=job, at=now, kind="reported", detail={"by": str(by)})
     return True
@@ -31,3 +31,8 @@ def visible_grid(job: Job) -> str:
     if not job.grid_key or JobImage.objects.filter(job=job, hidden_at__isnull=False).exists():
         return ""
     return job.grid_key
+
+
+def visible_image(job: Job, index: int) -> JobImage | None:
+    """Return one image of the job, or None if there is none or it is hidden."""
+    return JobImage.objects.filter(job=job, index=index, hidden_at=None).exclude(key="").first()

@@ -49,6 +49,7 @@ class JobRequest:
     locale: str = "en-US"
     app_permissions: int | None = None
     attachment_size_limit: int = 10 * 1024 * 1024
+    pressed_message_id: int | None = None
     prompt: str
     negative_prompt: str | None = None
     seed: int | None = None
@@ -271,6 +272,7 @@ def _origin_fields(request: JobRequest, guild: Guild, *, now: datetime) -> dict[
         "locale": (guild.language or request.locale)[:8],
         "reply_deadline": now + TOKEN_LIFE,
         "attachment_size_limit": request.attachment_size_limit,
+        "pressed_message_id": request.pressed_message_id,
         "created_at": now,
     }
 

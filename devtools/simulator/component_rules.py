@@ -60,7 +60,7 @@ def check_layout(
     everything = list(_walk(components))
     if len(everything) > MAX_LAYOUT_COMPONENTS:
         form.add(base, "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED", "The total number of components must be 40 or fewer.")
-    if sum(len(each["content"]) for each in everything if each["type"] == TEXT_DISPLAY) > MAX_LAYOUT_CHARACTERS:
+    if sum(map(len, texts(components))) > MAX_LAYOUT_CHARACTERS:
         form.add(
             base,
             "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED",
@@ -82,6 +82,11 @@ def media_urls(components: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for media in (each.get("media"), each.get("file"), *(item["media"] for item in each.get("items") or [])):
             if media:
                 yield media["url"]
+
+
+def texts(components: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the content of every text display."""
+    return (each["content"] for each in _walk(components) if each["type"] == TEXT_DISPLAY)
 
 
 def interactive(components: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import body_schemas
 from .body_validation import Form, errors_of
-from .component_rules import check_layout, check_rows
+from .component_rules import check_layout, check_rows, texts
 from .errors_and_rate_limits import (
     DEFAULT_FILE_LIMIT,
     EMPTY,
@@ -127,7 +127,8 @@ def check_message(
         check_layout(components, form, filenames=frozenset({file.filename for file in new} | old.filenames))
     else:
         check_rows(components, form)
-    pings = _pings(body, content, form, interaction=interaction, may_ping_everyone=may_ping_everyone)
+    text = "\n".join([content, *texts(components)]) if flags & COMPONENTS_V2 else content
+    pings = _pings(body, text, form, interaction=interaction, may_ping_everyone=may_ping_everyone)
     nonce = body.get("nonce")
     if form.errors:
         return bad_form(form.errors)

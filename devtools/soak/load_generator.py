@@ -18,12 +18,14 @@ from devtools.chaos.open_messages import is_open
 from discord_api import custom_id
 
 SENDERS = 24
+# Chosen in the select of a result.
+_IMAGE_CHOICES = {"vary": "vary:0", "upscale": "upscale:0"}
 # How often each comes in a hundred.
 MIX = {
     "sparkle": 10,
     "reroll": 2,
     "vary": 1,
-    "enlarge": 1,
+    "upscale": 1,
     "edit": 2,
     "cancel": 4,
     "autocomplete": 26,
@@ -186,10 +188,18 @@ class Load:
         known = known[-12:] if due.kind == "cancel" else known[:-12]
         for pk, requester in due.chance.sample(known, k=min(4, len(known))):
             message = SimMessage.objects.select_related("channel__guild").get(pk=pk)
-            pressed = next((each for each in _buttons(message) if _name(each) == due.kind), None)
+            choice = _IMAGE_CHOICES.get(due.kind)
+            action = "image" if choice else due.kind
+            pressed = next((each for each in _buttons(message) if _name(each) == action), None)
             if pressed is None or message.deleted_at is not None:
                 continue
-            outcome = client.press(message=message, user=requester, custom_id=pressed, handler=self._handler(due))
+            outcome = client.press(
+                message=message,
+                user=requester,
+                custom_id=pressed,
+                values=[choice] if choice else None,
+                handler=self._handler(due),
+            )
             self._look(due, outcome, channel=message.channel, user=requester)
             if outcome.modal is not None:
                 filled = client.submit_modal(
@@ -214,7 +224,7 @@ class Load:
                 with self._lock:
                     self.accepted.add(outcome.interaction_id)
                     self._messages.append((outcome.message.pk, user))
-            elif due.kind in {"sparkle", "reroll", "vary", "enlarge", "edit"}:
+            elif due.kind in {"sparkle", "reroll", "vary", "upscale", "edit"}:
                 self._note(self.refused, outcome.message.content[:60])
 
     def _note(self, counter: Counter[str], what: str) -> None:

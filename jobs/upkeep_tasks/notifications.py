@@ -14,7 +14,7 @@ from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError, TooLarge, is_webhook_gone
 from guilds import channels, command_ids, installations
 from guilds.models import Channel
-from jobs import messages, storage, transitions
+from jobs import messages, result_messages, storage, transitions
 from jobs.delivery import Delivered, deliver, fetch_reply_id
 from jobs.lifecycle import ENDED, OPEN, Status
 from jobs.models import Job
@@ -81,9 +81,9 @@ def _deliver(job: Job, *, client: DiscordClient, now: datetime) -> Delivered:
     grid = storage.fetch(job.grid_key) if job.grid_key else b""
     blurred = job.images.filter(blurred=True).exists()
     try:
-        return deliver(job, messages.completed_late(job, grid=grid, blurred=blurred), client=client, now=now)
+        return deliver(job, result_messages.completed_late(job, grid=grid, blurred=blurred), client=client, now=now)
     except TooLarge:
-        return deliver(job, messages.completed_late(job, grid=b"", blurred=blurred), client=client, now=now)
+        return deliver(job, result_messages.completed_late(job, grid=b"", blurred=blurred), client=client, now=now)
 
 
 @upkeep_task(budget_s=8, needs_discord=True)

@@ -31,6 +31,7 @@ LABELS = {
     "allowed_channel_ids": "Allowed channels",
     "allowed_role_ids": "Allowed roles",
     "results_ephemeral": "Private results",
+    "result_layout": "Result layout",
     "previews": "Show previews",
     "nsfw_rule": "Adult prompts",
     "output_check": "Image check",
@@ -146,7 +147,13 @@ class GuildAdmin(ScopedAdmin):
             "Access",
             {
                 "classes": ["tab"],
-                "fields": ["enabled", "allowed_channel_ids", "allowed_role_ids", "results_ephemeral", "previews"],
+                "fields": [
+                    "enabled",
+                    "allowed_channel_ids",
+                    "allowed_role_ids",
+                    ("result_layout", "results_ephemeral"),
+                    "previews",
+                ],
             },
         ),
         (

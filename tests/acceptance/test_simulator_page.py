@@ -108,7 +108,7 @@ def test_buttons_make_more_and_forms_change_the_prompt(open_page: OpenPage, work
 
     page = open_page()
     ask(page, "a lighthouse")
-    completed(page).get_by_role("button", name="Try again").click()
+    completed(page).get_by_role("button", name="Again").click()
     expect(page.get_by_role("article")).to_have_count(2)
     completed(page).get_by_role("button", name="Edit").click()
     form = page.get_by_role("dialog")

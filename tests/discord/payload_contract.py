@@ -55,7 +55,9 @@ def refusal_of(schema: str, body: Any) -> Refused | None:
             message_rules.Upload(index=number, filename="a.png", content_type="image/png", content=b"x")
             for number in uploads
         ],
-        before=message_rules.Before(content="before", attachment_ids=frozenset(named) - frozenset(uploads)),
+        before=message_rules.Before(
+            content="" if "Create" in schema else "before", attachment_ids=frozenset(named) - frozenset(uploads)
+        ),
     )
     return result if isinstance(result, Refused) else None
 
@@ -83,6 +85,9 @@ def check_callback(callback: dict[str, Any]) -> None:
 def check_message(data: dict[str, Any]) -> None:
     """The limits that the document does not have, or has wider."""
     assert data["allowed_mentions"]["parse"] == []
+    if (data.get("flags") or 0) & message_rules.COMPONENTS_V2:
+        _check_layout(data)
+        return
     assert _units(data.get("content") or "") <= 2000
     assert data.get("content") or data.get("embeds"), "an empty message is refused (50006)"
     total = 0
@@ -102,6 +107,16 @@ def check_message(data: dict[str, Any]) -> None:
     ids = [each["custom_id"] for row in rows for each in row["components"] if "custom_id" in each]
     assert len(ids) == len(set(ids)), "custom ids must be unique in a message"
     assert all(1 <= len(row["components"]) <= 5 for row in rows)
+
+
+def _check_layout(data: dict[str, Any]) -> None:
+    assert not data.get("content")
+    assert not data.get("embeds")
+    parts = data["components"]
+    assert parts, "an empty message is refused (50006)"
+    assert sum(_units(part["content"]) for part in parts if part["type"] == 10) <= 4000
+    ids = [each["custom_id"] for each in component_rules.interactive(parts) if "custom_id" in each]
+    assert len(ids) == len(set(ids)), "custom ids must be unique in a message"
 
 
 def _units(text: str) -> int:

@@ -8,13 +8,14 @@ from discord_api import payloads
 from discord_api.i18n import LOCALES
 from discord_api.markdown import code_block, inline
 from discord_api.payloads import File, Message
-from jobs import messages
+from jobs import messages, result_messages
 from jobs.models import Job
 
 from .payload_contract import check, check_message
 
 PROMPTS = ["a cat", "", "`" * 6000, "😀" * 6000, "x" * 6000, "```\n@everyone", "*" * 6000, "\n" * 6000]
 GRID = File(name="grid.png", content=b"png", content_type="image/png", description="a cat")
+SECRET = File(name="two.png", content=b"png", content_type="image/png", description="a cat", spoiler=True)
 
 
 def job(**fields: object) -> Job:
@@ -45,8 +46,10 @@ def stages(of: Job) -> list[Message]:
         messages.processing(of, step=99, total=16, preview=GRID),
         messages.processing(of, step=0, total=0),
         messages.stopping(of),
-        messages.completed(of, (GRID,)),
-        messages.completed(of, (), link="https://sparkle.example/gallery/1", truncated_tokens=5400),
+        result_messages.completed(of, (GRID,)),
+        result_messages.completed(of, (GRID, SECRET), layout="attachments"),
+        result_messages.completed(of, (GRID, SECRET), layout="gallery", truncated_tokens=5400),
+        result_messages.completed(of, (), link="https://sparkle.example/gallery/1", truncated_tokens=5400),
         messages.ended(of),
     ]
 
@@ -80,7 +83,7 @@ def test_the_three_headlines_are_as_everyone_knows_them() -> None:
         "**Submitted to Sparkle**"
     )
     assert str(messages.processing(of, step=1, total=2).content).startswith("**Processing your Sparkle**")
-    assert messages.completed(of, (GRID,)).content == "**Completed your Sparkle!**"
+    assert result_messages.completed(of, (GRID,)).content == "**Completed your Sparkle!**"
 
 
 def test_place_and_wait_are_told() -> None:
@@ -99,24 +102,59 @@ def test_a_wait_is_told_no_finer_than_it_is_known(seconds: float, words: str) ->
     assert messages.duration("en-US", seconds) == words
 
 
-def test_the_grid_is_shown_in_the_embed_and_a_spoiler_is_not() -> None:
-    assert messages.completed(job(), (GRID,)).embeds[0]["image"] == {"url": "attachment://grid.png"}
-    spoiler = File(name="grid.png", content=b"png", content_type="image/png", spoiler=True)
-    assert "image" not in messages.completed(job(), (spoiler,)).embeds[0]
+def test_files_stand_above_the_details() -> None:
+    message = result_messages.completed(job(), (GRID,))
+    assert "image" not in message.embeds[0], "an embed would show it below the prompt"
+    layout = payloads.to_payload(result_messages.completed(job(), (GRID, SECRET), layout="gallery"), edit=True)
+    assert [part["type"] for part in layout["components"]] == [10, 12, 10, 1, 1]
+    assert (layout["content"], layout["embeds"], layout["flags"]) == (None, None, payloads.LAYOUT)
+    assert layout["components"][1]["items"] == [
+        {"media": {"url": "attachment://grid.png"}, "description": "a cat"},
+        {"media": {"url": "attachment://SPOILER_two.png"}, "description": "a cat", "spoiler": True},
+    ]
+
+
+def test_a_layout_tells_what_an_embed_tells() -> None:
+    of = job(style="ink", strength=0.5, source_job_id=41, source_index=1, negative_prompt="dogs")
+    embed = result_messages.details(of)
+    text = result_messages.completed(of, (GRID,), layout="gallery").details
+    for field in embed["fields"]:
+        assert field["name"] in text
+        assert field["value"] in text
+    assert "#41 · 2" in text
+
+
+def test_the_result_of_a_button_names_who_pressed_it_and_what_it_came_from() -> None:
+    of = job(pressed_message_id=7, guild_id=5, channel_id=6)
+    lines = str(result_messages.completed(of, (GRID,)).content).splitlines()
+    assert lines == [
+        "**Completed your Sparkle!**",
+        "For <@42>, from [this message](https://discord.com/channels/5/6/7).",
+    ]
 
 
 def test_the_seeds_of_the_grid_are_shown() -> None:
-    fields = {field["name"]: field["value"] for field in messages.details(job(seed=7, count=4))["fields"]}
+    fields = {field["name"]: field["value"] for field in result_messages.details(job(seed=7, count=4))["fields"]}
     assert fields["Seed"] == "7 … 10"
-    fields = {field["name"]: field["value"] for field in messages.details(job(seed=7, count=1))["fields"]}
+    fields = {field["name"]: field["value"] for field in result_messages.details(job(seed=7, count=1))["fields"]}
     assert fields["Seed"] == "7"
 
 
-def test_buttons_are_for_the_images_there_are() -> None:
-    labels = [
-        [button["label"] for button in row["components"]] for row in messages.result_buttons(job(count=2, width=1536))
-    ]
-    assert labels == [["Vary 1", "Vary 2"], ["Try again", "Edit", "Delete", "Report"]]
+def values(of: Job) -> list[str]:
+    menu, _ = result_messages.result_controls(of)
+    return [option["value"] for option in menu["components"][0]["options"]]
+
+
+def test_one_menu_and_one_row_of_buttons_are_below_a_result() -> None:
+    menu, buttons = result_messages.result_controls(job(count=2))
+    assert menu["components"][0]["placeholder"].startswith("Image 1 to 2")
+    assert [button["label"] for button in buttons["components"]] == ["Again", "Edit", "More"]
+    assert values(job(count=2)) == ["vary:0", "upscale:0", "full:0", "vary:1", "upscale:1", "full:1"]
+
+
+def test_an_image_at_the_limit_cannot_grow_and_many_images_fit_into_the_menu() -> None:
+    assert values(job(count=1, width=1536)) == ["vary:0", "full:0"]
+    assert len(values(job(count=10))) <= payloads.MAX_OPTIONS
 
 
 @pytest.mark.parametrize("limit", [9, 10, 100, 1500])

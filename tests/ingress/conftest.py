@@ -109,11 +109,13 @@ def slash(send: Callable[..., dict[str, Any]], snowflake: Callable[[], int]) -> 
 
 @pytest.fixture
 def press(send: Callable[..., dict[str, Any]], snowflake: Callable[[], int]) -> Callable[..., dict[str, Any]]:
-    """Press a button in a guild."""
+    """Press a button in a guild, or choose `values` in a select."""
 
-    def press_(guild: Any, custom_id: str, **changes: Any) -> Any:
+    def press_(guild: Any, custom_id: str, *, values: list[str] | None = None, **changes: Any) -> Any:
         body = payload("component", id=str(snowflake()), guild_id=str(guild.pk), **changes)
         body["data"]["custom_id"] = custom_id
+        if values is not None:
+            body["data"] |= {"component_type": 3, "values": values}
         return send(body)
 
     return press_

@@ -118,7 +118,7 @@ def test_show_brings_a_request_back_with_its_buttons(
     assert answer["data"]["flags"] == 64
     assert "100 … 103" in json.dumps(answer, ensure_ascii=False)
     assert f"s1:reroll:{job.pk}" in told_json
-    assert f"s1:delete:{job.pk}" not in told_json
+    assert f"s1:more:{job.pk}:1" in told_json, "the images in the channel cannot be deleted from a copy"
 
 
 @pytest.mark.parametrize("typed", ["", "0", "x", "#", "999999", "9" * 19, "-1", "1; drop"])

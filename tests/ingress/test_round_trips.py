@@ -17,7 +17,7 @@ from guilds.models import Guild, ModelProfile, StylePreset
 from guilds.policy import MAX_SEED
 from interactions_lambda import modal_fields
 from interactions_lambda.components import edit_fields
-from jobs import messages, submission
+from jobs import messages, result_messages, submission
 from jobs.lifecycle import Status
 from jobs.models import Job, JobImage
 
@@ -53,9 +53,15 @@ def newest() -> Job:
     return Job.objects.select_related("model").latest("pk")
 
 
-def ids(components: Any) -> list[str]:
-    found = [component.get("custom_id") for row in components for component in row["components"]]
-    return [each for each in found if each]
+def pressable(components: Any) -> list[tuple[str, str | None]]:
+    """Return the custom id of each button, and of each select with each of its values."""
+    return [
+        (component["custom_id"], option and option["value"])
+        for row in components
+        for component in row["components"]
+        if "custom_id" in component
+        for option in component.get("options", [None])
+    ]
 
 
 def submit_form(send: Any, guild: Guild, opened: dict[str, Any], number: int, **typed: str) -> dict[str, Any]:
@@ -63,6 +69,11 @@ def submit_form(send: Any, guild: Guild, opened: dict[str, Any], number: int, **
     body = payload("modal", guild_id=str(guild.pk), id=str(10**18 + number))
     rows = []
     for row in opened["data"]["components"]:
+        if row["type"] == 18:
+            select = row["component"]
+            chosen = {"type": 3, "custom_id": select["custom_id"], "values": [select["options"][-1]["value"]]}
+            rows.append({"type": 18, "component": chosen})
+            continue
         field = row["components"][0]
         assert length(field.get("value", "")) <= field["max_length"] <= 4000
         value = typed.get(field["custom_id"], field.get("value", ""))
@@ -78,7 +89,7 @@ def test_seeds_wrap_and_each_image_is_enlarged_with_its_own(make_guild: Any, don
     guild = make_guild()
     job = done(guild, seed=seed)
     assert job.seeds == tuple((seed + n) % 2**32 for n in range(4))
-    assert str(job.seeds[-1]) in str(messages.details(job))
+    assert str(job.seeds[-1]) in str(result_messages.details(job))
     for index in range(4):
         assert "Submitted" in str(press(guild, pack("enlarge", job.pk, index)))
         assert newest().seed == job.seeds[index]
@@ -251,14 +262,14 @@ def test_every_button_and_form_is_taken_back_whatever_has_changed(
     made = done(guild, **job)
     enlarged = complete(_enlarge(press, guild, made))
     numbers = itertools.count(100)
-    sent = [*ids(messages.result_buttons(made)), *ids(messages.result_buttons(enlarged))]
-    sent += [*ids(messages.cancel_button(made))]
+    sent = [*pressable(result_messages.result_controls(made)), *pressable(result_messages.result_controls(enlarged))]
+    sent += [*pressable(messages.cancel_button(made))]
+    # On messages from before the menu.
+    sent += [(pack(old, made.pk, 0), None) for old in ("vary", "enlarge", "report")]
     opened = press(guild, pack("edit", made.pk))
     change(guild)
-    for custom_id in dict.fromkeys(sent):
-        if ":delete:" in custom_id:
-            continue  # Last: it hides the images.
-        answer = press(guild, custom_id)
+    for custom_id, choice in dict.fromkeys(sent):
+        answer = press(guild, custom_id, values=[choice] if choice else None)
         assert answer["type"] in (4, 7, 9)
         if answer["type"] == 9:
             assert submit_form(send, guild, answer, next(numbers))["type"] == 4

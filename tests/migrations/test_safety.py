@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.contrib.postgres.operations import AddIndexConcurrently
+from django.contrib.postgres.operations import AddConstraintNotValid, AddIndexConcurrently
 from django.db import models
 from django.db.migrations import AddConstraint, AddField, AddIndex, AlterField, CreateModel, DeleteModel, RemoveField
 from django.db.migrations import RenameField, RenameModel, RunPython, RunSQL
@@ -39,7 +39,7 @@ def dangers(operation: Operation, *, made_here: set[str]) -> str | None:
         return "look at it by hand: a narrower type, NOT NULL or a new name in the database breaks the old code"
     if isinstance(operation, AddIndex) and not isinstance(operation, AddIndexConcurrently):
         return "it locks the table against writing while it builds: AddIndexConcurrently"
-    if isinstance(operation, AddConstraint):
+    if isinstance(operation, AddConstraint) and not isinstance(operation, AddConstraintNotValid):
         return "it locks the table while it looks through it: add it NOT VALID, then validate"
     if isinstance(operation, RunSQL | RunPython) and not operation.reversible:
         return "there is no way back"

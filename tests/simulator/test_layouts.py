@@ -58,6 +58,13 @@ def test_a_file_in_a_gallery_has_an_address_and_is_not_listed_again(
     assert client_page.get(address).content == b"no picture"
 
 
+def test_a_mention_in_a_text_of_a_layout_notifies() -> None:
+    body = layout({"type": 10, "content": "<@42> <@43>"}) | {"allowed_mentions": {"parse": [], "users": ["42"]}}
+    draft = message_rules.check_message(body)
+    assert isinstance(draft, Draft)
+    assert draft.pings.user_ids == {42}
+
+
 @pytest.fixture
 def client_page() -> Client:
     return Client()

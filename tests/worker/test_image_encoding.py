@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from gpu_worker.image_encoding import SMALLEST_PX, EncodedImage, encode_png, make_grid, smaller_encodings
+from gpu_worker.image_encoding import SMALLEST_PX, EncodedImage, encode_png, fits, make_grid, smaller_encodings
 
 
 def _noisy(side: int) -> bytes:
@@ -16,9 +16,9 @@ def _noisy(side: int) -> bytes:
 
 
 def test_smaller_encodings_are_png_webp_jpeg_smaller_jpegs_and_then_a_link() -> None:
-    encodings = list(smaller_encodings(_noisy(1024)))
+    encodings = list(smaller_encodings([_noisy(1024)]))
     assert encodings.pop() is None
-    encoded = [encoding for encoding in encodings if isinstance(encoding, EncodedImage)]
+    encoded = [encoding[0] for encoding in encodings if encoding is not None]
     assert [form.suffix for form in encoded] == ["png", "webp", "jpg", "jpg", "jpg"]
     opened = [Image.open(io.BytesIO(form.content)) for form in encoded]
     assert [image.format for image in opened] == ["PNG", "WEBP", "JPEG", "JPEG", "JPEG"]
@@ -29,8 +29,28 @@ def test_smaller_encodings_are_png_webp_jpeg_smaller_jpegs_and_then_a_link() -> 
 
 
 def test_every_encoding_says_that_a_model_made_it() -> None:
-    for form in smaller_encodings(_noisy(300)):
-        assert form is None or b"trainedAlgorithmicMedia" in form.content
+    for forms in smaller_encodings([_noisy(300)]):
+        assert all(b"trainedAlgorithmicMedia" in form.content for form in forms or ())
+
+
+def test_ten_images_get_ever_smaller_until_discord_takes_all_of_them_in_one_message() -> None:
+    # Each is within its own limit, and all of them are too large for one request.
+    images = [bytes(3 * 1024 * 1024)] * 10
+    assert not fits(_as_png(images), limit=10 * 1024 * 1024)
+    assert fits(_as_png(images[:8]), limit=10 * 1024 * 1024)
+    assert not fits(_as_png(images[:8]), limit=2 * 1024 * 1024)
+    assert not fits(_as_png([b"x"] * 11), limit=100)
+    sizes = [
+        sum(len(form.content) for form in forms)
+        for forms in smaller_encodings([_noisy(512), *[_noisy(300)] * 9])
+        if forms is not None
+    ]
+    assert sizes[0] == max(sizes)
+    assert sizes[-1] == min(sizes) < sizes[0] / 10
+
+
+def _as_png(contents: list[bytes]) -> list[EncodedImage]:
+    return [EncodedImage(content=content, suffix="png", content_type="image/png") for content in contents]
 
 
 @pytest.mark.parametrize(
