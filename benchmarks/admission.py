@@ -242,6 +242,7 @@ def _measure(case: Case, database: services.Database, *, seconds: float) -> Meas
 
 def _client(number: int, case: Case, seconds: float, ready: Any, results: Any) -> None:
     services.django_here(os.environ["SPARKLE_BENCH_URL"], DATABASE_STATEMENT_TIMEOUT_MS="60000")
+    from guilds.generation_params import RequestedParams
     from jobs import submission
     from jobs.dispatch.memory import MemoryDispatcher
 
@@ -261,7 +262,7 @@ def _client(number: int, case: Case, seconds: float, ready: Any, results: Any) -
             channel_id=77,
             user_id=MEMBERS + guild * 100 + chance.randrange(100),
             member_name="Member",
-            prompt=f"a lighthouse over the sea, style {chance.randrange(5000)}",
+            params=RequestedParams(prompt=f"a lighthouse over the sea, style {chance.randrange(5000)}"),
         )
         return isinstance(submission.submit(wish, now=datetime.now(UTC), dispatch=dispatch), submission.Accepted)
 

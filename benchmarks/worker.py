@@ -336,6 +336,7 @@ def _worker(
 
 def _line(runner: Any, guild: Any, side: int, requests: int) -> dict[str, Any]:
     """Queue the requests, and time them from the first claim to the last completion."""
+    from guilds.generation_params import RequestedParams
     from jobs.models import Job
     from jobs.submission import Accepted, JobRequest, submit
 
@@ -351,14 +352,16 @@ def _line(runner: Any, guild: Any, side: int, requests: int) -> dict[str, Any]:
                 guild_id=guild.pk,
                 channel_id=1,
                 user_id=number + 1,
-                prompt=f"{PROMPT}, number {number}",
-                seed=1000 * number,
-                count=COUNT,
-                steps=STEPS,
-                guidance=GUIDANCE,
-                sampler=SAMPLER,
-                width=side,
-                height=side,
+                params=RequestedParams(
+                    prompt=f"{PROMPT}, number {number}",
+                    seed=1000 * number,
+                    count=COUNT,
+                    steps=STEPS,
+                    guidance=GUIDANCE,
+                    sampler=SAMPLER,
+                    width=side,
+                    height=side,
+                ),
             ),
             # Long enough ago that the message may be edited at once.
             now=datetime.now(UTC) - timedelta(seconds=10),

@@ -9,36 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from guilds import policy
+from guilds.generation_params import GenerationParams
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationRequest:
-    """The images of one job: one prompt with the seeds `seed`, `seed + 1`, ...
-
-    `source` is an RGB image to start from (image to image); `strength` in (0, 1] is how much of it is repainted.
-    """
+class GenerationRequest(GenerationParams):
+    """The images of one job. `source` is an RGB image to start from, of `width` x `height` pixels (image to image)."""
 
     id: int
-    prompt: str
-    negative_prompt: str = ""
-    seed: int
-    count: int
-    steps: int
-    sampler: str
-    guidance: float
-    width: int
-    height: int
     source: Image | None = None
-    strength: float = 1.0
     preview: bool = False
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return policy.seeds(self.seed, self.count)
 
     @property
     def cost(self) -> float:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
 
 from django.conf import settings
-from PIL import Image
 
-from guilds.cost_estimates import DEFAULT_STRENGTH
 from jobs.models import Job, JobImage
 
 from . import source_images
@@ -28,13 +27,13 @@ def build_request(job: Job, *, fetch_image: Callable[[str], bytes]) -> Generatio
         InvalidSourceImage: the source image is gone or cannot be used.
         Whatever `fetch_image` raises.
     """
-    source, width, height = None, job.width, job.height
+    params, source = job.params, None
     if job.kind != Job.Kind.TXT2IMG:
         source = source_images.decode(_fetch_source(job, fetch_image))
         if job.kind == Job.Kind.UPSCALE:
-            width, height = 2 * source.width, 2 * source.height
-        source = source_images.fit_to_size(source, width, height)
-    return _request(job, source=source, width=width, height=height)
+            params = replace(params, width=2 * source.width, height=2 * source.height)
+        source = source_images.fit_to_size(source, params.width, params.height)
+    return GenerationRequest(id=job.pk, source=source, preview=job.guild.previews, **asdict(params))
 
 
 def _fetch_source(job: Job, fetch_image: Callable[[str], bytes]) -> bytes:
@@ -48,21 +47,3 @@ def _fetch_source(job: Job, fetch_image: Callable[[str], bytes]) -> bytes:
     if row is None:
         raise InvalidSourceImage("source_unavailable", "the source image is no longer stored")
     return fetch_image(row.key)
-
-
-def _request(job: Job, *, source: Image.Image | None, width: int, height: int) -> GenerationRequest:
-    return GenerationRequest(
-        id=job.pk,
-        prompt=job.styled_prompt or job.prompt,
-        negative_prompt=job.negative_prompt,
-        seed=job.seed,
-        count=job.count,
-        steps=job.steps,
-        sampler=job.sampler,
-        guidance=job.guidance,
-        width=width,
-        height=height,
-        source=source,
-        strength=job.strength or DEFAULT_STRENGTH.get(job.kind, 1.0),
-        preview=job.guild.previews,
-    )

@@ -9,10 +9,10 @@ from typing import Any
 from discord_api.permissions import can_attach_files
 
 from . import blocked_terms
-from .cost_estimates import gpu_ms_of, work_of
+from .cost_estimates import DEFAULT_STRENGTH, gpu_ms_of, work_of
+from .generation_params import MAX_SEED, GenerationParams, RequestedParams
 from .samplers import SAMPLERS
 
-MAX_SEED = 2**32 - 1
 # Means a random seed, as in other Stable Diffusion tools.
 RANDOM_SEED = -1
 MAX_PROMPT = 6000
@@ -77,7 +77,7 @@ class GuildPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedOptions:
-    """The requested parameters and where the request is made. None where the member set nothing.
+    """Where a member makes a request, and its parameters.
 
     `channel_nsfw` is None if unknown. `channel_complete` is False if there may be parent channels that are not named.
     """
@@ -89,39 +89,19 @@ class RequestedOptions:
     channel_complete: bool = True
     role_ids: frozenset[int]
     app_permissions: int | None
-    prompt: str
-    negative_prompt: str | None = None
-    seed: int | None = None
-    steps: int | None = None
-    sampler: str | None = None
-    width: int | None = None
-    height: int | None = None
-    guidance: float | None = None
-    count: int | None = None
-    style: str | None = None
-    model: str | None = None
-    strength: float | None = None
-    kind: str = "txt2img"
-    # "steps" and "count" of an earlier request: lowered to the limit, not refused.
-    lowerable: frozenset[str] = frozenset()
+    params: RequestedParams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The parameters of a job, every default filled in. `gpu_ms` is the estimate to reserve."""
+    """An allowed request with every default filled in. `params.prompt` is `prompt` with the style.
+
+    `gpu_ms` is the estimate to reserve.
+    """
 
     prompt: str
-    styled_prompt: str
-    negative_prompt: str
+    params: GenerationParams
     style: str
-    seed: int
-    steps: int
-    sampler: str
-    width: int
-    height: int
-    guidance: float
-    count: int
-    strength: float | None
     model_id: int
     spoiler: bool
     ephemeral: bool
@@ -155,19 +135,12 @@ def _may_post(permissions: int | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Parameters:
-    """The options with every default filled in, before the prompt's words are checked."""
+class _Filled:
+    """A model, a style and parameters that are in range, before the prompt's words are checked."""
 
     model: ModelOptions
     style: StyleOptions | None
-    sampler: str
-    steps: int
-    width: int
-    height: int
-    count: int
-    guidance: float
-    seed: int
-    negative_prompt: str
+    params: GenerationParams
 
 
 def plan_generation(
@@ -180,35 +153,25 @@ def plan_generation(
     3. Check the prompt against the blocked terms.
     4. Estimate the GPU time.
     """
-    prompt = options.prompt.strip()
+    prompt = options.params.prompt.strip()
     refusal = check_access(rules, options) or _check_prompt(prompt)
     if refusal:
         return refusal
-    parameters = _fill_parameters(rules, options, seed=seed, samplers=samplers)
-    if isinstance(parameters, Refusal):
-        return parameters
+    filled = _fill_parameters(rules, options.params, prompt=prompt, seed=seed, samplers=samplers)
+    if isinstance(filled, Refusal):
+        return filled
     adult = blocked_terms.find(prompt, rules.nsfw_terms) is not None
     refusal = _check_terms(rules, options, prompt, adult=adult)
     if refusal:
         return refusal
-    style = parameters.style
     return Plan(
         prompt=prompt,
-        styled_prompt=style.template.replace("{prompt}", prompt, 1) if style else prompt,
-        negative_prompt=_styled_negative_prompt(parameters.negative_prompt, style),
-        style=style.slug if style else "",
-        seed=parameters.seed,
-        steps=parameters.steps,
-        sampler=parameters.sampler,
-        width=parameters.width,
-        height=parameters.height,
-        guidance=float(parameters.guidance),
-        count=parameters.count,
-        strength=options.strength,
-        model_id=parameters.model.id,
+        params=filled.params,
+        style=filled.style.slug if filled.style else "",
+        model_id=filled.model.id,
         spoiler=adult and not options.channel_nsfw,
         ephemeral=rules.results_ephemeral,
-        gpu_ms=_estimate_gpu_ms(options, parameters),
+        gpu_ms=_estimate_gpu_ms(options.params, filled),
     )
 
 
@@ -219,73 +182,79 @@ def _check_prompt(prompt: str) -> Refusal | None:
 
 
 def _fill_parameters(
-    rules: GuildPolicy, options: RequestedOptions, *, seed: int, samplers: frozenset[str]
-) -> _Parameters | Refusal:
-    model = pick_model(rules.models, options.model)
+    rules: GuildPolicy, requested: RequestedParams, *, prompt: str, seed: int, samplers: frozenset[str]
+) -> _Filled | Refusal:
+    model = pick_model(rules.models, requested.model)
     if model is None:
         return _out_of_range("model", ", ".join(offered.slug for offered in rules.models) or "-")
-    style = next((style for style in rules.styles if style.slug == options.style), None) if options.style else None
-    if options.style and style is None:
+    style = next((style for style in rules.styles if style.slug == requested.style), None) if requested.style else None
+    if requested.style and style is None:
         return _out_of_range("style", ", ".join(dict.fromkeys(style.slug for style in rules.styles)) or "-")
-    sampler = options.sampler or model.default_sampler
+    sampler = requested.sampler or model.default_sampler
     if sampler not in samplers:
         return _out_of_range("sampler", ", ".join(sorted(samplers)))
     steps_limit = min(rules.max_steps, model.max_steps, SAMPLERS[sampler].max_steps)
     steps = _default_or_lowered(
-        options, "steps", default=min(rules.default_steps or model.default_steps, steps_limit), limit=steps_limit
+        requested, "steps", default=min(rules.default_steps or model.default_steps, steps_limit), limit=steps_limit
     )
     sizes = [size for size in model.sizes if not rules.allowed_sizes or size in rules.allowed_sizes] or model.sizes[:1]
-    size = _pick_size(options, sizes)
-    count = _default_or_lowered(options, "count", default=rules.max_images, limit=rules.max_images)
-    guidance = options.guidance if options.guidance is not None else model.default_guidance
-    chosen_seed = seed if options.seed is None or options.seed == RANDOM_SEED else options.seed
-    negative_prompt = _own_negative_prompt(rules, options, style)
+    size = _pick_size(requested, sizes)
+    count = _default_or_lowered(requested, "count", default=rules.max_images, limit=rules.max_images)
+    guidance = requested.guidance if requested.guidance is not None else model.default_guidance
+    chosen_seed = seed if requested.seed is None or requested.seed == RANDOM_SEED else requested.seed
+    negative_prompt = _own_negative_prompt(rules, requested, style)
     ranges = (
         ("steps", 1 <= steps <= steps_limit, f"1-{steps_limit}"),
         ("size", size is not None, ", ".join(sizes)),
         ("count", 1 <= count <= rules.max_images, f"1-{rules.max_images}"),
         ("guidance", 0 <= guidance <= 30, "0-30"),
         ("seed", 0 <= chosen_seed <= MAX_SEED, f"0-{MAX_SEED}"),
-        ("strength", options.strength is None or 0 < options.strength <= 1, "0.05-1"),
+        ("strength", requested.strength is None or 0 < requested.strength <= 1, "0.05-1"),
         ("negative_prompt", len(negative_prompt) <= MAX_PROMPT, f"0-{MAX_PROMPT}"),
     )
     for parameter, in_range, allowed in ranges:
         if not in_range:
             return _out_of_range(parameter, allowed)
     assert size is not None  # noqa: S101  # checked above
-    return _Parameters(
+    return _Filled(
         model=model,
         style=style,
-        sampler=sampler,
-        steps=steps,
-        width=size[0],
-        height=size[1],
-        count=count,
-        guidance=guidance,
-        seed=chosen_seed,
-        negative_prompt=negative_prompt,
+        params=GenerationParams(
+            prompt=style.template.replace("{prompt}", prompt, 1) if style else prompt,
+            negative_prompt=_styled_negative_prompt(negative_prompt, style),
+            seed=chosen_seed,
+            count=count,
+            steps=steps,
+            sampler=sampler,
+            guidance=float(guidance),
+            width=size[0],
+            height=size[1],
+            strength=requested.strength or DEFAULT_STRENGTH.get(requested.kind, 1.0),
+        ),
     )
 
 
-def _default_or_lowered(options: RequestedOptions, parameter: str, *, default: int, limit: int) -> int:
-    requested: int | None = getattr(options, parameter)
-    number = default if requested is None else requested
-    return min(number, limit) if parameter in options.lowerable else number
+def _default_or_lowered(requested: RequestedParams, parameter: str, *, default: int, limit: int) -> int:
+    chosen: int | None = getattr(requested, parameter)
+    number = default if chosen is None else chosen
+    return min(number, limit) if parameter in requested.lowerable else number
 
 
-def _pick_size(options: RequestedOptions, sizes: Sequence[str]) -> tuple[int, int] | None:
+def _pick_size(requested: RequestedParams, sizes: Sequence[str]) -> tuple[int, int] | None:
     """Return width and height in pixels, or None for a size that is not allowed."""
-    width, height = options.width, options.height
+    width, height = requested.width, requested.height
     if width is None or height is None:
         width, height = (int(side) for side in sizes[0].split("x"))
-    elif options.kind != "upscale" and not _size_allowed(width, height, sizes, enlarged=options.kind == "variation"):
+    elif requested.kind != "upscale" and not _size_allowed(
+        width, height, sizes, enlarged=requested.kind == "variation"
+    ):
         return None
     return width, height
 
 
-def _own_negative_prompt(rules: GuildPolicy, options: RequestedOptions, style: StyleOptions | None) -> str:
+def _own_negative_prompt(rules: GuildPolicy, requested: RequestedParams, style: StyleOptions | None) -> str:
     """Return the negative prompt without the style's, which a repeated request contains already."""
-    negative = options.negative_prompt if options.negative_prompt is not None else rules.default_negative_prompt
+    negative = requested.negative_prompt if requested.negative_prompt is not None else rules.default_negative_prompt
     if style and style.negative_prompt and negative.endswith(style.negative_prompt):
         return negative.removesuffix(style.negative_prompt).removesuffix(", ")
     return negative
@@ -307,23 +276,19 @@ def _check_terms(rules: GuildPolicy, options: RequestedOptions, prompt: str, *, 
     return None
 
 
-def _estimate_gpu_ms(options: RequestedOptions, parameters: _Parameters) -> int:
+def _estimate_gpu_ms(requested: RequestedParams, filled: _Filled) -> int:
+    params = filled.params
     work = work_of(
-        kind=options.kind,
-        sampler=parameters.sampler,
-        steps=parameters.steps,
-        strength=options.strength,
-        guidance=parameters.guidance,
-        width=parameters.width,
-        height=parameters.height,
-        count=parameters.count,
+        kind=requested.kind,
+        sampler=params.sampler,
+        steps=params.steps,
+        strength=params.strength,
+        guidance=params.guidance,
+        width=params.width,
+        height=params.height,
+        count=params.count,
     )
-    return gpu_ms_of(work, gpu_ms_per_step=parameters.model.gpu_ms_per_step)
-
-
-def seeds(first: int, count: int) -> tuple[int, ...]:
-    """Return the seeds of a request's images: consecutive from `first`, wrapping to 0 after MAX_SEED."""
-    return tuple((first + index) % (MAX_SEED + 1) for index in range(count))
+    return gpu_ms_of(work, gpu_ms_per_step=filled.model.gpu_ms_per_step)
 
 
 def _size_allowed(width: int, height: int, sizes: Sequence[str], *, enlarged: bool) -> bool:

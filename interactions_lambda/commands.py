@@ -16,6 +16,7 @@ from discord_api.payloads import TextInput
 from discord_api.permissions import can_manage_guild
 from guilds import installations, quota
 from guilds.command_definitions import REMIX
+from guilds.generation_params import RequestedParams
 from guilds.models import Guild, QuotaRule
 from guilds.policy import Refusal
 from jobs import messages, queries, reports, result_messages, transitions
@@ -51,10 +52,7 @@ def _sparkle(interaction: Interaction, *, now: datetime, started: float) -> dict
         if isinstance(checked, Refusal):
             return responses.refusal(submission.guild_locale(interaction), checked)
         source_url = checked
-    return submission.submit(
-        interaction,
-        now=now,
-        started=started,
+    params = RequestedParams(
         prompt=options.text("prompt") or "",
         negative_prompt=options.text("negative_prompt"),
         seed=options.integer("seed"),
@@ -70,6 +68,7 @@ def _sparkle(interaction: Interaction, *, now: datetime, started: float) -> dict
         source_url=source_url,
         strength=options.number("strength"),
     )
+    return submission.submit(interaction, params, now=now, started=started)
 
 
 def source_image_url(attachment: Any) -> str | Refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +12,11 @@ from discord_api import custom_id, payloads
 from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.payloads import Message, Option, SelectInput, TextInput
+from guilds.generation_params import RequestedParams
 from jobs import erasure, messages, moderation, queries, reports, result_messages, transitions
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
+from jobs.submission import params_to_repeat
 
 from . import commands, modal_fields, responses, submission
 from . import interaction as parsing
@@ -43,7 +46,7 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
     if name in ("vary", "upscale", "enlarge", "full") and index < job.count:
         return _act_on_image(interaction, job, name, index, now=now, started=started)
     if name == "reroll":
-        return submission.submit(interaction, now=now, started=started, **repeat_params(job) | {"seed": None})
+        return submission.submit(interaction, replace(params_to_repeat(job), seed=None), now=now, started=started)
     if name == "edit":
         return _edit(interaction, job)
     if name == "more":
@@ -73,7 +76,7 @@ def _act_on_image(
     if name in ("upscale", "enlarge"):
         return _enlarge(interaction, job, index, now=now, started=started)
     params = _variation_params(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH)
-    return submission.submit(interaction, now=now, started=started, **params)
+    return submission.submit(interaction, params, now=now, started=started)
 
 
 def _show_image(interaction: Interaction, job: Job, index: int) -> dict[str, Any]:
@@ -85,38 +88,16 @@ def _show_image(interaction: Interaction, job: Job, index: int) -> dict[str, Any
     return responses.single_image(locale, job, image, url=url)
 
 
-def repeat_params(job: Job) -> dict[str, Any]:
-    """Return the wish (fields of jobs.submission.JobRequest) that would make the same images once more."""
-    return {
-        "prompt": job.prompt,
-        "negative_prompt": job.negative_prompt,
-        "seed": job.seed,
-        "steps": job.steps,
-        "sampler": job.sampler,
-        "width": job.width,
-        "height": job.height,
-        "guidance": job.guidance,
-        "count": job.count,
-        "style": job.style or None,
-        "model": job.model.slug,
-        "kind": job.kind,
-        "source_job_id": job.source_job_id,
-        "source_index": job.source_index,
-        "source_url": job.source_url,
-        "strength": job.strength,
-        "lowerable": frozenset({"steps", "count"}),
-    }
-
-
-def _variation_params(job: Job, index: int, kind: str, strength: float) -> dict[str, Any]:
-    return repeat_params(job) | {
-        "kind": kind,
-        "source_job_id": job.pk,
-        "source_index": index,
-        "source_url": "",
-        "strength": strength,
-        "seed": None,
-    }
+def _variation_params(job: Job, index: int, kind: str, strength: float) -> RequestedParams:
+    return replace(
+        params_to_repeat(job),
+        kind=kind,
+        source_job_id=job.pk,
+        source_index=index,
+        source_url="",
+        strength=strength,
+        seed=None,
+    )
 
 
 def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, started: float) -> dict[str, Any]:
@@ -125,14 +106,15 @@ def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, s
         return responses.ephemeral(
             submission.guild_locale(interaction), "refusal.largest_already", limit=result_messages.MAX_SIDE
         )
-    params = _variation_params(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTH) | {
-        "width": width,
-        "height": height,
-        "count": 1,
+    params = replace(
+        _variation_params(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTH),
+        width=width,
+        height=height,
+        count=1,
         # The image's own seed, so that new details match it.
-        "seed": job.seeds[index],
-    }
-    return submission.submit(interaction, now=now, started=started, **params)
+        seed=job.seeds[index],
+    )
+    return submission.submit(interaction, params, now=now, started=started)
 
 
 def _edit(interaction: Interaction, job: Job) -> dict[str, Any]:

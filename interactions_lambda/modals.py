@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from discord_api import custom_id, payloads
+from guilds.generation_params import RequestedParams
 from guilds.policy import Refusal
 from jobs import queries
 from jobs.models import Job
+from jobs.submission import params_to_repeat
 
 from . import commands, components, modal_fields, responses, submission
 from . import interaction as parsing
-from .components import repeat_params
 from .interaction import Interaction, WrongType
 from .modal_fields import REMIX_MODAL
 
@@ -32,31 +34,30 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
         if typed.get("action") == "delete":
             return components.delete(interaction, job, now=now, started=started)
         return components.report(interaction, job, reason=typed.get("reason", ""), now=now)
-    params = repeat_params(job) | {
-        "prompt": modal_fields.joined("prompt", {"prompt": ""} | typed, job.prompt, payloads.MAX_INPUT),
-        "negative_prompt": modal_fields.joined("negative_prompt", typed, job.negative_prompt, payloads.MAX_INPUT),
-        "seed": _integer("seed", typed.get("seed", str(job.seed))),
-        "steps": _integer("steps", typed.get("steps", str(job.steps))),
-    }
-    if params["steps"] != job.steps:
-        params["lowerable"] = frozenset({"count"})
-    return submission.submit(interaction, now=now, started=started, **params)
+    params = replace(
+        params_to_repeat(job),
+        prompt=modal_fields.joined("prompt", {"prompt": ""} | typed, job.prompt, payloads.MAX_INPUT),
+        negative_prompt=modal_fields.joined("negative_prompt", typed, job.negative_prompt, payloads.MAX_INPUT),
+        seed=_integer("seed", typed.get("seed", str(job.seed))),
+        steps=_integer("steps", typed.get("steps", str(job.steps))),
+    )
+    if params.steps != job.steps:
+        params = replace(params, lowerable=frozenset({"count"}))
+    return submission.submit(interaction, params, now=now, started=started)
 
 
 def _remix(interaction: Interaction, typed: dict[str, str], *, now: datetime, started: float) -> dict[str, Any]:
     url = commands.check_cdn_url(typed.get("image"))
     if isinstance(url, Refusal):
         return responses.refusal(submission.guild_locale(interaction), url)
-    return submission.submit(
-        interaction,
-        now=now,
-        started=started,
+    params = RequestedParams(
         prompt=typed.get("prompt", ""),
         negative_prompt=typed.get("negative_prompt") or None,
         strength=_number("strength", typed.get("strength", "")),
         kind=Job.Kind.IMG2IMG,
         source_url=url,
     )
+    return submission.submit(interaction, params, now=now, started=started)
 
 
 def _integer(name: str, typed: str) -> int | None:

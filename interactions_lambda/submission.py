@@ -15,6 +15,7 @@ from discord_api import payloads
 from discord_api.client import DiscordClient
 from discord_api.errors import Unavailable
 from guilds import channels, installations
+from guilds.generation_params import RequestedParams
 from guilds.models import Guild
 from guilds.policy import Refusal
 from jobs import messages, permissions, submission
@@ -41,8 +42,8 @@ def parse_size(typed: str | None) -> tuple[int, int] | Refusal | None:
     return int(match[1]), int(match[2])
 
 
-def submit(interaction: Interaction, *, now: datetime, started: float, **options: Any) -> dict[str, Any]:
-    """Submit `options` (fields of jobs.submission.JobRequest) and return the callback with the outcome."""
+def submit(interaction: Interaction, params: RequestedParams, *, now: datetime, started: float) -> dict[str, Any]:
+    """Submit a request for `params` and return the callback with the outcome."""
     channel = _request_channel(interaction, now=now, started=started)
     request = JobRequest(
         interaction_id=interaction.id,
@@ -61,7 +62,7 @@ def submit(interaction: Interaction, *, now: datetime, started: float, **options
         app_permissions=interaction.app_permissions,
         attachment_size_limit=interaction.attachment_size_limit,
         pressed_message_id=interaction.pressed_message_id,
-        **options,
+        params=params,
     )
     try:
         result = submission.submit(request, now=now, send_hook=send_after_commit)
@@ -88,8 +89,8 @@ def submit(interaction: Interaction, *, now: datetime, started: float, **options
     lowered = {
         name: granted
         for name, requested, granted in (
-            ("count", request.count, result.job.count),
-            ("steps", request.steps, result.job.steps),
+            ("count", params.count, result.job.count),
+            ("steps", params.steps, result.job.steps),
         )
         if requested is not None and requested > granted
     }

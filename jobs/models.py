@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from guilds import policy
 from guilds.bounded_fields import (
     BoundedArrayField,
     BoundedBigIntegerField,
@@ -23,6 +23,8 @@ from guilds.bounded_fields import (
     SnowflakeField,
     bounded,
 )
+from guilds.cost_estimates import DEFAULT_STRENGTH
+from guilds.generation_params import GenerationParams, seeds
 from guilds.models import MAX_COUNT, MAX_STEPS, Guild, ModelProfile
 
 from . import lifecycle
@@ -223,7 +225,17 @@ class Job(models.Model):
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the images: seed, seed+1, ..."""
-        return policy.seeds(self.seed, self.count)
+        return seeds(self.seed, self.count)
+
+    @property
+    def params(self) -> GenerationParams:
+        """What its images are generated from."""
+        columns = {field.name: getattr(self, field.name) for field in dataclasses.fields(GenerationParams)}
+        filled = {
+            "prompt": self.styled_prompt or self.prompt,
+            "strength": self.strength or DEFAULT_STRENGTH.get(self.kind, 1.0),
+        }
+        return GenerationParams(**columns | filled)
 
 
 @bounded

@@ -23,7 +23,7 @@ from guilds.policy import Refusal
 
 from . import erasure, quota_settlement, submission, transitions
 from .guild_lock import lock_guild, lock_guild_of
-from .lifecycle import ENDED, OPEN, Status
+from .lifecycle import ENDED, OPEN
 from .models import Job, JobEvent, JobImage
 from .submission import Accepted, JobRequest
 
@@ -43,7 +43,6 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
     job = Job.objects.select_related("guild", "model").filter(pk=job_id, status__in=ENDED).exclude(prompt="").first()
     if job is None:
         return None
-    refused = job.status == Status.REFUSED
     result = submission.submit(
         JobRequest(
             interaction_id=_new_snowflake(now),
@@ -58,24 +57,7 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
             member_name=job.member_name,
             role_ids=frozenset(job.guild.allowed_role_ids),
             locale=job.locale,
-            prompt=job.prompt,
-            negative_prompt=job.negative_prompt or None,
-            # A refused job has no parameters: its row holds zeros.
-            seed=None if refused else job.seed,
-            steps=job.steps or None,
-            sampler=job.sampler or None,
-            width=job.width or None,
-            height=job.height or None,
-            guidance=None if refused else job.guidance,
-            count=job.count or None,
-            style=job.style or None,
-            model=job.model.slug,
-            kind=job.kind,
-            source_job_id=job.source_job_id,
-            source_index=job.source_index,
-            source_url=job.source_url,
-            strength=job.strength,
-            lowerable=frozenset({"steps", "count"}),
+            params=submission.params_to_repeat(job),
         ),
         now=now,
     )

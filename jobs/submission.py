@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from django.db import IntegrityError
 from django.db.models import F, Q
 
 from guilds import policy, quota
+from guilds.generation_params import MAX_SEED, RequestedParams
 from guilds.models import BlockedTerm, Guild, ModelProfile
 from guilds.policy import Refusal
 from guilds.quota_clock import Window
@@ -32,7 +34,7 @@ _SAMPLER_NAMES = frozenset(SAMPLERS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """What a member requested, parsed from an interaction. None where the member set nothing."""
+    """What a member requested, parsed from an interaction."""
 
     interaction_id: int
     application_id: int
@@ -50,23 +52,7 @@ class JobRequest:
     app_permissions: int | None = None
     attachment_size_limit: int = 10 * 1024 * 1024
     pressed_message_id: int | None = None
-    prompt: str
-    negative_prompt: str | None = None
-    seed: int | None = None
-    steps: int | None = None
-    sampler: str | None = None
-    width: int | None = None
-    height: int | None = None
-    guidance: float | None = None
-    count: int | None = None
-    style: str | None = None
-    model: str | None = None
-    kind: str = Job.Kind.TXT2IMG
-    source_job_id: int | None = None
-    source_index: int | None = None
-    source_url: str = ""
-    strength: float | None = None
-    lowerable: frozenset[str] = frozenset()
+    params: RequestedParams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,13 +124,13 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
         guild,
         interaction_id=request.interaction_id,
         user_id=request.user_id,
-        style=request.style,
+        style=request.params.style,
         windows=windows,
         now=now,
     )
     if facts.existing is not None:
         return _repeat_result(Job.objects.get(pk=facts.existing), now=now)
-    seed = secrets.randbelow(policy.MAX_SEED - 16)
+    seed = secrets.randbelow(MAX_SEED - 16)
     plan = policy.plan_generation(facts.rules, _requested_options(request), seed=seed, samplers=_SAMPLER_NAMES)
     refusal = plan if isinstance(plan, Refusal) else _check_limits(guild, facts, request, plan, windows, now=now)
     if refusal is not None:
@@ -175,52 +161,64 @@ def _requested_options(request: JobRequest) -> policy.RequestedOptions:
         channel_complete=request.channel_complete,
         role_ids=request.role_ids,
         app_permissions=request.app_permissions,
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        seed=request.seed,
-        steps=request.steps,
-        sampler=request.sampler,
-        width=request.width,
-        height=request.height,
-        guidance=request.guidance,
-        count=request.count,
-        style=request.style,
-        model=request.model,
-        strength=request.strength,
-        kind=request.kind,
-        lowerable=request.lowerable,
+        params=request.params,
     )
 
 
 def _new_job(request: JobRequest, guild: Guild, plan: policy.Plan, *, queued: bool, now: datetime) -> Job:
     return Job(
         **_origin_fields(request, guild, now=now),
+        **_params_fields(request.params, plan),
         encrypted_token=encrypt(request.token),
         ephemeral=plan.ephemeral,
-        kind=request.kind,
-        source_job_id=request.source_job_id,
-        source_index=request.source_index,
-        source_url=request.source_url,
-        prompt=plan.prompt,
-        styled_prompt=plan.styled_prompt,
-        negative_prompt=plan.negative_prompt,
-        style=plan.style,
-        seed=plan.seed,
-        steps=plan.steps,
-        sampler=plan.sampler,
-        width=plan.width,
-        height=plan.height,
-        guidance=plan.guidance,
-        count=plan.count,
-        strength=plan.strength,
-        model_id=plan.model_id,
         spoiler=plan.spoiler,
         status=Status.QUEUED if queued else Status.WAITING,
         queued_at=now if queued else None,
         message_sent_at=now if queued else None,
         messages_sent=1 if queued else 0,
-        reserved_images=plan.count,
+        reserved_images=plan.params.count,
         reserved_gpu_ms=plan.gpu_ms,
+    )
+
+
+def _params_fields(requested: RequestedParams, plan: policy.Plan) -> dict[str, Any]:
+    """Return the columns that Job.params and params_to_repeat read."""
+    params = dataclasses.asdict(plan.params)
+    return params | {
+        "prompt": plan.prompt,
+        "styled_prompt": params["prompt"],
+        "style": plan.style,
+        "model_id": plan.model_id,
+        "kind": requested.kind,
+        # Empty where the member chose none, so that a repeat gets the default of its own kind.
+        "strength": requested.strength,
+        "source_job_id": requested.source_job_id,
+        "source_index": requested.source_index,
+        "source_url": requested.source_url,
+    }
+
+
+def params_to_repeat(job: Job) -> RequestedParams:
+    """Return the parameters that make the job's images again. A refused job has only what the member typed."""
+    refused = job.status == Status.REFUSED
+    return RequestedParams(
+        kind=job.kind,
+        prompt=job.prompt,
+        negative_prompt=job.negative_prompt or (None if refused else ""),
+        seed=None if refused else job.seed,
+        steps=job.steps or None,
+        sampler=job.sampler or None,
+        width=job.width or None,
+        height=job.height or None,
+        guidance=None if refused else job.guidance,
+        count=job.count or None,
+        style=job.style or None,
+        model=job.model.slug,
+        strength=job.strength,
+        source_job_id=job.source_job_id,
+        source_index=job.source_index,
+        source_url=job.source_url,
+        lowerable=frozenset({"steps", "count"}),
     )
 
 
@@ -240,15 +238,18 @@ def _check_limits(
         if facts.waiting >= guild.max_waiting:
             return Refusal(code="queue_full", params={"limit": guild.max_waiting})
     if (
-        request.source_job_id is not None
+        request.params.source_job_id is not None
         and not JobImage.objects.filter(
-            job_id=request.source_job_id, job__guild_id=guild.pk, index=request.source_index or 0, hidden_at=None
+            job_id=request.params.source_job_id,
+            job__guild_id=guild.pk,
+            index=request.params.source_index or 0,
+            hidden_at=None,
         ).exists()
     ):
         return Refusal(code="image_gone")
     rules = quota.applicable(facts.quota, request.role_ids)
     statuses = quota.evaluate(rules, facts.used, user_id=request.user_id, windows=windows)
-    return quota.decide(statuses, images=plan.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(
+    return quota.decide(statuses, images=plan.params.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(
         guild.monthly_budget_gpu_seconds, spent_ms=facts.spent_ms, gpu_ms=plan.gpu_ms, now=now
     )
 
@@ -290,8 +291,8 @@ def _record_refusal(
         return
     job = Job.objects.create(
         **_origin_fields(request, guild, now=now),
-        prompt=request.prompt[: policy.MAX_PROMPT],
-        negative_prompt=(request.negative_prompt or "")[: policy.MAX_PROMPT],
+        prompt=request.params.prompt[: policy.MAX_PROMPT],
+        negative_prompt=(request.params.negative_prompt or "")[: policy.MAX_PROMPT],
         seed=0,
         steps=0,
         sampler="",

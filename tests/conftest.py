@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import itertools
 import os
@@ -234,6 +235,15 @@ def _handler_uses_the_tests_connection(request: pytest.FixtureRequest, monkeypat
     monkeypatch.setattr(deadline, "_threads", lambda purpose: inline if purpose == "request" else threads(purpose))
 
 
+@pytest.fixture(autouse=True)
+def _response_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the handler a minute in place of Discord's 3 s: on a busy machine one statement may take seconds."""
+    from interactions_lambda import deadline
+
+    for name in ("SEND_BY_S", "LAST_STATEMENT_S", "RESPOND_BY_S"):
+        monkeypatch.setattr(deadline, name, 60.0)
+
+
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 _snowflakes = itertools.count(1_200_000_000_000_000_000)
 
@@ -266,9 +276,13 @@ def make_guild(db: None) -> Callable[..., Any]:
 @pytest.fixture
 def make_ask() -> Callable[..., Any]:
     """Make a member's request of a guild, a new interaction each time."""
+    from guilds.generation_params import RequestedParams
     from jobs.submission import JobRequest
 
+    params_names = {field.name for field in dataclasses.fields(RequestedParams)}
+
     def make(guild: Any, **fields: Any) -> JobRequest:
+        params = {"prompt": "a red circle"} | {name: fields.pop(name) for name in params_names & set(fields)}
         defaults: dict[str, Any] = {
             "interaction_id": next(_snowflakes),
             "application_id": 1,
@@ -276,7 +290,7 @@ def make_ask() -> Callable[..., Any]:
             "guild_id": guild.pk,
             "channel_id": 77,
             "user_id": 42,
-            "prompt": "a red circle",
+            "params": RequestedParams(**params),
         }
         return JobRequest(**(defaults | fields))
 

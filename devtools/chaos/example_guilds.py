@@ -71,6 +71,7 @@ def ask(server: Server, number: int, *, count: int = 1) -> Any:
     from django.conf import settings
 
     from devtools.simulator import snowflake_generator
+    from guilds.generation_params import RequestedParams
     from jobs.submission import JobRequest
 
     return JobRequest(
@@ -80,9 +81,7 @@ def ask(server: Server, number: int, *, count: int = 1) -> Any:
         guild_id=server.id,
         channel_id=server.channel_id,
         user_id=server.member_ids[number % MEMBERS],
-        prompt=f"{PROMPT} {time.monotonic_ns()}",
-        count=count,
-        steps=2,
+        params=RequestedParams(prompt=f"{PROMPT} {time.monotonic_ns()}", count=count, steps=2),
     )
 
 

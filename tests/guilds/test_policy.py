@@ -4,6 +4,7 @@ import math
 import pytest
 
 from discord_api.permissions import ADMINISTRATOR, ATTACH_FILES, VIEW_CHANNEL
+from guilds.generation_params import GenerationParams, RequestedParams, seeds
 from guilds.policy import (
     GuildPolicy,
     ModelOptions,
@@ -12,7 +13,6 @@ from guilds.policy import (
     RequestedOptions,
     StyleOptions,
     plan_generation,
-    seeds,
 )
 from guilds.samplers import SAMPLERS
 
@@ -22,18 +22,35 @@ MODEL = ModelOptions(
 )  # fmt: skip
 RULES = GuildPolicy(models=[MODEL])
 WISH = RequestedOptions(
-    channel_id=77, channel_nsfw=False, role_ids=frozenset(), app_permissions=None, prompt="a red circle"
+    channel_id=77,
+    channel_nsfw=False,
+    role_ids=frozenset(),
+    app_permissions=None,
+    params=RequestedParams(prompt="a red circle"),
 )
+PARAMS = {field.name for field in dataclasses.fields(RequestedParams)}
+
+
+def requested(**wish):
+    """Return WISH with these fields, of itself or of its parameters, replaced."""
+    params = dataclasses.replace(WISH.params, **{name: wish.pop(name) for name in PARAMS & set(wish)})
+    return dataclasses.replace(WISH, params=params, **wish)
 
 
 def planned(rules=RULES, **wish):
-    return plan_generation(rules, dataclasses.replace(WISH, **wish), seed=11, samplers=frozenset({"k_lms", "DDIM"}))
+    return plan_generation(rules, requested(**wish), seed=11, samplers=frozenset({"k_lms", "DDIM"}))
 
 
 def test_fills_in_every_default():
     made = planned()
     assert isinstance(made, Plan)
-    assert (made.seed, made.steps, made.sampler, made.count, made.width) == (11, 16, "k_lms", 4, 512)
+    assert (made.params.seed, made.params.steps, made.params.sampler, made.params.count, made.params.width) == (
+        11,
+        16,
+        "k_lms",
+        4,
+        512,
+    )
     assert made.gpu_ms == 100 * 16 * 4
 
 
@@ -135,26 +152,29 @@ def test_what_is_out_of_range_is_named_with_its_range(rules, wish, parameter, al
 def test_the_ends_of_each_range_are_in_it_and_kept(wish):
     plan = made({"models": [MODEL, SECOND]}, **wish)
     ((name, value),) = wish.items()
-    assert {"model": plan.model_id}.get(name, getattr(plan, name, None)) == {"second": 2}.get(value, value)
+    planned_value = plan.model_id if name == "model" else getattr(plan.params, name)
+    assert planned_value == {"second": 2}.get(value, value)
 
 
 def test_a_plan_with_everything_said():
     plan = plan_of_all(count=2)
     assert plan == Plan(
-        prompt="a red circle", styled_prompt="a red circle, ink", negative_prompt="blurry, color", style="ink", seed=5,
-        steps=10, sampler="k_heun", width=768, height=512, guidance=3.0, count=2, strength=0.5, model_id=1,
-        spoiler=False, ephemeral=True,
+        prompt="a red circle", style="ink", model_id=1, spoiler=False, ephemeral=True,
+        params=GenerationParams(
+            prompt="a red circle, ink", negative_prompt="blurry, color", seed=5, steps=10, sampler="k_heun", width=768,
+            height=512, guidance=3.0, count=2, strength=0.5,
+        ),
         # Half of ten steps, of which Heun evaluates all but the last twice: 9, on half as many pixels again, twice.
         gpu_ms=math.ceil(100 * 9 * 1.5**1.25 * 2),
     )  # fmt: skip
-    assert isinstance(plan.guidance, float)
+    assert isinstance(plan.params.guidance, float)
 
 
 def plan_of_all(**wish):
     return plan_generation(
         dataclasses.replace(RULES, styles=[OIL, INK], results_ephemeral=True),
-        dataclasses.replace(
-            WISH, prompt=" a red circle ", negative_prompt="blurry", style="ink", seed=5, steps=10, sampler="k_heun",
+        requested(
+            prompt=" a red circle ", negative_prompt="blurry", style="ink", seed=5, steps=10, sampler="k_heun",
             width=768, height=512, guidance=3, strength=0.5, kind="img2img", **wish,
         ),
         seed=11,
@@ -164,9 +184,11 @@ def plan_of_all(**wish):
 
 def test_a_plan_with_nothing_said():
     assert made({"default_negative_prompt": "ugly"}) == Plan(
-        prompt="a red circle", styled_prompt="a red circle", negative_prompt="ugly", style="", seed=11, steps=16,
-        sampler="k_lms", width=512, height=512, guidance=7.5, count=4, strength=None, model_id=1, spoiler=False,
-        ephemeral=False, gpu_ms=100 * 16 * 4,
+        prompt="a red circle", style="", model_id=1, spoiler=False, ephemeral=False, gpu_ms=100 * 16 * 4,
+        params=GenerationParams(
+            prompt="a red circle", negative_prompt="ugly", seed=11, steps=16, sampler="k_lms", width=512, height=512,
+            guidance=7.5, count=4, strength=1.0,
+        ),
     )  # fmt: skip
 
 
@@ -182,22 +204,20 @@ def test_a_plan_with_nothing_said():
     ],
 )
 def test_steps_that_were_not_asked_for_are_lowered_to_what_is_allowed(rules, wish, steps):
-    assert made(rules, **wish).steps == steps
+    assert made(rules, **wish).params.steps == steps
 
 
 def test_a_samplers_own_limit_counts_too():
     rules = dataclasses.replace(RULES, max_steps=150, models=[dataclasses.replace(MODEL, max_steps=150)])
-    wish = dataclasses.replace(WISH, sampler="lcm", steps=SAMPLERS["lcm"].max_steps)
-    assert isinstance(plan_generation(rules, wish, seed=1, samplers=frozenset({"lcm"})), Plan)
-    refusal = plan_generation(
-        rules, dataclasses.replace(wish, steps=wish.steps + 1), seed=1, samplers=frozenset({"lcm"})
-    )
+    limit, lcm = SAMPLERS["lcm"].max_steps, frozenset({"lcm"})
+    assert isinstance(plan_generation(rules, requested(sampler="lcm", steps=limit), seed=1, samplers=lcm), Plan)
+    refusal = plan_generation(rules, requested(sampler="lcm", steps=limit + 1), seed=1, samplers=lcm)
     assert refusal.params == {"parameter": "steps", "range": "1-50"}
 
 
 @pytest.mark.parametrize(("count", "made_count"), [(4, 2), (2, 2), (1, 1)])
 def test_an_earlier_requests_count_is_lowered_to_what_is_allowed_now(count, made_count):
-    assert made({"max_images": 2}, count=count, lowerable=frozenset({"count"})).count == made_count
+    assert made({"max_images": 2}, count=count, lowerable=frozenset({"count"})).params.count == made_count
 
 
 @pytest.mark.parametrize(
@@ -224,12 +244,12 @@ def test_an_earlier_requests_count_is_lowered_to_what_is_allowed_now(count, made
 def test_which_sizes_a_kind_of_request_may_have(kind, width, height, allowed):
     found = planned(kind=kind, width=width, height=height)
     assert isinstance(found, Plan) == allowed
-    assert not allowed or (found.width, found.height) == (width, height)
+    assert not allowed or (found.params.width, found.params.height) == (width, height)
 
 
 @pytest.mark.parametrize("wish", [{"width": 768}, {"height": 768}])
 def test_half_a_size_is_none(wish):
-    assert (made(**wish).width, made(**wish).height) == (512, 512)
+    assert (made(**wish).params.width, made(**wish).params.height) == (512, 512)
 
 
 @pytest.mark.parametrize(("kind", "evaluations"), [("txt2img", 16), ("img2img", 11), ("variation", 9), ("upscale", 5)])
@@ -238,8 +258,8 @@ def test_a_kind_is_charged_by_the_steps_that_it_takes(kind, evaluations):
 
 
 def test_the_first_size_is_the_first_that_the_server_allows():
-    assert made({"allowed_sizes": ["768x512", "64x64"]}).width == 768
-    assert made({"allowed_sizes": ["64x64"]}).width == 512
+    assert made({"allowed_sizes": ["768x512", "64x64"]}).params.width == 768
+    assert made({"allowed_sizes": ["64x64"]}).params.width == 512
 
 
 def test_the_model_is_the_one_asked_for_or_the_default_or_the_first():
@@ -251,7 +271,7 @@ def test_the_model_is_the_one_asked_for_or_the_default_or_the_first():
 
 @pytest.mark.parametrize(("seed", "planned_seed"), [(None, 11), (-1, 11), (0, 0), (7, 7)])
 def test_minus_one_is_another_seed_each_time(seed, planned_seed):
-    assert made(seed=seed).seed == planned_seed
+    assert made(seed=seed).params.seed == planned_seed
 
 
 def test_the_seeds_of_a_request_follow_each_other_and_go_on_at_0():
@@ -272,16 +292,16 @@ def test_the_seeds_of_a_request_follow_each_other_and_go_on_at_0():
     ],
 )
 def test_a_style_adds_its_negative_prompt_once(negative, planned_negative):
-    assert made({"styles": [INK]}, style="ink", negative_prompt=negative).negative_prompt == planned_negative
+    assert made({"styles": [INK]}, style="ink", negative_prompt=negative).params.negative_prompt == planned_negative
 
 
 def test_a_style_without_a_negative_prompt_leaves_the_members():
-    assert made({"styles": [OIL]}, style="oil", negative_prompt="blurry, ").negative_prompt == "blurry, "
+    assert made({"styles": [OIL]}, style="oil", negative_prompt="blurry, ").params.negative_prompt == "blurry, "
 
 
 def test_a_style_takes_the_prompt_once():
     twice = StyleOptions(slug="twice", template="{prompt} and {prompt}", negative_prompt="")
-    assert made({"styles": [twice]}, style="twice").styled_prompt == "a red circle and {prompt}"
+    assert made({"styles": [twice]}, style="twice").params.prompt == "a red circle and {prompt}"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +342,7 @@ def test_permissions_are_discords_bits(flag, bit):
 def test_a_guild_with_lower_steps_than_its_model_lowers_the_default_too():
     made = planned(dataclasses.replace(RULES, max_steps=8))
     assert isinstance(made, Plan)
-    assert made.steps == 8
+    assert made.params.steps == 8
 
 
 def test_adult_words_become_a_spoiler_where_the_guild_says_so_but_not_in_an_adult_channel():
@@ -337,8 +357,8 @@ def test_a_style_wraps_the_prompt_and_braces_in_it_stay():
         RULES, styles=[StyleOptions(slug="ink", template="{prompt}, ink", negative_prompt="color")]
     )
     made = planned(rules, style="ink", prompt="a {prompt} {0}", negative_prompt="blurry")
-    assert made.styled_prompt == "a {prompt} {0}, ink"
-    assert made.negative_prompt == "blurry, color"
+    assert made.params.prompt == "a {prompt} {0}, ink"
+    assert made.params.negative_prompt == "blurry, color"
 
 
 def test_may_post_with_the_two_permissions_it_needs():

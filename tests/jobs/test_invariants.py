@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guilds import gpu_ledger, quota
+from guilds.generation_params import RequestedParams
 from guilds.models import Ban, Guild, ModelProfile, QuotaRule, Usage
 from guilds.quota_clock import WINDOWS, window_start
 from jobs import submission, transitions, upkeep
@@ -63,7 +64,8 @@ class World:
     def submit(self, member, count, has_role):
         ask = JobRequest(
             interaction_id=next(_ids), application_id=1, token="t", guild_id=self.guild.pk, channel_id=7,
-            user_id=member, role_ids=frozenset({ROLE} if has_role else ()), prompt="a star", count=count,
+            user_id=member, role_ids=frozenset({ROLE} if has_role else ()),
+            params=RequestedParams(prompt="a star", count=count),
         )  # fmt: skip
         submission.submit(ask, now=self.now)
 
@@ -194,7 +196,7 @@ def test_concurrent_submits_exceed_neither_quota_nor_concurrency():
         try:
             ask = JobRequest(
                 interaction_id=interactions[number % 24], application_id=1, token="t", guild_id=guild.pk,
-                channel_id=7, user_id=number % 5 + 1, prompt="a star", count=4,
+                channel_id=7, user_id=number % 5 + 1, params=RequestedParams(prompt="a star", count=4),
             )  # fmt: skip
             return submission.submit(ask, now=NOW + timedelta(milliseconds=number))
         finally:

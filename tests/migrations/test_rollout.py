@@ -35,6 +35,7 @@ from jobs import submission, transitions
 from jobs.submission import JobRequest
 from jobs.transitions import StoredImage
 from jobs.models import Job
+from guilds.generation_params import RequestedParams
 now = datetime(2026, 11, 23, 12, tzinfo=UTC)
 Guild.objects.get_or_create(pk=1234, defaults=dict(name="Home"))
 """
@@ -42,7 +43,7 @@ SUBMIT = (
     HEAD
     + """
 ask = JobRequest(interaction_id=NUMBER, application_id=1, token="the token", guild_id=1234, channel_id=7, user_id=42,
-          prompt="a fox", count=2)
+          params=RequestedParams(prompt="a fox", count=2))
 assert submission.submit(ask, now=now).job.status == "queued"
 """
 )

@@ -27,6 +27,7 @@ from jobs import submission, transitions, upkeep
 from jobs.submission import JobRequest
 from jobs.transitions import StoredImage
 from jobs.models import Job
+from guilds.generation_params import RequestedParams
 now = datetime(2026, 11, 23, 12, tzinfo=UTC)
 """
 BEFORE = (
@@ -35,7 +36,7 @@ BEFORE = (
 guild = Guild.objects.create(pk=1234, concurrency=1)
 def ask(number):
     return JobRequest(interaction_id=number, application_id=1, token="t", guild_id=1234, channel_id=7, user_id=42,
-               prompt="a fox", count=1)
+               params=RequestedParams(prompt="a fox", count=1))
 done, running, waiting = (submission.submit(ask(number), now=now).job for number in (1, 2, 3))
 def make(job):
     made = [StoredImage(index=0, key=f"{job.pk}", seed=1, width=8, height=8, bytes=1)]

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from gpu_worker.runner import Runner
 from gpu_worker.scale_in_protection import ScaleInProtection
 from gpu_worker.task_pool import TaskPool
 from gpu_worker.watchdog import Bounds
+from guilds.generation_params import RequestedParams
 
 GUILD, CHANNEL, BOT_OWNER = 1_300_000_000_000_000_001, 1_300_000_000_000_000_002, 1_300_000_000_000_000_003
 _snowflakes = itertools.count(1_310_000_000_000_000_000)
@@ -65,13 +67,16 @@ class Place:
         )
         SimInteraction.objects.filter(pk=interaction.pk).update(original=original)
         defaults: dict[str, Any] = {
-            "user_id": self.user.pk,
             "prompt": "a red circle",
             "steps": 4,
             "width": 512,
             "height": 512,
             "seed": 7,
         }
+        chosen = defaults | fields
+        user_id = chosen.pop("user_id", self.user.pk)
+        names = {field.name for field in fields_of(RequestedParams)}
+        params = RequestedParams(**{name: chosen.pop(name) for name in names & set(chosen)})
         accepted = submit(
             JobRequest(
                 interaction_id=interaction.pk,
@@ -79,7 +84,9 @@ class Place:
                 token=interaction.token,
                 guild_id=self.guild.pk,
                 channel_id=self.channel.pk,
-                **(defaults | fields),
+                user_id=user_id,
+                params=params,
+                **chosen,
             ),
             now=asked_at,
         )
