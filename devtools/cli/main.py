@@ -76,6 +76,12 @@ COMMANDS = {
         usage="[--out FILE]",
         from_here=True,
     ),
+    "doctor": Command(
+        help="show what is missing before terraform apply",
+        arguments=("-m", "devtools.cli.doctor"),
+        needs="devtools/cli/doctor.py",
+        from_here=True,
+    ),
     "chaos": Command(
         help="inject faults under load and check that nothing is lost",
         arguments=("-m", "devtools.chaos"),
