@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -132,6 +133,11 @@ class DiscordClient:
         answer = self._send(_Route("POST", "/users/@me/channels", "POST dm"), json_body={"recipient_id": str(user_id)})
         return int(answer["id"])
 
+    def edit_message(self, channel_id: int, message_id: int, message: Message) -> dict[str, Any]:
+        """Replace a message of the bot; return it."""
+        path = f"/channels/{channel_id:d}/messages/{message_id:d}"
+        return self._message(_Route("PATCH", path, f"PATCH channel {channel_id:d}"), message, edit=True)
+
     def channel(self, channel_id: int) -> dict[str, Any]:
         """Return a channel or thread that the bot can see."""
         answer: dict[str, Any] = self._send(
@@ -153,6 +159,25 @@ class DiscordClient:
     def guild(self, guild_id: int) -> dict[str, Any]:
         """Return a guild that the bot is in."""
         answer: dict[str, Any] = self._send(_Route("GET", f"/guilds/{guild_id:d}", f"GET guild {guild_id:d}"))
+        return answer
+
+    def guild_channels(self, guild_id: int) -> list[dict[str, Any]]:
+        """Return a guild's channels and categories, without threads."""
+        return self._list(f"/guilds/{guild_id:d}/channels", f"GET guild {guild_id:d} channels")
+
+    def guild_roles(self, guild_id: int) -> list[dict[str, Any]]:
+        """Return a guild's roles, @everyone included."""
+        return self._list(f"/guilds/{guild_id:d}/roles", f"GET guild {guild_id:d} roles")
+
+    def search_members(self, guild_id: int, text: str, *, limit: int = 25) -> list[dict[str, Any]]:
+        """Return the members whose user name or nickname starts with `text`."""
+        query = urlencode({"query": text, "limit": limit})
+        return self._list(f"/guilds/{guild_id:d}/members/search?{query}", f"GET guild {guild_id:d} members")
+
+    def member(self, guild_id: int, user_id: int) -> dict[str, Any]:
+        """Return a member of a guild."""
+        path = f"/guilds/{guild_id:d}/members/{user_id:d}"
+        answer: dict[str, Any] = self._send(_Route("GET", path, f"GET guild {guild_id:d} member"))
         return answer
 
     def commands(self, guild_id: int | None = None) -> list[dict[str, Any]]:
@@ -183,6 +208,10 @@ class DiscordClient:
         return answer
 
     # Internals.
+
+    def _list(self, path: str, bucket: str) -> list[dict[str, Any]]:
+        answer = self._send(_Route("GET", path, bucket))
+        return [item for item in answer if isinstance(item, dict)] if isinstance(answer, list) else []
 
     def _commands_path(self, guild_id: int | None) -> str:
         scope = "" if guild_id is None else f"/guilds/{guild_id:d}"

@@ -28,9 +28,12 @@ from .bounded_fields import (
     SnowflakeField,
     bounded,
 )
+from .directory_models import DirectoryState, GuildMember, Role
 from .model_families import DEFAULT_FAMILY, FAMILIES
 from .samplers import SAMPLERS
 from .uploads import OwnsPreview
+
+__all__ = ["DirectoryState", "GuildMember", "Role"]
 
 LANGUAGES = [
     ("", "Each member's own"),
@@ -324,13 +327,20 @@ class RegisteredCommand(models.Model):
 
 @bounded
 class Channel(models.Model):
-    """A channel as Discord described it at `read_at`. Requests in threads need the parent (guilds.channels)."""
+    """A channel as Discord described it at `read_at`.
+
+    Requests in threads need the parent (guilds.channels), pages the name (guilds.directory).
+    """
 
     id = SnowflakeField(primary_key=True)
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE)
     parent_id = SnowflakeField(null=True, help_text="A thread's channel, or a channel's category.")
     is_thread = models.BooleanField(default=False)
     nsfw = models.BooleanField(default=False)
+    name = models.CharField(max_length=100, default="", db_default="")
+    kind = models.SmallIntegerField(null=True, help_text="Discord's channel type.")
+    position = models.IntegerField(null=True)
+    gone_at = models.DateTimeField(null=True, help_text="When Discord no longer listed it.")
     read_at = models.DateTimeField(null=True)
     fetch_requested_at = models.DateTimeField(
         null=True, help_text="When a request lacked it; empty once it is fetched."
@@ -346,7 +356,7 @@ class Channel(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.id)
+        return self.name or str(self.id)
 
 
 @bounded
@@ -511,7 +521,8 @@ class Ban(models.Model):
         indexes = [models.Index(fields=["user_id"], name="ban_user")]
 
     def __str__(self) -> str:
-        return f"{self.user_id} in {self.guild or 'every server'}"
+        # Lists add the name (sparkle_site.admin.member_names).
+        return f"{getattr(self, 'member_name', None) or 'A member'} in {self.guild or 'every server'}"
 
 
 _MAX_FOLDED = 200
@@ -582,4 +593,4 @@ class Staff(models.Model):
         indexes = [models.Index(fields=["user_id"], name="staff_user")]
 
     def __str__(self) -> str:
-        return f"{self.user_id} ({self.role})"
+        return f"{getattr(self, 'member_name', None) or 'A member'} ({self.role})"

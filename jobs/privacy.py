@@ -10,7 +10,7 @@ from typing import Any
 from django.core.files.storage import default_storage
 
 from guilds import quota
-from guilds.models import Ban, Guild, Staff, StylePreset, Usage
+from guilds.models import Ban, Guild, GuildMember, Staff, StylePreset, Usage
 from guilds.pseudonyms import member_pseudonym
 
 from . import erasure, queries, transitions
@@ -50,6 +50,8 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
         yield {"type": "owner", "guild_id": str(guild.pk)}
     for ban in Ban.objects.filter(user_id=user_id):
         yield {"type": "ban", "guild_id": str(ban.guild_id or ""), "reason": ban.reason, "until": str(ban.until or "")}
+    for named in GuildMember.objects.filter(user_id=user_id):
+        yield {"type": "name", "guild_id": str(named.guild_id), "name": named.name, "avatar": named.avatar}
     for staff in Staff.objects.filter(user_id=user_id):
         yield {"type": "staff", "guild_id": str(staff.guild_id), "role": staff.role}
 
@@ -141,6 +143,7 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     _forget_counters(user_id, now=now)
     MemberTurn.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
+    GuildMember.objects.filter(user_id=user_id).delete()
     Ban.objects.filter(user_id=user_id, until__lt=now).delete()
     Ban.objects.filter(created_by__in=_actor_names(user_id)).update(created_by="")
     JobImage.objects.filter(reported_by=user_id).update(reported_by=None, report_reason="")

@@ -15,6 +15,7 @@ from discord_api.client import DiscordClient
 from jobs import rollups
 
 from .upkeep_tasks.cost_estimates import learn_speed
+from .upkeep_tasks.member_names import remember_members
 from .upkeep_tasks.notifications import notify_ended, refresh_channels, refresh_command_ids, save_reply_ids, sync_guilds
 from .upkeep_tasks.queue import expire_old, reclaim_dead, resend_lost_messages
 from .upkeep_tasks.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
@@ -33,6 +34,7 @@ __all__ = [
     "reclaim_dead",
     "refresh_channels",
     "refresh_command_ids",
+    "remember_members",
     "resend_lost_messages",
     "run",
     "save_reply_ids",
@@ -63,6 +65,7 @@ TASKS: tuple[UpkeepTask, ...] = (
     forget_counters,
     learn_speed,
     count_ended,
+    remember_members,
     refresh_channels,
     notify_ended,
     save_reply_ids,

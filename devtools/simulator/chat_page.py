@@ -89,6 +89,7 @@ def _guild(guild: SimGuild) -> dict[str, Any]:
         "channels": [
             {"id": str(channel.pk), "name": channel.name, "topic": channel.topic, "nsfw": channel.nsfw}
             for channel in guild.channels.all()
+            if channel.kind == SimChannel.TEXT
         ],
         "members": [
             _user(member.user)

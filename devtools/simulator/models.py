@@ -86,7 +86,9 @@ class SimMember(models.Model):
 
 
 class SimChannel(models.Model):
-    """A text channel of a server, or (without a server) the bot's direct messages with `recipient`."""
+    """A channel or category of a server, or (without a server) the bot's direct messages with `recipient`."""
+
+    TEXT, CATEGORY = 0, 4
 
     id = models.BigIntegerField(primary_key=True)
     guild = models.ForeignKey(SimGuild, null=True, on_delete=models.CASCADE, related_name="channels")
@@ -94,6 +96,10 @@ class SimChannel(models.Model):
     name = models.CharField(max_length=100, blank=True)
     topic = models.CharField(max_length=200, blank=True)
     nsfw = models.BooleanField(default=False)
+    kind = models.PositiveSmallIntegerField(default=TEXT, help_text="Discord's channel type.")
+    parent = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="+", help_text="Its category."
+    )
     bot_permissions = models.BigIntegerField(default=permissions.BOT)
     position = models.PositiveSmallIntegerField(default=0)
 

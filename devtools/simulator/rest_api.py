@@ -21,7 +21,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils import timezone
@@ -657,6 +657,26 @@ def guild_member(call: Call, guild_id: int, user_id: int) -> Result:
         return errors_and_rate_limits.UNKNOWN_MEMBER
     # Permissions depend on a channel: only interactions carry them.
     return 200, {key: value for key, value in store.member_json(member).items() if key != "permissions"}
+
+
+def guild_member_search(call: Call, guild_id: int) -> Result:
+    """The members whose user name or nickname starts with the query, which Discord requires."""
+    guild = _installed_guild(guild_id)
+    if isinstance(guild, Refused):
+        return guild
+    page = _page(call, default=1, most=1000)
+    if isinstance(page, Refused):
+        return page
+    text = call.request.GET.get("query", "")
+    if not text:
+        form = Form()
+        form.add(("query",), "BASE_TYPE_REQUIRED", "This field is required")
+        return errors_and_rate_limits.bad_form(form.errors)
+    named = Q(user__username__istartswith=text) | Q(user__global_name__istartswith=text)
+    found = SimMember.objects.filter(named, guild=guild).select_related("user", "guild")[: page.limit]
+    return 200, [
+        {key: value for key, value in store.member_json(each).items() if key != "permissions"} for each in found
+    ]
 
 
 def user_get(call: Call, user_id: int) -> Result:

@@ -245,13 +245,13 @@ def channel_json(channel: SimChannel) -> dict[str, Any]:
         }
     return {
         "id": str(channel.pk),
-        "type": 0,
+        "type": channel.kind,
         "guild_id": str(channel.guild_id),
         "name": channel.name,
         "topic": channel.topic or None,
         "nsfw": channel.nsfw,
         "position": channel.position,
-        "parent_id": None,
+        "parent_id": str(channel.parent_id) if channel.parent_id else None,
         "rate_limit_per_user": 0,
         "flags": 0,
         "last_message_id": None,

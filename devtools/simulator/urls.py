@@ -45,6 +45,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v10/guilds/<int:guild_id>/channels", endpoint("other", by_bot=True, GET=rest_api.guild_channels)),
     path("api/v10/guilds/<int:guild_id>/roles", endpoint("other", by_bot=True, GET=rest_api.guild_roles)),
     path(
+        "api/v10/guilds/<int:guild_id>/members/search",
+        endpoint("other", by_bot=True, GET=rest_api.guild_member_search),
+    ),
+    path(
         "api/v10/guilds/<int:guild_id>/members/<int:user_id>", endpoint("other", by_bot=True, GET=rest_api.guild_member)
     ),
     path(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,14 +12,22 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import HttpRequest
 
+from guilds import directory
 from guilds.models import Guild, Usage
 from sparkle_site.audit.models import AUDITED
 
-from . import actor_names
+from . import actor_names, member_names, pickers
 from .access import Access
 
 MAX_ENTRIES = 200
 _WORDS = {"+": "Added", "~": "Changed", "-": "Deleted"}
+# Fields that hold Discord's ids, which are shown by name.
+_FIELDS = {
+    "allowed_channel_ids": "allowed channels",
+    "allowed_role_ids": "allowed roles",
+    "role_id": "role",
+    "user_id": "member",
+}
 _SKIPPED = frozenset({"folded", "hits", "created_at", "gpu_ms_per_step", "learned_gpu_ms_per_step", "quota_clock"})
 
 
@@ -42,14 +50,47 @@ class Entry:
     changes: tuple[Change, ...]
 
 
-def differences(new: Any, old: Any) -> Iterator[Change]:
-    """Yield the fields in which two records of a row differ. Pure."""
+def differences(
+    new: Any, old: Any, *, name: Callable[[str, Any], Any] = lambda field, value: value
+) -> Iterator[Change]:
+    """Yield the fields in which two records of a row differ. `name` replaces ids in a field's value by names. Pure."""
     for field in new.tracked_fields:
         if field.name in _SKIPPED:
             continue
-        before, after = getattr(old, field.attname, None), getattr(new, field.attname, None)
+        before, after = (getattr(record, field.attname, None) for record in (old, new))
         if before != after:
-            yield Change(field=str(field.verbose_name), before=_display(before), after=_display(after))
+            shown = [_display(name(field.name, value)) for value in (before, after)]
+            yield Change(field=_FIELDS.get(field.name, str(field.verbose_name)), before=shown[0], after=shown[1])
+
+
+class _Names:
+    """The names behind the ids in a record's fields, each guild's directory read once."""
+
+    def __init__(self, viewer: Access) -> None:
+        self._viewer = viewer
+        self._directories: dict[int, directory.Directory] = {}
+
+    def of(self, guild_id: int) -> Callable[[str, Any], Any]:
+        """Return the function that replaces the ids in a field's value."""
+
+        def name(field: str, value: Any) -> Any:
+            if field not in _FIELDS or value is None:
+                return value
+            if field == "user_id":
+                return self.member(value)
+            if guild_id not in self._directories:
+                self._directories[guild_id] = directory.load(guild_id)
+            known = self._directories[guild_id]
+            if "channel" in field:
+                ids = value if isinstance(value, list) else [value]
+                return ", ".join(pickers.channel_label(known.channel(pk)) for pk in ids)
+            ids = value if isinstance(value, list) else [value]
+            return ", ".join(pickers.role_label(known.role(pk)) for pk in ids)
+
+        return name
+
+    def member(self, user_id: int) -> str:
+        return member_names.in_guilds([user_id], self._viewer.guild_ids).get(user_id, member_names.UNKNOWN)
 
 
 def _display(value: Any) -> str:
@@ -94,10 +135,13 @@ def of_row(row: Model, *, viewer: Access) -> list[Entry]:
 
 def _model_entries(model: type[Model], records: list[Any], *, viewer: Access) -> Iterator[Entry]:
     previous: dict[Any, Any] = {}
+    names = _Names(viewer)
     result = []
     for record in reversed(records):
         old = previous.get(record.id)
-        changes = tuple(differences(record, old)) if record.history_type == "~" and old is not None else ()
+        name = names.of(record.id if model is Guild else getattr(record, "guild_id", None) or 0)
+        compared = record.history_type == "~" and old is not None
+        changes = tuple(differences(record, old, name=name)) if compared else ()
         previous[record.id] = record
         if record.history_type == "~" and old is not None and not changes:
             continue
@@ -108,15 +152,17 @@ def _model_entries(model: type[Model], records: list[Any], *, viewer: Access) ->
                 who=who,
                 where=where,
                 what=_WORDS.get(record.history_type, record.history_type),
-                subject=f"{model._meta.verbose_name} {_row_name(record)}",
+                subject=f"{model._meta.verbose_name} {_row_name(record, names)}",
                 changes=changes,
             )
         )
     return iter(result)
 
 
-def _row_name(record: Any) -> str:
-    for name in ("phrase", "name", "user_id", "subject"):
+def _row_name(record: Any, names: _Names) -> str:
+    if getattr(record, "user_id", None):
+        return f"of {names.member(record.user_id)}"
+    for name in ("phrase", "name", "subject"):
         if getattr(record, name, ""):
             return str(getattr(record, name))
     return ""

@@ -5,27 +5,55 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from guilds.models import Ban
 from jobs import moderation
 
-from . import access, actor_names, formatting
+from . import access, actor_names, formatting, member_names
 from .actions import actor_name
-from .filters import BanStatusFilter, GuildFilter
+from .filters import BanStatusFilter, GuildFilter, MemberFilter
+from .pickers import MemberField
 from .scoped_admin import GuildOwnedAdmin
+from .validated_input import CheckedForm
+
+
+class BanForm(CheckedForm):
+    """A ban of a member who is chosen by name."""
+
+    user_id = MemberField(label="Member")
+    guild_ids: frozenset[int] | None = frozenset()
+    """The guilds whose members' names the viewer may see; None for all."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "user_id" in self.fields:
+            self.fields["user_id"].widget.guild_ids = self.guild_ids
+            self.fields["user_id"].initial = self.initial.get("user_id")
 
 
 @admin.register(Ban)
 class BanAdmin(GuildOwnedAdmin):
-    list_display = ["user_id", "display_guild", "reason", "display_state", "display_until"]
-    list_filter = [("guild", GuildFilter), BanStatusFilter]
+    form = BanForm
+    list_display = ["display_member", "display_guild", "reason", "display_state", "display_until"]
+    list_filter = [("guild", GuildFilter), MemberFilter, BanStatusFilter]
     list_filter_submit = True
-    search_fields = ["=user_id", "reason"]
+    search_fields = ["reason"]
+    search_help_text = "Words of the reason"
     ordering = ["-id"]
     fields = ["guild", "user_id", "reason", "until"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Ban]:
+        return member_names.with_names(super().get_queryset(request))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.guild_ids = access.of(request).guild_ids  # The class is made anew for each request.
+        return form
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         viewer = access.of(request)
@@ -35,6 +63,10 @@ class BanAdmin(GuildOwnedAdmin):
             return actor_names.display_stored_name(viewer, ban.created_by)
 
         return [*super().get_list_display(request), display_creator]
+
+    @display(description="Member")
+    def display_member(self, ban: Ban) -> SafeString:
+        return formatting.member(ban.user_id, getattr(ban, "member_name", None) or "")
 
     @display(description="State", label={"Active": "danger", "Expired": "default"})
     def display_state(self, ban: Ban) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
@@ -18,6 +19,7 @@ from guilds.models import ModelProfile
 from jobs.models import Job
 
 from . import access, formatting
+from .pickers import MemberField, MemberSelect
 
 # Ids follow creation times, except for transactions that take long to commit.
 SLACK = timedelta(minutes=5)
@@ -42,12 +44,35 @@ class GuildFilter(AutocompleteSelectFilter):
             yield choice
 
 
-class MemberFilter(TextFilter):
-    """By a member's Discord id."""
+class MemberFilterForm(forms.Form):
+    """A list of members with the chosen one, if there is one."""
 
-    title = "member's ID"
+    def __init__(self, name: str, label: str, guild_ids: frozenset[int] | None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = MemberField(label=label, required=False)
+        field.widget.guild_ids = guild_ids  # type: ignore[attr-defined]
+        self.fields[name] = field
+
+    class Media:
+        js = MemberSelect.Media.js
+        css = MemberSelect.Media.css
+
+
+class MemberFilter(TextFilter):
+    """By a member, chosen by name."""
+
+    title = "member"
     parameter_name = "member"
     column = "user_id"
+    form_class = MemberFilterForm
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        self.guild_ids = access.of(request).guild_ids
+        super().__init__(request, *args, **kwargs)
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        data = {self.parameter_name: self.value()}
+        yield {"form": self.form_class(self.parameter_name, f"By {self.title}", self.guild_ids, data=data)}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         value = (self.value() or "").strip()

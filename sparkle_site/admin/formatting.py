@@ -12,6 +12,8 @@ from django.utils.safestring import SafeString
 from jobs.lifecycle import Status
 from jobs.models import Job, JobImage
 
+from . import member_names
+
 STATUS_COLOURS = {
     Status.WAITING: "warning",
     Status.QUEUED: "info",
@@ -116,10 +118,13 @@ def counted(number: int, noun: str) -> str:
 
 
 def member(user_id: int, name: str = "") -> SafeString:
-    """Return a member's name with the id as its title, or the id if there is no name."""
-    if name:
-        return format_html('<span title="{}">{}</span>', user_id, name)
-    return format_html('<code class="text-xs">{}</code>', user_id)
+    """Return a member's name, or that it is unknown, with the id as its title."""
+    return format_html(
+        '<span title="{}"{}>{}</span>',
+        user_id,
+        "" if name else SafeString(' class="sp-faint"'),
+        name or member_names.UNKNOWN,
+    )
 
 
 def message_link(job: Job) -> str:

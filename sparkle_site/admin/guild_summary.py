@@ -15,7 +15,7 @@ from guilds.quota_clock import window_start
 from jobs.lifecycle import OPEN
 from jobs.models import Job, JobImage
 
-from . import formatting, initials, statistics
+from . import formatting, initials, member_names, statistics
 
 
 def with_month(rows: QuerySet[Guild], *, now: datetime) -> QuerySet[Guild]:
@@ -51,7 +51,7 @@ def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
     return [
         {
             "user_id": user_id,
-            "name": name or str(user_id),
+            "name": name or member_names.UNKNOWN,
             "month": formatting.count(images),
             "today": formatting.count(today or 0),
             "granted": granted or 0,

@@ -18,11 +18,13 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from guilds import generation_limits
+from guilds import directory, generation_limits
 from guilds.models import Guild, ModelProfile
+from sparkle_site import discord_client
 
-from . import access, audit, formatting, guild_summary, initials
+from . import access, audit, formatting, guild_summary, initials, member_names, pickers
 from .actions import Confirmation, Result, RowAction, go_to, with_actions
+from .pickers import NamesField
 from .quota_rules import QuotaRuleInline
 from .scoped_admin import ScopedAdmin
 from .validated_input import CheckedForm
@@ -41,14 +43,30 @@ LABELS = {
     "retention_days": "Retention (days)",
 }
 HELP = {
-    "allowed_channel_ids": "Channel IDs, separated by commas. Empty: all channels. A thread counts as its channel.",
-    "allowed_role_ids": "Role IDs, separated by commas. Empty: everyone.",
     "allowed_sizes": "For example 512x512, separated by commas. Empty: all sizes of the model.",
 }
 
 
 class GuildForm(CheckedForm):
-    """A server's settings, checked against the models that it offers."""
+    """A server's settings, checked against the models that it offers. Channels and roles are chosen by name."""
+
+    allowed_channel_ids = NamesField(
+        "channels",
+        label=LABELS["allowed_channel_ids"],
+        help_text="Empty: all channels. A thread counts as its channel.",
+    )
+    allowed_role_ids = NamesField("roles", label=LABELS["allowed_role_ids"], help_text="Empty: everyone.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        known = directory.load(self.instance.pk) if self.instance.pk else directory.Directory()
+        offers = {
+            "allowed_channel_ids": pickers.channel_choices(known, chosen=self.instance.allowed_channel_ids),
+            "allowed_role_ids": pickers.role_choices(known, chosen=self.instance.allowed_role_ids),
+        }
+        for name, choices in offers.items():
+            if isinstance(field := self.fields.get(name), NamesField):
+                field.choices = choices
 
     def clean_time_zone(self) -> str:
         """Return the time zone in IANA's spelling, whatever case was typed."""
@@ -133,7 +151,7 @@ class GuildAdmin(ScopedAdmin):
     ]
     list_display_links = ["display_name"]
     search_fields = ["name__istartswith", "=id"]
-    search_help_text = "The start of its name, or its ID"
+    search_help_text = "The start of its name"
     list_filter = ["enabled"]
     ordering = ["name", "id"]
     inlines = [QuotaRuleInline]
@@ -141,7 +159,7 @@ class GuildAdmin(ScopedAdmin):
     change_form_outer_before_template = "admin/guilds/guild/top.html"
     actions_detail = ["audit_link"]
     actions_detail_hide_default = True
-    readonly_fields = ["id", "owner_id", "installed_at", "left_at"]
+    readonly_fields = ["display_owner", "installed_at", "left_at"]
     fieldsets = [
         (
             "Access",
@@ -187,7 +205,7 @@ class GuildAdmin(ScopedAdmin):
                 "fields": [
                     ("language", "time_zone"),
                     "retention_days",
-                    ("id", "owner_id"),
+                    "display_owner",
                     ("installed_at", "left_at"),
                 ],
             },
@@ -197,9 +215,7 @@ class GuildAdmin(ScopedAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         kwargs["labels"] = LABELS
         kwargs["help_texts"] = HELP
-        kwargs["widgets"] = {
-            name: UnfoldAdminTextInputWidget() for name in ("allowed_channel_ids", "allowed_role_ids", "allowed_sizes")
-        }
+        kwargs["widgets"] = {"allowed_sizes": UnfoldAdminTextInputWidget()}
         return super().get_form(request, obj, change, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -212,10 +228,7 @@ class GuildAdmin(ScopedAdmin):
     @display(description="Server")
     def display_name(self, guild: Guild) -> SafeString:
         return format_html(
-            '<span class="sp-guild">{}<span>{}<span class="sp-sub">{}</span></span></span>',
-            initials.icon(guild.pk, guild.name),
-            str(guild),
-            guild.pk,
+            '<span class="sp-guild">{}<span>{}</span></span>', initials.icon(guild.pk, guild.name), str(guild)
         )
 
     @display(description="State", label={"Active": "success", "Paused": "warning", "Left": "default"})
@@ -227,6 +240,11 @@ class GuildAdmin(ScopedAdmin):
     @display(description="Images this month")
     def display_month(self, guild: Guild) -> str:
         return formatting.count(getattr(guild, "month_images", None) or 0)
+
+    @display(description="Owner")
+    def display_owner(self, guild: Guild) -> str:
+        owner = guild.owner_id or 0
+        return member_names.in_guilds([owner], frozenset({guild.pk})).get(owner, member_names.UNKNOWN)
 
     @display(description="Installed", ordering="installed_at")
     def display_installed(self, guild: Guild) -> str:
@@ -240,6 +258,14 @@ class GuildAdmin(ScopedAdmin):
 
     # The page
 
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        if request.method == "GET" and object_id is not None:
+            guild = self.get_or_404(request, object_id)
+            if guild.left_at is None:
+                force = "refresh" in request.GET
+                directory.load_fresh(guild.pk, discord_client.client(), now=timezone.now(), force=force)
+        return super().changeform_view(request, object_id, *args, **kwargs)
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Guild | None = None, **kwargs: Any
     ) -> HttpResponse:
@@ -249,6 +275,7 @@ class GuildAdmin(ScopedAdmin):
             context |= guild_summary.guild_page(saved, now=timezone.now())
             context["title"] = str(saved)
             context["can_change"] = access.of(request).can_change
+            context["directory"] = directory.load(obj.pk)
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response
 

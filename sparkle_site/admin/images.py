@@ -13,7 +13,7 @@ from unfold.decorators import display
 
 from jobs.models import JobImage
 
-from . import access, formatting, image_actions
+from . import access, formatting, image_actions, member_names
 from .actions import with_actions
 from .filters import GuildFilter, ModerationStateFilter
 from .pagination import BoundedPaginator
@@ -72,6 +72,9 @@ class JobImageAdmin(ScopedAdmin):
                 "original": formatting.image_url(obj),
                 "alt": formatting.alt(obj),
                 "reported": formatting.when(obj.reported_at),
+                "reporter": member_names.in_guilds([obj.reported_by or 0], frozenset({obj.job.guild_id})).get(
+                    obj.reported_by or 0, "a member"
+                ),
                 "title": f"Image {obj.index + 1} of request #{obj.job_id}",
             }
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)

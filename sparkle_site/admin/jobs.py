@@ -60,7 +60,7 @@ class JobAdmin(ScopedAdmin):
     ]
     list_filter_submit = True
     search_fields = ["prompt"]
-    search_help_text = "Words in the prompt, a member's name or ID, or a request number"
+    search_help_text = "Words in the prompt, a member's name, or a request number"
     ordering = ["-id"]
     sortable_by = ()
     paginator = BoundedPaginator

@@ -9,13 +9,41 @@ from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
+from guilds import directory
 from guilds.models import QuotaRule
 
-from . import access
+from . import access, pickers
+from .pickers import NameField
 
 
 class QuotaRuleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """One rule. QuotaRuleFormSet checks that no two are the same."""
+    """One rule, with its role chosen by name. QuotaRuleFormSet checks that no two are the same."""
+
+    role_id = NameField("role", label="Role")
+    known = directory.Directory()
+    """The names of the server's roles."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(field := self.fields.get("role_id"), NameField):
+            chosen = [self.instance.role_id] if self.instance.role_id else []
+            field.choices = [("", "–"), *pickers.role_choices(self.known, chosen=chosen)]
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        subject, role_id = data.get("subject"), data.get("role_id")
+        if subject == QuotaRule.Subject.ROLE and role_id is None and "role_id" not in self.errors:
+            self.add_error("role_id", "Choose the role that this rule is for.")
+        elif subject and subject != QuotaRule.Subject.ROLE:
+            data["role_id"] = None
+        if subject and subject != QuotaRule.Subject.ROLE and data.get("limit") is None and "limit" not in self.errors:
+            self.add_error("limit", "Enter a limit. Only a role's rule may be unlimited.")
+        return data
+
+    def save(self, commit: bool = True) -> Any:
+        role_id = self.instance.role_id
+        self.instance.role_name = self.known.role(role_id).name or self.instance.role_name if role_id else ""
+        return super().save(commit)
 
     def validate_unique(self) -> None:
         """Skip the check: the rule that has these values now may change in the same save."""
@@ -23,6 +51,12 @@ class QuotaRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class QuotaRuleFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
     """All rules of a server. Two rules may swap their values in one save; no two are the same after it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            known = directory.load(self.instance.pk)
+            self.form = type(self.form.__name__, (self.form,), {"known": known})
 
     def clean(self) -> None:
         super().clean()
@@ -44,7 +78,7 @@ class QuotaRuleInline(TabularInline):
     form = QuotaRuleForm
     formset = QuotaRuleFormSet
     extra = 0
-    fields = ["subject", "role_id", "role_name", "metric", "window", "limit"]
+    fields = ["subject", "role_id", "metric", "window", "limit"]
     verbose_name_plural = "Quota rules"
     tab = True
 

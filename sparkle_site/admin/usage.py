@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -17,9 +17,8 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from guilds.models import Usage
 from jobs import moderation
-from jobs.models import Job
 
-from . import access, audit, formatting
+from . import access, audit, formatting, member_names
 from .actions import Confirmation, Result, RowAction, with_actions
 from .filters import GuildFilter, SubjectFilter
 from .pagination import BoundedPaginator
@@ -99,9 +98,7 @@ class UsageAdmin(ScopedAdmin):
     actions_row = [row_action.name for row_action in ON_ROW]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Usage]:
-        last = Job.objects.filter(guild_id=OuterRef("guild_id"), user_id=OuterRef("subject_id")).order_by("-pk")
-        rows: QuerySet[Usage] = super().get_queryset(request)
-        return rows.annotate(member_name=Subquery(last.values("member_name")[:1]))
+        return member_names.with_names(super().get_queryset(request), user="subject_id")
 
     @display(description="Subject")
     def display_subject(self, usage: Usage) -> str | SafeString:

@@ -14,14 +14,16 @@ from django.contrib.auth.models import Group, User
 from django.db.models import BigIntegerField, Exists, OuterRef, QuerySet
 from django.db.models.functions import Cast
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from guilds.models import Staff
 
-from . import audit, formatting
+from . import actor_names, audit, formatting, member_names
 from .access import OBSERVERS
 from .actions import Confirmation, Result, RowAction, with_actions
+from .filters import MemberFilter
 from .scoped_admin import ScopedAdmin
 
 # allauth's rows hold secrets and tokens, so nobody may edit them.
@@ -63,7 +65,7 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ["username", "display_kind", "is_active", "display_last_login"]
+    list_display = ["display_name", "display_kind", "is_active", "display_last_login"]
     list_filter = ["is_superuser", "is_active"]
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "email")}),
@@ -95,6 +97,10 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
         rows: QuerySet[User] = super().get_queryset(request)
         return rows.annotate(manages=Exists(Staff.objects.filter(user_id__in=snowflakes)))
 
+    @display(description="Name", ordering="username")
+    def display_name(self, user: User) -> str:
+        return actor_names.name_of(user)
+
     @display(description="Kind", label={"Operator": "primary", "Observer": "info", "Moderator": "success"})
     def display_kind(self, user: User) -> str:
         if user.is_superuser:
@@ -117,13 +123,23 @@ class GroupAdmin(ScopedAdmin, DjangoGroupAdmin):  # type: ignore[misc]  # Both b
 @admin.register(Staff)
 class StaffAdmin(ScopedAdmin):
     operators_may = frozenset({"view"})
-    list_display = ["user_id", "guild", "role", "display_synced"]
+    list_display = ["display_member", "guild", "role", "display_synced"]
     list_select_related = ["guild"]
-    search_fields = ["=user_id"]
+    list_filter = [MemberFilter]
+    list_filter_submit = True
+    readonly_fields = ["display_member"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Staff]:
+        return member_names.with_names(super().get_queryset(request))
+
+    @display(description="Moderator")
+    def display_member(self, staff: Staff) -> SafeString:
+        name = actor_names.of_account(staff.user_id) or getattr(staff, "member_name", None) or ""
+        return formatting.member(staff.user_id, name)
 
     @display(description="Last synced", ordering="synced_at")
     def display_synced(self, staff: Staff) -> str:
         return formatting.when(staff.synced_at)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["guild", "user_id", "role", "synced_at"]
+        return ["guild", "display_member", "role", "synced_at"]

@@ -37,6 +37,7 @@ def test_each_query_runs_with_the_parameters_its_caller_passes(make_guild, make_
         rollups.refresh_rollups(now=now)
         upkeep.resend_lost_messages(now=now + timedelta(hours=1))
         upkeep.learn_speed(now=now)
+        upkeep.remember_members(now=now)
         upkeep.purge_images(now=now + timedelta(days=2))
     passed = {sql: params or {} for sql, params in statements}
     for name in NAMES:
