@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -133,10 +133,18 @@ class DiscordClient:
         answer = self._send(_Route("POST", "/users/@me/channels", "POST dm"), json_body={"recipient_id": str(user_id)})
         return int(answer["id"])
 
-    def edit_message(self, channel_id: int, message_id: int, message: Message) -> dict[str, Any]:
-        """Replace a message of the bot; return it."""
+    def message(self, channel_id: int, message_id: int) -> dict[str, Any]:
+        """Return a message in a channel that the bot can read."""
         path = f"/channels/{channel_id:d}/messages/{message_id:d}"
-        return self._message(_Route("PATCH", path, f"PATCH channel {channel_id:d}"), message, edit=True)
+        answer: dict[str, Any] = self._send(_Route("GET", path, f"GET message {channel_id:d}"))
+        return answer
+
+    def keep_attachments(self, channel_id: int, message_id: int, attachment_ids: Sequence[int]) -> dict[str, Any]:
+        """Delete a message's other attachments and leave the rest of it unchanged; return the message."""
+        path = f"/channels/{channel_id:d}/messages/{message_id:d}"
+        body = {"attachments": [{"id": str(attachment_id)} for attachment_id in attachment_ids]}
+        answer: dict[str, Any] = self._send(_Route("PATCH", path, f"PATCH channel {channel_id:d}"), json_body=body)
+        return answer
 
     def channel(self, channel_id: int) -> dict[str, Any]:
         """Return a channel or thread that the bot can see."""

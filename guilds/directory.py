@@ -199,8 +199,9 @@ def fetch_member(guild_id: int, user_id: int, client: DiscordClient, *, now: dat
 
 def store_member(guild_id: int, member: Mapping[str, Any], *, now: datetime) -> GuildMember | None:
     """Store Discord's member object; None if it has no user."""
-    user = member.get("user")
-    user_id = snowflakes.parse(user.get("id")) if isinstance(user, dict) else None
+    given = member.get("user")
+    user: Mapping[str, Any] = given if isinstance(given, dict) else {}
+    user_id = snowflakes.parse(user.get("id"))
     if user_id is None:
         return None
     names = (member.get("nick"), user.get("global_name"), user.get("username"))

@@ -30,10 +30,11 @@ from .bounded_fields import (
 )
 from .directory_models import DirectoryState, GuildMember, Role
 from .model_families import DEFAULT_FAMILY, FAMILIES
+from .moderation_models import MemberNote, ModLogEntry
 from .samplers import SAMPLERS
 from .uploads import OwnsPreview
 
-__all__ = ["DirectoryState", "GuildMember", "Role"]
+__all__ = ["DirectoryState", "GuildMember", "MemberNote", "ModLogEntry", "Role"]
 
 LANGUAGES = [
     ("", "Each member's own"),
@@ -288,6 +289,11 @@ class Guild(models.Model):
     budget_warning_percent = BoundedSmallIntegerField(default=80, low=1, high=100)
     retention_days = BoundedIntegerField(
         default=90, low=1, high=3650, help_text="Days until images and prompts are deleted."
+    )
+
+    # Chosen from a list. Without the bounds of SnowflakeField, whose CHECK would scan the table.
+    mod_log_channel_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Reports, removals, warnings, bans and reached limits are posted here."
     )
 
     class Meta:

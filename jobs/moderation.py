@@ -21,7 +21,7 @@ from guilds.discord_client import from_settings
 from guilds.models import Usage
 from guilds.policy import Refusal
 
-from . import erasure, quota_settlement, submission, transitions
+from . import erasure, mod_log, quota_settlement, submission, transitions
 from .guild_lock import lock_guild, lock_guild_of
 from .lifecycle import ENDED, OPEN
 from .models import Job, JobEvent, JobImage
@@ -158,7 +158,12 @@ def delete_everywhere(job_id: int, *, by: str, now: datetime, client: DiscordCli
     For a moderator, whose decision closes the reports on these images.
     """
     close_reports(job_id)
-    return _delete(job_id, Job.Erasure.IMAGES, by=by, now=now, client=client)
+    deleted = _delete(job_id, Job.Erasure.IMAGES, by=by, now=now, client=client)
+    job = Job.objects.filter(pk=job_id).only("guild_id", "user_id").first()
+    if deleted is not None and job is not None:
+        detail = {"user_id": job.user_id, "by": by, "job_id": job_id, "images": deleted.images}
+        mod_log.record(job.guild_id, mod_log.Kind.REMOVAL, now=now, **detail)
+    return deleted
 
 
 def close_reports(job_id: int) -> None:

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from django.core.files.storage import default_storage
+from django.db.models import Q
 
 from guilds import quota
-from guilds.models import Ban, Guild, GuildMember, Staff, StylePreset, Usage
+from guilds.models import Ban, Guild, GuildMember, MemberNote, ModLogEntry, Staff, StylePreset, Usage
 from guilds.pseudonyms import member_pseudonym
 
 from . import erasure, queries, transitions
@@ -50,6 +51,9 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
         yield {"type": "owner", "guild_id": str(guild.pk)}
     for ban in Ban.objects.filter(user_id=user_id):
         yield {"type": "ban", "guild_id": str(ban.guild_id or ""), "reason": ban.reason, "until": str(ban.until or "")}
+    for note in MemberNote.objects.filter(user_id=user_id):
+        at = note.created_at.isoformat()
+        yield {"type": note.kind, "guild_id": str(note.guild_id), "text": note.text, "at": at}
     for named in GuildMember.objects.filter(user_id=user_id):
         yield {"type": "name", "guild_id": str(named.guild_id), "name": named.name, "avatar": named.avatar}
     for staff in Staff.objects.filter(user_id=user_id):
@@ -144,6 +148,9 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     MemberTurn.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
     GuildMember.objects.filter(user_id=user_id).delete()
+    MemberNote.objects.filter(user_id=user_id).delete()
+    MemberNote.objects.filter(created_by__in=_actor_names(user_id)).update(created_by="")
+    ModLogEntry.objects.filter(Q(detail__user_id=user_id) | Q(detail__by__in=_actor_names(user_id))).delete()
     Ban.objects.filter(user_id=user_id, until__lt=now).delete()
     Ban.objects.filter(created_by__in=_actor_names(user_id)).update(created_by="")
     JobImage.objects.filter(reported_by=user_id).update(reported_by=None, report_reason="")

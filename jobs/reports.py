@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from . import mod_log
 from .models import MAX_REASON, Job, JobEvent, JobImage
 
 
@@ -23,6 +24,7 @@ def report(job: Job, *, by: int, reason: str = "", now: datetime) -> bool:
         if not images.update(reported_at=now, reported_by=by, report_reason=reason.strip()[:MAX_REASON]):
             return False
         JobEvent.objects.create(job=job, at=now, kind="reported", detail={"by": str(by)})
+        mod_log.record(job.guild_id, mod_log.Kind.REPORT, now=now, user_id=by, job_id=job.pk, reason=reason.strip())
     return True
 
 

@@ -19,7 +19,7 @@ from guilds.policy import Refusal
 from guilds.quota_clock import Window
 from guilds.samplers import SAMPLERS
 
-from . import admission, fair_queue
+from . import admission, fair_queue, mod_log
 from .dispatch.message import Dispatcher
 from .dispatch.sending import SendHook, send_after_commit
 from .guild_lock import lock_guild
@@ -308,6 +308,7 @@ def _record_refusal(
         settled_at=now,
     )
     JobEvent.objects.create(job=job, at=now, kind=Status.REFUSED, detail=_event_detail(refusal.params))
+    mod_log.record_refusal(guild, refusal, user_id=request.user_id, now=now)
 
 
 def _event_detail(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from jobs import rollups
 
 from .upkeep_tasks.cost_estimates import learn_speed
 from .upkeep_tasks.member_names import remember_members
+from .upkeep_tasks.mod_log import post_mod_log
 from .upkeep_tasks.notifications import notify_ended, refresh_channels, refresh_command_ids, save_reply_ids, sync_guilds
 from .upkeep_tasks.queue import expire_old, reclaim_dead, resend_lost_messages
 from .upkeep_tasks.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
@@ -30,6 +31,7 @@ __all__ = [
     "forget_counters",
     "learn_speed",
     "notify_ended",
+    "post_mod_log",
     "purge_images",
     "reclaim_dead",
     "refresh_channels",
@@ -68,6 +70,7 @@ TASKS: tuple[UpkeepTask, ...] = (
     remember_members,
     refresh_channels,
     notify_ended,
+    post_mod_log,
     save_reply_ids,
     refresh_command_ids,
     sync_guilds,

@@ -25,7 +25,8 @@ OPTION_TYPES = {3: "text", 4: "whole number", 10: "number", 11: "file"}
 ADMIN_PAGES = {
     "index": "Requests, images, failures, waiting times and GPU time of the last days",
     "jobs_job_changelist": "All requests: search, filter, cancel, retry, refund, export",
-    "jobs_jobimage_changelist": "All images: hide, delete, decide on reports",
+    "jobs_jobimage_changelist": "All images: hide, blur, remove",
+    "reports": "Reported images, one after the other: remove or keep; warn, time out or ban the author",
     "guilds_guild_changelist": "A server's settings: channels, roles, limits, quota rules, retention",
     "guilds_usage_changelist": "How much of each quota is used; grant more",
     "guilds_ban_changelist": "Members who may not use Sparkle",

@@ -25,6 +25,7 @@ _WORDS = {"+": "Added", "~": "Changed", "-": "Deleted"}
 _FIELDS = {
     "allowed_channel_ids": "allowed channels",
     "allowed_role_ids": "allowed roles",
+    "mod_log_channel_id": "mod-log channel",
     "role_id": "role",
     "user_id": "member",
 }

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from guilds.models import Ban
-from jobs import moderation
+from jobs import member_moderation
 
 from . import access, actor_names, formatting, member_names
 from .actions import actor_name
@@ -52,7 +52,7 @@ class BanAdmin(GuildOwnedAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
-        form.guild_ids = access.of(request).guild_ids  # The class is made anew for each request.
+        form.guild_ids = access.of(request).guild_ids  # Each request has a class of its own.
         return form
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
@@ -83,6 +83,6 @@ class BanAdmin(GuildOwnedAdmin):
         actor = actor_name(request)
         obj.created_by = actor[:100]
         super().save_model(request, obj, form, change)
-        cancelled = moderation.cancel_member_jobs(obj.guild_id, obj.user_id, by=actor, now=timezone.now())
+        cancelled = member_moderation.after_ban(obj, by=actor, now=timezone.now())
         if cancelled:
             messages.info(request, f"Cancelled and refunded {formatting.counted(cancelled, 'request')} of the member.")

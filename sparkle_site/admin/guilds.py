@@ -24,7 +24,7 @@ from sparkle_site import discord_client
 
 from . import access, audit, formatting, guild_summary, initials, member_names, pickers
 from .actions import Confirmation, Result, RowAction, go_to, with_actions
-from .pickers import NamesField
+from .pickers import NameField, NamesField
 from .quota_rules import QuotaRuleInline
 from .scoped_admin import ScopedAdmin
 from .validated_input import CheckedForm
@@ -55,6 +55,12 @@ class GuildForm(CheckedForm):
         label=LABELS["allowed_channel_ids"],
         help_text="Empty: all channels. A thread counts as its channel.",
     )
+    mod_log_channel_id = NameField(
+        "channel",
+        label="Mod-log channel",
+        help_text="Reports, removals, warnings, bans and reached limits are posted here. Choose a channel that only "
+        "moderators can read, and where Sparkle can send messages.",
+    )
     allowed_role_ids = NamesField("roles", label=LABELS["allowed_role_ids"], help_text="Empty: everyone.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -64,8 +70,11 @@ class GuildForm(CheckedForm):
             "allowed_channel_ids": pickers.channel_choices(known, chosen=self.instance.allowed_channel_ids),
             "allowed_role_ids": pickers.role_choices(known, chosen=self.instance.allowed_role_ids),
         }
+        log = self.instance.mod_log_channel_id
+        log_choices = pickers.channel_choices(known, chosen=[log] if log else [], kinds=directory.LOGGABLE)
+        offers["mod_log_channel_id"] = [("", "None"), *log_choices]
         for name, choices in offers.items():
-            if isinstance(field := self.fields.get(name), NamesField):
+            if isinstance(field := self.fields.get(name), NamesField | NameField):
                 field.choices = choices
 
     def clean_time_zone(self) -> str:
@@ -157,6 +166,7 @@ class GuildAdmin(ScopedAdmin):
     inlines = [QuotaRuleInline]
     filter_horizontal = ["models_offered"]
     change_form_outer_before_template = "admin/guilds/guild/top.html"
+    change_form_outer_after_template = "admin/guilds/guild/summary.html"
     actions_detail = ["audit_link"]
     actions_detail_hide_default = True
     readonly_fields = ["display_owner", "installed_at", "left_at"]
@@ -169,6 +179,7 @@ class GuildAdmin(ScopedAdmin):
                     "enabled",
                     "allowed_channel_ids",
                     "allowed_role_ids",
+                    "mod_log_channel_id",
                     ("result_layout", "results_ephemeral"),
                     "previews",
                 ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,8 +13,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.enums import ActionVariant
 
-from jobs import moderation
+from jobs import image_removal, moderation
+from jobs.lifecycle import ENDED
 from jobs.models import JobImage
+from sparkle_site import discord_client, thumbnails
 
 from . import formatting
 from .actions import Confirmation, ListAction, Result, RowAction, actor_name
@@ -76,7 +78,8 @@ _ACTIONS = (
         label="Hide",
         icon="visibility_off",
         question="Hide this image?",
-        effect="Removes it from galleries, histories and new requests. You can show it again later.",
+        effect="Galleries and histories no longer show it, and new requests can't use it. It stays in its message on "
+        "Discord: to take it off there too, choose Remove. You can show it again later.",
         button="Hide",
         change=moderation.hide,
         applies_to=lambda image: image.hidden_at is None,
@@ -136,6 +139,52 @@ _ACTIONS = (
 )
 
 
+def removal_message(removed: Sequence[image_removal.Removed]) -> tuple[int, str]:
+    """Return the level and the text that tell what was removed, and what is left to do."""
+    images = formatting.counted(sum(each.images for each in removed), "image")
+    left = sum(not each.on_discord for each in removed)
+    if not removed:
+        return messages.WARNING, "Nothing was removed: the images are gone already, or their request is still running."
+    if left:
+        where = formatting.counted(left, "message")
+        return messages.WARNING, f"Removed {images} here. On Discord {where} could not be changed: delete it there."
+    text = f"Removed {images} from Discord, the storage and the gallery."
+    others = sum(each.others for each in removed if each.message_deleted)
+    if others:
+        text += (
+            f" {formatting.counted(others, 'other image').capitalize()} of the same message left Discord too, because "
+            "one file showed them all. They stay in the gallery."
+        )
+    return messages.SUCCESS, text
+
+
+def remove(request: HttpRequest, image_ids: list[int]) -> Result:
+    """Remove the images from Discord, the storage and every list."""
+    client, now = discord_client.client(), timezone.now()
+    removed = image_removal.remove(image_ids, by=actor_name(request), now=now, client=client)
+    thumbnails.forget(image_ids)
+    level, text = removal_message(removed)
+    return Result(text=text, level=level)
+
+
+_REMOVE_ONE = RowAction(
+    name="remove_one",
+    label="Remove",
+    icon="delete",
+    url_path="remove",
+    permission="remove",
+    confirmation=Confirmation(
+        title="Remove this image?",
+        text="Deletes it from Discord, the storage and the gallery, for good. The other images of the request stay.",
+        button="Remove",
+    ),
+    run=lambda request, image, form: remove(request, [image.pk]),
+    applies_to=lambda image: image.job.status in ENDED,
+    variant=ActionVariant.DANGER,
+    back_to="changelist",
+)
+
+
 def _delete_chosen(request: HttpRequest, rows: QuerySet[JobImage]) -> Result:
     job_ids = sorted(set(rows.values_list("job_id", flat=True)[:MAX_ROWS]))
     by, now = actor_name(request), timezone.now()
@@ -154,6 +203,12 @@ def _on_list() -> Iterator[ListAction]:
     for image_action in _ACTIONS:
         yield image_action.on_list()
     yield ListAction(
+        name="remove_chosen",
+        label="Remove (from Discord, storage and gallery)",
+        permission="act",
+        run=lambda request, rows: remove(request, list(rows.values_list("pk", flat=True)[:MAX_ROWS])),
+    )
+    yield ListAction(
         name="delete_chosen",
         label="Delete everywhere (all images of the request)",
         permission="act",
@@ -161,5 +216,5 @@ def _on_list() -> Iterator[ListAction]:
     )
 
 
-ON_ROW = tuple(image_action.on_row() for image_action in _ACTIONS)
+ON_ROW = (*(image_action.on_row() for image_action in _ACTIONS), _REMOVE_ONE)
 ON_LIST = tuple(_on_list())

@@ -38,6 +38,7 @@ EVENTS = {
     "reported": ("Reported", "flag"),
     "report_dismissed": ("Report dismissed", "flag"),
     "deleted": ("Images deleted", "delete"),
+    "removed": ("Images removed", "delete"),
 }
 _DETAIL_NAMES = {"gpu_ms": "GPU ms", "as_job": "as request", "delivered_via": "via"}
 

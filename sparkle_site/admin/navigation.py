@@ -74,8 +74,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _item("Dashboard", "dashboard", "index"),
                     _item("Requests", "auto_awesome", "jobs_job_changelist"),
-                    _item("Images", "photo_library", "jobs_jobimage_changelist")
-                    | {"badge": "sparkle_site.admin.images.reported_badge"},
+                    _item("Images", "photo_library", "jobs_jobimage_changelist"),
+                    _item("Reports", "flag", "reports") | {"badge": "sparkle_site.admin.images.reported_badge"},
                 ],
             },
             {

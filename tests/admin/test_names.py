@@ -140,7 +140,7 @@ def test_a_page_does_not_ask_discord_again_within_ten_minutes(garden, discord):
 
 def test_a_rule_for_a_role_is_made_by_the_roles_name(moderator, garden):
     artist = SimRole.objects.get(guild_id=garden.pk, name="Artist")
-    rule = {"subject": "role", "role_id": str(artist.pk), "metric": "pictures", "window": "day", "limit": "9"}
+    rule = {"subject": "role", "role_id": str(artist.pk), "metric": "images", "window": "day", "limit": "9"}
     sent = settings_form(moderator, garden) | {f"quota_rules-0-{name}": value for name, value in rule.items()}
     sent["quota_rules-TOTAL_FORMS"] = 1
     without = sent | {"quota_rules-0-role_id": ""}
