@@ -86,6 +86,8 @@ def pages() -> list[Page]:
         Page(name="request-retry", address=f"{jobs}/job/{failed.pk}/change/", whole=False, click=RETRY),
         Page(name="images", address=f"{jobs}/jobimage/", whole=False),
         Page(name="image-reported", address=f"{jobs}/jobimage/{reported.pk}/change/"),
+        Page(name="reports", address="/admin/reports/", who="moderator"),
+        Page(name="member", address=f"/admin/members/{garden}/{member_id(6)}/", who="moderator"),
         Page(name="servers", address=f"{guilds}/guild/", whole=False),
         Page(name="server", address=f"{guilds}/guild/{garden}/change/", who="moderator"),
         Page(name="server-audit", address=f"{guilds}/guild/{garden}/audit/", who="moderator"),

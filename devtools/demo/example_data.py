@@ -15,7 +15,22 @@ from django.utils import timezone
 from PIL import Image, ImageDraw, ImageFilter
 
 from guilds import gpu_ledger
-from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, Platform, QuotaRule, Staff, StylePreset, Usage
+from guilds.models import (
+    Ban,
+    BlockedTerm,
+    Channel,
+    DirectoryState,
+    Guild,
+    GuildMember,
+    MemberNote,
+    ModelProfile,
+    Platform,
+    QuotaRule,
+    Role,
+    Staff,
+    StylePreset,
+    Usage,
+)
 from guilds.quota_clock import QuotaClock
 from jobs import storage
 from jobs.lifecycle import OPEN, Status
@@ -87,6 +102,7 @@ def fill(*, now: datetime | None = None, days: int = 30, seed: int = 7) -> list[
         slug="turbo", name="Turbo (4 steps)", source="stabilityai/sd-turbo", default_steps=4, max_steps=8,
         default_guidance=1.0, default_sampler="lcm",
     )  # fmt: skip
+    _directory(guilds, now=now)
     _settings(guilds, now=now)
     _workers(now=now)
     jobs = _jobs(guilds, [standard, standard, standard, turbo], chance, now=now, days=days)
@@ -97,9 +113,39 @@ def fill(*, now: datetime | None = None, days: int = 30, seed: int = 7) -> list[
     return guilds
 
 
+def _directory(guilds: list[Guild], *, now: datetime) -> None:
+    """The names that Discord would tell: channels with their categories, roles and members."""
+    for guild in guilds:
+        Channel.objects.bulk_create(
+            Channel(
+                id=guild.pk + place, guild=guild, name=name, kind=kind, position=place, parent_id=parent, read_at=now
+            )
+            for place, name, kind, parent in [
+                (5, "Community", 4, None),
+                (1, "sparkle", 0, guild.pk + 5),
+                (2, "general", 0, guild.pk + 5),
+                (3, "mod-log", 0, None),
+            ]
+        )
+        Role.objects.bulk_create(
+            Role(id=guild.pk + 200 + place, guild=guild, name=name, position=3 - place)
+            for place, name in enumerate(["Supporters", "Artists", "Newcomers"])
+        )
+        GuildMember.objects.bulk_create(
+            GuildMember(guild=guild, user_id=member_id(n), name=name, read_at=now) for n, name in enumerate(MEMBERS)
+        )
+        DirectoryState.objects.create(guild=guild, read_at=now)
+
+
 def _settings(guilds: list[Guild], *, now: datetime) -> None:
     garden, owls, *_ = guilds
-    Guild.objects.filter(pk=garden.pk).update(monthly_budget_gpu_seconds=40_000, time_zone="Europe/Berlin")
+    Guild.objects.filter(pk=garden.pk).update(
+        monthly_budget_gpu_seconds=40_000,
+        time_zone="Europe/Berlin",
+        allowed_channel_ids=[garden.pk + 1, garden.pk + 5],
+        mod_log_channel_id=garden.pk + 3,
+        owner_id=member_id(0),
+    )
     rule = QuotaRule.objects.create
     rule(guild=garden, subject="guild", metric="images", window="day", limit=400)
     rule(guild=garden, subject="member", metric="images", window="day", limit=60)
@@ -121,6 +167,14 @@ def _settings(guilds: list[Guild], *, now: datetime) -> None:
     BlockedTerm.objects.create(phrase="swastika", hits=2)
     StylePreset.objects.create(
         guild=garden, slug="botanical", name="Botanical plate", template="{prompt}, botanical plate, fine engraving"
+    )
+    MemberNote.objects.create(
+        guild=garden,
+        user_id=member_id(6),
+        kind=MemberNote.Kind.WARNING,
+        text="Please don't flood the channel",
+        created_at=now - timedelta(days=2),
+        created_by=f"discord-{member_id(0)}",
     )
     Ban.objects.create(
         guild=garden, user_id=member_id(6), reason="Flooding the line", until=now + timedelta(days=3), created_by="Ada"

@@ -117,14 +117,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def member(user_id: int, name: str = "") -> SafeString:
-    """Return a member's name, or that it is unknown, with the id as its title."""
-    return format_html(
-        '<span title="{}"{}>{}</span>',
-        user_id,
-        "" if name else SafeString(' class="sp-faint"'),
-        name or member_names.UNKNOWN,
-    )
+def member_address(guild_id: int, user_id: int) -> str:
+    """Return the address of a member's page in a server."""
+    return reverse("admin:member", args=[guild_id, user_id])
+
+
+def member(user_id: int, name: str = "", *, guild_id: int | None = None) -> SafeString:
+    """Return a member's name, linked to their page in the server if `guild_id` is given; it says if it is unknown."""
+    shown = name or member_names.UNKNOWN
+    if guild_id is not None:
+        return format_html('<a class="sp-link" href="{}">{}</a>', member_address(guild_id, user_id), shown)
+    return format_html("<span{}>{}</span>", "" if name else SafeString(' class="sp-faint"'), shown)
 
 
 def message_link(job: Job) -> str:

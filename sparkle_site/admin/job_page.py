@@ -99,7 +99,7 @@ def build_context(job: Job, *, viewer: Access) -> dict[str, Any]:
         "parameters": _parameters(job),
         "outcome": _outcome(job, price),
         "steps": list(timeline(list(job.events.all()[:MAX_EVENTS]), viewer=viewer)),
-        "member": formatting.member(job.user_id, job.member_name),
+        "member": formatting.member(job.user_id, job.member_name, guild_id=job.guild_id),
         "requested_at": formatting.when(job.created_at),
         "reason": formatting.reason(job.reason) if job.reason else "",
         "remedy": formatting.remedy(job.reason),

@@ -135,7 +135,7 @@ class JobAdmin(ScopedAdmin):
 
     @display(description="Member")
     def display_member(self, job: Job) -> str:
-        return formatting.member(job.user_id, job.member_name)
+        return formatting.member(job.user_id, job.member_name, guild_id=job.guild_id)
 
     @display(description="Model")
     def display_model(self, job: Job) -> SafeString:

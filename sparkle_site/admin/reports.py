@@ -161,7 +161,7 @@ def _report(image: JobImage, viewer: Access) -> dict[str, Any]:
         "original": formatting.image_url(image),
         "alt": formatting.alt(image),
         "blur": image.blurred or job.spoiler,
-        "author_address": f"{reverse('admin:jobs_job_changelist')}?member={job.user_id}",
+        "author_address": formatting.member_address(job.guild_id, job.user_id),
         "author": names.get(job.user_id, member_names.UNKNOWN),
         "reporter": names.get(image.reported_by or 0, "A member"),
         "reported_at": formatting.when(image.reported_at),

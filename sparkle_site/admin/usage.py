@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Case, OuterRef, QuerySet, Subquery, Value, When
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,7 +15,7 @@ from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from guilds.models import Usage
+from guilds.models import QuotaRule, Usage
 from jobs import moderation
 
 from . import access, audit, formatting, member_names
@@ -98,7 +98,15 @@ class UsageAdmin(ScopedAdmin):
     actions_row = [row_action.name for row_action in ON_ROW]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Usage]:
-        return member_names.with_names(super().get_queryset(request), user="subject_id")
+        subject = Case(When(subject_id=0, then=Value(QuotaRule.Subject.GUILD)), default=Value(QuotaRule.Subject.MEMBER))
+        rows = member_names.with_names(super().get_queryset(request), user="subject_id").annotate(subject=subject)
+        rules = QuotaRule.objects.filter(
+            guild_id=OuterRef("guild_id"), subject=OuterRef("subject"), window=OuterRef("window")
+        )
+        return rows.annotate(
+            limit_images=Subquery(rules.filter(metric=QuotaRule.Metric.IMAGES).values("limit")[:1]),
+            limit_gpu=Subquery(rules.filter(metric=QuotaRule.Metric.GPU_SECONDS).values("limit")[:1]),
+        )
 
     @display(description="Subject")
     def display_subject(self, usage: Usage) -> str | SafeString:
@@ -106,7 +114,7 @@ class UsageAdmin(ScopedAdmin):
             return "Whole server"
         if usage.subject_id < 0:
             return "Erased member"
-        return formatting.member(usage.subject_id, getattr(usage, "member_name", None) or "")
+        return formatting.member(usage.subject_id, getattr(usage, "member_name", None) or "", guild_id=usage.guild_id)
 
     @display(description="Server")
     def display_guild(self, usage: Usage) -> str:
@@ -118,11 +126,11 @@ class UsageAdmin(ScopedAdmin):
 
     @display(description="Images")
     def display_images(self, usage: Usage) -> SafeString:
-        return _with_grant(formatting.count(usage.images), usage.granted_images, "")
+        return _of_limit(usage.images, getattr(usage, "limit_images", None), usage.granted_images)
 
     @display(description="GPU seconds")
     def display_gpu(self, usage: Usage) -> SafeString:
-        return _with_grant(formatting.count(usage.gpu_ms / 1000), usage.granted_gpu_ms // 1000, " s")
+        return _of_limit(usage.gpu_ms / 1000, getattr(usage, "limit_gpu", None), usage.granted_gpu_ms // 1000)
 
     def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         if not self.may_act(request, object_id):
@@ -132,6 +140,10 @@ class UsageAdmin(ScopedAdmin):
         return not whole_server or access.of(request).sees_all_guilds
 
 
-def _with_grant(used: str, granted: int, unit: str) -> SafeString:
-    more = format_html('<span class="sp-sub">{}{} granted</span>', formatting.count(granted), unit) if granted else ""
-    return format_html("{}{}", used, more)
+def _of_limit(used: float, limit: int | None, granted: int) -> SafeString:
+    """Return the use, of the limit for the whole server or for every member if there is one, and what was granted."""
+    shown = formatting.count(used)
+    if limit is not None:
+        shown += f" of {formatting.count(limit + granted)}"
+    more = format_html('<span class="sp-sub">{} granted</span>', formatting.count(granted)) if granted else ""
+    return format_html("{}{}", shown, more)

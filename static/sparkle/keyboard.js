@@ -79,7 +79,9 @@
         || select?.dataset.placeholder || select?.closest("div")?.parentElement?.querySelector("h3, label")?.textContent.trim();
       if (!name) continue;
       field.setAttribute("aria-label", name);
-      field.querySelector("[role=textbox]")?.setAttribute("aria-label", name);
+      field.querySelector("[role=textbox], [role=searchbox]")?.setAttribute("aria-label", name);
+      if (field.getAttribute("aria-expanded") !== "true") continue;
+      document.querySelector(".select2-dropdown .select2-search__field")?.setAttribute("aria-label", name);
     }
   }
 

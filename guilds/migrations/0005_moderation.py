@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guilds', '0002_directory'),
+        ('guilds', '0004_directory'),
     ]
 
     operations = [

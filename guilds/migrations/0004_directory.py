@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('guilds', '0001_initial'),
+        ('guilds', '0003_results'),
     ]
 
     operations = [

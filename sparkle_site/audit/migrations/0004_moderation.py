@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sparkle_audit', '0001_initial'),
+        ('sparkle_audit', '0003_results'),
     ]
 
     operations = [
