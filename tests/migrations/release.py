@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # Before the first tag this stands for it: the commit that has the first migrations as they will be released.
-RELEASE = "b11ca51c52f7de5673aef87300b4856a8515d5af"
+RELEASE = "a7215adca44dbf620a01af76473f9e9486578e94"
 
 
 def last_release() -> str:
