@@ -99,6 +99,8 @@ def pages() -> list[Page]:
         Page(name="dry-run", address=f"{guilds}/blockedterm/dry-run/?phrase=lighthouse"),
         Page(name="styles", address=f"{guilds}/stylepreset/", whole=False),
         Page(name="style", address=f"{guilds}/stylepreset/add/", whole=False),
+        Page(name="api-keys", address=f"{jobs}/apikey/", who="moderator", whole=False),
+        Page(name="api-key", address=f"{jobs}/apikey/add/", who="moderator", whole=False),
         Page(name="models", address=f"{guilds}/modelprofile/", whole=False),
         Page(name="model", address=f"{guilds}/modelprofile/1/change/"),
         Page(name="workers", address=f"{jobs}/worker/", whole=False),

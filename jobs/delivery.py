@@ -3,7 +3,7 @@
 1. Edit the original response, while its token is valid.
 2. Post in the channel and mention the requester; never for an ephemeral result.
 3. Send a direct message.
-4. Otherwise the images stay in the gallery.
+4. Otherwise, and for a request by the HTTP API, the images stay in the gallery.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ def can_edit_reply(job: Job, *, now: datetime) -> bool:
 def _delivery_routes(
     job: Job, message: Message, *, client: DiscordClient, now: datetime
 ) -> Iterator[tuple[Job.Via, Callable[[], dict[str, str]]]]:
+    if job.by_api:
+        return
     if can_edit_reply(job, now=now):
         yield Job.Via.ORIGINAL, lambda: _edit_reply(job, message, client=client)
     mention, content = f"<@{job.user_id}>", message.content or ""

@@ -28,6 +28,7 @@ from guilds.generation_params import GenerationParams, seeds
 from guilds.models import MAX_COUNT, MAX_STEPS, Guild, ModelProfile
 
 from . import lifecycle
+from .api_models import ApiKey, ApiRequest  # noqa: F401  # Django finds an app's models here
 from .lifecycle import Status
 
 MAX_SEED = 2**33
@@ -39,6 +40,8 @@ MAX_PROMPT = 6000
 MAX_STYLED_PROMPT = 8000
 # What a member writes with a report.
 MAX_REASON = 300
+# The `application_id` of requests by the HTTP API, which have no interaction and no message on Discord.
+BY_API = 0
 
 
 class JobManager(models.Manager["Job"]):
@@ -214,6 +217,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+    @property
+    def by_api(self) -> bool:
+        """Whether the request came by the HTTP API: its result is fetched, not posted."""
+        return self.application_id == BY_API
 
     @property
     def token(self) -> str:

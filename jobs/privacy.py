@@ -17,7 +17,7 @@ from guilds.pseudonyms import member_pseudonym
 from . import erasure, queries, transitions
 from .guild_lock import lock_guild
 from .lifecycle import OPEN
-from .models import Job, JobEvent, JobImage, MemberTurn
+from .models import ApiKey, Job, JobEvent, JobImage, MemberTurn
 
 BATCH = 500
 EVENTS_AT_ONCE = 200_000
@@ -56,6 +56,8 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
         yield {"type": note.kind, "guild_id": str(note.guild_id), "text": note.text, "at": at}
     for named in GuildMember.objects.filter(user_id=user_id):
         yield {"type": "name", "guild_id": str(named.guild_id), "name": named.name, "avatar": named.avatar}
+    for key in ApiKey.objects.filter(user_id=user_id):
+        yield {"type": "API key", "guild_id": str(key.guild_id), "name": key.name, "webhook": key.webhook_url}
     for staff in Staff.objects.filter(user_id=user_id):
         yield {"type": "staff", "guild_id": str(staff.guild_id), "role": staff.role}
 
@@ -151,6 +153,7 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     MemberNote.objects.filter(user_id=user_id).delete()
     MemberNote.objects.filter(created_by__in=_actor_names(user_id)).update(created_by="")
     ModLogEntry.objects.filter(Q(detail__user_id=user_id) | Q(detail__by__in=_actor_names(user_id))).delete()
+    ApiKey.objects.filter(user_id=user_id).delete()
     Ban.objects.filter(user_id=user_id, until__lt=now).delete()
     Ban.objects.filter(created_by__in=_actor_names(user_id)).update(created_by="")
     JobImage.objects.filter(reported_by=user_id).update(reported_by=None, report_reason="")

@@ -24,7 +24,7 @@ from .dispatch.message import Dispatcher
 from .dispatch.sending import SendHook, send_after_commit
 from .guild_lock import lock_guild
 from .lifecycle import Status
-from .models import Job, JobEvent, JobImage
+from .models import BY_API, Job, JobEvent, JobImage
 from .token_encryption import encrypt
 
 # Discord voids an interaction token after 15 minutes; the margin covers the upload.
@@ -162,6 +162,7 @@ def _requested_options(request: JobRequest) -> policy.RequestedOptions:
         role_ids=request.role_ids,
         app_permissions=request.app_permissions,
         params=request.params,
+        by_api=request.application_id == BY_API,
     )
 
 

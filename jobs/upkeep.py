@@ -21,6 +21,7 @@ from .upkeep_tasks.notifications import notify_ended, refresh_channels, refresh_
 from .upkeep_tasks.queue import expire_old, reclaim_dead, resend_lost_messages
 from .upkeep_tasks.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
 from .upkeep_tasks.task import Deadline, TaskRun, UpkeepTask, upkeep_task
+from .upkeep_tasks.webhooks import send_webhooks
 
 __all__ = [
     "RUN_BUDGET_S",
@@ -40,6 +41,7 @@ __all__ = [
     "resend_lost_messages",
     "run",
     "save_reply_ids",
+    "send_webhooks",
     "sync_guilds",
     "wipe_tokens",
 ]
@@ -68,6 +70,7 @@ TASKS: tuple[UpkeepTask, ...] = (
     learn_speed,
     count_ended,
     remember_members,
+    send_webhooks,
     refresh_channels,
     notify_ended,
     post_mod_log,

@@ -9,6 +9,7 @@ from .pages import error_views
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("sparkle_site.pages.urls")),
     path("accounts/", include("sparkle_site.accounts.urls")),
+    path("api/v1/", include("sparkle_site.api.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -9,7 +9,7 @@ class SparkleAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        from . import bans, blocked_terms, guilds, images, jobs, operations, styles, usage, users  # noqa: F401  # register
+        from . import api_keys, bans, blocked_terms, guilds, images, jobs, operations, styles, usage, users  # noqa: F401  # register
 
         # Shown first in the breadcrumbs.
         apps.get_app_config("auth").verbose_name = "Sparkle"

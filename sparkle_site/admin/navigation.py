@@ -87,6 +87,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Bans", "block", "guilds_ban_changelist"),
                     _item("Blocked terms", "speaker_notes_off", "guilds_blockedterm_changelist"),
                     _item("Styles", "palette", "guilds_stylepreset_changelist"),
+                    _item("API keys", "key", "jobs_apikey_changelist"),
                     _item("Audit", "history", "audit"),
                 ],
             },

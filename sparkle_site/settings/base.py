@@ -79,6 +79,8 @@ DISCORD_BOT_TOKEN = env.str("DISCORD_BOT_TOKEN", default="")
 DISCORD_BOT_TOKEN_ARN = env.str("DISCORD_BOT_TOKEN_ARN", default="")
 DISCORD_CDN_HOSTS: list[str] = env.list("DISCORD_CDN_HOSTS", default=["cdn.discordapp.com", "media.discordapp.net"])
 DISCORD_CDN_INSECURE = False
+# For development: webhooks may be plain http, and in our own network.
+WEBHOOKS_INSECURE = False
 
 SQS_QUEUE_URL = env.str("SQS_QUEUE_URL", default="")
 IMAGE_BUCKET = env.str("IMAGE_BUCKET", default="")

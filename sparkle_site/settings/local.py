@@ -48,3 +48,4 @@ OPERATORS_NEED_2FA = env.bool("OPERATORS_NEED_2FA", default=False)
 # The simulator serves attachments without TLS.
 DISCORD_CDN_HOSTS = ["127.0.0.1", "localhost"]
 DISCORD_CDN_INSECURE = True
+WEBHOOKS_INSECURE = True

@@ -14,6 +14,7 @@ LISTS = [
     "guilds_blockedterm_changelist",
     "guilds_stylepreset_changelist",
     "guilds_platform_changelist",
+    "jobs_apikey_changelist",
     "guilds_modelprofile_changelist",
     "guilds_staff_changelist",
     "auth_user_changelist",
