@@ -226,7 +226,7 @@ class Family(ABC):
             count=rows,
             steps=2,
             sampler=next(iter(self.info.samplers)),
-            guidance=1.0,
+            guidance=0.0,
             width=self.native_side,
             height=self.native_side,
         )

@@ -15,13 +15,12 @@ from .family import Family, RunningRequest, guide
 class FlowFamily(Family):
     """A transformer that predicts the flow. Its own scheduler may shift the noise levels by the number of tokens."""
 
-    latent_channels: int = 16
     largest_shift: float = 1.15  # of pipelines whose scheduler names none
     longest_sequence: int = 4096
 
     def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
         scale = int(self.pipe.vae_scale_factor)
-        return self.latent_channels, height // scale, width // scale
+        return int(self.denoiser.config.in_channels), height // scale, width // scale
 
     def sequence_length(self, request: GenerationRequest) -> int:
         """Return the number of tokens of an image: one for each 2 x 2 latents."""
@@ -51,6 +50,31 @@ class FlowFamily(Family):
     def combine(self, run: RunningRequest, outputs: Sequence[Any]) -> torch.Tensor:
         predicted = outputs[0].float()
         return guide(predicted, run.request.guidance) if run.is_guided else predicted
+
+
+class PackedFlowFamily(FlowFamily):
+    """A transformer that reads and predicts patches of 2 x 2 latents as tokens."""
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        channels, rows, columns = super().latent_shape(width, height)
+        return channels // 4, rows, columns
+
+    def combine(self, run: RunningRequest, outputs: Sequence[Any]) -> torch.Tensor:
+        _, _, height, width = run.latents.shape
+        return unpack(super().combine(run, outputs), height, width)
+
+
+def guide_keeping_norm(predicted: torch.Tensor, guidance: float) -> torch.Tensor:
+    """Return the guided prediction with the norm, in its last dimension, of the prompt's own."""
+    guided = guide(predicted, guidance)
+    own = predicted.chunk(2)[1]
+    return guided * (torch.norm(own, dim=-1, keepdim=True) / torch.norm(guided, dim=-1, keepdim=True))
+
+
+def position_ids(height: int, width: int, *, device: torch.device) -> torch.Tensor:
+    """Return (height * width, 3): zero, the row and the column of each token of an image."""
+    sides = [torch.arange(float(side), device=device) for side in (1, height, width)]
+    return torch.cartesian_prod(*sides)
 
 
 def pack(latents: torch.Tensor) -> torch.Tensor:

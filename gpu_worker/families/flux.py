@@ -12,11 +12,11 @@ from guilds.model_families import FAMILIES
 from ..denoiser_call import DenoiserCall
 from ..engine import GenerationRequest
 from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, repeat_prompts, timestep_rows
-from .flow import FlowFamily, pack, unpack
+from .flow import PackedFlowFamily, pack, position_ids
 from .prompts import truncated_tokens
 
 
-class Flux(FlowFamily):
+class Flux(PackedFlowFamily):
     info = FAMILIES["flux"]
     pipelines = ("FluxPipeline",)
 
@@ -57,13 +57,3 @@ class Flux(FlowFamily):
             "img_ids": position_ids(height // 2, width // 2, device=self.device),
         }
         return DenoiserCall(rows=len(tokens), inputs=inputs, shared=shared)
-
-    def combine(self, run: RunningRequest, outputs: Sequence[Any]) -> torch.Tensor:
-        _, _, height, width = run.latents.shape
-        return super().combine(run, [unpack(outputs[0], height, width)])
-
-
-def position_ids(height: int, width: int, *, device: torch.device) -> torch.Tensor:
-    """Return (height * width, 3): zero, the row and the column of each token of an image."""
-    sides = [torch.arange(float(side), device=device) for side in (1, height, width)]
-    return torch.cartesian_prod(*sides)

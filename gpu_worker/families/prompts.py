@@ -14,3 +14,11 @@ def truncated_tokens(text: str, encoders: Iterable[tuple[Any, int]]) -> int:
         if tokenizer is not None
     ]
     return min(beyond, default=0)
+
+
+def chat(tokenizer: Any, prompt: str, **options: Any) -> str:
+    """Return the prompt inside the chat template of a language model that serves as text encoder."""
+    text: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True, **options
+    )
+    return text

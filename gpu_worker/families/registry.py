@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from .chroma import Chroma
 from .family import Family
 from .flux import Flux
+from .flux2_klein import Flux2Klein
+from .lumina2 import Lumina2
+from .pixart_sigma import PixArtSigma
+from .qwen_image import QwenImage
+from .sana import Sana
 from .sd3 import StableDiffusion3
 from .stable_diffusion import StableDiffusion
+from .z_image import ZImage
 
-FAMILY_CLASSES: tuple[type[Family], ...] = (StableDiffusion, StableDiffusion3, Flux)
+FAMILY_CLASSES: tuple[type[Family], ...] = (
+    StableDiffusion,
+    StableDiffusion3,
+    Flux,
+    Flux2Klein,
+    ZImage,
+    QwenImage,
+    Sana,
+    PixArtSigma,
+    Chroma,
+    Lumina2,
+)
 
 
 def family_for(pipe: Any, *, step_cache: str = "") -> Family | None:

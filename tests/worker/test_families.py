@@ -19,7 +19,25 @@ from guilds.samplers import SAMPLERS
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
-NAMES = ("sd3", "flux-dev", "flux-schnell")
+NAMES = (
+    "sd3",
+    "flux-dev",
+    "flux-schnell",
+    "flux2-klein",
+    "z-image",
+    "qwen-image",
+    "sana",
+    "pixart-sigma",
+    "chroma",
+    "lumina2",
+)
+MASKS = {
+    "qwen-image": "encoder_hidden_states_mask",
+    "sana": "encoder_attention_mask",
+    "pixart-sigma": "encoder_attention_mask",
+    "chroma": "attention_mask",
+    "lumina2": "encoder_attention_mask",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,11 +89,47 @@ def test_the_comparison_notices_one_shared_timestep(name: str, monkeypatch: pyte
     monkeypatch.setattr(family, "call", one_timestep)
     found = families.compare(family)
     assert found.levels > families.LEVELS
-    assert found.latents > 100 * families.LATENTS
+    assert found.latents > 10 * families.LATENTS
+
+
+@pytest.mark.parametrize(("name", "mask"), MASKS.items())
+def test_the_comparison_notices_a_mask_left_out(name: str, mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import families
+
+    family = _load(name)
+    call = family.call
+
+    def unmasked(runs: Sequence[Any]) -> Any:
+        made = call(runs)
+        ones = {mask: torch.ones_like(made.inputs[mask])} if mask in made.inputs else {}
+        return dataclasses.replace(made, inputs=made.inputs | ones)
+
+    monkeypatch.setattr(family, "call", unmasked)
+    assert families.compare(family).latents > families.LATENTS
+
+
+def test_z_image_shares_a_call_between_sizes() -> None:
+    from benchmarks import families
+
+    family = _load("z-image")
+    asked = [
+        dataclasses.replace(request, width=width, steps=4, count=1)
+        for request, width in zip(families.requests(family), (64, 96, 64, 128), strict=True)
+    ]
+    _, _, calls = families.together(family, asked, arrivals=[0, 0, 0, 0])
+    assert calls == 4
+    assert families.compare(family, asked).levels <= families.LEVELS
 
 
 @pytest.mark.parametrize(
-    ("name", "pipeline"), [("sd3", "StableDiffusion3Img2ImgPipeline"), ("flux-dev", "FluxImg2ImgPipeline")]
+    ("name", "pipeline"),
+    [
+        ("sd3", "StableDiffusion3Img2ImgPipeline"),
+        ("flux-dev", "FluxImg2ImgPipeline"),
+        ("z-image", "ZImageImg2ImgPipeline"),
+        ("qwen-image", "QwenImageImg2ImgPipeline"),
+        ("chroma", "ChromaImg2ImgPipeline"),
+    ],
 )
 def test_image_to_image_is_what_diffusers_makes(name: str, pipeline: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import diffusers
@@ -94,18 +148,19 @@ def test_image_to_image_is_what_diffusers_makes(name: str, pipeline: str, monkey
     # Its encoder draws from the distribution; the worker takes the most probable latents.
     monkeypatch.setattr(theirs.vae, "encode", _most_probable(theirs.vae.encode))
     theirs.set_progress_bar_config(disable=True)
-    negative = {"negative_prompt": request.negative_prompt} if family.info.has_negative_prompt else {}
+    more: dict[str, Any] = {families.GUIDANCE_ARGUMENT.get(family.info.slug, "guidance_scale"): request.guidance}
+    if family.info.has_negative_prompt:
+        more["negative_prompt"] = request.negative_prompt
     expected = theirs(
         request.prompt,
         image=source,
         strength=request.strength,
         num_inference_steps=request.steps,
-        guidance_scale=request.guidance,
         height=request.height,
         width=request.width,
         num_images_per_prompt=request.count,
         generator=[torch.Generator().manual_seed(seed) for seed in request.seeds],
-        **negative,
+        **more,
     ).images
     for ours, own in zip(made[request.id], expected, strict=True):
         assert np.abs(np.asarray(ours, dtype=int) - np.asarray(own, dtype=int)).max() <= families.LEVELS
@@ -167,6 +222,7 @@ def test_a_sampler_for_noise_is_refused_by_a_flow_model(name: str, sampler: str)
 def test_a_sampler_for_flow_is_refused_by_stable_diffusion() -> None:
     assert {SAMPLERS[name].predicts for name in FAMILIES["stable-diffusion"].samplers} == {"epsilon"}
     assert set(FAMILIES["sd3"].samplers) == {"flow_euler", "flow_dpmpp_2m", "flow_unipc"}
+    assert set(FAMILIES["pixart-sigma"].samplers) == set(FAMILIES["stable-diffusion"].samplers)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,11 +233,14 @@ def test_a_size_between_multiples_is_refused_and_never_rounded(name: str) -> Non
 
     family = _load(name)
     engine = ContinuousBatchEngine(family, model="tiny", max_rows=8, capacity=9)
-    engine.admit(dataclasses.replace(families.requests(family)[0], width=72))
+    request = families.requests(family)[0]
+    engine.admit(dataclasses.replace(request, width=request.width + 8))
     events: list[Any] = []
     engine.advance(events.append)
+    assert family.size_multiple == family.info.size_multiple
+    detail = f"{request.width + 8}x{request.height} is not a multiple of {family.size_multiple}"
     assert [(event.reason, event.detail) for event in events if isinstance(event, Failed)] == [
-        ("size_not_possible", "72x64 is not a multiple of 16")
+        ("size_not_possible", detail)
     ]
 
 
