@@ -7,8 +7,6 @@ from typing import Any
 from discord_api import i18n
 from discord_api.permissions import MANAGE_GUILD
 
-from .samplers import SAMPLERS
-
 _SLASH = 1
 _ON_MESSAGE = 3
 _STRING, _INTEGER, _NUMBER, _ATTACHMENT = 3, 4, 10, 11
@@ -28,11 +26,7 @@ def all_commands() -> list[dict[str, Any]]:
             _option(_STRING, "negative_prompt", max_length=6000),
             _option(_INTEGER, "seed", min_value=-1, max_value=2**32 - 1),
             _option(_INTEGER, "steps", min_value=1, max_value=150),
-            _option(
-                _STRING,
-                "sampler",
-                choices=[{"name": sampler.label, "value": name} for name, sampler in SAMPLERS.items()],
-            ),
+            _option(_STRING, "sampler", autocomplete=True, max_length=40),
             _option(_STRING, "size", autocomplete=True, max_length=9),
             _option(_NUMBER, "guidance", min_value=0, max_value=30),
             _option(_INTEGER, "count", min_value=1, max_value=4),

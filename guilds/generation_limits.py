@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .model_families import FAMILIES
 from .samplers import SAMPLERS
 
 # The VAEs of diffusers encode 8 x 8 pixels into one latent.
@@ -41,11 +42,19 @@ def wrong_size(size: str) -> str:
 
 
 def wrong_in_model(
-    *, sampler: str, default_steps: int, max_steps: int, sizes: Sequence[str]
+    *, family: str, sampler: str, default_steps: int, max_steps: int, sizes: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield (field, error) for model settings that contradict each other or the sampler."""
-    if sampler not in SAMPLERS:
-        yield "default_sampler", f"There is no sampler {sampler!r}. Choose one of: {', '.join(SAMPLERS)}."
+    """Yield (field, error) for model settings that contradict each other, the family or the sampler."""
+    known = FAMILIES.get(family)
+    if known is None:
+        yield "family", f"There is no family {family!r}. Choose one of: {', '.join(FAMILIES)}."
+        return
+    if sampler not in known.samplers:
+        yield "default_sampler", f"{known.label} cannot use the sampler {sampler!r}. Use {', '.join(known.samplers)}."
+    for size in sizes:
+        match = _SIZE.fullmatch(size)
+        if match and any(int(side) % known.size_multiple for side in match.groups()):
+            yield "sizes", f"{size}: for {known.label} both sides must be multiples of {known.size_multiple}."
     if default_steps > max_steps:
         yield "default_steps", f"The default is above the maximum of {max_steps} steps."
     limit = most_steps(sampler)

@@ -191,6 +191,7 @@ class ModelProfile(OwnsPreview):
         if None in (self.default_steps, self.max_steps, self.sizes):
             return  # The fields report their own errors.
         wrong = generation_limits.wrong_in_model(
+            family=self.family,
             sampler=self.default_sampler,
             default_steps=self.default_steps,
             max_steps=self.max_steps,

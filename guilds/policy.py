@@ -11,6 +11,7 @@ from discord_api.permissions import can_attach_files
 from . import blocked_terms
 from .cost_estimates import DEFAULT_STRENGTH, gpu_ms_of, work_of
 from .generation_params import MAX_SEED, GenerationParams, RequestedParams
+from .model_families import DEFAULT_FAMILY, FAMILIES, ModelFamily
 from .samplers import SAMPLERS
 
 # Means a random seed, as in other Stable Diffusion tools.
@@ -38,6 +39,7 @@ class ModelOptions:
     sizes: Sequence[str]
     gpu_ms_per_step: float
     is_default: bool
+    family: str = DEFAULT_FAMILY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +149,7 @@ class _Filled:
     params: GenerationParams
 
 
-def plan_generation(
-    rules: GuildPolicy, options: RequestedOptions, *, seed: int, samplers: frozenset[str]
-) -> Plan | Refusal:
+def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int) -> Plan | Refusal:
     """Fill in defaults and check the request against every rule. `seed` is used if the member set none.
 
     1. Check access, and that there is a prompt.
@@ -161,7 +161,7 @@ def plan_generation(
     refusal = check_access(rules, options) or _check_prompt(prompt)
     if refusal:
         return refusal
-    filled = _fill_parameters(rules, options.params, prompt=prompt, seed=seed, samplers=samplers)
+    filled = _fill_parameters(rules, options.params, prompt=prompt, seed=seed)
     if isinstance(filled, Refusal):
         return filled
     adult = blocked_terms.find(prompt, rules.nsfw_terms) is not None
@@ -185,18 +185,19 @@ def _check_prompt(prompt: str) -> Refusal | None:
     return _out_of_range("prompt", f"1-{MAX_PROMPT}") if len(prompt) > MAX_PROMPT else None
 
 
-def _fill_parameters(
-    rules: GuildPolicy, requested: RequestedParams, *, prompt: str, seed: int, samplers: frozenset[str]
-) -> _Filled | Refusal:
+def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: str, seed: int) -> _Filled | Refusal:
     model = pick_model(rules.models, requested.model)
     if model is None:
         return _out_of_range("model", ", ".join(offered.slug for offered in rules.models) or "-")
     style = next((style for style in rules.styles if style.slug == requested.style), None) if requested.style else None
     if requested.style and style is None:
         return _out_of_range("style", ", ".join(dict.fromkeys(style.slug for style in rules.styles)) or "-")
+    family = FAMILIES[model.family]
+    if ignored := _ignored_option(family, requested):
+        return Refusal(code="option_not_used", params={"parameter": ignored, "model": model.name})
     sampler = requested.sampler or model.default_sampler
-    if sampler not in samplers:
-        return _out_of_range("sampler", ", ".join(sorted(samplers)))
+    if sampler not in family.samplers:
+        return _out_of_range("sampler", ", ".join(family.samplers))
     steps_limit = min(rules.max_steps, model.max_steps, SAMPLERS[sampler].max_steps)
     steps = _default_or_lowered(
         requested, "steps", default=min(rules.default_steps or model.default_steps, steps_limit), limit=steps_limit
@@ -225,7 +226,8 @@ def _fill_parameters(
         style=style,
         params=GenerationParams(
             prompt=style.template.replace("{prompt}", prompt, 1) if style else prompt,
-            negative_prompt=_styled_negative_prompt(negative_prompt, style),
+            # A default that the model would ignore is left out.
+            negative_prompt=_styled_negative_prompt(negative_prompt, style) if family.has_negative_prompt else "",
             seed=chosen_seed,
             count=count,
             steps=steps,
@@ -236,6 +238,15 @@ def _fill_parameters(
             strength=requested.strength or DEFAULT_STRENGTH.get(requested.kind, 1.0),
         ),
     )
+
+
+def _ignored_option(family: ModelFamily, requested: RequestedParams) -> str | None:
+    """Return the option that the member chose and models of this family ignore, or None."""
+    if requested.negative_prompt and requested.negative_prompt.strip() and not family.has_negative_prompt:
+        return "negative_prompt"
+    if requested.kind != "txt2img" and not family.has_image_to_image:
+        return "image"
+    return None
 
 
 def _default_or_lowered(requested: RequestedParams, parameter: str, *, default: int, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Autocomplete choices for models, styles, sizes and the member's own requests."""
+"""Autocomplete choices for models, styles, samplers, sizes and the member's own requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 from django.db.models import Q
 
 from discord_api import payloads
+from guilds.model_families import DEFAULT_FAMILY, FAMILIES
 from guilds.models import Guild, ModelProfile, StylePreset
+from guilds.samplers import SAMPLERS
 from jobs import queries
 
 from . import interaction as parsing
@@ -34,6 +36,10 @@ def complete(interaction: Interaction) -> dict[str, Any]:
         return _matching(typed, [(name, slug) for slug, name in styles.values_list("slug", "name")[:_MAX_ROWS]])
     if options.focused == "model":
         return _matching(typed, [(model.name, model.slug) for model in _models(guild_id)])
+    if options.focused == "sampler":
+        chosen = _chosen_model(guild_id, options.values.get("model"))
+        family = FAMILIES[chosen.family if chosen else DEFAULT_FAMILY]
+        return _matching(typed, [(SAMPLERS[name].label, name) for name in family.samplers])
     if options.focused == "size":
         return _matching(typed, [(size, size) for size in _sizes(guild_id, options.values.get("model"))])
     return payloads.choices([])
@@ -51,8 +57,12 @@ def _models(guild_id: int) -> list[ModelProfile]:
     return offered or list(models[:_MAX_ROWS])
 
 
-def _sizes(guild_id: int, model: object) -> list[str]:
+def _chosen_model(guild_id: int, slug: object) -> ModelProfile | None:
     models = _models(guild_id)
-    selected = next((known for known in models if known.slug == model), models[0] if models else None)
+    return next((known for known in models if known.slug == slug), models[0] if models else None)
+
+
+def _sizes(guild_id: int, model: object) -> list[str]:
+    selected = _chosen_model(guild_id, model)
     allowed = Guild.objects.filter(pk=guild_id).values_list("allowed_sizes", flat=True).first()
     return [size for size in selected.sizes if not allowed or size in allowed] if selected else []

@@ -51,6 +51,8 @@ def _refusal_key(code: str, params: dict[str, Any], locale: str) -> str:
     elif code == "banned":
         params["reason"] = inline(params["reason"] or "", limit=200)
         return "banned" if params["reason"] else "banned_unsaid"
+    elif code == "option_not_used":
+        params["model"] = inline(params["model"], limit=100)
     elif code == "term_blocked":
         params["term"] = inline(params["term"], limit=100)
     elif code == "nsfw_not_allowed":

@@ -14,6 +14,7 @@ from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.markdown import code_block, inline
 from discord_api.payloads import File, Message, Option, button, link_button, row, select
+from guilds.model_families import DEFAULT_FAMILY, FAMILIES
 from guilds.models import Guild
 from guilds.samplers import SAMPLERS
 
@@ -150,7 +151,7 @@ def result_controls(job: Job, *, is_copy: bool = False) -> tuple[dict[str, Any],
     """
     locale, pk = job.locale, job.pk
     count = min(job.count, payloads.MAX_OPTIONS // len(IMAGE_ACTIONS))
-    actions = [action for action in IMAGE_ACTIONS if action != "upscale" or _can_grow(job)]
+    actions = [action for action in IMAGE_ACTIONS if _is_possible(job, action)]
     options = tuple(
         Option(
             value=f"{action}:{index}",
@@ -170,6 +171,14 @@ def result_controls(job: Job, *, is_copy: bool = False) -> tuple[dict[str, Any],
             button(pack("more", pk, int(is_copy)), translate(locale, "button.more"), emoji="⚙️"),
         ),
     )
+
+
+def _is_possible(job: Job, action: str) -> bool:
+    """Whether the job's model can do the action with an image."""
+    if action == "full":
+        return True
+    family = FAMILIES[job.model.family if job.model_id is not None else DEFAULT_FAMILY]
+    return family.has_image_to_image and (action != "upscale" or _can_grow(job))
 
 
 def _can_grow(job: Job) -> bool:

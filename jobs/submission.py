@@ -17,7 +17,6 @@ from guilds.generation_params import MAX_SEED, RequestedParams
 from guilds.models import BlockedTerm, Guild, ModelProfile
 from guilds.policy import Refusal
 from guilds.quota_clock import Window
-from guilds.samplers import SAMPLERS
 
 from . import admission, fair_queue, mod_log
 from .dispatch.message import Dispatcher
@@ -29,7 +28,6 @@ from .token_encryption import encrypt
 
 # Discord voids an interaction token after 15 minutes; the margin covers the upload.
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
-_SAMPLER_NAMES = frozenset(SAMPLERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +129,7 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     if facts.existing is not None:
         return _repeat_result(Job.objects.get(pk=facts.existing), now=now)
     seed = secrets.randbelow(MAX_SEED - 16)
-    plan = policy.plan_generation(facts.rules, _requested_options(request), seed=seed, samplers=_SAMPLER_NAMES)
+    plan = policy.plan_generation(facts.rules, _requested_options(request), seed=seed)
     refusal = plan if isinstance(plan, Refusal) else _check_limits(guild, facts, request, plan, windows, now=now)
     if refusal is not None:
         _record_refusal(request, guild, facts, refusal, now=now)

@@ -13,7 +13,8 @@ SELECT json_build_object(
               UNION ALL SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) AS term),
   'models', (SELECT json_agg(model ORDER BY id) FROM (
                SELECT id, slug, name, default_steps, max_steps, default_guidance, default_sampler, sizes,
-                      coalesce(learned_gpu_ms_per_step, gpu_ms_per_step) AS gpu_ms_per_step, is_default
+                      coalesce(learned_gpu_ms_per_step, gpu_ms_per_step) AS gpu_ms_per_step, is_default,
+                      family
                FROM guilds_modelprofile m
                WHERE enabled AND (
                  NOT EXISTS (SELECT 1 FROM guilds_guild_models_offered o WHERE o.guild_id = %(guild)s)

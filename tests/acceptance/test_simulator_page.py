@@ -82,10 +82,9 @@ def test_options_are_those_that_were_registered(open_page: OpenPage, worker: Non
     page = open_page()
     page.get_by_label(re.compile("^Message ")).fill("/sparkle a lighthouse")
     expect(page.get_by_role("textbox", name="prompt", exact=True)).to_have_value("a lighthouse")
-    # Choices stand in the schema,
+    # Suggestions come from the handler,
     option(page, "sampler").press_sequentially("ddim")
     page.get_by_role("option", name=re.compile("DDIM")).first.click()
-    # suggestions come from the handler,
     option(page, "style").press_sequentially("water")
     expect(page.get_by_role("option", name=re.compile("Watercolor"))).to_be_visible()
     # The suggestions for the empty field have it too, but not first.

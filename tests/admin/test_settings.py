@@ -25,11 +25,21 @@ def test_a_size_that_no_model_makes_is_named(size):
         ({"sampler": "lcm", "default_steps": 60, "max_steps": 60}, "default_steps"),
         ({"default_steps": 51}, "default_steps"),
         ({"sizes": []}, "sizes"),
+        ({"family": "flux"}, "default_sampler"),
+        ({"family": "flux", "sampler": "flow_euler", "sizes": ["520x512"]}, "sizes"),
+        ({"family": "sana", "sampler": "k_lms"}, "default_sampler"),
+        ({"family": "SD"}, "family"),
         ({"sizes": ["512x512", "512x512"]}, "sizes"),
     ],
 )
 def test_settings_of_a_model_that_cannot_be_are_named(change, field):
-    right = {"sampler": "k_lms", "default_steps": 16, "max_steps": 50, "sizes": ["512x512"]}
+    right = {
+        "family": "stable-diffusion",
+        "sampler": "k_lms",
+        "default_steps": 16,
+        "max_steps": 50,
+        "sizes": ["512x512"],
+    }
     assert not list(wrong_in_model(**right))
     assert field in dict(wrong_in_model(**(right | change)))
 

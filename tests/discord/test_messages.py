@@ -8,6 +8,7 @@ from discord_api import payloads
 from discord_api.i18n import LOCALES
 from discord_api.markdown import code_block, inline
 from discord_api.payloads import File, Message
+from guilds.models import ModelProfile
 from jobs import messages, result_messages
 from jobs.models import Job
 
@@ -186,3 +187,12 @@ def test_cutting_counts_as_discord_does_and_splits_no_emoji(text: str, limit: in
     assert payloads.length(cut) <= limit
     cut.encode("utf-8")
     assert (cut == text) == (payloads.length(text) <= limit)
+
+
+@pytest.mark.parametrize(
+    ("family", "actions"), [("flux", {"vary", "upscale", "full"}), ("sana", {"full"}), ("whole-call", {"full"})]
+)
+def test_only_what_the_model_can_do_with_an_image_is_offered(family: str, actions: set[str]) -> None:
+    of = job(model=ModelProfile(pk=1, slug="some", name="Some", family=family))
+    select = result_messages.result_controls(of)[0]["components"][0]
+    assert {option["value"].split(":")[0] for option in select["options"]} == actions

@@ -5,6 +5,7 @@ import pytest
 
 from discord_api.permissions import ADMINISTRATOR, ATTACH_FILES, VIEW_CHANNEL
 from guilds.generation_params import GenerationParams, RequestedParams, seeds
+from guilds.model_families import FAMILIES
 from guilds.policy import (
     GuildPolicy,
     ModelOptions,
@@ -20,6 +21,7 @@ MODEL = ModelOptions(
     id=1, slug="standard", name="Standard", default_steps=16, max_steps=30, default_guidance=7.5,
     default_sampler="k_lms", sizes=["512x512", "768x512"], gpu_ms_per_step=100.0, is_default=True,
 )  # fmt: skip
+FLUX = dataclasses.replace(MODEL, slug="flux", name="Flux", family="flux", default_sampler="flow_euler")
 RULES = GuildPolicy(models=[MODEL])
 WISH = RequestedOptions(
     channel_id=77,
@@ -38,7 +40,7 @@ def requested(**wish):
 
 
 def planned(rules=RULES, **wish):
-    return plan_generation(rules, requested(**wish), seed=11, samplers=frozenset({"k_lms", "DDIM"}))
+    return plan_generation(rules, requested(**wish), seed=11)
 
 
 def test_fills_in_every_default():
@@ -63,7 +65,6 @@ def made(rules=None, **wish):
 INK = StyleOptions(slug="ink", template="{prompt}, ink", negative_prompt="color")
 OIL = StyleOptions(slug="oil", template="{prompt}, oil", negative_prompt="")
 SECOND = dataclasses.replace(MODEL, id=2, slug="second", is_default=False, default_steps=9, sizes=["768x768"])
-HEUN = frozenset({"k_lms", "k_heun"})
 NUDE = {"nsfw_terms": {"nude": "Nude"}}
 SEVEN = frozenset(range(11, 18))
 
@@ -104,7 +105,9 @@ def test_refuses_with_a_stable_code_and_what_the_sentence_needs(rules, wish, cod
         ({"models": []}, {}, "model", "-"),
         ({"styles": [INK, OIL, INK]}, {"style": "another"}, "style", "ink, oil"),
         ({}, {"style": "another"}, "style", "-"),
-        ({}, {"sampler": "k_dreams"}, "sampler", "DDIM, k_lms"),
+        ({}, {"sampler": "k_dreams"}, "sampler", ", ".join(FAMILIES["stable-diffusion"].samplers)),
+        ({}, {"sampler": "flow_euler"}, "sampler", ", ".join(FAMILIES["stable-diffusion"].samplers)),
+        ({"models": [FLUX]}, {"sampler": "k_euler"}, "sampler", "flow_euler, flow_dpmpp_2m, flow_unipc"),
         ({}, {"steps": 31}, "steps", "1-30"),
         ({}, {"steps": 0}, "steps", "1-30"),
         ({}, {"steps": 0, "lowerable": frozenset({"steps"})}, "steps", "1-30"),
@@ -178,7 +181,6 @@ def plan_of_all(**wish):
             width=768, height=512, guidance=3, strength=0.5, kind="img2img", **wish,
         ),
         seed=11,
-        samplers=HEUN,
     )  # fmt: skip
 
 
@@ -207,11 +209,33 @@ def test_steps_that_were_not_asked_for_are_lowered_to_what_is_allowed(rules, wis
     assert made(rules, **wish).params.steps == steps
 
 
+@pytest.mark.parametrize(
+    ("family", "wish", "parameter"),
+    [
+        ("flux", {"negative_prompt": "blurry"}, "negative_prompt"),
+        ("flux2-klein", {"kind": "img2img"}, "image"),
+        ("sana", {"kind": "variation", "negative_prompt": "blurry"}, "image"),
+        ("whole-call", {"kind": "upscale"}, "image"),
+    ],
+)
+def test_an_option_that_the_model_would_ignore_is_refused(family, wish, parameter):
+    model = dataclasses.replace(FLUX, family=family)
+    refusal = planned(dataclasses.replace(RULES, models=[model]), **wish)
+    assert refusal == Refusal(code="option_not_used", params={"parameter": parameter, "model": "Flux"})
+
+
+def test_default_negative_prompts_are_left_out_for_a_model_that_reads_none():
+    rules = {"models": [FLUX], "default_negative_prompt": "ugly", "styles": [INK]}
+    params = made(rules, style="ink", negative_prompt="  ").params
+    assert (params.negative_prompt, params.prompt, params.sampler) == ("", "a red circle, ink", "flow_euler")
+    assert made({**rules, "models": [MODEL]}, style="ink").params.negative_prompt == "ugly, color"
+
+
 def test_a_samplers_own_limit_counts_too():
     rules = dataclasses.replace(RULES, max_steps=150, models=[dataclasses.replace(MODEL, max_steps=150)])
-    limit, lcm = SAMPLERS["lcm"].max_steps, frozenset({"lcm"})
-    assert isinstance(plan_generation(rules, requested(sampler="lcm", steps=limit), seed=1, samplers=lcm), Plan)
-    refusal = plan_generation(rules, requested(sampler="lcm", steps=limit + 1), seed=1, samplers=lcm)
+    limit = SAMPLERS["lcm"].max_steps
+    assert isinstance(plan_generation(rules, requested(sampler="lcm", steps=limit), seed=1), Plan)
+    refusal = plan_generation(rules, requested(sampler="lcm", steps=limit + 1), seed=1)
     assert refusal.params == {"parameter": "steps", "range": "1-50"}
 
 

@@ -227,6 +227,20 @@ def test_models_are_completed_as_far_as_the_server_offers_them(make_guild: Calla
     assert [choice["value"] for choice in complete(send, guild, "sparkle", "model", "")] == ["fast"]
 
 
+def test_samplers_are_completed_as_far_as_the_chosen_model_can_use_them(
+    make_guild: Callable[..., Guild], send: Send
+) -> None:
+    guild = make_guild()
+    ModelProfile.objects.create(slug="flux", name="Flux", family="flux", default_sampler="flow_euler")
+    default = [choice["value"] for choice in complete(send, guild, "sparkle", "sampler", "")]
+    assert {"k_lms", "DDIM"} < set(default)
+    assert "flow_euler" not in default
+    flow = complete(send, guild, "sparkle", "sampler", "", model="flux")
+    assert [choice["value"] for choice in flow] == ["flow_euler", "flow_dpmpp_2m", "flow_unipc"]
+    dpm = complete(send, guild, "sparkle", "sampler", "dpm", model="flux")
+    assert [choice["value"] for choice in dpm] == ["flow_dpmpp_2m"]
+
+
 def test_sizes_are_completed_as_far_as_they_are_allowed(make_guild: Callable[..., Guild], send: Send) -> None:
     guild = make_guild(allowed_sizes=["512x512", "768x512"])
     assert [choice["value"] for choice in complete(send, guild, "sparkle", "size", "")] == ["512x512", "768x512"]
@@ -255,7 +269,7 @@ def test_no_more_than_25_choices_are_given(make_guild: Callable[..., Guild], sen
 @pytest.mark.parametrize("typed", [5, None, [], {}, "\x00", "\ud800", "%" * 6000])
 def test_odd_typing_completes_to_something(make_guild: Callable[..., Guild], send: Send, typed: object) -> None:
     guild = make_guild()
-    for option in ("style", "model", "size", "id", "nonsense"):
+    for option in ("style", "model", "sampler", "size", "id", "nonsense"):
         assert isinstance(complete(send, guild, "sparkle", option, typed), list)
 
 

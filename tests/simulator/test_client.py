@@ -174,7 +174,6 @@ def test_a_deferred_answer_shows_thinking(use: Callable[..., Outcome]) -> None:
         {"prompt": "x" * 6001},
         {"steps": "many"},
         {"steps": 0},
-        {"sampler": "no-such"},
         {"no_such_option": 1},
         {"image": "1"},
     ],
