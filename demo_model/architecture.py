@@ -27,7 +27,7 @@ SMALL = 32  # the side of the image that the latents hold
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def words() -> list[str]:
+def list_words() -> list[str]:
     """Return every word of the captions. Each becomes one token."""
     rng = random.Random(0)
     vocabulary: set[str] = set()
@@ -76,18 +76,18 @@ def words() -> list[str]:
     return sorted(vocabulary)
 
 
-def tokenizer() -> CLIPTokenizer:
+def load_tokenizer() -> CLIPTokenizer:
     """Return the saved tokenizer, or a new one where there is none. Checkpoints depend on its token ids."""
     folder = PIPELINE / "tokenizer"
-    return CLIPTokenizer.from_pretrained(folder) if folder.exists() else new_tokenizer()
+    return CLIPTokenizer.from_pretrained(folder) if folder.exists() else make_tokenizer()
 
 
-def new_tokenizer() -> CLIPTokenizer:
+def make_tokenizer() -> CLIPTokenizer:
     """Return a byte-level BPE that makes each known word one token. An unknown word becomes several.
 
     Merges of equal frequency have no fixed order, so two new tokenizers differ.
     """
-    known = words()
+    known = list_words()
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     bpe.normalizer = normalizers.Lowercase()
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -115,7 +115,7 @@ def new_tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=TOKENS, pad_token=END, unk_token=END)
 
 
-def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
+def make_text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokens),
@@ -133,7 +133,7 @@ def text_encoder(tokens: CLIPTokenizer) -> CLIPTextModel:
     )
 
 
-def unet() -> UNet2DConditionModel:
+def make_unet() -> UNet2DConditionModel:
     """Return a UNet of three levels, 16 down to 4. Pooled text shifts and scales every block, which learns fast."""
     return UNet2DConditionModel(
         sample_size=SMALL // 2,
@@ -153,7 +153,7 @@ def unet() -> UNet2DConditionModel:
     )
 
 
-def autoencoder() -> AutoencoderTiny:
+def make_autoencoder() -> AutoencoderTiny:
     """Return an autoencoder that halves five times: 512 pixels to 16 latents and back."""
     return AutoencoderTiny(
         in_channels=3,
@@ -168,7 +168,7 @@ def autoencoder() -> AutoencoderTiny:
     )
 
 
-def scheduler() -> DDIMScheduler:
+def make_scheduler() -> DDIMScheduler:
     """Return DDIM, with the settings that other samplers read when they are made from it."""
     return DDIMScheduler.from_config(
         {
@@ -188,18 +188,23 @@ def scheduler() -> DDIMScheduler:
     )
 
 
-def components(seed: int = 0) -> dict[str, Any]:
+def make_components(seed: int = 0) -> dict[str, Any]:
     """Return all parts, with random weights from the seed."""
     torch.manual_seed(seed)
-    tokens = tokenizer()
-    return {"tokenizer": tokens, "text_encoder": text_encoder(tokens), "unet": unet(), "vae": autoencoder()}
+    tokens = load_tokenizer()
+    return {
+        "tokenizer": tokens,
+        "text_encoder": make_text_encoder(tokens),
+        "unet": make_unet(),
+        "vae": make_autoencoder(),
+    }
 
 
-def pipeline(parts: dict[str, Any]) -> StableDiffusionPipeline:
+def make_pipeline(parts: dict[str, Any]) -> StableDiffusionPipeline:
     """Return a Stable Diffusion pipeline of the parts."""
     return StableDiffusionPipeline(
         **parts,
-        scheduler=scheduler(),
+        scheduler=make_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -209,7 +214,7 @@ def pipeline(parts: dict[str, Any]) -> StableDiffusionPipeline:
 def save(parts: dict[str, Any], folder: Path = PIPELINE) -> None:
     """Write the folder that `from_pretrained` loads, with weights in half precision."""
     halves = {name: part.to(torch.float16) if hasattr(part, "parameters") else part for name, part in parts.items()}
-    pipeline(halves).save_pretrained(folder, safe_serialization=True)
+    make_pipeline(halves).save_pretrained(folder, safe_serialization=True)
     # Without it, transformers loads halves and diffusers floats by default, which do not fit together.
     _set_json_keys(folder / "text_encoder" / "config.json", dtype="float32")
     # AutoencoderTiny adds this key itself, and warns when the file contains it.
@@ -225,4 +230,4 @@ def _set_json_keys(path: Path, **settings: str | None) -> None:
 
 
 if __name__ == "__main__":
-    save(components())
+    save(make_components())

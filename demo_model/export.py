@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".local/demo_model"))
     parser.add_argument("--to", type=Path, default=architecture.PIPELINE)
     options = parser.parse_args()
-    parts = architecture.components()
+    parts = architecture.make_components()
     unet_state = torch.load(options.work / "train.pt", weights_only=True)
     for name, weights in unet_state["averaged"].items():
         parts[name].load_state_dict(weights)

@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = argument_parser(__doc__, steps=2500, batch=8, rate=2e-3).parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
-    vae = architecture.components(options.seed)["vae"]
+    vae = architecture.make_components(options.seed)["vae"]
     optimizer = torch.optim.AdamW(vae.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=0.0)
     step, checkpoint = 0, options.work / "decoder.pt"
     if checkpoint.exists():

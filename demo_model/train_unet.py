@@ -158,7 +158,7 @@ def sample_latents(
     seed: int = 0,
 ) -> torch.Tensor:
     """Return latents for the captions, by DDIM."""
-    scheduler = architecture.scheduler()
+    scheduler = architecture.make_scheduler()
     scheduler.set_timesteps(steps)
     count = len(captions)
     states = parts["text_encoder"](tokenize(tokenizer, captions + [""] * count)).last_hidden_state
@@ -199,7 +199,7 @@ def step_losses(
     parts: dict[str, Any], tokenizer: CLIPTokenizer, *, size: int, seed: int, first: int, last: int
 ) -> Iterator[torch.Tensor]:
     """Yield the loss of each step, from `first` on. The last fifth before `last` is late."""
-    alphas = architecture.scheduler().alphas_cumprod
+    alphas = architecture.make_scheduler().alphas_cumprod
     step = first
     while True:
         images, captions = make_batch(step, size=size, seed=seed)
@@ -222,10 +222,10 @@ class Training:
     """The parts that are trained, their averaged copy, and the optimizers."""
 
     def __init__(self, *, seed: int, rate: float, use_muon: bool) -> None:
-        parts = architecture.components(seed)
+        parts = architecture.make_components(seed)
         self.tokenizer: CLIPTokenizer = parts["tokenizer"]
         self.trained = {"unet": parts["unet"], "text_encoder": parts["text_encoder"]}
-        self.averaged = architecture.components(seed)
+        self.averaged = architecture.make_components(seed)
         # On a CPU the plain attention is the faster one at these sizes.
         parts["unet"].set_attn_processor(AttnAddedKVProcessor())
         self._optimizers = make_optimizers(self.trained, rate=rate, muon=use_muon)

@@ -36,7 +36,7 @@ def _start(**_: Any) -> None:
     global _runner  # noqa: PLW0603  # one a process: Celery's signals have nowhere else to keep it
     began = time.monotonic()
     try:
-        load, free_bytes = factory.engine_loader()
+        load, free_bytes = factory.make_engine_loader()
         engines = EngineCache(load, free_bytes=free_bytes, max_engines=factory.MAX_ENGINES)
         engines.load(settings.MODEL_ID)
     except (ModelUnavailable, ImproperlyConfigured) as error:

@@ -225,7 +225,7 @@ def _site() -> Iterator[str]:
         from .demo import example_data
 
         call_command("migrate", verbosity=0)
-        example_data.fill()
+        example_data.add_example_data()
         urls.urlpatterns.append(path("broken/", error_views.server_error))
         server = make_server("127.0.0.1", 0, get_wsgi_application(), _Server, _Quiet)
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -121,7 +121,7 @@ def _load_engines(watch: Stopwatch) -> EngineCache:
     from .engine_cache import EngineCache
 
     try:
-        load, free_bytes = factory.engine_loader()
+        load, free_bytes = factory.make_engine_loader()
         watch.end_stage("libraries")
         _exit_after(factory.read_bounds().loading_s)
         engines = EngineCache(load, free_bytes=free_bytes, max_engines=factory.MAX_ENGINES)

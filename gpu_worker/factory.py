@@ -38,7 +38,7 @@ def make_worker_id() -> str:
     return f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
-def engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
+def make_engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
     """Return a function that loads a model's engine, and one that returns the GPU's free bytes (None: not limited).
 
     SPARKLE_ENGINE is diffusers, noise, or the dotted path of a function that returns the same two functions.
@@ -90,7 +90,7 @@ def build_worker(
     """
     name = make_worker_id()
     if engines is None:
-        load, free_bytes = engine_loader()
+        load, free_bytes = make_engine_loader()
         engines = EngineCache(load, free_bytes=free_bytes, max_engines=MAX_ENGINES)
     loaded = engines
     client = client or discord_client.from_settings(timeout_s=20)

@@ -182,7 +182,7 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
 def _check_prompt(prompt: str) -> Refusal | None:
     if blocked_terms.is_blank(prompt):
         return Refusal(code="prompt_empty")
-    return _out_of_range("prompt", f"1-{MAX_PROMPT}") if len(prompt) > MAX_PROMPT else None
+    return _too_long("prompt") if len(prompt) > MAX_PROMPT else None
 
 
 def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: str, seed: int) -> _Filled | Refusal:
@@ -215,11 +215,12 @@ def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: 
         ("guidance", 0 <= guidance <= 30, "0-30"),
         ("seed", 0 <= chosen_seed <= MAX_SEED, f"0-{MAX_SEED}"),
         ("strength", requested.strength is None or 0 < requested.strength <= 1, "0.05-1"),
-        ("negative_prompt", len(negative_prompt) <= MAX_PROMPT, f"0-{MAX_PROMPT}"),
     )
     for parameter, in_range, allowed in ranges:
         if not in_range:
             return _out_of_range(parameter, allowed)
+    if len(negative_prompt) > MAX_PROMPT:
+        return _too_long("negative_prompt")
     assert size is not None  # noqa: S101  # checked above
     return _Filled(
         model=model,
@@ -327,3 +328,7 @@ def pick_model(models: Sequence[ModelOptions], slug: str | None) -> ModelOptions
 
 def _out_of_range(parameter: str, allowed: str) -> Refusal:
     return Refusal(code="parameter_out_of_range", params={"parameter": parameter, "range": allowed})
+
+
+def _too_long(parameter: str) -> Refusal:
+    return Refusal(code="text_too_long", params={"parameter": parameter, "limit": MAX_PROMPT})

@@ -220,12 +220,12 @@ def delete(interaction: Interaction, job: Job, *, now: datetime, started: float)
 
 def _erase(job: Job, *, now: datetime, started: float) -> None:
     """Delete the image files now if the storage answers in time; otherwise upkeep deletes them within minutes."""
-    if not erasure.request(job.pk, Job.Erasure.IMAGES, now=now):
+    if not erasure.request_erasure(job.pk, Job.Erasure.IMAGES, now=now):
         return
     try:
         keys = erasure.storage_keys([job])
         if run_within(lambda: erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
-            erasure.forget([job.pk])
+            erasure.delete_rows([job.pk])
     except Exception as error:  # Each storage backend has its own errors.
         logger.warning("images_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})
 

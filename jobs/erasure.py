@@ -30,15 +30,15 @@ def _open_report() -> Exists:
     return Exists(JobImage.objects.filter(job=OuterRef("pk"), reported_at__isnull=False))
 
 
-def request(job_id: int, what: Erasure, *, now: datetime) -> bool:
+def request_erasure(job_id: int, what: Erasure, *, now: datetime) -> bool:
     """Hide the job's images and record that `what` is to be erased. False while a report on an image is open.
 
     A hidden image cannot be reported, so the result still holds when the files are deleted.
     """
-    return bool(request_many([job_id], what, now=now))
+    return bool(request_erasures([job_id], what, now=now))
 
 
-def request_many(job_ids: Collection[int], what: Erasure, *, now: datetime, skip_locked: bool = False) -> list[int]:
+def request_erasures(job_ids: Collection[int], what: Erasure, *, now: datetime, skip_locked: bool = False) -> list[int]:
     """Request the erasure of several ended jobs; return the ids of those without an open report.
 
     `skip_locked` leaves out jobs that another transaction holds: a batch never waits for one row while it holds others.
@@ -65,18 +65,18 @@ def erase(job_id: int, what: Erasure, *, now: datetime) -> bool:
 def erase_many(job_ids: Collection[int], what: Erasure, *, now: datetime, skip_locked: bool = False) -> int:
     """Erase `what` of several ended jobs in a few statements. Return how many are erased now.
 
-    `skip_locked` as in `request_many`. Raises the storage's errors, as `erase` does.
+    `skip_locked` as in `request_erasures`. Raises the storage's errors, as `erase` does.
     """
-    free = request_many(job_ids, what, now=now, skip_locked=skip_locked)
-    finish(free)
+    free = request_erasures(job_ids, what, now=now, skip_locked=skip_locked)
+    erase_requested(free)
     return len(free)
 
 
-def finish(job_ids: Collection[int]) -> None:
+def erase_requested(job_ids: Collection[int]) -> None:
     """Erase what was requested of the jobs. Files first: a row that is left names the files that are left."""
     jobs = list(Job.objects.filter(pk__in=job_ids).exclude(erasure=""))
     erase_files(storage_keys(jobs))
-    forget([job.pk for job in jobs])
+    delete_rows([job.pk for job in jobs])
 
 
 def storage_keys(jobs: Collection[Job]) -> list[str]:
@@ -91,7 +91,7 @@ def erase_files(keys: Iterable[str]) -> None:
         default_storage.delete(key)
 
 
-def forget(job_ids: Collection[int]) -> None:
+def delete_rows(job_ids: Collection[int]) -> None:
     """Delete the rows and words of jobs whose files are deleted, as far as requested."""
     with transaction.atomic():
         requested = Job.objects.filter(pk__in=job_ids).exclude(erasure="").order_by("pk")
@@ -108,13 +108,13 @@ def forget(job_ids: Collection[int]) -> None:
         kept.filter(erasure=Erasure.IMAGES).update(grid_key="", erasure="")
 
 
-def after_decision(job_ids: set[int]) -> None:
+def erase_decided(job_ids: set[int]) -> None:
     """Erase what was requested of those jobs that have no open report any more."""
     waiting = Job.objects.filter(pk__in=job_ids).exclude(erasure="")
     kept = set(with_open_report(waiting).values_list("pk", flat=True))
-    finish([job_id for job_id in waiting.values_list("pk", flat=True) if job_id not in kept])
+    erase_requested([job_id for job_id in waiting.values_list("pk", flat=True) if job_id not in kept])
 
 
-def ready() -> QuerySet[Job]:
+def select_ready() -> QuerySet[Job]:
     """Return the jobs with a requested erasure and without an open report."""
     return Job.objects.exclude(erasure="").exclude(_open_report())

@@ -61,7 +61,7 @@ def _remove_of_job(job_id: int, images: list[JobImage], *, by: str, now: datetim
             kind="removed",
             detail={"by": by, "images": ", ".join(str(image.index + 1) for image in images)},
         )
-    erasure.after_decision({job_id})
+    erasure.erase_decided({job_id})
     mod_log.record(
         job.guild_id,
         mod_log.Kind.REMOVAL,

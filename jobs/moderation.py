@@ -120,7 +120,7 @@ def dismiss_reports(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
         was={"reported_at__isnull": False},
         becomes={"reported_at": None, "reported_by": None, "report_reason": ""},
     )
-    erasure.after_decision(set(JobImage.objects.filter(pk__in=image_ids).values_list("job_id", flat=True)))
+    erasure.erase_decided(set(JobImage.objects.filter(pk__in=image_ids).values_list("job_id", flat=True)))
     return dismissed
 
 

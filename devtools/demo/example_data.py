@@ -89,7 +89,7 @@ def draw_landscape(chance: random.Random, size: int = 512) -> bytes:
     return written.getvalue()
 
 
-def fill(*, now: datetime | None = None, days: int = 30, seed: int = 7) -> list[Guild]:
+def add_example_data(*, now: datetime | None = None, days: int = 30, seed: int = 7) -> list[Guild]:
     """Write the rows and return the guilds; the first is the busiest."""
     now = now or timezone.now()
     chance = random.Random(seed)

@@ -140,8 +140,8 @@ def _serve(port: int) -> int:
             spare = free_port(port + 1) or free_port()
             print(f"./dev demo: port {port} is already in use or not allowed. Use --port={spare}", file=sys.stderr)
             return arguments.USAGE_ERROR
-        children = stack.enter_context(platform(port, say=print))
-        login = administrator()
+        children = stack.enter_context(run_platform(port, say=print))
+        login = create_administrator()
         site = os.environ["SITE_URL"]
         print(
             f"\nSparkle is running.\n\n"
@@ -164,9 +164,9 @@ def _once(options: argparse.Namespace) -> int:
     with (
         ProgressBar() as bar,
         _only_one(waiting=lambda line: bar.show(0, line)),
-        platform(free_port(), say=lambda stage: bar.show(START_STAGES[stage], stage), tick=bar.tick) as children,
+        run_platform(free_port(), say=lambda stage: bar.show(START_STAGES[stage], stage), tick=bar.tick) as children,
     ):
-        status = one_shot.make(options, bar=bar, alive=lambda: children.check(repeated_errors=True))
+        status = one_shot.generate(options, bar=bar, alive=lambda: children.check(repeated_errors=True))
         # The only request has ended.
         children.kill()
         return status
@@ -180,7 +180,9 @@ START_STAGES = {POSTGRESQL: 0.02, PROCESSES: 0.1, MODEL: 0.4}
 
 
 @contextmanager
-def platform(port: int, *, say: Callable[[str], None], tick: Callable[[], None] = lambda: None) -> Iterator[Children]:
+def run_platform(
+    port: int, *, say: Callable[[str], None], tick: Callable[[], None] = lambda: None
+) -> Iterator[Children]:
     """Run database, site, worker and scheduler until the context ends. Yields when the model is loaded.
 
     `say` gets the name of each stage. `tick` is called while waiting for one.
@@ -269,7 +271,7 @@ def _set_demo_model_defaults() -> None:
         )
 
 
-def administrator() -> str:
+def create_administrator() -> str:
     """Give the account `admin` a new password and return it."""
     from django.contrib.auth.models import User
 

@@ -26,7 +26,7 @@ SUBMITTED, GENERATED = 0.6, 0.95
 OPTIONS = ("negative_prompt", "seed", "steps", "sampler", "size", "guidance", "count", "style")
 
 
-def make(options: argparse.Namespace, *, bar: ProgressBar, alive: Callable[[], None]) -> int:
+def generate(options: argparse.Namespace, *, bar: ProgressBar, alive: Callable[[], None]) -> int:
     """Submit a request, wait for it and save its images; print the outcome as a line of JSON.
 
     `alive` raises when a process has failed. Return 0 for images, 1 for a refusal or a failure.

@@ -11,7 +11,7 @@ from pathlib import Path
 from devtools.embedded_postgres import DatabaseUnavailable
 from devtools.processes import interrupt_on_termination
 
-from .main import CannotRun, free_port, platform
+from .main import CannotRun, free_port, run_platform
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "docs" / "images" / "simulator.png"
@@ -32,7 +32,7 @@ def main() -> int:
     shutil.rmtree(folder, ignore_errors=True)
     os.environ["SPARKLE_LOCAL_DIR"] = str(folder)
     try:
-        with platform(free_port(), say=print):
+        with run_platform(free_port(), say=print):
             take(browser, address=f"{os.environ['SITE_URL']}/simulator/")
     except (CannotRun, DatabaseUnavailable) as error:
         print(f"readme_screenshot: {error}", file=sys.stderr)

@@ -84,10 +84,10 @@ def finish_erasures(work: TaskRun) -> int:
     """Erase what waited for a decision on a report, or for the storage."""
 
     def finish(ids: list[int]) -> int:
-        erasure.finish(ids)
+        erasure.erase_requested(ids)
         return len(ids)
 
-    return work.for_each_batch(due(erasure.ready(), by="pk"), JOBS_AT_ONCE, finish)
+    return work.for_each_batch(due(erasure.select_ready(), by="pk"), JOBS_AT_ONCE, finish)
 
 
 @upkeep_task(budget_s=3)

@@ -48,6 +48,7 @@ REASONS = {
     "out_of_memory": ("Out of GPU memory", "Retry with a smaller size or fewer images."),
     "output_blocked": ("Blocked by image check", "The image check rejected it."),
     "output_unchecked": ("Image check failed", "Check the worker's log, then retry."),
+    "text_too_long": ("Prompt too long", "The member was shown the limit."),
     "parameter_out_of_range": ("Parameter out of range", "The member was shown the allowed values."),
     "image_gone": ("Source image missing", "It was deleted or hidden."),
     "quota_exceeded": ("Quota exceeded", "Grant more for this window or wait until it resets."),

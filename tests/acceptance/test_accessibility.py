@@ -50,7 +50,7 @@ def contexts(chromium: Browser, live_server: Any, settings: Any, tmp_path: Any) 
             "OPTIONS": {"location": str(tmp_path), "base_url": "/media/"},
         }
     }
-    example_data.fill(days=8)
+    example_data.add_example_data(days=8)
     people = {"visitor": None} | screenshots.sessions_by_person()
     made = {}
     for name, session in people.items():
