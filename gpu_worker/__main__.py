@@ -136,9 +136,12 @@ def _load_engines(watch: Stopwatch) -> EngineCache:
 
 def _build(engines: EngineCache, *, watch: Stopwatch, stopping: threading.Event) -> tuple[Runner, SqsConsumer]:
     """Return the runner and its consumer, not started yet."""
+    from datetime import UTC, datetime
+
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
 
+    from jobs import relaxed_promotion
     from jobs.dispatch import sqs
 
     from . import factory
@@ -162,6 +165,7 @@ def _build(engines: EngineCache, *, watch: Stopwatch, stopping: threading.Event)
         sqs.client(read_timeout_s=LONG_POLL_S + 5),
         settings.SQS_QUEUE_URL,
         visibility_s=settings.SPARKLE_LEASE_SECONDS + 10,
+        on_idle=lambda most: relaxed_promotion.promote_relaxed(now=datetime.now(UTC), most=most),
     )
     return runner, consumer
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -56,13 +56,18 @@ class SqsConsumer:
         visibility_s: int,
         long_poll_s: int = LONG_POLL_S,
         extend_interval_s: float = EXTEND_INTERVAL_S,
+        on_idle: Callable[[int], object] = lambda most: None,
     ) -> None:
-        """`visibility_s` should be a little longer than a job's lease, so that a redelivered job can be claimed."""
+        """`visibility_s` should be a little longer than a job's lease, so that a redelivered job can be claimed.
+
+        `on_idle` is called when the queue is empty, with how many more jobs the worker could take and still have room.
+        """
         self._sqs = sqs
         self._queue_url = queue_url
         self._visibility_s = visibility_s
         self._long_poll_s = long_poll_s
         self._extend_interval_s = extend_interval_s
+        self._on_idle = on_idle
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._job_ids: dict[str, int] = {}  # by receipt handle
@@ -124,7 +129,11 @@ class SqsConsumer:
             VisibilityTimeout=min(FIRST_VISIBILITY_S, self._visibility_s),
         )
         submitted: list[str] = []
-        for message in response.get("Messages", []):
+        received = response.get("Messages", [])
+        # One slot stays free, so that the next prompt job starts at once.
+        if not received and not self._stopping.is_set() and (spare := runner.free_slots - 1) > 0:
+            self._on_idle(spare)
+        for message in received:
             receipt = message["ReceiptHandle"]
             try:
                 job_id = codec.decode(message["Body"])

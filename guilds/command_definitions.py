@@ -7,6 +7,8 @@ from typing import Any
 from discord_api import i18n
 from discord_api.permissions import MANAGE_GUILD
 
+from .policy import SPEEDS
+
 _SLASH = 1
 _ON_MESSAGE = 3
 _STRING, _INTEGER, _NUMBER, _ATTACHMENT = 3, 4, 10, 11
@@ -34,6 +36,7 @@ def all_commands() -> list[dict[str, Any]]:
             _option(_STRING, "model", autocomplete=True, max_length=50),
             _option(_ATTACHMENT, "image"),
             _option(_NUMBER, "strength", min_value=0.05, max_value=1),
+            _option(_STRING, "speed", choices=[_choice("speed", value) for value in SPEEDS]),
         ),
         _slash("sparkle-quota"),
         _slash("sparkle-history"),
@@ -54,6 +57,11 @@ def _slash(name: str, *options: dict[str, Any]) -> dict[str, Any]:
 
 def _option(kind: int, name: str, **rules: Any) -> dict[str, Any]:
     return {"type": kind, **_named("option", name), **rules}
+
+
+def _choice(option: str, value: str) -> dict[str, Any]:
+    key = f"choice.{option}.{value}"
+    return {"name": i18n.phrases(i18n.DEFAULT)[key], "name_localizations": _words(key), "value": value}
 
 
 def _named(what: str, name: str) -> dict[str, Any]:

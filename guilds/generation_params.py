@@ -13,6 +13,7 @@ class RequestedParams:
 
     `source_job_id` with `source_index`, or `source_url`, names the image to start from. `lowerable` holds "steps" and
     "count" of an earlier request: they are lowered to the server's limits, not refused.
+    `speed` is "prompt" or "relaxed" (jobs/relaxed.py).
     """
 
     kind: str = "txt2img"
@@ -32,6 +33,7 @@ class RequestedParams:
     source_index: int | None = None
     source_url: str = ""
     lowerable: frozenset[str] = frozenset()
+    speed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ MAX_LIMIT = 10**9
 MAX_CHANNELS = 500
 MAX_ROLES = 250
 MAX_STEPS = 150
+MAX_PATIENCE_HOURS = 24
 FIRST_DAY = snowflakes.EPOCH
 LAST_DAY = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -214,6 +215,10 @@ class Guild(models.Model):
         AGE_RESTRICTED = "age_restricted", "Only in age-restricted channels"
         SPOILER = "spoiler", "Anywhere, as a spoiler"
 
+    class Speed(models.TextChoices):
+        PROMPT = "prompt", "Prompt: a GPU starts for it"
+        RELAXED = "relaxed", "Relaxed: it waits for a GPU that runs anyway"
+
     class OutputCheck(models.TextChoices):
         OFF = "off", "Off"
         BLUR = "blur", "Post what it finds as a spoiler"
@@ -249,6 +254,21 @@ class Guild(models.Model):
     )
     max_waiting_per_member = BoundedIntegerField(
         default=10, low=0, high=10_000, help_text="How many requests of one member may wait."
+    )
+    default_speed = ChoiceField(
+        max_length=8, choices=Speed.choices, default=Speed.PROMPT, db_default=Speed.PROMPT.value
+    )
+    relaxed_patience_hours = BoundedSmallIntegerField(
+        default=6,
+        db_default=6,
+        low=1,
+        high=MAX_PATIENCE_HOURS,
+        help_text="Hours after which a relaxed request starts a GPU.",
+    )
+    relaxed_over_quota = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="A request above a member's or the server's quota becomes relaxed instead of being refused.",
     )
     default_steps = BoundedSmallIntegerField(
         null=True, blank=True, low=1, high=MAX_STEPS, help_text="Empty: the model's own."

@@ -17,6 +17,7 @@ from .samplers import SAMPLERS
 # Means a random seed, as in other Stable Diffusion tools.
 RANDOM_SEED = -1
 MAX_PROMPT = 6000
+SPEEDS = ("prompt", "relaxed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +215,7 @@ def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: 
         ("count", 1 <= count <= rules.max_images, f"1-{rules.max_images}"),
         ("guidance", 0 <= guidance <= 30, "0-30"),
         ("seed", 0 <= chosen_seed <= MAX_SEED, f"0-{MAX_SEED}"),
+        ("speed", requested.speed in (None, *SPEEDS), ", ".join(SPEEDS)),
         ("strength", requested.strength is None or 0 < requested.strength <= 1, "0.05-1"),
     )
     for parameter, in_range, allowed in ranges:

@@ -67,6 +67,7 @@ def _sparkle(interaction: Interaction, *, now: datetime, started: float) -> dict
         kind=Job.Kind.IMG2IMG if source_url else Job.Kind.TXT2IMG,
         source_url=source_url,
         strength=options.number("strength"),
+        speed=options.text("speed"),
     )
     return submission.submit(interaction, params, now=now, started=started)
 

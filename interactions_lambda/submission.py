@@ -102,6 +102,7 @@ def submit(interaction: Interaction, params: RequestedParams, *, now: datetime, 
             wait_s=result.wait_s,
             gpu_starting=result.gpu_starting,
             budget_warning=result.budget_warning,
+            over_quota=result.over_quota,
         )
     )
 

@@ -30,7 +30,8 @@ class AdmissionData:
     """The facts that admission decides by.
 
     `existing` is the id of the interaction's job, if there is one. `used` is keyed by (subject_id, window). `spent_ms`
-    is the guild's GPU time in this UTC month, including the reservations of open jobs. `ahead` is a new job's backlog.
+    is the guild's GPU time in this UTC month, including the reservations of open jobs. `active` and `waiting` leave out
+    relaxed jobs that are not due. `ahead` is a new job's backlog.
     """
 
     existing: int | None
@@ -40,7 +41,9 @@ class AdmissionData:
     spent_ms: int
     active: int
     waiting: int
+    relaxed_waiting: int
     mine_waiting: int
+    mine_relaxed_waiting: int
     ahead: Backlog
 
 
@@ -66,7 +69,6 @@ def read(
                 **backlog_parameters(guild_id=guild.pk, user_id=user_id, now=now),
                 "interaction": Int8(interaction_id),
                 "style": style or "",
-                "now": now,
                 "windows": list(windows),
                 "starts": [window.start for window in windows.values()],
                 "erased_user": Int8(member_pseudonym(user_id)),
@@ -115,7 +117,9 @@ def _parse(guild: Guild, user_id: int, facts: dict[str, Any]) -> AdmissionData:
         spent_ms=(facts["used_ms"] or 0) + int(facts["open"]["reserved_ms"]),
         active=facts["open"]["active"],
         waiting=facts["open"]["waiting"],
+        relaxed_waiting=facts["open"]["later"],
         mine_waiting=facts["open"]["mine"],
+        mine_relaxed_waiting=facts["open"]["mine_later"],
         ahead=Backlog(**facts["ahead"]),
     )
 

@@ -12,7 +12,7 @@ from psycopg.types.numeric import Int8
 
 from guilds.models import Guild
 
-from . import prepared_statements
+from . import prepared_statements, relaxed
 from .lifecycle import Status
 from .models import Job
 from .named_queries import load
@@ -30,12 +30,13 @@ def promote(guild: Guild, *, now: datetime) -> list[Job]:
 
     The caller's transaction holds the lock of the guild's row.
     """
-    active = Job.objects.filter(guild=guild, status__in=[Status.QUEUED, Status.RUNNING]).count()
+    running = Job.objects.filter(guild=guild, status__in=[Status.QUEUED, Status.RUNNING])
+    active = running.filter(relaxed.prompt_jobs(now=now)).count()
     slots = guild.concurrency - active
     if slots <= 0:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(load("next_in_turn"), {"guild": guild.pk, "slots": slots})
+        cursor.execute(load("next_in_turn"), {**relaxed.parameters(now=now), "guild": guild.pk, "slots": slots})
         chosen = cursor.fetchall()
     promoted = []
     for turn, (job_id, user_id) in enumerate(chosen):
@@ -88,6 +89,7 @@ def backlog_parameters(
         "before": queued_at or "infinity",
         "before_id": Int8(job_id),
         "alive": now - timedelta(seconds=settings.SPARKLE_LEASE_SECONDS),
+        **relaxed.parameters(now=now),
     }
 
 
@@ -114,16 +116,21 @@ def load_position(job: Job, *, now: datetime) -> QueuePosition:
 
 
 def read_demand(*, now: datetime) -> Demand:
-    """Read what scaling decides by: runnable jobs now, and jobs accepted in the two windows."""
+    """Read what scaling decides by: runnable and relaxed jobs now, and prompt jobs accepted in the two windows."""
     with connection.cursor() as cursor:
         cursor.execute(
             load("demand"),
-            {"short": now - timedelta(seconds=SHORT_WINDOW_S), "long": now - timedelta(seconds=LONG_WINDOW_S)},
+            {
+                "short": now - timedelta(seconds=SHORT_WINDOW_S),
+                "long": now - timedelta(seconds=LONG_WINDOW_S),
+                **relaxed.parameters(now=now),
+            },
         )
-        runnable, accepted_in_short_window, accepted_in_long_window, newest = cursor.fetchone()
+        runnable, relaxed_waiting, accepted_in_short_window, accepted_in_long_window, newest = cursor.fetchone()
     idle_s = (now - newest).total_seconds() if newest else LONG_WINDOW_S
     return Demand(
         runnable=runnable,
+        relaxed=relaxed_waiting,
         accepted_in_short_window=accepted_in_short_window,
         accepted_in_long_window=accepted_in_long_window,
         idle_s=idle_s,

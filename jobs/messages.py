@@ -26,14 +26,31 @@ def submitted(
     wait_s: float | None,
     gpu_starting: bool,
     budget_warning: bool = False,
+    over_quota: bool = False,
     lowered: Mapping[str, int] | None = None,
 ) -> Message:
     """Return the first message: the place in the queue (1 is next, 0 unknown) and the wait in seconds, None if unknown.
 
+    A relaxed job has neither place nor wait: the message says when it runs, and with `over_quota` why it is relaxed.
     `lowered` are the parameters ("count", "steps") that were lowered to their limits.
     """
     locale = job.locale
     lines = [translate(locale, "job.submitted")]
+    if job.due_at is not None:
+        if over_quota:
+            lines.append(translate(locale, "job.relaxed_over_quota"))
+        lines.append(translate(locale, "job.relaxed", due=f"<t:{int(job.due_at.timestamp())}:R>"))
+    else:
+        lines.append(_outlook(locale, place=place, wait_s=wait_s, gpu_starting=gpu_starting))
+    lines += [
+        translate(locale, f"job.lowered_{parameter}", limit=limit) for parameter, limit in (lowered or {}).items()
+    ]
+    if budget_warning:
+        lines.append(translate(locale, "job.budget_warning"))
+    return _open_message(job, lines)
+
+
+def _outlook(locale: str, *, place: int, wait_s: float | None, gpu_starting: bool) -> str:
     outlook = []
     if place:
         outlook.append(translate(locale, "job.next") if place == 1 else translate(locale, "job.place", place=place))
@@ -41,13 +58,7 @@ def submitted(
         outlook.append(translate(locale, "job.gpu_starting"))
     if wait_s is not None:
         outlook.append(translate(locale, "job.wait", wait=duration(locale, wait_s)))
-    lines.append(" ".join(outlook))
-    lines += [
-        translate(locale, f"job.lowered_{parameter}", limit=limit) for parameter, limit in (lowered or {}).items()
-    ]
-    if budget_warning:
-        lines.append(translate(locale, "job.budget_warning"))
-    return _open_message(job, lines)
+    return " ".join(outlook)
 
 
 def processing(job: Job, *, step: int, total: int, preview: File | None = None) -> Message:

@@ -154,6 +154,9 @@ class Job(models.Model):
     progress_step = BoundedSmallIntegerField(default=0, low=0, high=MAX_SMALL_INTEGER)
     progress_total = BoundedSmallIntegerField(default=0, low=0, high=MAX_SMALL_INTEGER)
     created_at = models.DateTimeField()
+    due_at = models.DateTimeField(
+        null=True, blank=True, help_text="Only of a relaxed request: when it starts a GPU at the latest."
+    )
     queued_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     images_stored_at = models.DateTimeField(null=True, blank=True, help_text="When its images were stored.")

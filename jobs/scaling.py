@@ -16,10 +16,12 @@ LONG_WINDOW_S = 3600
 class Demand:
     """Requests queued or running now, and those accepted in the last SHORT_WINDOW_S and LONG_WINDOW_S.
 
+    `relaxed`: relaxed requests that are open and not due. They are in none of the other numbers until they run.
     `idle_s`: since the newest of them was accepted; without one in the last LONG_WINDOW_S it does not matter.
     """
 
     runnable: int
+    relaxed: int = 0
     accepted_in_short_window: int = 0
     accepted_in_long_window: int = 0
     idle_s: float = LONG_WINDOW_S
@@ -36,6 +38,7 @@ class Limits:
     `keep_alive_min_hourly`: with at least this many requests in the last hour the last worker is kept, since the next
     request comes soon and a new start costs as much as waiting. It stays for `keep_alive_gaps` times the mean gap
     between requests, at most `keep_alive_max_s`.
+    `relaxed_together`: with so many relaxed requests a worker is started before they are due.
     """
 
     jobs_per_worker: int = 32
@@ -45,11 +48,13 @@ class Limits:
     keep_alive_min_hourly: int = 15
     keep_alive_gaps: float = 10
     keep_alive_max_s: float = 600
+    relaxed_together: int = 32
 
 
 def desired_workers(demand: Demand, limits: Limits) -> int:
     """Return how many workers to run for the demand, from 0 to `max_workers`."""
-    for_queue = -(-demand.runnable // limits.jobs_per_worker)
+    relaxed = demand.relaxed if demand.relaxed >= limits.relaxed_together else 0
+    for_queue = -(-(demand.runnable + relaxed) // limits.jobs_per_worker)
     return min(limits.max_workers, max(for_queue, _steady_workers(demand, limits), int(_kept_workers(demand, limits))))
 
 
@@ -72,7 +77,7 @@ def _kept_workers(demand: Demand, limits: Limits) -> bool:
 def worker_deficit(demand: Demand, *, desired: int, limits: Limits) -> int:
     """Return the metric: missing workers (positive) or excess workers (negative), compared with `desired`.
 
-    No worker is excess while there is a runnable job for it.
+    No worker is excess while there is a job for it. A relaxed one counts, because now it needs no start.
     """
-    enough = max(desired_workers(demand, limits), min(demand.runnable, desired))
+    enough = max(desired_workers(demand, limits), min(demand.runnable + demand.relaxed, desired))
     return enough - desired

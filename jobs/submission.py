@@ -18,7 +18,7 @@ from guilds.models import BlockedTerm, Guild, ModelProfile
 from guilds.policy import Refusal
 from guilds.quota_clock import Window
 
-from . import admission, fair_queue, mod_log
+from . import admission, fair_queue, mod_log, relaxed
 from .dispatch.message import Dispatcher
 from .dispatch.sending import SendHook, send_after_commit
 from .guild_lock import lock_guild
@@ -55,7 +55,10 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The accepted job and what to tell the member. `repeated`: the interaction was accepted before."""
+    """The accepted job and what to tell the member. `repeated`: the interaction was accepted before.
+
+    `over_quota`: the job is relaxed because a quota is used up.
+    """
 
     job: Job
     place: int
@@ -63,6 +66,7 @@ class Accepted:
     gpu_starting: bool
     repeated: bool = False
     budget_warning: bool = False
+    over_quota: bool = False
 
 
 def submit(
@@ -96,7 +100,12 @@ def _repeat_result(job: Job, *, now: datetime) -> Accepted | Refusal:
 
 
 def _accepted(
-    job: Job, position: fair_queue.QueuePosition, *, repeated: bool = False, budget_warning: bool = False
+    job: Job,
+    position: fair_queue.QueuePosition,
+    *,
+    repeated: bool = False,
+    budget_warning: bool = False,
+    over_quota: bool = False,
 ) -> Accepted:
     return Accepted(
         job=job,
@@ -105,6 +114,7 @@ def _accepted(
         gpu_starting=position.gpu_starting,
         repeated=repeated,
         budget_warning=budget_warning,
+        over_quota=over_quota,
     )
 
 
@@ -114,8 +124,8 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     1. Read the facts, with the counters of the open quota windows.
     2. Return the earlier result if the interaction has a job already.
     3. Plan the generation: fill in defaults, check every parameter and rule.
-    4. Check queue limits, quotas and budget for the plan.
-    5. Write the refusal, or the job: queued if the guild has a free slot and no job waits, else waiting.
+    4. Check the speed, queue limits, quotas and budget for the plan.
+    5. Write the refusal, or the job: queued if it is prompt, the guild has a free slot and no job waits, else waiting.
     """
     windows = _open_windows(guild, now=now)
     facts = admission.read(
@@ -130,16 +140,26 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
         return _repeat_result(Job.objects.get(pk=facts.existing), now=now)
     seed = secrets.randbelow(MAX_SEED - 16)
     plan = policy.plan_generation(facts.rules, _requested_options(request), seed=seed)
-    refusal = plan if isinstance(plan, Refusal) else _check_limits(guild, facts, request, plan, windows, now=now)
+    if isinstance(plan, Refusal):
+        return _refuse(request, guild, facts, plan, now=now)
+    exceeded = _check_quota(facts, request, plan, windows)
+    over_quota = exceeded is not None and guild.relaxed_over_quota
+    is_relaxed = over_quota or (request.params.speed or guild.default_speed) == Guild.Speed.RELAXED
+    refusal = (
+        _check_queue(guild, facts, is_relaxed=is_relaxed)
+        or _check_source(guild, request)
+        or (None if over_quota else exceeded)
+        or _check_budget(guild, facts, plan, now=now)
+    )
     if refusal is not None:
-        _record_refusal(request, guild, facts, refusal, now=now)
-        return refusal
-    assert isinstance(plan, policy.Plan)  # noqa: S101
-    queued = facts.waiting == 0 and facts.active < guild.concurrency
-    job = _new_job(request, guild, plan, queued=queued, now=now)
+        return _refuse(request, guild, facts, refusal, now=now)
+    due_at = relaxed.due_at(guild, now=now) if is_relaxed else None
+    queued = due_at is None and facts.waiting == 0 and facts.active < guild.concurrency
+    job = _new_job(request, guild, plan, queued=queued, due_at=due_at, now=now)
     admission.write(job, windows)
     position = fair_queue.estimate_position(facts.ahead, waits=not queued)
-    return _accepted(job, position, budget_warning=_budget_warning(guild, facts, plan))
+    warning = _budget_warning(guild, facts, plan)
+    return _accepted(job, position, budget_warning=warning, over_quota=over_quota)
 
 
 def _open_windows(guild: Guild, *, now: datetime) -> dict[str, Window]:
@@ -164,7 +184,9 @@ def _requested_options(request: JobRequest) -> policy.RequestedOptions:
     )
 
 
-def _new_job(request: JobRequest, guild: Guild, plan: policy.Plan, *, queued: bool, now: datetime) -> Job:
+def _new_job(
+    request: JobRequest, guild: Guild, plan: policy.Plan, *, queued: bool, due_at: datetime | None, now: datetime
+) -> Job:
     return Job(
         **_origin_fields(request, guild, now=now),
         **_params_fields(request.params, plan),
@@ -172,6 +194,7 @@ def _new_job(request: JobRequest, guild: Guild, plan: policy.Plan, *, queued: bo
         ephemeral=plan.ephemeral,
         spoiler=plan.spoiler,
         status=Status.QUEUED if queued else Status.WAITING,
+        due_at=due_at,
         queued_at=now if queued else None,
         message_sent_at=now if queued else None,
         messages_sent=1 if queued else 0,
@@ -221,21 +244,21 @@ def params_to_repeat(job: Job) -> RequestedParams:
     )
 
 
-def _check_limits(
-    guild: Guild,
-    facts: admission.AdmissionData,
-    request: JobRequest,
-    plan: policy.Plan,
-    windows: Mapping[str, Window],
-    *,
-    now: datetime,
-) -> Refusal | None:
-    """Return the refusal if the queue, the source image, a quota or the budget does not allow the plan."""
-    if facts.active >= guild.concurrency or facts.waiting:
-        if facts.mine_waiting >= guild.max_waiting_per_member:
-            return Refusal(code="too_many_waiting", params={"limit": guild.max_waiting_per_member})
-        if facts.waiting >= guild.max_waiting:
-            return Refusal(code="queue_full", params={"limit": guild.max_waiting})
+def _check_queue(guild: Guild, facts: admission.AdmissionData, *, is_relaxed: bool) -> Refusal | None:
+    """Return the refusal if the request must wait and may not. Relaxed and prompt requests have the limits each."""
+    if not is_relaxed and facts.active < guild.concurrency and not facts.waiting:
+        return None
+    waiting, mine = (
+        (facts.relaxed_waiting, facts.mine_relaxed_waiting) if is_relaxed else (facts.waiting, facts.mine_waiting)
+    )
+    if mine >= guild.max_waiting_per_member:
+        return Refusal(code="too_many_waiting", params={"limit": guild.max_waiting_per_member})
+    if waiting >= guild.max_waiting:
+        return Refusal(code="queue_full", params={"limit": guild.max_waiting})
+    return None
+
+
+def _check_source(guild: Guild, request: JobRequest) -> Refusal | None:
     if (
         request.params.source_job_id is not None
         and not JobImage.objects.filter(
@@ -246,11 +269,19 @@ def _check_limits(
         ).exists()
     ):
         return Refusal(code="image_gone")
+    return None
+
+
+def _check_quota(
+    facts: admission.AdmissionData, request: JobRequest, plan: policy.Plan, windows: Mapping[str, Window]
+) -> Refusal | None:
     rules = quota.applicable(facts.quota, request.role_ids)
     statuses = quota.evaluate(rules, facts.used, user_id=request.user_id, windows=windows)
-    return quota.decide(statuses, images=plan.params.count, gpu_ms=plan.gpu_ms) or quota.decide_budget(
-        guild.monthly_budget_gpu_seconds, spent_ms=facts.spent_ms, gpu_ms=plan.gpu_ms, now=now
-    )
+    return quota.decide(statuses, images=plan.params.count, gpu_ms=plan.gpu_ms)
+
+
+def _check_budget(guild: Guild, facts: admission.AdmissionData, plan: policy.Plan, *, now: datetime) -> Refusal | None:
+    return quota.decide_budget(guild.monthly_budget_gpu_seconds, spent_ms=facts.spent_ms, gpu_ms=plan.gpu_ms, now=now)
 
 
 def _budget_warning(guild: Guild, facts: admission.AdmissionData, plan: policy.Plan) -> bool:
@@ -275,6 +306,13 @@ def _origin_fields(request: JobRequest, guild: Guild, *, now: datetime) -> dict[
         "pressed_message_id": request.pressed_message_id,
         "created_at": now,
     }
+
+
+def _refuse(
+    request: JobRequest, guild: Guild, facts: admission.AdmissionData, refusal: Refusal, *, now: datetime
+) -> Refusal:
+    _record_refusal(request, guild, facts, refusal, now=now)
+    return refusal
 
 
 def _record_refusal(

@@ -18,7 +18,7 @@ from .upkeep_tasks.cost_estimates import learn_speed
 from .upkeep_tasks.member_names import remember_members
 from .upkeep_tasks.mod_log import post_mod_log
 from .upkeep_tasks.notifications import notify_ended, refresh_channels, refresh_command_ids, save_reply_ids, sync_guilds
-from .upkeep_tasks.queue import expire_old, reclaim_dead, resend_lost_messages
+from .upkeep_tasks.queue import expire_old, reclaim_dead, resend_lost_messages, start_relaxed
 from .upkeep_tasks.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
 from .upkeep_tasks.task import Deadline, TaskRun, UpkeepTask, upkeep_task
 from .upkeep_tasks.webhooks import send_webhooks
@@ -42,6 +42,7 @@ __all__ = [
     "run",
     "save_reply_ids",
     "send_webhooks",
+    "start_relaxed",
     "sync_guilds",
     "wipe_tokens",
 ]
@@ -62,6 +63,7 @@ def count_ended(work: TaskRun) -> int:
 TASKS: tuple[UpkeepTask, ...] = (
     resend_lost_messages,
     reclaim_dead,
+    start_relaxed,
     expire_old,
     wipe_tokens,
     purge_images,

@@ -43,10 +43,14 @@ SELECT json_build_object(
                 OFFSET 0) AS used) AS counter),
   'used_ms', (SELECT used_ms FROM guilds_gpuledger WHERE guild_key = %(guild_key)s AND month = %(month)s::date),
   'open', (SELECT json_build_object(
-             'active', count(*) FILTER (WHERE status IN ('queued', 'running')),
-             'waiting', count(*) FILTER (WHERE status = 'waiting'),
+             'active', count(*) FILTER (WHERE NOT (waits OR lazy)),
+             'waiting', count(*) FILTER (WHERE waits AND NOT lazy),
+             'later', count(*) FILTER (WHERE waits AND lazy),
              'reserved_ms', coalesce(sum(reserved_gpu_ms) FILTER (WHERE images_stored_at IS NULL), 0),
-             'mine', count(*) FILTER (WHERE status = 'waiting' AND user_id = %(user)s))
-           FROM jobs_job WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running')),
+             'mine', count(*) FILTER (WHERE waits AND NOT lazy AND user_id = %(user)s),
+             'mine_later', count(*) FILTER (WHERE waits AND lazy AND user_id = %(user)s))
+           FROM jobs_job, LATERAL (SELECT status = 'waiting' AS waits,
+             (due_at > %(now)s AND due_at <= %(horizon)s) IS TRUE AS lazy) l
+           WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running')),
   'ahead', ({backlog})
 )

@@ -1,12 +1,14 @@
 -- What is ahead of a job, as the fields of fair_queue.Backlog. Parameters: the job's guild and user; before and
--- before_id, its time of queueing and its id, or infinite for a new job; alive, since when a worker must have reported.
+-- before_id, its time of queueing and its id, or infinite for a new job; alive, since when a worker must have reported;
+-- now and horizon (jobs/relaxed.py): relaxed jobs that wait are before no other.
 SELECT json_build_object(
   'queued', (SELECT count(*) FROM jobs_job WHERE status = 'queued' AND queued_at < %(before)s::timestamptz),
   'running', (SELECT count(*) FROM jobs_job WHERE status = 'running'),
   'waiting', (SELECT coalesce(sum(least(n, CASE WHEN user_id = %(user)s THEN mine ELSE round END)), 0) FROM
      (SELECT user_id, n, mine, 1 + sum(mine) OVER () AS round FROM
         (SELECT user_id, count(*) AS n, count(*) FILTER (WHERE user_id = %(user)s AND id < %(before_id)s) AS mine
-         FROM jobs_job WHERE guild_id = %(guild)s AND status = 'waiting' GROUP BY user_id) AS member) AS turns),
+         FROM jobs_job WHERE guild_id = %(guild)s AND status = 'waiting'
+           AND (due_at > %(now)s AND due_at <= %(horizon)s) IS NOT TRUE GROUP BY user_id) AS member) AS turns),
   'workers', (SELECT count(*) FROM jobs_worker WHERE seen_at > %(alive)s AND state IN ('ready', 'busy')),
   'seconds', (SELECT avg(extract(epoch FROM ended_at - started_at)) FROM
      (SELECT ended_at, started_at FROM jobs_job WHERE status = 'completed' AND started_at IS NOT NULL

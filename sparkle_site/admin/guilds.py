@@ -41,8 +41,13 @@ LABELS = {
     "max_waiting_per_member": "Queue limit, per member",
     "monthly_budget_gpu_seconds": "Monthly budget (GPU seconds)",
     "retention_days": "Retention (days)",
+    "default_speed": "Default speed",
+    "relaxed_patience_hours": "Longest wait of a relaxed request (hours)",
+    "relaxed_over_quota": "Relaxed when a quota is used up",
 }
 HELP = {
+    "default_speed": "For requests without a speed of their own. Relaxed costs almost nothing but may take hours.",
+    "relaxed_patience_hours": "After this time a relaxed request starts a GPU. From 1 to 24 hours.",
     "allowed_sizes": "For example 512x512, separated by commas. Empty: all sizes of the model.",
 }
 
@@ -206,6 +211,8 @@ class GuildAdmin(ScopedAdmin):
                     ("max_waiting", "max_waiting_per_member"),
                     "concurrency",
                     ("monthly_budget_gpu_seconds", "budget_warning_percent"),
+                    ("default_speed", "relaxed_patience_hours"),
+                    "relaxed_over_quota",
                 ],
             },
         ),

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from discord_api import snowflakes
 from guilds.models import Platform
-from jobs import moderation, submission, upkeep
+from jobs import moderation, relaxed, submission, upkeep
 from jobs.dispatch import codec, sending
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
@@ -76,7 +76,7 @@ def find_stuck(*, now: datetime) -> list[dict[str, Any]]:
         (
             "Waiting for a long time",
             "The server's queue is long, or no worker takes them.",
-            Job.objects.filter(status=Status.WAITING, created_at__lt=now - LONG_WAIT),
+            Job.objects.filter(relaxed.prompt_jobs(now=now), status=Status.WAITING, created_at__lt=now - LONG_WAIT),
             "",
             "",
         ),

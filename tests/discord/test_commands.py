@@ -58,6 +58,7 @@ def test_the_set_is_as_the_design_names_it() -> None:
         "model",
         "image",
         "strength",
+        "speed",
     ]
 
 

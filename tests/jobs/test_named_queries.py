@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import admission, fair_queue, moderation, rollups, submission, transitions, upkeep
+from jobs import admission, fair_queue, moderation, relaxed_promotion, rollups, submission, transitions, upkeep
 from jobs.models import Job
 from jobs.named_queries import FOLDER, load
 
@@ -34,6 +34,7 @@ def test_each_query_runs_with_the_parameters_its_caller_passes(make_guild, make_
         fair_queue.load_position(waiting, now=now)
         fair_queue.read_demand(now=now)
         transitions.cancel(running.pk, by=1, now=now)
+        relaxed_promotion.promote_relaxed(now=now, most=1)
         rollups.refresh_rollups(now=now)
         upkeep.resend_lost_messages(now=now + timedelta(hours=1))
         upkeep.learn_speed(now=now)
