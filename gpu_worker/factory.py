@@ -18,6 +18,7 @@ from discord_api.client import DiscordClient
 from guilds import discord_client
 
 from . import content_credentials, nsfw_check
+from .deployment import Deployment
 from .engine import Engine
 from .engine_cache import EngineCache
 from .heartbeat import HeartbeatThread
@@ -111,7 +112,11 @@ def build_worker(
         ),
         reporter=ProgressReporter(client=client, worker_id=name),
         heartbeat=HeartbeatThread(
-            worker_id=name, protection=ScaleInProtection(), worker_fields=worker_fields, on_beat=on_beat
+            worker_id=name,
+            protection=ScaleInProtection(),
+            deployment=Deployment(),
+            worker_fields=worker_fields,
+            on_beat=on_beat,
         ),
         task_pool=TaskPool(threads=TASK_THREADS),
         shutting_down=shutting_down,

@@ -17,6 +17,7 @@ from jobs import transitions
 from jobs.models import Worker
 
 from . import health
+from .deployment import Deployment
 from .scale_in_protection import ScaleInProtection
 from .watchdog import Stuck
 
@@ -54,6 +55,7 @@ class HeartbeatThread:
         *,
         worker_id: str,
         protection: ScaleInProtection,
+        deployment: Deployment | None = None,
         worker_fields: Callable[[], dict[str, Any]] = dict,
         beat_s: float = BEAT_S,
         on_beat: Callable[[], None] = lambda: None,
@@ -62,6 +64,7 @@ class HeartbeatThread:
         self._on_beat = on_beat
         self._worker_id = worker_id
         self._protection = protection
+        self._deployment = deployment or Deployment("")
         self._worker_fields = worker_fields
         self._beat_s = beat_s
         self._stopping = threading.Event()
@@ -107,7 +110,9 @@ class HeartbeatThread:
             runner.abandon(work)
         if not stuck:
             self._mark_healthy()
-        runner.is_draining = Platform.objects.filter(draining=True).exists()
+        # A worker that is being replaced ends what it has and takes nothing new: then its protection ends too.
+        superseded = self._deployment.is_superseded(now=time.monotonic())
+        runner.is_draining = superseded or Platform.objects.filter(draining=True).exists()
         stuck_ids = frozenset(job_id for work in stuck for job_id in work.job_ids)
         active_ids = runner.active_ids - stuck_ids
         if active_ids:

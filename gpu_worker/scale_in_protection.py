@@ -37,9 +37,13 @@ class ScaleInProtection:
             else {"ProtectionEnabled": False}
         )
         try:
-            self._http.put(f"{self._uri}/task-protection/v1/state", json=body).raise_for_status()
-        except httpx.HTTPError as exc:
+            answer = self._http.put(f"{self._uri}/task-protection/v1/state", json=body).raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as exc:
             log.warning("protection_not_set", extra={"busy": is_busy, "error": type(exc).__name__})
+            return
+        # A refusal of ECS itself comes with status 200.
+        if failure := answer.get("failure"):
+            log.warning("protection_not_set", extra={"busy": is_busy, "error": str(failure.get("Reason", ""))[:100]})
             return
         self._is_protected = is_busy
         self._renew_at = now + RENEW_S

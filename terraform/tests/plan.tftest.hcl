@@ -303,6 +303,11 @@ run "answers_discord_through_an_alias_with_snapstart" {
   }
 
   assert {
+    condition     = alltrue([for attachment in aws_iam_role_policy_attachment.function_vpc : endswith(attachment.policy_arn, "/service-role/AWSLambdaVPCAccessExecutionRole")])
+    error_message = "AWS keeps the network rights of a function up to date in its own policy."
+  }
+
+  assert {
     condition     = !strcontains(aws_apigatewayv2_stage.default.access_log_settings[0].format, "query") && !strcontains(aws_apigatewayv2_stage.default.access_log_settings[0].format, "header")
     error_message = "The access log holds neither query strings nor headers."
   }
@@ -460,7 +465,7 @@ run "refuses_zones_without_vpc_links" {
   command = plan
   module { source = "./modules/sparkle" }
   variables { unsupported_zone_ids = ["use1-az1", "use1-az2"] }
-  expect_failures = [terraform_data.zones]
+  expect_failures = [aws_ecs_service.web, aws_lambda_function.this]
 }
 
 run "refuses_instances_of_several_gpus" {

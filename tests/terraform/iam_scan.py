@@ -230,6 +230,8 @@ def _asked(call: ast.Call, function: ast.Attribute) -> set[str]:
     if queue is not None:
         which = "dead" if "DEAD_LETTER" in ast.unparse(queue) else "jobs"
         return {f"{SQS[function.attr]} {which}"}
+    if function.attr == "describe_services":
+        return {"ecs:DescribeServices services"}
     if function.attr == "generate_db_auth_token":
         return {"rds-db:connect database"}
     if ast.unparse(function.value) == "default_storage":

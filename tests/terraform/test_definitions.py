@@ -80,7 +80,7 @@ def given(state: State, document: str) -> set[str]:
     known = names(state)
 
     def name(arn: str) -> str:
-        for kind, called in ((":dbuser:", "database"), (":task/", "tasks")):
+        for kind, called in ((":dbuser:", "database"), (":task/", "tasks"), (":service/", "services")):
             if kind in arn:
                 return called
         return known[arn]

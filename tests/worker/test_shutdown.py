@@ -21,11 +21,11 @@ from jobs.models import Worker
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _agent(asked: list[dict[str, Any]], status: int = 200) -> httpx.Client:
+def _agent(asked: list[dict[str, Any]], status: int = 200, body: dict[str, Any] | None = None) -> httpx.Client:
     def answer(request: httpx.Request) -> httpx.Response:
         assert (request.method, request.url.path) == ("PUT", "/agent/task-protection/v1/state")
         asked.append(json.loads(request.content))
-        return httpx.Response(status, json={})
+        return httpx.Response(status, json=body or {})
 
     return httpx.Client(transport=httpx.MockTransport(answer))
 
@@ -45,6 +45,17 @@ def test_a_refused_request_for_protection_is_repeated() -> None:
     protection.set_busy(True, now=1.0)
     protection.set_busy(True, now=2.0)
     assert len(asked) == 2
+
+
+def test_a_refusal_with_status_200_counts_as_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    """The agent passes ECS's refusal on as the body of a successful answer."""
+    asked: list[dict[str, Any]] = []
+    refusal = {"failure": {"Arn": "arn:aws:ecs:task", "Detail": None, "Reason": "TASK_NOT_VALID"}}
+    protection = ScaleInProtection("http://169.254.170.2/agent", http=_agent(asked, body=refusal))
+    protection.set_busy(True, now=1.0)
+    protection.set_busy(True, now=2.0)
+    assert len(asked) == 2
+    assert [getattr(record, "error", "") for record in caplog.records] == ["TASK_NOT_VALID"] * 2
 
 
 def test_a_worker_is_healthy_while_its_file_is_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,6 +209,17 @@ data "aws_iam_policy_document" "task" {
       resources = ["arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${local.name}/*"]
     }
   }
+
+  # A busy worker lets itself be replaced by a newer version (gpu_worker/deployment.py).
+  dynamic "statement" {
+    for_each = each.key == "worker" ? [1] : []
+
+    content {
+      sid       = "SeeItsDeployment"
+      actions   = ["ecs:DescribeServices"]
+      resources = ["arn:${local.partition}:ecs:${local.region}:${local.account_id}:service/${local.name}/worker"]
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "task" {

@@ -97,12 +97,25 @@ resource "aws_lambda_function" "this" {
     mode = "PassThrough"
   }
 
+  lifecycle {
+    precondition {
+      condition     = length(local.function_subnet_ids) > 0
+      error_message = "Every subnet for the functions ${local.no_service_zone}"
+    }
+  }
+
   depends_on = [
     aws_cloudwatch_log_group.function,
     aws_iam_role_policy.function,
     aws_iam_role_policy_attachment.function_vpc,
-    # Publishing takes a snapshot, which already reads the secret.
+    # Publishing takes a snapshot, which already reads the secret, over the network. A snapshot that fails cannot be
+    # taken again by the next apply (docs/how-to/runbooks/snapstart.md).
     aws_secretsmanager_secret_version.django,
+    aws_vpc_endpoint.interface,
+    aws_vpc_security_group_egress_rule.https,
+    aws_vpc_security_group_egress_rule.to_database,
+    aws_vpc_security_group_ingress_rule.database,
+    aws_vpc_security_group_ingress_rule.endpoints,
   ]
 }
 
@@ -130,7 +143,7 @@ resource "aws_iam_role_policy_attachment" "function_vpc" {
   for_each = local.functions
 
   role       = aws_iam_role.function[each.key].name
-  policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AWSLambdaENIManagementAccess"
+  policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 }
 
 data "aws_iam_policy_document" "function" {

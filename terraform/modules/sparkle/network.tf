@@ -44,22 +44,13 @@ locals {
   # API Gateway's VPC links, Fargate and Lambda are not in every zone. A zone's id, unlike its name, means the same in
   # every account.
   service_subnet_ids  = [for id in local.public_subnet_ids : id if !contains(var.unsupported_zone_ids, data.aws_subnet.public[id].availability_zone_id)]
+  no_service_zone     = "is in a zone without VPC links, Fargate and Lambda (${join(", ", var.unsupported_zone_ids)}). Tag a subnet in another zone with Tier = Public (or add one to private_subnet_ids)."
   function_subnet_ids = [for id in local.inner_subnet_ids : id if !contains(var.unsupported_zone_ids, local.inner_subnets[id].availability_zone_id)]
 
   # One subnet per zone, in the order of the zones: an interface endpoint allows no more.
   inner_subnet_by_zone    = { for zone, ids in { for id in local.inner_subnet_ids : local.inner_subnets[id].availability_zone => id... } : zone => sort(ids)[0] }
   function_subnet_by_zone = { for zone, id in local.inner_subnet_by_zone : zone => id if contains(local.function_subnet_ids, id) }
   endpoint_subnet_ids     = slice([for zone in sort(keys(local.function_subnet_by_zone)) : local.function_subnet_by_zone[zone]], 0, min(var.endpoint_zones, length(local.function_subnet_by_zone)))
-}
-
-# Plan says so, instead of a VPC link or a function that AWS refuses in the middle of an apply.
-resource "terraform_data" "zones" {
-  lifecycle {
-    precondition {
-      condition     = length(local.service_subnet_ids) > 0 && length(local.function_subnet_ids) > 0
-      error_message = "Every subnet of ${var.vpc_id} is in a zone without VPC links, Fargate and Lambda (${join(", ", var.unsupported_zone_ids)}). Tag a subnet in another zone with Tier = Public (or add one to private_subnet_ids)."
-    }
-  }
 }
 
 # ---------------------------------------------------------------- Security groups

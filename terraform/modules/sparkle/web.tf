@@ -170,5 +170,12 @@ resource "aws_ecs_service" "web" {
     }
   }
 
+  lifecycle {
+    precondition {
+      condition     = length(local.service_subnet_ids) > 0
+      error_message = "Every public subnet of ${var.vpc_id} ${local.no_service_zone}"
+    }
+  }
+
   depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task]
 }
