@@ -41,6 +41,7 @@ module "sparkle" {
   worker_network_mode      = var.worker_network_mode
   worker_ami_parameter     = var.worker_ami_parameter
   model_id                 = var.model_id
+  worker_downloads_models  = var.worker_downloads_models
   worker_compile           = var.worker_compile
   web_tasks                = var.web_tasks
   web_cpu                  = var.web_cpu

@@ -57,6 +57,7 @@ GROUPS = {
         "SPARKLE_C2PA_ALGORITHM": "Signature algorithm of that key.",
         "SPARKLE_HEALTH_FILE": "File whose modification time tells the container's health check that the worker lives.",
         "ECS_AGENT_URI": "Set by ECS: where a task asks for scale-in protection.",
+        "ECS_CONTAINER_METADATA_URI_V4": "Set by ECS: where the task reads which version of it runs.",
     },
     "Functions": {
         "DATABASE_STATEMENT_TIMEOUT_MS": "Longest time of one SQL statement, in milliseconds; also for workers.",

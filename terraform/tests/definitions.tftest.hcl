@@ -205,6 +205,8 @@ run "with_a_nat" {
   variables {
     private_subnet_ids = ["subnet-0000000000000000c", "subnet-0000000000000000d"]
     upkeep_runs_in     = "lambda"
+
+    worker_downloads_models = true
   }
 
   assert {

@@ -87,14 +87,25 @@ run "rests_at_zero" {
   }
 }
 
+run "takes_a_version_back_whose_tasks_cannot_start" {
+  command = plan
+  module { source = "./modules/sparkle" }
+
+  assert {
+    condition     = alltrue([for service in [aws_ecs_service.web, aws_ecs_service.worker] : service.deployment_circuit_breaker[0].enable && service.deployment_circuit_breaker[0].rollback])
+    error_message = "Both services go back to the version that ran."
+  }
+}
+
 run "scales_by_as_many_as_are_short" {
   module { source = "./modules/sparkle" }
   command = plan
 
   variables {
-    max_workers      = 5
-    worker_image_tag = "abc"
-    idle_seconds     = 300
+    max_workers             = 5
+    database_instance_class = "db.t4g.small"
+    worker_image_tag        = "abc"
+    idle_seconds            = 300
   }
 
   assert {
@@ -138,7 +149,7 @@ run "keeps_a_warm_pool_of_on_demand_instances" {
   variables { worker_image_tag = "abc" }
 
   assert {
-    condition     = aws_autoscaling_group.worker.warm_pool[0].pool_state == "Stopped" && length(aws_autoscaling_group.worker.mixed_instances_policy) == 0 && aws_autoscaling_group.worker.max_size == 8
+    condition     = aws_autoscaling_group.worker.warm_pool[0].pool_state == "Stopped" && length(aws_autoscaling_group.worker.mixed_instances_policy) == 0 && aws_autoscaling_group.worker.max_size == 4
     error_message = "On demand: one type, one stopped instance ready."
   }
 
@@ -359,6 +370,7 @@ run "reserves_concurrency_for_every_function_once_it_is_asked_for" {
 
   variables {
     interactions_concurrency = 40
+    database_instance_class  = "db.t4g.small"
   }
 
   assert {
@@ -392,6 +404,57 @@ run "may_be_destroyed_when_protection_is_off" {
   assert {
     condition     = aws_s3_bucket.images.force_destroy && aws_ecr_repository.this["web"].force_delete && !aws_db_instance.this.deletion_protection && aws_secretsmanager_secret.this["discord-bot-token"].recovery_window_in_days == 0
     error_message = "With protection off nothing of ours is left behind."
+  }
+}
+
+run "watches_the_connections_that_the_class_allows" {
+  command = plan
+  module { source = "./modules/sparkle" }
+
+  variables {
+    database_instance_class = "db.t4g.small"
+    max_workers             = 8
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.watch["database-connections"].threshold == 153
+    error_message = "The alarm follows the class: 80 % of 192."
+  }
+}
+
+run "mails_no_alarm_before_there_is_anything_to_run" {
+  command = plan
+  module { source = "./modules/sparkle" }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.watch : !alarm.actions_enabled])
+    error_message = "Before the first push the schedules fail, and nobody needs to be told."
+  }
+}
+
+run "mails_alarms_once_the_site_runs" {
+  command = plan
+  module { source = "./modules/sparkle" }
+  variables { web_image_tag = "abc" }
+
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.watch : alarm.actions_enabled])
+    error_message = "Every alarm mails."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.watch["database-connections"].threshold == 63
+    error_message = "80 % of the smallest class's 79 connections."
+  }
+}
+
+run "keeps_ten_versions_beside_manifests_without_a_tag" {
+  command = plan
+  module { source = "./modules/sparkle" }
+
+  assert {
+    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this["worker"].policy).rules : "${rule.selection.tagStatus} ${rule.selection.countNumber}"] == ["tagged 10", "untagged 7"]
+    error_message = "Manifests of attestations do not count as versions."
   }
 }
 
@@ -466,6 +529,13 @@ run "refuses_zones_without_vpc_links" {
   module { source = "./modules/sparkle" }
   variables { unsupported_zone_ids = ["use1-az1", "use1-az2"] }
   expect_failures = [aws_ecs_service.web, aws_lambda_function.this]
+}
+
+run "refuses_more_workers_than_the_database_has_connections_for" {
+  command = plan
+  module { source = "./modules/sparkle" }
+  variables { max_workers = 8 }
+  expect_failures = [aws_db_instance.this]
 }
 
 run "refuses_instances_of_several_gpus" {

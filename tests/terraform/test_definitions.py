@@ -188,6 +188,29 @@ def test_everybody_is_given_what_their_settings_need(states: dict[str, State], r
         assert needed <= set(variables), f"{run}: {name} lacks {sorted(needed - set(variables))}"
 
 
+def worker(state: State) -> dict[str, Any]:
+    (container,) = json.loads(state["aws_ecs_task_definition.worker"]["container_definitions"])
+    return {
+        "variables": {pair["name"]: pair["value"] for pair in container["environment"]},
+        "secrets": {pair["name"] for pair in container["secrets"]},
+        "health": container["healthCheck"]["command"],
+    }
+
+
+def test_the_worker_knows_its_region_and_gets_the_drivers_computing_part(states: dict[str, State]) -> None:
+    found = worker(states["as_it_comes"])
+    assert found["variables"]["AWS_REGION"] == "us-east-1"
+    assert found["variables"]["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
+    # The image's own HEALTHCHECK, which ECS does not read.
+    assert f"CMD {json.dumps(found['health'][1:])}" in (ROOT / "gpu_worker" / "Dockerfile").read_text()
+
+
+def test_only_a_worker_that_downloads_models_is_online_and_has_the_token(states: dict[str, State]) -> None:
+    offline, online = worker(states["as_it_comes"]), worker(states["with_a_nat"])
+    assert (offline["variables"]["HF_HUB_OFFLINE"], online["variables"]["HF_HUB_OFFLINE"]) == ("1", "0")
+    assert online["secrets"] - offline["secrets"] == {"HF_TOKEN"}
+
+
 def test_a_function_is_told_of_the_secrets_that_it_may_read(states: dict[str, State]) -> None:
     state = states["with_a_nat"]
     for function in FUNCTIONS:

@@ -82,9 +82,9 @@ locals {
       statistic   = "Minimum", operator = "LessThanThreshold", threshold = 2147483648, period = 300, periods = 1
     }
     database-connections = {
-      description = "Nearly all database connections are in use. Lower interactions_concurrency or choose a larger database_instance_class."
+      description = "80 % of the connections that the database's class allows are in use. Lower interactions_concurrency or choose a larger database_instance_class."
       namespace   = "AWS/RDS", metric = "DatabaseConnections", dimensions = { DBInstanceIdentifier = local.name }
-      statistic   = "Maximum", operator = "GreaterThanThreshold", threshold = 70, period = 60, periods = 5
+      statistic   = "Maximum", operator = "GreaterThanThreshold", threshold = floor(local.connections_limit * 0.8), period = 60, periods = 5
     }
   }
 }
@@ -104,8 +104,10 @@ resource "aws_cloudwatch_metric_alarm" "watch" {
   period              = each.value.period
   evaluation_periods  = each.value.periods
   treat_missing_data  = lookup(each.value, "missing", "notBreaching")
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-  ok_actions          = [aws_sns_topic.alarms.arn]
+  # Before the site's image is set there is no database role either, so the schedules fail as they must.
+  actions_enabled = var.web_image_tag != ""
+  alarm_actions   = [aws_sns_topic.alarms.arn]
+  ok_actions      = [aws_sns_topic.alarms.arn]
 }
 
 resource "aws_budgets_budget" "month" {

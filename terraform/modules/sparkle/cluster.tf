@@ -32,7 +32,7 @@ data "aws_iam_policy_document" "task_assume" {
 locals {
   tasks = {
     web     = { secrets = ["django-secret-key", "discord-bot-token", "discord-client-secret"] }
-    worker  = { secrets = ["django-secret-key", "discord-bot-token", "huggingface-token"] }
+    worker  = { secrets = concat(["django-secret-key", "discord-bot-token"], var.worker_downloads_models ? ["huggingface-token"] : []) }
     prepare = { secrets = ["django-secret-key"] }
   }
 

@@ -84,6 +84,13 @@ resource "aws_db_instance" "this" {
   performance_insights_enabled    = local.performance_insights
   enabled_cloudwatch_logs_exports = var.database_log_exports
 
+  lifecycle {
+    precondition {
+      condition     = !local.database_iam || local.connections_needed <= local.connections_limit
+      error_message = "${var.database_instance_class} allows about ${local.connections_limit} connections, but ${local.connections_needed} may be needed at once (${join(", ", [for part, count in local.connections : "${part} ${count}"])}). Choose a larger database_instance_class, or lower max_workers, web_tasks or interactions_concurrency."
+    }
+  }
+
   depends_on = [aws_cloudwatch_log_group.database]
 }
 

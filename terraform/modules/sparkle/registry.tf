@@ -23,8 +23,16 @@ resource "aws_ecr_lifecycle_policy" "this" {
     rules = [
       {
         rulePriority = 1
-        description  = "Keep ten images to roll back to"
-        selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 10 }
+        description  = "Keep ten versions to roll back to"
+        selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 10 }
+        action       = { type = "expire" }
+      },
+      {
+        # Manifests of attestations, and images whose tag went elsewhere. Counted with the versions they would push those
+        # out. What an index still names is kept.
+        rulePriority = 2
+        description  = "Delete what has no tag after a week"
+        selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
         action       = { type = "expire" }
       },
     ]

@@ -299,9 +299,9 @@ variable "worker_warm_pool_size" {
 }
 
 variable "max_workers" {
-  description = "Maximum number of GPU workers. Check the quota \"Running On-Demand G and VT instances\" (vCPUs) first."
+  description = "Maximum number of GPU workers. Check the quota \"Running On-Demand G and VT instances\" (vCPUs) first, and choose a database_instance_class with enough connections: plan says how many are needed."
   type        = number
-  default     = 8
+  default     = 4
 
   validation {
     condition     = var.max_workers >= 1 && var.max_workers <= 20 && floor(var.max_workers) == var.max_workers
@@ -380,6 +380,12 @@ variable "model_id" {
     condition     = length(var.model_id) > 0
     error_message = "model_id: a Hugging Face id, such as stable-diffusion-v1-5/stable-diffusion-v1-5, or a folder."
   }
+}
+
+variable "worker_downloads_models" {
+  description = "Let workers download models that their image does not hold, gated ones with huggingface_token. Otherwise workers use what is in the image and never see the token."
+  type        = bool
+  default     = false
 }
 
 variable "worker_compile" {
@@ -470,7 +476,7 @@ variable "api_burst_limit" {
 # ---------------------------------------------------------------- Data
 
 variable "database_instance_class" {
-  description = "RDS instance class."
+  description = "RDS instance class. It decides how many connections the database allows (db.t4g.micro about 79, db.t4g.small about 192)."
   type        = string
   default     = "db.t4g.micro"
 

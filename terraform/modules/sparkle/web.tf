@@ -6,7 +6,7 @@ locals {
     DJANGO_SETTINGS_MODULE = "sparkle_site.settings.web"
     BEHIND_GATEWAY         = "true"
     ALLOWED_HOSTS          = "*" # Only the gateway reaches the site, and it accepts only its own host names.
-    DATABASE_POOL_SIZE     = "8"
+    DATABASE_POOL_SIZE     = tostring(local.web_pool_size)
     # The admin shows its messages and sends them again.
     SQS_DEAD_LETTER_URL = aws_sqs_queue.dead.url
   })

@@ -23,6 +23,9 @@ resource "aws_ecs_task_definition" "worker" {
         DJANGO_SETTINGS_MODULE        = "sparkle_site.settings.headless"
         DATABASE_STATEMENT_TIMEOUT_MS = "10000"
         SPARKLE_COMPILE               = var.worker_compile ? "1" : "0"
+        # The image holds its models and is offline (gpu_worker/Dockerfile).
+        HF_HUB_OFFLINE = var.worker_downloads_models ? "0" : "1"
+        HF_HOME        = "/var/cache/sparkle/huggingface"
         # The ECS agent sets it only from version 1.104.0 on.
         AWS_REGION = local.region
         # Of the driver, the container gets what computing needs, whatever the image says.
