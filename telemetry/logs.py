@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Mapping
 
 # A URL's query may hold an OAuth code, a state or a signature, and its path a signed value (Django's signing, URLs of
-# job images). Logs keep the path only, without signed segments.
+# job images, links that set a password). Logs keep the path only, without signed segments.
 _QUERY = re.compile(r"\?[^\s\"'<>]+")
-_SIGNED = re.compile(r"(/p/)[^/\s\"'<>?]+|([/=])[^/\s\"'<>?]*(?::|%3[aA])[\w-]{16,}")
+_SIGNED = re.compile(r"(/p/|/set-password/[\w-]+/)[^/\s\"'<>?]+|([/=])[^/\s\"'<>?]*(?::|%3[aA])[\w-]{16,}")
 # Discord's URLs contain interaction tokens; Authorization headers contain bot tokens.
 _SECRETS = re.compile(r"(webhooks/\d+/)[^/\s\"'?]+|(interactions/\d+/)[^/\s\"'?]+|(Bot )[\w.\-]+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -45,6 +45,11 @@ output "prepare_command" {
   value       = module.sparkle.prepare_command
 }
 
+output "operator_command" {
+  description = "Command that creates the account `operator` and prints a link that sets its password, once and within an hour. Run it again for a lost password."
+  value       = module.sparkle.operator_command
+}
+
 output "queue_url" {
   description = "URL of the job queue (SQS FIFO)."
   value       = module.sparkle.queue_url

@@ -45,6 +45,7 @@ def test_djangos_own_lines_hold_no_query_and_no_signature(written):
         f"/no/such/page/?code={PLANTED}",
         f"{signed}?w={PLANTED}",
         f"/p/{PLANTED}/",
+        f"/accounts/set-password/MQ/{PLANTED}/",
         f"/?next=%00{PLANTED}",
     ):
         client.get(address)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import get_commands
 
 from .iam_scan import ROOT, SECRET, Unit, asks, everything, reached
 from .terraform import Terraform
@@ -45,18 +47,29 @@ PLATFORM = ("logs:",)
 
 
 @pytest.fixture(scope="module")
-def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, State]:
-    """What the configuration makes, by the name of the run, each resource by its address."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the configuration makes, by the name of the run, as Terraform shows a state."""
     folder = tmp_path_factory.mktemp("definitions")
     terraform = Terraform(data=folder, environment={"AWS_DEFAULT_REGION": "us-east-1"})
     terraform.init()
     told = terraform.run("test", "-filter=tests/definitions.tftest.hcl", "-json", "-verbose")
     lines = [json.loads(line) for line in told.splitlines()]
+    return {line["@testrun"]: line["test_state"] for line in lines if line["type"] == "test_state"}
+
+
+@pytest.fixture(scope="module")
+def states(made: dict[str, Any]) -> dict[str, State]:
+    """The resources of each run, by their address."""
     return {
-        line["@testrun"]: {each["address"]: each["values"] for each in line["test_state"]["root_module"]["resources"]}
-        for line in lines
-        if line["type"] == "test_state"
+        name: {each["address"]: each["values"] for each in state["root_module"]["resources"]}
+        for name, state in made.items()
     }
+
+
+@pytest.fixture(scope="module")
+def outputs(made: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = made["as_it_comes"]["outputs"]
+    return found
 
 
 def names(state: State) -> dict[str, str]:
@@ -257,6 +270,37 @@ def test_everybody_starts_with_just_these_variables(states: dict[str, State], tm
             check=False,
         )
         assert done.returncode == 0, f"{name}: {done.stderr[-2000:]}"
+
+
+# Stands for the AWS CLI: keeps what it is asked and answers as AWS does.
+_AWS = """#!/bin/bash
+printf '%s\\n' "$@" > "$HERE/$1-$2"
+case "$1 $2" in
+  "ecs run-task") echo arn:aws:ecs:us-east-1:123456789012:task/sparkle-test/0123abc ;;
+  "logs get-log-events") echo https://api.example/accounts/set-password/MQ/x/ ;;
+esac
+"""
+
+
+def test_the_operators_command_runs_the_task_and_prints_its_link(outputs: dict[str, Any], tmp_path: Path) -> None:
+    program = tmp_path / "aws"
+    program.write_text(_AWS)
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", outputs["operator_command"]["value"]],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HERE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "https://api.example/accounts/set-password/MQ/x/\n"
+    started = (tmp_path / "ecs-run-task").read_text().splitlines()
+    (override,) = json.loads(started[started.index("--overrides") + 1])["containerOverrides"]
+    assert override == {"name": "prepare", "command": ["python", "manage.py", "create_operator", "operator"]}
+    assert "create_operator" in get_commands()
+    assert "arn:aws:ecs:us-east-1:123456789012:task/sparkle-test/0123abc" in (tmp_path / "ecs-wait").read_text()
+    # The stream's name: the prefix that the task's log has, the container, and the task's id.
+    assert "prepare/prepare/0123abc" in (tmp_path / "logs-get-log-events").read_text().splitlines()
 
 
 def test_every_command_is_a_module_that_exists(states: dict[str, State]) -> None:

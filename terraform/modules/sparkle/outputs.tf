@@ -38,12 +38,26 @@ output "cluster" {
   value       = aws_ecs_cluster.this.name
 }
 
-output "prepare_command" {
-  description = "Command that creates the database role and runs migrations. Run it before each new version of the site."
-  value = join(" ", [
+locals {
+  run_task = join(" ", [
     "aws ecs run-task --region ${local.region} --cluster ${aws_ecs_cluster.this.name} --launch-type FARGATE",
     "--task-definition ${aws_ecs_task_definition.prepare.family}",
     "--network-configuration 'awsvpcConfiguration={subnets=[${join(",", local.service_subnet_ids)}],securityGroups=[${aws_security_group.web.id}],assignPublicIp=ENABLED}'",
+  ])
+  create_operator = { containerOverrides = [{ name = "prepare", command = ["python", "manage.py", "create_operator", "operator"] }] }
+}
+
+output "prepare_command" {
+  description = "Command that creates the database role and runs migrations. Run it before each new version of the site."
+  value       = local.run_task
+}
+
+output "operator_command" {
+  description = "Command that creates the account `operator` and prints a link that sets its password, once and within an hour. Run it again for a lost password."
+  value = join(" && ", [
+    "TASK=$(${local.run_task} --overrides '${jsonencode(local.create_operator)}' --query 'tasks[0].taskArn' --output text)",
+    "aws ecs wait tasks-stopped --region ${local.region} --cluster ${aws_ecs_cluster.this.name} --tasks \"$TASK\"",
+    "aws logs get-log-events --region ${local.region} --log-group-name ${aws_cloudwatch_log_group.task["prepare"].name} --log-stream-name \"prepare/prepare/$${TASK##*/}\" --query 'events[].message' --output text",
   ])
 }
 
