@@ -70,6 +70,7 @@ GROUPS = {
         "DATABASE_POOL_SIZE": "Most database connections of one process.",
         "DISCORD_OAUTH_BASE": "Address of Discord's OAuth2 pages. Default: derived from `DISCORD_API_BASE`.",
         "DISCORD_CLIENT_SECRET": "OAuth2 client secret, to sign in with Discord. Empty: passwords only.",
+        "METRICS_TOKEN": "Bearer token for `/metrics` in Prometheus' text format. Empty: there is no such page.",
         "SQS_DEAD_LETTER_URL": "URL of the dead-letter queue.",
         "OPERATORS_NEED_2FA": "Require a second factor from operators.",
         "SESSION_COOKIE_AGE": "Length of a session, in seconds.",

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import health, members
+from . import health, members, metrics
 
 urlpatterns = [
     path("", members.home, name="home"),
@@ -11,4 +11,5 @@ urlpatterns = [
     path("p/<str:signed>/", members.signed_image, name="signed_image"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics.serve, name="metrics"),
 ]

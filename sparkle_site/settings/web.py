@@ -102,6 +102,7 @@ X_FRAME_OPTIONS = "DENY"
 # Discord's OAuth2 pages are not part of the versioned API.
 DISCORD_OAUTH_BASE = env.str("DISCORD_OAUTH_BASE", default=DISCORD_API_BASE.rsplit("/api/", 1)[0] + "/oauth2")
 DISCORD_CLIENT_SECRET = env.str("DISCORD_CLIENT_SECRET", default="")
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # The dead-letter queue, which the admin shows and redrives.
 SQS_DEAD_LETTER_URL = env.str("SQS_DEAD_LETTER_URL", default="")
 
