@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import time
@@ -21,10 +20,13 @@ from .continuous_batching import ContinuousBatchEngine
 from .engine import Engine, ModelTooLarge, ModelUnavailable
 from .error_isolation import raise_if_device_broken
 from .families.family import Family
-from .families.registry import family_for
+from .families.registry import BY_STEP_PIPELINES, family_for
 from .static_batching import StaticBatchEngine
+from .whole_call_pipelines import WHOLE_CALL_PIPELINES
 
 log = logging.getLogger(__name__)
+# diffusers' warnings quote the part of a prompt that was truncated.
+diffusers.utils.logging.set_verbosity_error()
 
 # A T4 has 16 GB: more rows than this would not fit there.
 MAX_ROWS = 64
@@ -63,6 +65,8 @@ def _load(source: str, *, compiled: bool, step_cache: str) -> Engine:
     pipe.set_progress_bar_config(disable=True)
     family = family_for(pipe, step_cache=step_cache)
     if family is None:
+        if type(pipe).__name__ not in WHOLE_CALL_PIPELINES:
+            raise ModelUnavailable(f"{source} needs more than text: its UNet reads a mask or an image, too.")
         return StaticBatchEngine(pipe, model=source, max_images=IMAGES_PER_CALL)
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
@@ -110,15 +114,16 @@ def _pipeline(source: str, dtype: torch.dtype) -> Any:
     path = Path(location)
     if (path.is_absolute() or location.startswith(".") or path.exists()) and not (path / "model_index.json").is_file():
         raise ModelUnavailable(f"{source} holds no pipeline: there is no model_index.json in it.")
+    config = diffusers.DiffusionPipeline.load_config(location)
+    kind = config.get("_class_name")
+    # Before the weights are downloaded.
+    if kind not in BY_STEP_PIPELINES | WHOLE_CALL_PIPELINES:
+        raise ModelUnavailable(f"{source} is a {kind}, which this worker does not serve (docs/how-to/add-a-model.md).")
     options: dict[str, Any] = {}
-    if "safety_checker" in diffusers.DiffusionPipeline.load_config(location):
+    if "safety_checker" in config:
         # gpu_worker.nsfw_check checks instead, as the guild's setting says.
         options = {"safety_checker": None, "requires_safety_checker": False}
-    pipe = diffusers.DiffusionPipeline.from_pretrained(location, dtype=dtype, **options)
-    parameters = inspect.signature(pipe.__call__).parameters
-    if "prompt" not in parameters or parameters.get("image") is not None:
-        raise ModelUnavailable(f"{source} is a {type(pipe).__name__}, which does not make images from text alone.")
-    return pipe
+    return diffusers.DiffusionPipeline.from_pretrained(location, dtype=dtype, **options)
 
 
 def _exported(source: str) -> str:

@@ -1,14 +1,13 @@
 """Static batching: one call of the whole pipeline for requests with equal parameters.
 
-Serves any text-to-image pipeline of diffusers that cannot be advanced by the step (Stable Diffusion 3, Flux, ...), with
-its own scheduler. Requests of one size, number of steps and guidance share a call of up to `max_images` images; no
-request waits for others to share with. Progress and cancel use the pipeline's callback where it has one. The images of
-a request that is cancelled during a shared call are made and dropped.
+Serves the pipelines of gpu_worker.whole_call_pipelines, which cannot be advanced by the step, with their own scheduler.
+Requests of one size, number of steps and guidance share a call of up to `max_images` images; no request waits for
+others to share with. Progress and cancel use the pipeline's callback where it has one. The images of a request that is
+cancelled during a shared call are made and dropped.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -18,10 +17,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from guilds.model_families import FAMILIES
+
 from .continuous_batching import parameter_bytes
-from .engine import Cancelled, Completed, EngineBroken, Event, GenerationRequest, StepDone
+from .engine import Cancelled, Completed, EngineBroken, Event, Failed, GenerationRequest, StepDone
 from .error_isolation import device_works, failed_event, raise_if_device_broken, require_finite, run_isolated
 from .errors import is_out_of_memory
+from .whole_call_pipelines import signature_of, truncated_tokens
 
 
 class StaticBatchEngine:
@@ -30,11 +32,7 @@ class StaticBatchEngine:
     def __init__(self, pipe: Any, *, model: str, max_images: int) -> None:
         self._pipe = pipe
         self._max_images = max_images
-        parameters = inspect.signature(pipe.__call__).parameters
-        self._accepts = frozenset(parameters)
-        self._max_sequence_length = (
-            parameters["max_sequence_length"].default if "max_sequence_length" in parameters else None
-        )
+        self._signature = signature_of(pipe)
         self._inside: list[GenerationRequest] = []
         self._cancelled: set[int] = set()
         self._isolated: set[int] = set()  # ids of requests that were in a call that failed
@@ -65,6 +63,10 @@ class StaticBatchEngine:
 
     def advance(self, emit: Callable[[Event], None]) -> None:
         self._drop_cancelled(emit)
+        for request in list(self._inside):
+            if failure := self._check(request):
+                self._remove(request)
+                emit(failure)
         if not self._inside:
             return
         batch = self._next_batch()
@@ -105,13 +107,16 @@ class StaticBatchEngine:
                     )
                 )
 
-    def _complete(self, request: GenerationRequest, images: Any, gpu_ms: int) -> Completed:
-        """Return the request's images. Raise NotFinite."""
+    def _complete(self, request: GenerationRequest, images: Any, gpu_ms: int) -> Completed | Failed:
+        """Return the request's images, or Failed if they have another size. Raise NotFinite."""
         if len(images) != request.count:
             raise ValueError("the pipeline returned another number of images")
-        return Completed(
-            id=request.id, images=_to_pil(images), gpu_ms=gpu_ms, truncated_tokens=self._count_truncated(request)
-        )
+        made = _to_pil(images)
+        if any(image.size != (request.width, request.height) for image in made):
+            # A pipeline that rounds a size says so in a log at most.
+            width, height = made[0].size
+            return Failed(id=request.id, reason="size_not_possible", detail=f"the model made {width}x{height}")
+        return Completed(id=request.id, images=made, gpu_ms=gpu_ms, truncated_tokens=self._count_truncated(request))
 
     def _remove(self, request: GenerationRequest) -> None:
         self._inside.remove(request)
@@ -129,7 +134,7 @@ class StaticBatchEngine:
         """Return the first request and those behind it that can share its call."""
         first = self._inside[0]
         batch, images = [first], first.count
-        if first.id in self._isolated:
+        if first.id in self._isolated or not self._signature.shares_calls:
             return batch
         for request in self._inside[1:]:
             if (
@@ -143,44 +148,30 @@ class StaticBatchEngine:
 
     def _call(self, batch: list[GenerationRequest], emit: Callable[[Event], None]) -> Any:
         """Return the images of the batch: pixels 0 to 1 (n, height, width, 3), or whatever the pipeline returns."""
-        first = batch[0]
-        if first.source is not None:
-            raise ValueError("this pipeline takes no source image")
-        arguments: dict[str, Any] = {
-            "prompt": [request.prompt for request in batch for _ in request.seeds],
-            "negative_prompt": [request.negative_prompt for request in batch for _ in request.seeds],
-            "generator": [torch.Generator("cpu").manual_seed(seed) for request in batch for seed in request.seeds],
-            "num_inference_steps": first.steps,
-            "guidance_scale": first.guidance,
-            "width": first.width,
-            "height": first.height,
-            "callback_on_step_end": self._reporter(batch, emit),
-            # As numbers: PIL images would show what is not finite as black.
-            "output_type": "np",
-        }
-        if first.guidance <= 1 or not any(request.negative_prompt for request in batch):
-            del arguments["negative_prompt"]
-        accepted = {name: value for name, value in arguments.items() if name in self._accepts}
-        return self._pipe(**accepted).images
+        arguments = self._signature.arguments(batch)
+        arguments["generator"] = [
+            torch.Generator("cpu").manual_seed(seed) for request in batch for seed in request.seeds
+        ]
+        if "callback_on_step_end" in self._signature.accepts:
+            arguments["callback_on_step_end"] = self._reporter(batch, emit)
+        return self._pipe(**arguments).images
+
+    def _check(self, request: GenerationRequest) -> Failed | None:
+        multiple = self._signature.size_multiple
+        if request.width % multiple or request.height % multiple:
+            detail = f"{request.width}x{request.height} is not a multiple of {multiple}"
+            return Failed(id=request.id, reason="size_not_possible", detail=detail)
+        if request.sampler not in FAMILIES["whole-call"].samplers:
+            return Failed(id=request.id, reason="sampler_unknown", detail=request.sampler)
+        if request.source is not None:
+            return Failed(id=request.id, reason="not_possible", detail="this pipeline takes no source image")
+        return None
 
     def _count_truncated(self, request: GenerationRequest) -> int:
-        """Return how many tokens of its prompts no text encoder reads: each truncates at its own limit."""
-        tokenizers = [
-            part for name, part in self._pipe.components.items() if name.startswith("tokenizer") and part is not None
-        ]
-        # The pipeline sets the limit of the last one (T5 in Stable Diffusion 3 and Flux); the others have their own.
-        limits = [int(tokenizer.model_max_length) for tokenizer in tokenizers]
-        if limits and isinstance(self._max_sequence_length, int):
-            limits[-1] = min(limits[-1], self._max_sequence_length)
-
-        def count(text: str) -> int:
-            lengths = [len(tokenizer(text, truncation=False, verbose=False).input_ids) for tokenizer in tokenizers]
-            return min((max(0, length - limit) for length, limit in zip(lengths, limits, strict=True)), default=0)
-
-        negative = (
-            count(request.negative_prompt) if request.negative_prompt and "negative_prompt" in self._accepts else 0
-        )
-        return count(request.prompt) + negative
+        texts = [request.prompt]
+        if request.negative_prompt and self._signature.reads_negative and request.guidance > 1:
+            texts.append(request.negative_prompt)
+        return sum(truncated_tokens(self._pipe, self._signature, text) for text in texts)
 
     def _reporter(self, batch: list[GenerationRequest], emit: Callable[[Event], None]) -> Callable[..., dict[str, Any]]:
         def report(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:

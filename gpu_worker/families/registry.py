@@ -29,6 +29,8 @@ FAMILY_CLASSES: tuple[type[Family], ...] = (
     Lumina2,
 )
 
+BY_STEP_PIPELINES = frozenset(name for kind in FAMILY_CLASSES for name in kind.pipelines)
+
 
 def family_for(pipe: Any, *, step_cache: str = "") -> Family | None:
     """Return the pipeline's family, or None: its requests cannot share steps. `step_cache` is a ModelProfile's."""

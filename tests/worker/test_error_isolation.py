@@ -315,8 +315,8 @@ def test_static_batching_delivers_no_image_that_is_not_finite() -> None:
     pipe.set_progress_bar_config(disable=True)
     engine = StaticBatchEngine(pipe, model="tiny", max_images=4)
     with _with_nan(pipe.vae.decoder):
-        engine.admit(_request(id=1))
-        engine.admit(_request(id=2))
+        engine.admit(_request(id=1, sampler="own"))
+        engine.admit(_request(id=2, sampler="own"))
         ends = _finish(engine)
     assert {(type(end), getattr(end, "reason", "")) for end in ends.values()} == {(Failed, "not_possible")}
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -31,7 +35,7 @@ def _request(**fields: Any) -> GenerationRequest:
         "seed": 3,
         "count": 2,
         "steps": 5,
-        "sampler": "k_lms",
+        "sampler": "own",
         "guidance": 7.5,
         "width": tiny_models.SIZE,
         "height": tiny_models.SIZE,
@@ -129,19 +133,126 @@ def test_an_unsupported_request_fails_alone(engine: Any) -> None:
     assert [(type(event), event.id) for event in ends] == [(Failed, 1), (Completed, 2)]
 
 
-def test_a_pipeline_without_text_is_refused_in_words(tmp_path: Any) -> None:
-    from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"width": tiny_models.SIZE + 4}, "size_not_possible"),
+        ({"sampler": "k_lms"}, "sampler_unknown"),
+    ],
+)
+def test_what_the_pipeline_would_ignore_or_round_is_refused(engine: Any, fields: dict[str, Any], reason: str) -> None:
+    engine.admit(_request(**fields))
+    (end,) = _finish(engine)
+    assert isinstance(end, Failed)
+    assert end.reason == reason
 
+
+def _whole_calls(name: str) -> Any:
+    """Return an engine of whole calls for a tiny pipeline of that family."""
+    from benchmarks import families
+    from gpu_worker.static_batching import StaticBatchEngine
+
+    torch.set_num_threads(1)
+    return StaticBatchEngine(families.load(name).pipe, model=name, max_images=4)
+
+
+def test_a_size_that_a_pipeline_rounds_is_never_delivered() -> None:
+    engine = _whole_calls("flux-dev")
+    engine.admit(_request(width=72, height=72))
+    assert _finish(engine) == [Failed(id=1, reason="size_not_possible", detail="72x72 is not a multiple of 16")]
+    # A pipeline whose processor does not say what it rounds to.
+    engine._signature = dataclasses.replace(engine._signature, size_multiple=8)
+    engine.admit(_request(width=72, height=72, steps=1, count=1))
+    assert _finish(engine)[-1] == Failed(id=1, reason="size_not_possible", detail="the model made 64x64")
+
+
+def test_true_cfg_is_the_guidance_of_pipelines_that_have_it() -> None:
+    engine = _whole_calls("qwen-image")
+    fields: dict[str, Any] = {"count": 1, "steps": 3, "width": 64, "height": 64}
+    images = {}
+    for guidance in (1.0, 4.0):
+        request = _request(guidance=guidance, **fields)
+        engine.admit(request)
+        made = _finish(engine)[-1]
+        assert isinstance(made, Completed)
+        images[guidance] = _pixels(made)
+        theirs = engine._pipe(
+            request.prompt,
+            negative_prompt="",
+            true_cfg_scale=guidance,
+            num_inference_steps=3,
+            width=64,
+            height=64,
+            generator=torch.Generator().manual_seed(request.seed),
+        ).images
+        assert _near(images[guidance], [theirs[0].tobytes()])
+    assert not _near(images[1.0], images[4.0])
+
+
+def test_a_negative_prompt_that_flux_ignores_is_neither_passed_nor_counted() -> None:
+    engine = _whole_calls("flux-dev")
+    assert "negative_prompt" not in engine._signature.arguments([_request(negative_prompt="blurry")])
+    engine.admit(_request(count=1, steps=1, negative_prompt="ugly " * 900, width=64, height=64))
+    made = _finish(engine)[-1]
+    assert isinstance(made, Completed)
+    assert made.truncated_tokens == 0
+
+
+def test_no_pipeline_may_change_the_prompt_or_the_size() -> None:
+    from gpu_worker.whole_call_pipelines import CallSignature
+
+    signature = CallSignature(
+        accepts=frozenset(
+            {"prompt", "enable_prompt_rewrite", "caption_upsample_temperature", "use_resolution_binning"}
+        ),
+        guidance=None,
+        reads_negative=False,
+        shares_calls=True,
+        size_multiple=16,
+        max_sequence_length=None,
+    )
+    assert signature.arguments([_request(count=1)]) == {
+        "prompt": ["a red cat"],
+        "enable_prompt_rewrite": False,
+        "caption_upsample_temperature": None,
+        "use_resolution_binning": False,
+    }
+
+
+def test_a_processor_without_a_limit_of_its_own_counts_by_its_tokenizer() -> None:
+    from benchmarks.tiny_families import word_tokenizer
+    from gpu_worker.whole_call_pipelines import signature_of, truncated_tokens
+
+    class Processor:
+        tokenizer = word_tokenizer(longest=20, begins=False)
+
+    class Pipe:
+        components: ClassVar[dict[str, Any]] = {"tokenizer": Processor(), "vae": None}
+
+        def __call__(self, prompt: str) -> None: ...
+
+    pipe = Pipe()
+    assert truncated_tokens(pipe, signature_of(pipe), "cat " * 30) == 30 + 1 - 20
+
+
+def test_every_pipeline_on_the_list_is_one_of_diffusers() -> None:
+    import diffusers
+
+    from gpu_worker.families.registry import BY_STEP_PIPELINES
+    from gpu_worker.whole_call_pipelines import WHOLE_CALL_PIPELINES
+
+    assert not BY_STEP_PIPELINES & WHOLE_CALL_PIPELINES
+    for name in WHOLE_CALL_PIPELINES:
+        parameters = inspect.signature(getattr(diffusers, name).__call__).parameters
+        assert {"prompt", "num_inference_steps", "width", "height", "generator"} <= set(parameters), name
+
+
+@pytest.mark.parametrize("kind", ["WanPipeline", "StableAudioPipeline", "FluxFillPipeline", "Mine"])
+def test_a_pipeline_that_is_not_on_the_list_is_refused_before_its_weights_are_read(tmp_path: Path, kind: str) -> None:
     from gpu_worker import diffusers_engine
     from gpu_worker.engine import ModelUnavailable
 
-    pipe = DiTPipeline(
-        transformer=DiTTransformer2DModel(
-            sample_size=8, num_layers=1, patch_size=4, attention_head_dim=4, num_attention_heads=2, norm_num_groups=1
-        ),
-        vae=AutoencoderKL(block_out_channels=(8,), norm_num_groups=4),
-        scheduler=DDIMScheduler(),
-    )
-    pipe.save_pretrained(tmp_path / "dit")
-    with pytest.raises(ModelUnavailable, match="does not make images from text"):
-        diffusers_engine.load(str(tmp_path / "dit"))
+    # There are no weights: reading them would be another error.
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": kind, "vae": ["diffusers", "AutoencoderKL"]}))
+    with pytest.raises(ModelUnavailable, match=f"is a {kind}, which this worker does not serve"):
+        diffusers_engine.load(str(tmp_path))
