@@ -8,6 +8,8 @@ from dataclasses import dataclass
 # Posted messages keep their custom ids forever: never change this format, add a new prefix.
 _FORM = re.compile(r"s1:([a-z_]{1,20}):([0-9]{1,19})(?::([0-9]{1,4}))?", re.ASCII)
 _MAX_ID = 2**63 - 1
+# The settings panel (interactions_lambda.settings_panel): `g1:<action>`, without a job.
+SETTINGS_PREFIX = "g1:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

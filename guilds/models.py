@@ -14,6 +14,7 @@ from django.utils import timezone
 from discord_api import snowflakes
 
 from . import generation_limits
+from .audit_models import SettingChange
 from .bounded_fields import (
     MAX_SNOWFLAKE,
     BoundedArrayField,
@@ -34,7 +35,7 @@ from .moderation_models import MemberNote, ModLogEntry
 from .samplers import SAMPLERS
 from .uploads import OwnsPreview
 
-__all__ = ["DirectoryState", "GuildMember", "MemberNote", "ModLogEntry", "Role"]
+__all__ = ["DirectoryState", "GuildMember", "MemberNote", "ModLogEntry", "Role", "SettingChange"]
 
 LANGUAGES = [
     ("", "Each member's own"),
@@ -316,6 +317,8 @@ class Guild(models.Model):
     mod_log_channel_id = models.BigIntegerField(
         null=True, blank=True, help_text="Reports, removals, warnings, bans and reached limits are posted here."
     )
+
+    set_up_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When the set-up was finished.")
 
     class Meta:
         ordering = ["name", "id"]

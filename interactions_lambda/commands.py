@@ -13,18 +13,17 @@ from django.core.files.storage import default_storage
 from discord_api import cdn_urls, payloads
 from discord_api.i18n import translate
 from discord_api.payloads import TextInput
-from discord_api.permissions import can_manage_guild
 from guilds import installations, quota
 from guilds.command_definitions import REMIX
 from guilds.generation_params import RequestedParams
-from guilds.models import Guild, QuotaRule
+from guilds.models import Guild
 from guilds.policy import Refusal
 from jobs import messages, queries, reports, result_messages, transitions
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
 
 from . import interaction as parsing
-from . import responses, submission
+from . import responses, settings_panel, submission
 from .interaction import Interaction
 from .modal_fields import REMIX_MODAL
 
@@ -90,20 +89,21 @@ def check_cdn_url(url: object) -> str | Refusal:
     return url
 
 
-def _guild(interaction: Interaction, now: datetime) -> Guild:
+def find_guild(interaction: Interaction, now: datetime) -> Guild:
+    """Return the interaction's guild, which is created if it is unknown."""
     guild = Guild.objects.filter(pk=interaction.required_guild_id).first()
     # The installation event may be late or lost.
     return guild or installations.install({"id": interaction.required_guild_id}, now)
 
 
 def _quota(interaction: Interaction, now: datetime) -> dict[str, Any]:
-    guild = _guild(interaction, now)
+    guild = find_guild(interaction, now)
     statuses = quota.load_status(guild.pk, interaction.user_id, interaction.role_ids, now=now)
     return responses.quota(guild.language or interaction.locale, statuses)
 
 
 def _history(interaction: Interaction, now: datetime) -> dict[str, Any]:
-    guild = _guild(interaction, now)
+    guild = find_guild(interaction, now)
     page = queries.load_history(guild.pk, interaction.user_id)
     return payloads.reply(responses.history(guild.language or interaction.locale, page, url_of=grid_url))
 
@@ -130,7 +130,7 @@ def _named_job(interaction: Interaction, guild: Guild, typed: str) -> Job | Refu
 
 
 def _show(interaction: Interaction, now: datetime) -> dict[str, Any]:
-    guild = _guild(interaction, now)
+    guild = find_guild(interaction, now)
     locale = guild.language or interaction.locale
     job = _named_job(interaction, guild, parsing.options(interaction.data).text("id") or "")
     if isinstance(job, Refusal):
@@ -148,7 +148,7 @@ def _show(interaction: Interaction, now: datetime) -> dict[str, Any]:
 
 
 def _cancel(interaction: Interaction, now: datetime) -> dict[str, Any]:
-    guild = _guild(interaction, now)
+    guild = find_guild(interaction, now)
     locale = guild.language or interaction.locale
     typed = parsing.options(interaction.data).text("id")
     if typed:
@@ -169,22 +169,11 @@ def _cancel(interaction: Interaction, now: datetime) -> dict[str, Any]:
 
 
 def _settings(interaction: Interaction, now: datetime) -> dict[str, Any]:
-    guild = _guild(interaction, now)
-    locale = guild.language or interaction.locale
-    if not can_manage_guild(interaction.permissions):
-        return responses.ephemeral(locale, "refusal.moderators_only")
-    rules = QuotaRule.objects.filter(guild=guild).order_by("subject", "metric", "window", "pk")[:10]
-    return responses.settings(
-        locale,
-        guild,
-        rules=list(rules),
-        models=list(guild.models_offered.values_list("name", flat=True)),
-        admin_url=f"{settings.SITE_URL}/admin/guilds/guild/{guild.pk}/change/",
-    )
+    return settings_panel.show(interaction, find_guild(interaction, now))
 
 
 def _help(interaction: Interaction, now: datetime) -> dict[str, Any]:
-    guild = _guild(interaction, now)
+    guild = find_guild(interaction, now)
     return responses.help_(guild.language or interaction.locale, days=guild.retention_days)
 
 

@@ -9,7 +9,7 @@ from discord_api import payloads
 from discord_api.custom_id import pack
 from discord_api.i18n import has_translation, translate
 from discord_api.markdown import code_block, inline
-from discord_api.payloads import Message, button, link_button, row
+from discord_api.payloads import Message, button, row
 
 if TYPE_CHECKING:
     from guilds.models import Guild
@@ -169,10 +169,8 @@ def is_linkable(url: str) -> bool:
     return url.startswith(("http://", "https://")) and len(url) <= _MAX_URL
 
 
-def settings(
-    locale: str, guild: Guild, *, rules: Sequence[Any], models: Sequence[str], admin_url: str
-) -> dict[str, Any]:
-    """Return the callback that shows a guild's settings with a link to change them."""
+def settings_embed(locale: str, guild: Guild, *, rules: Sequence[Any], models: Sequence[str]) -> dict[str, Any]:
+    """Return the embed that shows a guild's settings."""
 
     def label(key: str, **params: object) -> str:
         return translate(locale, f"settings.{key}", **params)
@@ -203,8 +201,7 @@ def settings(
         }
         for key, value in settings_shown
     ]
-    embed = {"title": label("title"), "color": _BLURPLE, "fields": fields}
-    return _embedded(embed, row(link_button(admin_url, translate(locale, "button.manage"))))
+    return {"title": label("title"), "color": _BLURPLE, "fields": fields}
 
 
 def _rule_line(locale: str, rule: Any) -> str:

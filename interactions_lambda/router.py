@@ -123,6 +123,8 @@ def _handler(interaction: Interaction) -> Handler | str:
     if interaction.type in (parsing.COMPONENT, parsing.MODAL):
         if interaction.type == parsing.MODAL and data.get("custom_id") == REMIX_MODAL:
             return _modal
+        if str(data.get("custom_id")).startswith(custom_id.SETTINGS_PREFIX):
+            return _setting
         if custom_id.parse(data.get("custom_id")) is None:
             return "refusal.unknown_interaction"
         return _component if interaction.type == parsing.COMPONENT else _modal
@@ -150,6 +152,12 @@ def _component(interaction: Interaction, now: datetime, started: float) -> dict[
     from . import components
 
     return components.handle_component(interaction, now=now, started=started)
+
+
+def _setting(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:
+    from . import commands, settings_panel
+
+    return settings_panel.handle(interaction, commands.find_guild(interaction, now), now=now)
 
 
 def _modal(interaction: Interaction, now: datetime, started: float) -> dict[str, Any]:

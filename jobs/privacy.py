@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from django.db.models import Q
 
 from guilds import quota
-from guilds.models import Ban, Guild, GuildMember, MemberNote, ModLogEntry, Staff, StylePreset, Usage
+from guilds.models import Ban, Guild, GuildMember, MemberNote, ModLogEntry, SettingChange, Staff, StylePreset, Usage
 from guilds.pseudonyms import member_pseudonym
 
 from . import erasure, queries, transitions
@@ -51,6 +51,8 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
         yield {"type": "owner", "guild_id": str(guild.pk)}
     for ban in Ban.objects.filter(user_id=user_id):
         yield {"type": "ban", "guild_id": str(ban.guild_id or ""), "reason": ban.reason, "until": str(ban.until or "")}
+    for change in SettingChange.objects.filter(user_id=user_id):
+        yield {"type": "change of a setting", "guild_id": str(change.guild_id), "at": change.at.isoformat()}
     for note in MemberNote.objects.filter(user_id=user_id):
         at = note.created_at.isoformat()
         yield {"type": note.kind, "guild_id": str(note.guild_id), "text": note.text, "at": at}
@@ -150,6 +152,7 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     MemberTurn.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
     GuildMember.objects.filter(user_id=user_id).delete()
+    SettingChange.objects.filter(user_id=user_id).update(user_id=None)
     MemberNote.objects.filter(user_id=user_id).delete()
     MemberNote.objects.filter(created_by__in=_actor_names(user_id)).update(created_by="")
     ModLogEntry.objects.filter(Q(detail__user_id=user_id) | Q(detail__by__in=_actor_names(user_id))).delete()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from guilds import directory
-from guilds.models import Guild, Usage
+from guilds.models import Guild, SettingChange, Usage
 from sparkle_site.audit.models import AUDITED
 
 from . import actor_names, member_names, pickers
@@ -29,7 +30,9 @@ _FIELDS = {
     "role_id": "role",
     "user_id": "member",
 }
-_SKIPPED = frozenset({"folded", "hits", "created_at", "gpu_ms_per_step", "learned_gpu_ms_per_step", "quota_clock"})
+_SKIPPED = frozenset(
+    {"folded", "hits", "created_at", "set_up_at", "gpu_ms_per_step", "learned_gpu_ms_per_step", "quota_clock"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,7 @@ def entries(guild_ids: frozenset[int] | None, *, viewer: Access) -> list[Entry]:
         # One more than displayed, to compare the oldest one with.
         result += _model_entries(model, list(rows[: MAX_ENTRIES + 1]), viewer=viewer)
     result += _grants(guild_ids, viewer=viewer)
+    result += _discord_changes(guild_ids, viewer=viewer)
     return sorted(result, key=lambda entry: entry.at, reverse=True)[:MAX_ENTRIES]
 
 
@@ -142,6 +146,8 @@ def _model_entries(model: type[Model], records: list[Any], *, viewer: Access) ->
         old = previous.get(record.id)
         name = names.of(record.id if model is Guild else getattr(record, "guild_id", None) or 0)
         compared = record.history_type == "~" and old is not None
+        if compared:
+            old = _with_discord_changes(copy.copy(old), record.history_date)
         changes = tuple(differences(record, old, name=name)) if compared else ()
         previous[record.id] = record
         if record.history_type == "~" and old is not None and not changes:
@@ -158,6 +164,33 @@ def _model_entries(model: type[Model], records: list[Any], *, viewer: Access) ->
             )
         )
     return iter(result)
+
+
+def _discord_changes(guild_ids: frozenset[int] | None, *, viewer: Access) -> Iterator[Entry]:
+    """Yield the changes that were made in Discord, those of one moment and person as one entry."""
+    rows = SettingChange.objects.select_related("guild").order_by("-pk")
+    if guild_ids is not None:
+        rows = rows.filter(guild_id__in=guild_ids)
+    names = _Names(viewer)
+    grouped: dict[tuple[Any, ...], list[Change]] = {}
+    for row in rows[:MAX_ENTRIES]:
+        name = names.of(row.guild_id)
+        before, after = (_display(name(row.field, value)) for value in (row.before, row.after))
+        field = _FIELDS.get(row.field, row.field.replace("_", " "))
+        key = (row.at, row.user_id, str(row.guild))
+        grouped.setdefault(key, []).append(Change(field=field, before=before, after=after))
+    for (at, user_id, guild), changes in grouped.items():
+        who = names.member(user_id) if user_id else ""
+        yield Entry(at=at, who=who, where="Discord", what="Changed", subject=f"server {guild}", changes=tuple(changes))
+
+
+def _with_discord_changes(record: Any, until: datetime) -> Any:
+    """Return the record of a row as it was at `until`: with what was changed in Discord since the record."""
+    model = type(record).instance_type._meta.model_name
+    changes = SettingChange.objects.filter(model=model, row_id=record.id, at__gt=record.history_date, at__lte=until)
+    for change in changes.order_by("pk"):
+        setattr(record, "limit" if model == "quotarule" else change.field, change.after)
+    return record
 
 
 def _row_name(record: Any, names: _Names) -> str:

@@ -18,8 +18,8 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from guilds import directory, generation_limits
-from guilds.models import Guild, ModelProfile
+from guilds import directory, settings_changes
+from guilds.models import Guild
 from sparkle_site import discord_client
 
 from . import access, audit, formatting, guild_summary, initials, member_names, pickers
@@ -89,15 +89,14 @@ class GuildForm(CheckedForm):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
-        offered = list(data.get("models_offered") or ()) or list(ModelProfile.objects.filter(enabled=True))
         max_steps = data.get("max_steps")
         if max_steps is None:
             return data
-        wrong = generation_limits.wrong_in_guild(
+        wrong = settings_changes.wrong_in_guild(
             default_steps=data.get("default_steps"),
             max_steps=max_steps,
             allowed_sizes=data.get("allowed_sizes") or (),
-            models=[model.bounds() for model in offered],
+            offered=list(data.get("models_offered") or ()),
         )
         for field, message in wrong:
             if field in self.fields:

@@ -171,7 +171,7 @@ def test_settings_are_shown_to_managers_with_a_link(make_guild: Callable[..., Gu
     assert shown["Images per request"] == "2"
     assert shown["Adult prompts"] == "Everywhere, as spoilers"
     assert shown["Limits"] == "Every member: 4 images per day"
-    assert answer["data"]["components"][0]["components"][0]["url"].endswith(f"/admin/guilds/guild/{guild.pk}/change/")
+    assert answer["data"]["components"][-1]["components"][-1]["url"].endswith(f"/admin/guilds/guild/{guild.pk}/change/")
 
 
 def test_settings_are_for_managers(make_guild: Callable[..., Guild], slash: Slash) -> None:
