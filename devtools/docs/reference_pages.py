@@ -131,7 +131,11 @@ def terraform_page() -> str:
         "Set the inputs in `terraform/terraform.tfvars`, secrets as `TF_VAR_name` in the environment.\n"
         "`terraform/` configures the provider and calls the module `terraform/modules/sparkle` with the same inputs.\n"
         "[Deploy](../how-to/deploy.md) shows which ones to start with, and `terraform/examples` has three complete "
-        f"configurations.\n\n## Inputs\n\n{terraform_tables.inputs()}\n\n"
+        "configurations.\n\n"
+        "Tested with version 5.100.0 of the AWS provider, which the lock file names. For version 6, raise the limit in "
+        "`terraform/versions.tf`, run `terraform init -upgrade` and read the plan: the module uses nothing that "
+        "version 6 removed, and an existing deployment should show no change.\n\n"
+        f"## Inputs\n\n{terraform_tables.inputs()}\n\n"
         f"## Outputs\n\n{terraform_tables.outputs()}\n"
     )
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from .iam_scan import ROOT
 
@@ -75,6 +76,24 @@ def test_what_is_copied_is_there_and_let_through(name: str) -> None:
     for source, _ in copied(DOCKERFILES[name]):
         assert (ROOT / source).exists(), source
         assert any(source == each or source.startswith(f"{each}/") for each in let_through), f".dockerignore: {source}"
+
+
+def test_the_worker_has_the_current_cuda_and_a_torch_that_was_tested() -> None:
+    text = DOCKERFILES["worker"].read_text()
+    # PyTorch's index for CUDA 12.8 ends with 2.11.
+    assert "ARG TORCH_INDEX=https://download.pytorch.org/whl/cu130\n" in text
+    (version,) = re.findall(r"^ARG TORCH_VERSION=(\S+)$", text, re.M)
+    (tested,) = re.findall(r"^torch(\S+)$", (ROOT / "requirements" / "torch.txt").read_text(), re.M)
+    assert SpecifierSet(tested).contains(version)
+    assert '-r torch.txt "torch==$TORCH_VERSION"' in text
+
+
+def test_every_build_command_names_the_platform() -> None:
+    """A build on a Mac with Apple silicon makes an image that neither Fargate nor a GPU instance starts."""
+    pages = [*(ROOT / "docs").rglob("*.md"), *DOCKERFILES.values()]
+    commands = [line for page in pages for line in page.read_text().splitlines() if "docker build " in line]
+    assert len(commands) >= 5
+    assert [line for line in commands if "--platform linux/amd64" not in line] == []
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)

@@ -62,7 +62,7 @@ module "sparkle" {
   django_secret_key      = var.django_secret_key
   lambda_package         = var.lambda_package
 
-  max_workers             = 4
+  max_workers             = 8
   worker_warm_pool_size   = 1
   database_instance_class = "db.t4g.small"
   database_backup_days    = 14

@@ -4,8 +4,9 @@ terraform {
 
   required_providers {
     aws = {
-      source  = "hashicorp/aws"
-      version = ">= 5.100.0, < 6.0.0"
+      source = "hashicorp/aws"
+      # A module sets no upper limit; the root that calls it does.
+      version = ">= 5.100.0"
     }
   }
 }

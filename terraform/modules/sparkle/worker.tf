@@ -76,6 +76,9 @@ resource "aws_ecs_service" "worker" {
   # A new version may replace the old one at once: jobs are in the database, not in the worker.
   deployment_minimum_healthy_percent = 0
   deployment_maximum_percent         = 100
+  # It would start a second task beside the first, which the maximum forbids. Version 6 of the provider leaves the default
+  # to AWS.
+  availability_zone_rebalancing = "DISABLED"
 
   # A version whose workers cannot start is taken back.
   deployment_circuit_breaker {
