@@ -170,6 +170,7 @@ class GuildAdmin(ScopedAdmin):
     inlines = [QuotaRuleInline]
     filter_horizontal = ["models_offered"]
     change_form_outer_before_template = "admin/guilds/guild/top.html"
+    change_form_after_template = "admin/guilds/guild/preview_button.html"
     change_form_outer_after_template = "admin/guilds/guild/summary.html"
     actions_detail = ["audit_link"]
     actions_detail_hide_default = True

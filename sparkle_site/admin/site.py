@@ -62,12 +62,26 @@ class SparkleAdminSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         """Return Sparkle's own pages, which Unfold puts before Django's."""
-        from . import audit_views, dashboard, image_views, member_page, member_search, reports, stuck_jobs
+        from . import (
+            audit_views,
+            dashboard,
+            image_views,
+            member_page,
+            member_search,
+            quota_preview,
+            reports,
+            stuck_jobs,
+        )
 
         return [
             path("audit/", self.admin_view(audit_views.page), name="audit"),
             path("members/", self.admin_view(member_search.search), name="members"),
             path("members/<int:guild_id>/<int:user_id>/", self.admin_view(member_page.page), name="member"),
+            path(
+                "guilds/guild/<int:guild_id>/quota-preview/",
+                self.admin_view(quota_preview.preview),
+                name="quota_preview",
+            ),
             path("reports/", self.admin_view(reports.page), name="reports"),
             path("stuck-jobs/", self.admin_view(stuck_jobs.page), name="stuck_jobs"),
             path("preview/<str:kind>/<int:pk>/", self.admin_view(image_views.preview), name="preview"),
