@@ -14,7 +14,7 @@ from unfold.decorators import display
 from guilds.models import Ban
 from jobs import member_moderation
 
-from . import access, actor_names, formatting, member_names
+from . import access, actor_names, formatting, member_names, reader_time_zone
 from .actions import actor_name
 from .filters import BanStatusFilter, GuildFilter, MemberFilter
 from .pickers import MemberField
@@ -50,7 +50,15 @@ class BanAdmin(GuildOwnedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Ban]:
         return member_names.with_names(super().get_queryset(request))
 
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with timezone.override(reader_time_zone.of(request)):
+            response = super().changeform_view(request, *args, **kwargs)
+            # Here, because the form shows its times when it is rendered.
+            return response.render() if hasattr(response, "render") else response
+
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        zone = reader_time_zone.of(request)
+        kwargs["help_texts"] = {"until": f"Empty: permanent. The time is in your time zone, {zone.key}."}
         form = super().get_form(request, obj, change, **kwargs)
         form.guild_ids = access.of(request).guild_ids  # Each request has a class of its own.
         return form
