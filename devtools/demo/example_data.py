@@ -275,6 +275,7 @@ def _job(
         ended_at=(at + waited + took if started else at + timedelta(seconds=chance.uniform(0, 40))) if ended else None,
         notified_at=at + waited + took if ended else None,
         gpu_ms=int(took.total_seconds() * 1000) if done else 0,
+        reserved_gpu_ms=int(took.total_seconds() * 1000),
         delivered_via="original" if done else "",
         message_id=1_300_000_000_000_000_000 + number * 7 if done else None,
         settled_at=at + waited + took if ended else None,

@@ -22,7 +22,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One bar of the chart. The heights of its segments are percent of the highest bar."""
+    """One bar of the chart. The heights of its segments are percent of the chart's height."""
 
     title: str
     segments: tuple[Segment, ...]
@@ -33,12 +33,19 @@ class Chart:
     columns: tuple[Column, ...]
     totals: tuple[tuple[str, str, str], ...]
     """For each status that occurs: the status, its label and the number of jobs."""
-    highest: str
+    top: str
+    half: str
     axis: tuple[str, ...]
 
     @property
     def empty(self) -> bool:
         return not any(column.segments for column in self.columns)
+
+
+def round_top(highest: int) -> int:
+    """Return the number at the top of the axis: round, even, and at least `highest`. Pure."""
+    unit = 10 ** (len(str(highest)) - 1)
+    return next(unit * step for step in (2, 4, 6, 8, 10) if unit * step >= highest)
 
 
 def chart(counts: Iterable[tuple[datetime, str, int]], *, start: datetime, steps: int, step: timedelta) -> Chart:
@@ -50,7 +57,7 @@ def chart(counts: Iterable[tuple[datetime, str, int]], *, start: datetime, steps
         if 0 <= column < steps:
             stacks[column][status] += jobs
             totals[status] += jobs
-    highest = max((sum(stack.values()) for stack in stacks), default=0)
+    top = round_top(max((sum(stack.values()) for stack in stacks), default=0))
     time_format = "%H:%M" if step < timedelta(days=1) else "%d %b"
     names = [(start + step * column).strftime(time_format) for column in range(steps)]
     return Chart(
@@ -58,7 +65,7 @@ def chart(counts: Iterable[tuple[datetime, str, int]], *, start: datetime, steps
             Column(
                 title=f"{name}: " + (", ".join(f"{jobs:,} {status}" for status, jobs in stack.items()) or "nothing"),
                 segments=tuple(
-                    Segment(status=status, percent=round(100 * stack[status] / highest, 2))
+                    Segment(status=status, percent=round(100 * stack[status] / top, 2))
                     for status in CHARTED
                     if stack.get(status)
                 ),
@@ -70,6 +77,7 @@ def chart(counts: Iterable[tuple[datetime, str, int]], *, start: datetime, steps
             for status in CHARTED
             if totals.get(status)
         ),
-        highest=formatting.count(highest) if highest else "",
+        top=formatting.count(top),
+        half=formatting.count(top / 2),
         axis=(names[0], names[len(names) // 2], names[-1]) if steps > 2 else tuple(names),
     )

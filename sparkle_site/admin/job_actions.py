@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import messages
-from django.db.models import QuerySet
+from django.contrib import admin, messages
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from unfold.enums import ActionVariant
 
+from guilds.models import Platform
 from guilds.policy import Refusal
 from jobs import moderation
 from jobs.lifecycle import ENDED, OPEN, Status
@@ -151,11 +153,41 @@ ON_ROW = (
 )
 
 
-def _retry_all(request: HttpRequest, rows: QuerySet[Job]) -> Result:
+def _retry_all(request: HttpRequest, rows: QuerySet[Job]) -> Result | HttpResponseBase:
+    """Ask first, naming the cost; then retry. What the rules refused stays refused."""
+    chosen = rows.filter(status__in=ENDED).exclude(status=Status.REFUSED).exclude(prompt="")
+    ids = list(chosen.values_list("pk", flat=True)[:MAX_RETRIES])
+    skipped = rows.count() - len(ids)
+    if not ids:
+        return Result(
+            text="None of them can be retried: they run, were refused or were erased.", level=messages.WARNING
+        )
+    if request.POST.get("sure") != "yes":
+        return _ask_to_retry(request, ids, skipped=skipped)
     by, now = actor_name(request), timezone.now()
-    outcomes = [moderation.retry(pk, by=by, now=now) for pk in rows.values_list("pk", flat=True)[:MAX_RETRIES]]
+    outcomes = [moderation.retry(pk, by=by, now=now) for pk in ids]
     retried = sum(isinstance(outcome, Accepted) for outcome in outcomes)
-    return Result(text=f"Retried {retried} of {formatting.counted(len(outcomes), 'request')}.", level=messages.INFO)
+    text = f"Retried {retried} of {formatting.counted(len(ids), 'request')}."
+    if retried < len(ids):
+        text += " The others are refused now: see them in the list for the reason."
+    return Result(text=text, level=messages.INFO)
+
+
+def _ask_to_retry(request: HttpRequest, ids: list[int], *, skipped: int) -> HttpResponseBase:
+    """Return the page that says what retrying costs."""
+    cost = Job.objects.filter(pk__in=ids).aggregate(images=Sum("count"), gpu_ms=Sum("reserved_gpu_ms"))
+    platform = Platform.objects.first() or Platform()
+    context = {
+        **admin.site.each_context(request),
+        "title": f"Retry {formatting.counted(len(ids), 'request')}?",
+        "opts": Job._meta,
+        "ids": ids,
+        "images": formatting.counted(cost["images"] or 0, "image"),
+        "seconds": formatting.seconds((cost["gpu_ms"] or 0) / 1000),
+        "cost": formatting.money(cost["gpu_ms"] or 0, platform.price_per_gpu_hour),
+        "skipped": formatting.counted(skipped, "request") if skipped else "",
+    }
+    return render(request, "admin/jobs/job/retry.html", context)
 
 
 def _cancel_all(request: HttpRequest, rows: QuerySet[Job]) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import admin, messages
@@ -27,6 +28,7 @@ from .filters import CreatedAtFilter, GuildFilter, MemberFilter, ModelFilter, Re
 from .pagination import BoundedPaginator, SearchPaginator
 from .scoped_admin import ScopedAdmin
 
+_WORDS = re.compile(r"\w+")
 NO_IMAGE = SafeString(
     '<span class="sp-thumb sp-thumb--none" role="img" aria-label="No image">'
     '<span class="material-symbols-outlined" aria-hidden="true">image</span></span>'
@@ -60,7 +62,7 @@ class JobAdmin(ScopedAdmin):
     ]
     list_filter_submit = True
     search_fields = ["prompt"]
-    search_help_text = "Words in the prompt, a member's name, or a request number"
+    search_help_text = "Words of the prompt or their beginnings, a member's name, or a request number"
     ordering = ["-id"]
     sortable_by = ()
     paginator = BoundedPaginator
@@ -93,7 +95,11 @@ class JobAdmin(ScopedAdmin):
             column = "user_id" if len(term) >= 15 else "pk"
             return queryset.filter(**{column: number}), False
         words = SearchVector("prompt", "member_name", config="simple")
-        query = SearchQuery(term, config="simple", search_type="websearch")
+        # The beginnings of words, which the index finds: "light" finds "lighthouse".
+        parts = [f"'{part}':*" for part in _WORDS.findall(term)]
+        if not parts:
+            return queryset.none(), False
+        query = SearchQuery(" & ".join(parts), config="simple", search_type="raw")
         return queryset.alias(words=words).filter(words=query), False
 
     @display(description="Image")

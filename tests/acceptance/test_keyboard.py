@@ -107,3 +107,26 @@ def test_what_has_the_focus_shows_it(page: Page) -> None:
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         shadow = page.evaluate("getComputedStyle(document.activeElement).boxShadow")
         assert outline != "none" or shadow != "none", page.evaluate("document.activeElement.outerHTML")
+
+
+def test_the_charts_values_show_on_focus_and_updates_can_be_paused(page: Page, make_ask: Callable[..., Any]) -> None:
+    from django.utils import timezone
+
+    from guilds.models import Guild
+    from jobs import submission, transitions
+    from jobs.submission import Accepted
+
+    made = submission.submit(make_ask(Guild.objects.get(name="Apple Orchard")), now=timezone.now())
+    assert isinstance(made, Accepted)
+    assert transitions.cancel(made.job.pk, by=1, now=timezone.now())
+    page.goto("/admin/")
+    tab_to(page, "Pause updates")
+    page.keyboard.press(" ")
+    page.reload()
+    expect(page.get_by_role("button", name="Pause updates")).to_have_attribute("aria-pressed", "true")
+    bars = page.locator(".sp-chart__bar")
+    bars.last.focus()
+    assert "1 cancelled" in page.evaluate("getComputedStyle(document.activeElement, '::after').content")
+    page.keyboard.press("ArrowLeft")
+    expect(bars.nth(-2)).to_be_focused()
+    assert "nothing" in page.evaluate("getComputedStyle(document.activeElement, '::after').content")

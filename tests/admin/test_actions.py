@@ -56,8 +56,8 @@ def run(client: Client, model: str, action: str, pk: int) -> int:
     return client.post(address(model, action, pk), CONFIRMED).status_code
 
 
-def run_on_list(client: Client, model: str, action: str, *pks: int) -> str:
-    body = {"action": action, "_selected_action": pks, "index": 0, "select_across": 0}
+def run_on_list(client: Client, model: str, action: str, *pks: int, **more: str) -> str:
+    body = more | {"action": action, "_selected_action": pks, "index": 0, "select_across": 0}
     return client.post(reverse(f"admin:jobs_{model}_changelist"), body, follow=True).text
 
 
@@ -100,7 +100,7 @@ def test_actions_on_a_list_run_on_the_chosen_rows_that_they_fit(moderator_a: Cli
     assert ended_job.status == "completed"
     assert ended_job.refunded_at
     assert JobImage.objects.get().hidden_at
-    run_on_list(moderator_a, "job", "retry_all", ended_job.pk)
+    run_on_list(moderator_a, "job", "retry_all", ended_job.pk, sure="yes")
     again = Job.objects.exclude(pk=ended_job.pk).get()
     run_on_list(moderator_a, "job", "cancel_all", again.pk)
     again.refresh_from_db()
@@ -182,3 +182,23 @@ def test_counters_of_members_are_for_moderators_and_those_of_servers_for_operato
     assert moderator_a.post(reverse("admin:guilds_usage_reset_counter", args=[member.pk]), CONFIRMED).status_code == 302
     member.refresh_from_db()
     assert member.granted_images == member.images
+
+
+def test_retrying_many_asks_names_the_cost_and_skips_what_was_refused(
+    moderator_a: Client, ended_job: Job, make_ask: Any
+) -> None:
+    from guilds.models import BlockedTerm
+    from jobs import submission
+
+    BlockedTerm.objects.create(guild=ended_job.guild, phrase="gore")
+    submission.submit(make_ask(ended_job.guild, prompt="gore"), now=timezone.now())
+    refused = Job.objects.get(status="refused")
+    Job.objects.filter(pk=ended_job.pk).update(reserved_gpu_ms=7_200_000)
+    asked = run_on_list(moderator_a, "job", "retry_all", ended_job.pk, refused.pk)
+    assert "Retry 1 request?" in asked
+    assert "$1.05" in asked
+    assert "1 request of your selection cannot be retried" in asked
+    assert Job.objects.count() == 2
+    done = run_on_list(moderator_a, "job", "retry_all", ended_job.pk, refused.pk, sure="yes")
+    assert "Retried 1 of 1 request." in done
+    assert "None of them can be retried" in run_on_list(moderator_a, "job", "retry_all", refused.pk)
