@@ -31,14 +31,9 @@ def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> in
     aws = partial(boto3.client, region_name=deployment.region)
     steps = [Step(name=name, run=partial(_step, name, deployment, aws, environment)) for name in argv]
     outcomes = report.run(steps, say=partial(print, flush=True))
-    key = report_key(environment.get("CODEBUILD_BUILD_ID", ""))
+    key = report.key(environment.get("CODEBUILD_BUILD_ID", ""))
     aws("s3").put_object(Bucket=deployment.bucket, Key=key, Body=report.to_json(outcomes).encode())
     return 0 if report.succeeded(outcomes) else 1
-
-
-def report_key(build_id: str) -> str:
-    """Return where the report of a build lies in the deployment's bucket."""
-    return f"reports/{build_id.rpartition(':')[2] or 'by-hand'}.json"
 
 
 def _step(name: str, deployment: Deployment, aws: Any, environment: Mapping[str, str]) -> Sequence[str]:

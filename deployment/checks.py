@@ -48,22 +48,27 @@ class Finding:
     command: str = ""
 
 
-def text(findings: Sequence[Finding]) -> str:
-    """Return the findings for people, and a last line that says whether to apply."""
-    lines = []
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """Return the findings for people, each with its command below it."""
+    shown = []
     for finding in findings:
-        lines.append(f"{finding.status:11} {finding.what}: {finding.detail}")
+        shown.append(f"{finding.status:11} {finding.what}: {finding.detail}")
         if finding.command:
-            lines.append(f"{'':11} -> {finding.command}")
+            shown.append(f"{'':11} -> {finding.command}")
+    return shown
+
+
+def text(findings: Sequence[Finding]) -> str:
+    """Return the findings and a last line that says whether to apply."""
     missing = sum(finding.status == MISSING for finding in findings)
     unknown = sum(finding.status == UNKNOWN for finding in findings)
     if missing:
-        lines.append(f"{missing} of {len(findings)} missing. Run the commands after ->, then ./dev doctor again.")
+        last = f"{missing} of {len(findings)} missing. Run the commands after ->, then ./dev doctor again."
     elif unknown:
-        lines.append(f"Nothing is known to be missing, but {unknown} could not be checked.")
+        last = f"Nothing is known to be missing, but {unknown} could not be checked."
     else:
-        lines.append("Everything is there: cd terraform && terraform init && terraform apply")
-    return "\n".join(lines)
+        last = "Everything is there: cd terraform && terraform init && terraform apply"
+    return "\n".join([*lines(findings), last])
 
 
 def terraform(version: str | None) -> Finding:

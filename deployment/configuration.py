@@ -21,7 +21,9 @@ class Deployment:
     name: str
     region: str
     release: str
-    """Tag of both images: a digest of the source and of what is built into it."""
+    """A digest of the source and of what is built into it: the tag of what this version builds."""
+    tags: Mapping[str, str]
+    """The tags that run, by image: the release, or one that the operator chose."""
     bucket: str
     project: str
     cluster: str

@@ -81,8 +81,11 @@ def connect(
             },
         ),
     )
-    log = f"aws logs tail /aws/lambda/{deployment.name}-interactions --since 15m --region {deployment.region}"
-    done = [_set(endpoint, application, discord, log=log, sleep=sleep) for endpoint in endpoints]
+    advice = (
+        f"Read why: aws logs tail /aws/lambda/{deployment.name}-interactions --since 15m --region {deployment.region}."
+        " With domain_name, its CNAME record must be there (terraform output custom_domain_target). Then apply again."
+    )
+    done = [_set(endpoint, application, discord, advice=advice, sleep=sleep) for endpoint in endpoints]
     return [*done, _register(discord)]
 
 
@@ -99,7 +102,7 @@ def _set(
     application: dict[str, Any],
     discord: DiscordClient,
     *,
-    log: str,
+    advice: str,
     sleep: Callable[[float], object],
 ) -> str:
     name, url = next(iter(endpoint.settings.items()))
@@ -110,9 +113,7 @@ def _set(
             discord.edit_application(endpoint.settings)
         except errors.InvalidFormBody:
             if wait is None:
-                raise StepFailed(
-                    f"Discord could not verify the {endpoint.what} {url}.", f"Read why: {log}. Then apply again."
-                ) from None
+                raise StepFailed(f"Discord could not verify the {endpoint.what} {url}.", advice) from None
             sleep(wait)
         except errors.DiscordError as error:
             raise _unavailable(error) from None

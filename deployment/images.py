@@ -51,18 +51,30 @@ def build_command(image: str, deployment: Deployment, *, token: bool) -> list[st
 
 def build(deployment: Deployment, *, ecr: Any, environment: Mapping[str, str] = os.environ) -> list[str]:
     """Build and push what the registry lacks; return what was done. Raises StepFailed."""
-    missing = [image for image in DOCKERFILES if not is_pushed(ecr, deployment.repositories[image], deployment.release)]
+    missing = missing_images(deployment, ecr)
+    for image in missing:
+        if deployment.tags[image] != deployment.release:
+            raise StepFailed(
+                f"The registry has no {image} image {deployment.tags[image]}.",
+                f"Push it, or remove {image}_image_tag from terraform.tfvars, so that it is built. Then apply again.",
+            )
     if missing:
         _log_in(ecr)
-    done = [f"{image} {deployment.release} is in the registry." for image in DOCKERFILES if image not in missing]
+    done = [f"{image} {deployment.tags[image]} is in the registry." for image in DOCKERFILES if image not in missing]
     for image in missing:
         _run(image, build_command(image, deployment, token=environment.get("HUGGINGFACE_TOKEN", "") not in NO_TOKEN))
         done.append(f"{image} {deployment.release} was built and pushed.")
     return done
 
 
-def is_pushed(ecr: Any, repository_url: str, tag: str) -> bool:
-    """Return whether the registry has the tag. Tags are immutable, so nothing is pushed twice."""
+def missing_images(deployment: Deployment, ecr: Any) -> list[str]:
+    """Return the images whose tag the registry lacks. Tags are immutable, so nothing is pushed twice."""
+    return [
+        image for image in DOCKERFILES if not _is_pushed(ecr, deployment.repositories[image], deployment.tags[image])
+    ]
+
+
+def _is_pushed(ecr: Any, repository_url: str, tag: str) -> bool:
     name = repository_url.split("/", 1)[1]
     try:
         ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])

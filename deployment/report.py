@@ -72,6 +72,11 @@ def text(outcomes: Iterable[Outcome]) -> str:
     return "\n".join(lines)
 
 
+def key(build_id: str) -> str:
+    """Return where the report of a build lies in the deployment's bucket."""
+    return f"reports/{build_id.rpartition(':')[2] or 'by-hand'}.json"
+
+
 def to_json(outcomes: Iterable[Outcome]) -> str:
     return json.dumps([asdict(outcome) for outcome in outcomes])
 

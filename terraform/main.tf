@@ -18,6 +18,11 @@ module "sparkle" {
   lambda_package           = var.lambda_package
   lambda_runtime           = var.lambda_runtime
   lambda_architecture      = var.lambda_architecture
+  build_images             = var.build_images
+  source_package           = var.source_package
+  build_compute_type       = var.build_compute_type
+  extra_models             = var.extra_models
+  output_check             = var.output_check
   web_image_tag            = var.web_image_tag
   worker_image_tag         = var.worker_image_tag
   private_subnet_ids       = var.private_subnet_ids

@@ -1,12 +1,12 @@
 # Written by `./dev docs --write` from modules/sparkle. Change the module, not this file.
 
 output "discord_interactions_endpoint_url" {
-  description = "Enter it in Discord's developer portal: General Information, Interactions Endpoint URL."
+  description = "Where Discord sends interactions. Without build_images, enter it in Discord's developer portal: General Information, Interactions Endpoint URL."
   value       = module.sparkle.discord_interactions_endpoint_url
 }
 
 output "discord_events_endpoint_url" {
-  description = "Enter it in Discord's developer portal: Webhooks, Endpoint URL."
+  description = "Where Discord sends events. Without build_images, enter it in Discord's developer portal: Webhooks, Endpoint URL."
   value       = module.sparkle.discord_events_endpoint_url
 }
 
@@ -23,6 +23,16 @@ output "discord_redirect_url" {
 output "custom_domain_target" {
   description = "Target of the CNAME record for domain_name. Empty without domain_name."
   value       = module.sparkle.custom_domain_target
+}
+
+output "discord_invite_url" {
+  description = "Link that adds the bot to a Discord server. Open it, and type /sparkle there."
+  value       = module.sparkle.discord_invite_url
+}
+
+output "deployment" {
+  description = "What the build and `./dev deploy` need to know about this deployment. Null without build_images."
+  value       = module.sparkle.deployment
 }
 
 output "ecr_registry_url" {

@@ -162,8 +162,55 @@ variable "lambda_architecture" {
   }
 }
 
+# ---------------------------------------------------------------- Images
+
+variable "build_images" {
+  description = "Build both images in the account during the apply (CodeBuild), migrate the database and connect Discord. With false you do it yourself with Docker."
+  type        = bool
+  default     = true
+
+  validation {
+    condition     = !var.build_images || fileexists(var.source_package == "" ? "${dirname(var.lambda_package)}/source.zip" : var.source_package)
+    error_message = "build_images: the source is not packed. Run `./dev package` first; it writes build/source.zip beside build/lambda.zip."
+  }
+}
+
+variable "source_package" {
+  description = "The images' source, packed by `./dev package`. Empty: source.zip in the folder of lambda_package."
+  type        = string
+  default     = ""
+}
+
+variable "build_compute_type" {
+  description = "Size of the machine that builds the images. BUILD_GENERAL1_LARGE has 16 GB of memory, enough for SDXL; larger models need BUILD_GENERAL1_XLARGE or BUILD_GENERAL1_2XLARGE."
+  type        = string
+  default     = "BUILD_GENERAL1_LARGE"
+
+  validation {
+    condition     = contains(["BUILD_GENERAL1_SMALL", "BUILD_GENERAL1_MEDIUM", "BUILD_GENERAL1_LARGE", "BUILD_GENERAL1_XLARGE", "BUILD_GENERAL1_2XLARGE"], var.build_compute_type)
+    error_message = "build_compute_type: BUILD_GENERAL1_SMALL, _MEDIUM, _LARGE, _XLARGE or _2XLARGE."
+  }
+}
+
+variable "extra_models" {
+  description = "Hugging Face ids of further models to put into the worker's image, for more model profiles."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for model in var.extra_models : can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", model))])
+    error_message = "extra_models: ids as Hugging Face has them, such as owner/model."
+  }
+}
+
+variable "output_check" {
+  description = "Put the classifier into the worker's image that servers can have check every image (blur or block)."
+  type        = bool
+  default     = false
+}
+
 variable "web_image_tag" {
-  description = "Tag of the site's container image. Leave it empty until the first push; the service then runs no task."
+  description = "Tag of a site image that is in the registry already, to go back to one or to push your own. Empty: the one that build_images builds; without it, no task runs."
   type        = string
   default     = ""
 
@@ -174,7 +221,7 @@ variable "web_image_tag" {
 }
 
 variable "worker_image_tag" {
-  description = "Tag of the worker's container image. Leave it empty until the first push; no worker is started."
+  description = "Tag of a worker image that is in the registry already, to go back to one or to push your own. Empty: the one that build_images builds; without it, no worker starts."
   type        = string
   default     = ""
 

@@ -82,6 +82,13 @@ COMMANDS = {
         needs="devtools/cli/doctor.py",
         from_here=True,
     ),
+    "deploy": Command(
+        help="run or show a deployment in AWS",
+        arguments=("-m", "devtools.cli.deploy"),
+        needs="devtools/cli/deploy.py",
+        usage="run | status",
+        from_here=True,
+    ),
     "chaos": Command(
         help="inject faults under load and check that nothing is lost",
         arguments=("-m", "devtools.chaos"),

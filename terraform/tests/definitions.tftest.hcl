@@ -187,6 +187,7 @@ variables {
   huggingface_token      = ""
   huggingface_password   = ""
   lambda_package         = "versions.tf"
+  build_images           = false
   web_image_tag          = "v1"
   worker_image_tag       = "v1"
   deletion_protection    = false

@@ -60,6 +60,7 @@ variables {
   discord_bot_secret     = "AAAAAAAAAAAAAAAAAAAAAAAAAA.AAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
   django_secret_key      = "not-a-secret-not-a-secret-not-a-secret-not-a-secret-"
   lambda_package         = "versions.tf"
+  source_package         = "versions.tf"
 }
 
 run "the_root_passes_its_inputs_on" {

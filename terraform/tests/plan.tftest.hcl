@@ -64,6 +64,7 @@ variables {
   discord_bot_secret     = "AAAAAAAAAAAAAAAAAAAAAAAAAA.AAAAAA.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
   django_secret_key      = "not-a-secret-not-a-secret-not-a-secret-not-a-secret-"
   lambda_package         = "versions.tf"
+  build_images           = false
 
 }
 

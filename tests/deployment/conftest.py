@@ -20,6 +20,7 @@ VALUES: dict[str, Any] = {
     "name": "sparkle-test",
     "region": "us-east-1",
     "release": "0123456789ab",
+    "tags": {"web": "0123456789ab", "worker": "0123456789ab"},
     "bucket": "sparkle-test-deployment",
     "project": "sparkle-test-deployment",
     "cluster": "sparkle-test",

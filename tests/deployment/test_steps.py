@@ -184,6 +184,15 @@ def test_a_failed_build_says_what_to_do(
     assert advice in failed.value.next_step
 
 
+def test_a_chosen_tag_is_not_built_and_must_be_there(ecr: Any, make_deployment: Make) -> None:
+    deployment = make_deployment(tags={"web": "v1", "worker": "0123456789ab"})
+    ecr.stub.add_client_error("describe_images", "ImageNotFoundException")
+    ecr.stub.add_response("describe_images", {"imageDetails": [{}]})
+    with pytest.raises(StepFailed, match="no web image v1") as failed:
+        images.build(deployment, ecr=ecr)
+    assert "web_image_tag" in failed.value.next_step
+
+
 # Migration.
 
 
@@ -256,8 +265,8 @@ def test_the_source_has_all_that_the_dockerfiles_copy_and_the_same_bytes_twice(t
 
 
 def test_reports_lie_under_the_builds_id() -> None:
-    assert command.report_key("sparkle-test-deployment:6b2e") == "reports/6b2e.json"
-    assert command.report_key("") == "reports/by-hand.json"
+    assert report.key("sparkle-test-deployment:6b2e") == "reports/6b2e.json"
+    assert report.key("") == "reports/by-hand.json"
     assert (
         Outcome(step="images", status="done")
         == report.from_json('[{"step": "images", "status": "done", "lines": []}]')[0]

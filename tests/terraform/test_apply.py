@@ -318,6 +318,7 @@ def test_from_apply_to_an_image_to_destroy(
                     "database_url": database_url,
                     "database_log_exports": [],
                     "lambda_package": str(package),
+                    "build_images": False,
                     "lambda_architecture": ARCHITECTURE,
                     "lambda_runtime": f"python{PYTHON}",
                     "snapstart": False,

@@ -23,6 +23,7 @@ RIGHT = {
     "discord_bot_secret": "t" * 60,
     "django_secret_key": "k" * 60,
     "lambda_package": "versions.tf",
+    "build_images": "false",
 }
 
 

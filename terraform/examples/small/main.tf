@@ -47,6 +47,12 @@ variable "lambda_package" {
   default     = "../../../build/lambda.zip"
 }
 
+variable "source_package" {
+  description = "The images' source, packed by `./dev package`."
+  type        = string
+  default     = "../../../build/source.zip"
+}
+
 module "sparkle" {
   source = "../../modules/sparkle"
 
@@ -56,6 +62,7 @@ module "sparkle" {
   discord_bot_secret     = var.discord_bot_secret
   django_secret_key      = var.django_secret_key
   lambda_package         = var.lambda_package
+  source_package         = var.source_package
 
   unique_id             = "small"
   max_workers           = 1

@@ -47,6 +47,12 @@ variable "lambda_package" {
   default     = "../../../build/lambda.zip"
 }
 
+variable "source_package" {
+  description = "The images' source, packed by `./dev package`."
+  type        = string
+  default     = "../../../build/source.zip"
+}
+
 variable "alarm_email" {
   description = "Address for alarms and budget warnings."
   type        = string
@@ -61,6 +67,7 @@ module "sparkle" {
   discord_bot_secret     = var.discord_bot_secret
   django_secret_key      = var.django_secret_key
   lambda_package         = var.lambda_package
+  source_package         = var.source_package
 
   max_workers             = 8
   worker_warm_pool_size   = 1

@@ -105,7 +105,7 @@ resource "aws_cloudwatch_metric_alarm" "watch" {
   evaluation_periods  = each.value.periods
   treat_missing_data  = lookup(each.value, "missing", "notBreaching")
   # Before the site's image is set there is no database role either, so the schedules fail as they must.
-  actions_enabled = var.web_image_tag != ""
+  actions_enabled = local.web_image_tag != ""
   alarm_actions   = [aws_sns_topic.alarms.arn]
   ok_actions      = [aws_sns_topic.alarms.arn]
 }

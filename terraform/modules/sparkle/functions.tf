@@ -46,7 +46,7 @@ locals {
     DJANGO_SETTINGS_MODULE = "sparkle_site.settings.headless"
     DJANGO_SECRET_KEY_ARN  = aws_secretsmanager_secret.this["django-secret-key"].arn
     # Without an image no worker can start, so no instance must be started either.
-    WORKERS_MAX     = tostring(var.worker_image_tag == "" ? 0 : var.max_workers)
+    WORKERS_MAX     = tostring(local.worker_image_tag == "" ? 0 : var.max_workers)
     JOBS_PER_WORKER = tostring(var.jobs_per_worker)
   })
 }
@@ -116,6 +116,8 @@ resource "aws_lambda_function" "this" {
     aws_vpc_security_group_egress_rule.to_database,
     aws_vpc_security_group_ingress_rule.database,
     aws_vpc_security_group_ingress_rule.endpoints,
+    # The database is migrated before the new code runs.
+    terraform_data.images,
   ]
 }
 

@@ -5,7 +5,7 @@ locals {
   worker_hook  = "ready"
 
   # Before the first push an instance could only be started, paid for and stopped.
-  keeps_warm = var.worker_warm_pool_size > 0 && var.worker_image_tag != ""
+  keeps_warm = var.worker_warm_pool_size > 0 && local.worker_image_tag != ""
 
   # Auto Scaling refuses a warm pool for a group of several types.
   worker_types = var.worker_warm_pool_size > 0 ? [var.worker_instance_types[0]] : var.worker_instance_types
@@ -99,7 +99,7 @@ resource "aws_launch_template" "worker" {
       REGION = local.region
       GROUP  = local.worker_group
       HOOK   = local.worker_hook
-      IMAGE  = var.worker_image_tag == "" ? "" : local.worker_image
+      IMAGE  = local.worker_image_tag == "" ? "" : local.worker_image
     }
   }))
 
@@ -149,7 +149,7 @@ resource "aws_launch_template" "worker" {
 resource "aws_autoscaling_group" "worker" {
   name                = local.worker_group
   min_size            = 0
-  max_size            = var.worker_image_tag == "" ? 0 : var.max_workers
+  max_size            = local.worker_image_tag == "" ? 0 : var.max_workers
   vpc_zone_identifier = local.worker_subnet_ids
   capacity_rebalance  = var.worker_spot
 
@@ -228,7 +228,7 @@ resource "aws_autoscaling_group" "worker" {
   }
 
   # An instance that starts before it may report itself ready is replaced.
-  depends_on = [aws_iam_role_policy.instance, aws_iam_role_policy_attachment.instance]
+  depends_on = [aws_iam_role_policy.instance, aws_iam_role_policy_attachment.instance, terraform_data.images]
 }
 
 resource "aws_ecs_capacity_provider" "gpu" {

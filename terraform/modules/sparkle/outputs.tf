@@ -1,10 +1,10 @@
 output "discord_interactions_endpoint_url" {
-  description = "Enter it in Discord's developer portal: General Information, Interactions Endpoint URL."
+  description = "Where Discord sends interactions. Without build_images, enter it in Discord's developer portal: General Information, Interactions Endpoint URL."
   value       = "${local.site_url}/interactions"
 }
 
 output "discord_events_endpoint_url" {
-  description = "Enter it in Discord's developer portal: Webhooks, Endpoint URL."
+  description = "Where Discord sends events. Without build_images, enter it in Discord's developer portal: Webhooks, Endpoint URL."
   value       = "${local.site_url}/events"
 }
 
@@ -21,6 +21,16 @@ output "discord_redirect_url" {
 output "custom_domain_target" {
   description = "Target of the CNAME record for domain_name. Empty without domain_name."
   value       = var.domain_name == "" ? "" : aws_apigatewayv2_domain_name.this[0].domain_name_configuration[0].target_domain_name
+}
+
+output "discord_invite_url" {
+  description = "Link that adds the bot to a Discord server. Open it, and type /sparkle there."
+  value       = "https://discord.com/oauth2/authorize?client_id=${var.discord_application_id}&scope=bot+applications.commands&permissions=${local.invite_permissions}"
+}
+
+output "deployment" {
+  description = "What the build and `./dev deploy` need to know about this deployment. Null without build_images."
+  value       = local.deployment
 }
 
 output "ecr_registry_url" {

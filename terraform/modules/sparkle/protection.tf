@@ -27,8 +27,10 @@ resource "terraform_data" "deletion_protection" {
     aws_iam_role_policy_attachment.instance,
     aws_lambda_permission.api,
     aws_lambda_permission.upkeep,
+    aws_s3_bucket_lifecycle_configuration.deployment,
     aws_s3_bucket_lifecycle_configuration.images,
     aws_s3_bucket_ownership_controls.images,
+    aws_s3_bucket_policy.deployment,
     aws_s3_bucket_policy.images,
     aws_s3_bucket_server_side_encryption_configuration.images,
     aws_secretsmanager_secret_version.discord_bot,
@@ -44,5 +46,6 @@ resource "terraform_data" "deletion_protection" {
     aws_vpc_security_group_ingress_rule.database,
     aws_vpc_security_group_ingress_rule.endpoints,
     aws_vpc_security_group_ingress_rule.web,
+    terraform_data.discord,
   ]
 }

@@ -6,7 +6,7 @@ resource "aws_appautoscaling_target" "worker" {
   scalable_dimension = "ecs:service:DesiredCount"
   resource_id        = "service/${aws_ecs_cluster.this.name}/${aws_ecs_service.worker.name}"
   min_capacity       = 0
-  max_capacity       = var.worker_image_tag == "" ? 0 : var.max_workers
+  max_capacity       = local.worker_image_tag == "" ? 0 : var.max_workers
 }
 
 resource "aws_appautoscaling_policy" "up" {

@@ -1,6 +1,6 @@
 locals {
   web_port  = 8000
-  web_image = "${aws_ecr_repository.this["web"].repository_url}:${var.web_image_tag == "" ? "none-pushed-yet" : var.web_image_tag}"
+  web_image = "${aws_ecr_repository.this["web"].repository_url}:${local.web_image_tag == "" ? "none-pushed-yet" : local.web_image_tag}"
 
   web_environment = merge(local.environment, {
     DJANGO_SETTINGS_MODULE = "sparkle_site.settings.web"
@@ -140,7 +140,7 @@ resource "aws_ecs_service" "web" {
   name            = "web"
   cluster         = aws_ecs_cluster.this.id
   task_definition = aws_ecs_task_definition.web.arn
-  desired_count   = var.web_image_tag == "" ? 0 : var.web_tasks
+  desired_count   = local.web_image_tag == "" ? 0 : var.web_tasks
   launch_type     = "FARGATE"
   propagate_tags  = "SERVICE"
 
@@ -177,5 +177,5 @@ resource "aws_ecs_service" "web" {
     }
   }
 
-  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task]
+  depends_on = [aws_iam_role_policy.execution, aws_iam_role_policy.task, terraform_data.images]
 }

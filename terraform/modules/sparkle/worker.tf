@@ -1,7 +1,7 @@
 # The GPU worker: one task per instance. Scaling sets the number of tasks, and the instances follow it.
 
 locals {
-  worker_image = "${aws_ecr_repository.this["worker"].repository_url}:${var.worker_image_tag == "" ? "none-pushed-yet" : var.worker_image_tag}"
+  worker_image = "${aws_ecr_repository.this["worker"].repository_url}:${local.worker_image_tag == "" ? "none-pushed-yet" : local.worker_image_tag}"
 }
 
 resource "aws_ecs_task_definition" "worker" {
@@ -100,5 +100,5 @@ resource "aws_ecs_service" "worker" {
     ignore_changes = [desired_count]
   }
 
-  depends_on = [aws_ecs_cluster_capacity_providers.this, aws_iam_role_policy.execution, aws_iam_role_policy.task]
+  depends_on = [aws_ecs_cluster_capacity_providers.this, aws_iam_role_policy.execution, aws_iam_role_policy.task, terraform_data.images]
 }
