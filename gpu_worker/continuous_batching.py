@@ -284,9 +284,9 @@ class ContinuousBatchEngine:
                     raise
                 log.warning("out_of_memory", extra={"decoding": self._max_decoded})
             except NotFinite:
-                if vae.dtype != torch.float16:
+                if vae.dtype == torch.float32:
                     raise
-                # Some decoders overflow in fp16: this one decodes in fp32 from now on.
+                # Some decoders overflow in 16 bits: this one decodes in fp32 from now on.
                 vae.to(torch.float32)
                 log.warning("decoder_overflowed", extra={"model": self.model})
             if self._device.type == "cuda":

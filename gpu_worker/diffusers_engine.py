@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from .continuous_batching import ContinuousBatchEngine
 from .engine import Engine, ModelTooLarge, ModelUnavailable
 from .error_isolation import raise_if_device_broken
 from .families.family import Family
-from .families.registry import BY_STEP_PIPELINES, family_for
+from .families.registry import BY_STEP_PIPELINES, family_for, info_of
+from .int8_weights import quantize
+from .memory_plan import choose_dtype
 from .static_batching import StaticBatchEngine
 from .whole_call_pipelines import WHOLE_CALL_PIPELINES
 
@@ -35,18 +38,18 @@ CPU_CAPACITY = 8.0
 IMAGES_PER_CALL = 4
 
 
-def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine:
+def load(source: str, *, compiled: bool = False, options: Collection[str] = ()) -> Engine:
     """Load the pipeline `source` (a Hugging Face id or a folder).
 
-    `step_cache` is a ModelProfile's; pipelines that cannot use it run without. `compiled`: compile the UNet by
-    torch.compile after the first images (gpu_worker.compilation).
+    `options` are a ModelProfile's `step_cache` and `quantization`; a pipeline that cannot use the first runs without.
+    `compiled`: compile the denoiser by torch.compile after the first images (gpu_worker.compilation).
 
     Raises:
         ModelUnavailable: the model cannot be loaded; the message tells an operator why.
         EngineBroken: the GPU failed.
     """
     try:
-        return _load(source, compiled=compiled, step_cache=step_cache)
+        return _load(source, compiled=compiled, options=options)
     except ModelUnavailable:
         raise
     except Exception as exc:
@@ -55,15 +58,16 @@ def load(source: str, *, compiled: bool = False, step_cache: str = "") -> Engine
         raise ModelUnavailable(f"{source} cannot be loaded: {type(exc).__name__}: {str(exc)[:300]}") from exc
 
 
-def _load(source: str, *, compiled: bool, step_cache: str) -> Engine:
-    device, dtype = _device()
-    pipe = _pipeline(source, dtype)
+def _load(source: str, *, compiled: bool, options: Collection[str]) -> Engine:
+    device, capability = _device()
+    pipe = _pipeline(source, capability)
+    _quantize(pipe, options)
     try:
         pipe.to(device)
     except torch.OutOfMemoryError as exc:
         raise ModelTooLarge(f"{source} does not fit into the GPU's memory.") from exc
     pipe.set_progress_bar_config(disable=True)
-    family = family_for(pipe, step_cache=step_cache)
+    family = family_for(pipe, use_deepcache="deepcache" in options)
     if family is None:
         if type(pipe).__name__ not in WHOLE_CALL_PIPELINES:
             raise ModelUnavailable(f"{source} needs more than text: its UNet reads a mask or an image, too.")
@@ -103,13 +107,28 @@ def free_bytes() -> int:
     return int(torch.cuda.mem_get_info()[0]) if torch.cuda.is_available() else 0
 
 
-def _device() -> tuple[str, torch.dtype]:
-    if torch.cuda.is_available():
-        return "cuda", torch.float16
-    return "cpu", torch.float32
+def _device() -> tuple[str, tuple[int, int] | None]:
+    """Return the device and its compute capability, None for a CPU."""
+    return ("cuda", torch.cuda.get_device_capability()) if torch.cuda.is_available() else ("cpu", None)
 
 
-def _pipeline(source: str, dtype: torch.dtype) -> Any:
+def _quantize(pipe: Any, options: Collection[str]) -> None:
+    """Round weights to int8, as the profile says. On the CPU, before they go to a card that could not hold them all."""
+    prefixes: tuple[str, ...] = ()
+    if "int8" in options:
+        prefixes = ("text_encoder", "transformer", "unet")
+    elif "int8-encoders" in options:
+        prefixes = ("text_encoder",)
+    saved = sum(
+        quantize(part)
+        for name, part in pipe.components.items()
+        if prefixes and name.startswith(prefixes) and isinstance(part, torch.nn.Module)
+    )
+    if prefixes:
+        log.info("weights_quantized", extra={"saved_bytes": saved})
+
+
+def _pipeline(source: str, capability: tuple[int, int] | None) -> Any:
     location = _exported(source)
     path = Path(location)
     if (path.is_absolute() or location.startswith(".") or path.exists()) and not (path / "model_index.json").is_file():
@@ -119,11 +138,15 @@ def _pipeline(source: str, dtype: torch.dtype) -> Any:
     # Before the weights are downloaded.
     if kind not in BY_STEP_PIPELINES | WHOLE_CALL_PIPELINES:
         raise ModelUnavailable(f"{source} is a {kind}, which this worker does not serve (docs/how-to/add-a-model.md).")
+    family = info_of(kind)
+    dtype = choose_dtype(family, capability)
+    if dtype is None:
+        raise ModelUnavailable(f"{source}: {family.label} needs bf16, which this GPU lacks. Use a g5 or g6 instance.")
     options: dict[str, Any] = {}
     if "safety_checker" in config:
         # gpu_worker.nsfw_check checks instead, as the guild's setting says.
         options = {"safety_checker": None, "requires_safety_checker": False}
-    return diffusers.DiffusionPipeline.from_pretrained(location, dtype=dtype, **options)
+    return diffusers.DiffusionPipeline.from_pretrained(location, dtype=getattr(torch, dtype), **options)
 
 
 def _exported(source: str) -> str:

@@ -53,12 +53,12 @@ def make_engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | No
         from . import diffusers_engine
 
         compiled = os.environ.get("SPARKLE_COMPILE", "0") == "1"
-        return (
-            lambda profile: diffusers_engine.load(
-                profile.partition("#")[0], compiled=compiled, step_cache=profile.partition("#")[2]
-            ),
-            lambda: diffusers_engine.free_bytes() or None,
-        )
+
+        def load(profile: str) -> Engine:
+            source, _, options = profile.partition("#")
+            return diffusers_engine.load(source, compiled=compiled, options=frozenset(options.split(",")))
+
+        return load, (lambda: diffusers_engine.free_bytes() or None)
     if "." in settings.SPARKLE_ENGINE:
         loader: Callable[[], tuple[Callable[[str], Engine], Callable[[], int | None]]]
         loader = import_string(settings.SPARKLE_ENGINE)

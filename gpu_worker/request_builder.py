@@ -15,9 +15,10 @@ from .source_images import InvalidSourceImage
 
 
 def profile_of(job: Job) -> str:
-    """Return what the job's engine is loaded by: the model's source, and its step cache after a "#"."""
+    """Return what the job's engine is loaded by: the model's source, and after a "#" its options, if it has any."""
     source = job.model.source or settings.MODEL_ID
-    return f"{source}#{job.model.step_cache}" if job.model.step_cache else source
+    options = ",".join(option for option in (job.model.step_cache, job.model.quantization) if option)
+    return f"{source}#{options}" if options else source
 
 
 def build_request(job: Job, *, fetch_image: Callable[[str], bytes]) -> GenerationRequest:

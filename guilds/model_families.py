@@ -15,7 +15,8 @@ class ModelFamily:
     """`predicts` decides which samplers work. `size_multiple` in pixels.
 
     `guidance`: what the guidance scale does: classifier-free guidance, which doubles the work; an input of the model;
-    or nothing. `has_negative_prompt`, `has_image_to_image`: whether the model reads one.
+    or nothing. `has_negative_prompt`, `has_image_to_image`: whether the model reads one. `supports_fp16`: whether its
+    numbers stay finite in half precision, which is what cards older than compute capability 8.0 have.
     """
 
     slug: str
@@ -25,6 +26,7 @@ class ModelFamily:
     guidance: Literal["cfg", "embedded", "none"] = "cfg"
     has_negative_prompt: bool = True
     has_image_to_image: bool = True
+    supports_fp16: bool = False
 
     @property
     def samplers(self) -> tuple[str, ...]:
@@ -39,10 +41,16 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
         family.slug: family
         for family in (
             ModelFamily(
-                slug="stable-diffusion", label="Stable Diffusion 1, 2, XL, LCM", predicts="epsilon", size_multiple=8
+                slug="stable-diffusion",
+                label="Stable Diffusion 1, 2, XL, LCM",
+                predicts="epsilon",
+                size_multiple=8,
+                supports_fp16=True,
             ),
-            ModelFamily(slug="sd3", label="Stable Diffusion 3, 3.5", **_FLOW),
-            ModelFamily(slug="flux", label="FLUX.1", guidance="embedded", has_negative_prompt=False, **_FLOW),
+            ModelFamily(slug="sd3", label="Stable Diffusion 3, 3.5", supports_fp16=True, **_FLOW),
+            ModelFamily(
+                slug="flux", label="FLUX.1", guidance="embedded", has_negative_prompt=False, supports_fp16=True, **_FLOW
+            ),
             ModelFamily(
                 slug="flux2-klein",
                 label="FLUX.2 klein",
@@ -59,6 +67,7 @@ FAMILIES: Mapping[str, ModelFamily] = MappingProxyType(
                 predicts="epsilon",
                 size_multiple=16,
                 has_image_to_image=False,
+                supports_fp16=True,
             ),
             ModelFamily(slug="chroma", label="Chroma", **_FLOW),
             ModelFamily(slug="lumina2", label="Lumina-Image 2.0", has_image_to_image=False, **_FLOW),

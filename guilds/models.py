@@ -160,8 +160,8 @@ class ModelProfile(OwnsPreview):
         blank=True,
         choices=[
             ("", "None: the weights as published"),
-            ("int8", "int8 weights (torchao)"),
-            ("nf4", "4-bit weights (bitsandbytes, NVIDIA GPUs only)"),
+            ("int8-encoders", "int8 text encoders"),
+            ("int8", "int8 text encoders and model"),
         ],
         default="",
         db_default="",

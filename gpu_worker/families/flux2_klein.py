@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 
 from guilds.model_families import FAMILIES
 
@@ -40,6 +39,9 @@ class Flux2Klein(FlowFamily):
         return int(self.denoiser.config.in_channels), height // side, width // side
 
     def mu(self, request: GenerationRequest) -> float:
+        # Here, because this module takes a second to import and is not needed for other families.
+        from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
+
         _, height, width = self.latent_shape(request.width, request.height)
         return float(compute_empirical_mu(image_seq_len=height * width, num_steps=request.steps))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from guilds.model_families import FAMILIES, ModelFamily
+
 from .chroma import Chroma
 from .family import Family
 from .flux import Flux
@@ -32,11 +34,17 @@ FAMILY_CLASSES: tuple[type[Family], ...] = (
 BY_STEP_PIPELINES = frozenset(name for kind in FAMILY_CLASSES for name in kind.pipelines)
 
 
-def family_for(pipe: Any, *, step_cache: str = "") -> Family | None:
-    """Return the pipeline's family, or None: its requests cannot share steps. `step_cache` is a ModelProfile's."""
+def info_of(pipeline: str) -> ModelFamily:
+    """Return what is known of the family by the name of the pipeline's class."""
+    infos = (kind.info for kind in FAMILY_CLASSES if pipeline in kind.pipelines)
+    return next(infos, FAMILIES["whole-call"])
+
+
+def family_for(pipe: Any, *, use_deepcache: bool = False) -> Family | None:
+    """Return the pipeline's family, or None: its requests cannot share steps."""
     for kind in FAMILY_CLASSES:
         if kind.serves(pipe):
             if kind is StableDiffusion:
-                return StableDiffusion(pipe, use_deepcache=step_cache == "deepcache")
+                return StableDiffusion(pipe, use_deepcache=use_deepcache)
             return kind(pipe)
     return None

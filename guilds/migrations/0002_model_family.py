@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='modelprofile',
             name='quantization',
-            field=guilds.bounded_fields.ChoiceField(blank=True, choices=[('', 'None: the weights as published'), ('int8', 'int8 weights (torchao)'), ('nf4', '4-bit weights (bitsandbytes, NVIDIA GPUs only)')], db_default='', default='', help_text='Smaller weights for a GPU that could not hold the model. Images change a little.', max_length=16),
+            field=guilds.bounded_fields.ChoiceField(blank=True, choices=[('', 'None: the weights as published'), ('int8-encoders', 'int8 text encoders'), ('int8', 'int8 text encoders and model')], db_default='', default='', help_text='Smaller weights for a GPU that could not hold the model. Images change a little.', max_length=16),
         ),
         # The database knows no choices: only Django's state changes.
         migrations.SeparateDatabaseAndState(state_operations=[
@@ -41,6 +41,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='modelprofile',
-            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('quantization'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'int8', 'nf4')"), name='modelprofile_quantization_bounds'),
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('quantization'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'int8', 'int8-encoders')"), name='modelprofile_quantization_bounds'),
         ),
     ]

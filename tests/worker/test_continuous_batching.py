@@ -278,7 +278,7 @@ def test_a_broken_gpu_is_distinguished_from_a_full_one(engine: Any, monkeypatch:
 def test_deepcache_skips_most_full_calls_and_stays_close(engine: Any) -> None:
     from gpu_worker import diffusers_engine
 
-    cached: Any = diffusers_engine.load(str(tiny_models.folder()), step_cache="deepcache")
+    cached: Any = diffusers_engine.load(str(tiny_models.folder()), options={"deepcache"})
     calls = {"full": 0}
     deepcache = cached._family.forward
     full = deepcache.full

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,34 @@ def test_a_pipeline_whose_safety_checker_is_missing_loads_without_it(tmp_path: P
     from gpu_worker import diffusers_engine
 
     assert _image(diffusers_engine.load(str(_published(tmp_path / "model"))))
+
+
+def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    from gpu_worker import diffusers_engine
+    from gpu_worker.engine import ModelUnavailable
+
+    ran = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return Path.touch, (ran,)
+
+    folder = tmp_path / "pipeline"
+    shutil.copytree(tiny_models.folder(), folder)
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    (folder / "vae" / "diffusion_pytorch_model.bin").write_bytes(pickle.dumps({"weight": Evil()}))
+    with pytest.raises(ModelUnavailable, match="cannot be loaded"):
+        diffusers_engine.load(str(folder))
+    assert not ran.exists()
+
+
+def test_the_layers_of_t5_that_overflow_in_fp16_stay_in_fp32(tmp_path: Path) -> None:
+    from transformers import T5EncoderModel
+
+    from benchmarks import tiny_families
+
+    tiny_families.PIPELINES["pixart-sigma"]().text_encoder.save_pretrained(tmp_path / "text_encoder")
+    encoder = T5EncoderModel.from_pretrained(tmp_path / "text_encoder", dtype=torch.float16)
+    layers = {name: weight.dtype for name, weight in encoder.named_parameters()}
+    assert {dtype for name, dtype in layers.items() if ".wo." in name} == {torch.float32}
+    assert torch.float16 in layers.values()
