@@ -94,7 +94,15 @@ def _sparkle(chance: random.Random) -> dict[str, Any]:
 
 def _other_command(chance: random.Random) -> dict[str, Any]:
     name = chance.choice(
-        ["sparkle-quota", "sparkle-history", "sparkle-show", "sparkle-cancel", "sparkle-settings", "sparkle-help"]
+        [
+            "sparkle-quota",
+            "sparkle-history",
+            "sparkle-show",
+            "sparkle-cancel",
+            "sparkle-defaults",
+            "sparkle-settings",
+            "sparkle-help",
+        ]
     )
     return {"data": {"id": "1", "name": name, "type": 1, "options": [{"name": "id", "type": 3, "value": "1"}]}}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from guilds import prompt_weights
 from guilds.model_families import FAMILIES
 
 from .continuous_batching import parameter_bytes
@@ -46,7 +48,11 @@ class StaticBatchEngine:
         return sum(request.cost for request in self._inside)
 
     def admit(self, request: GenerationRequest) -> None:
-        self._inside.append(request)
+        # Whole pipelines know no weights of words.
+        plain = prompt_weights.plain
+        self._inside.append(
+            replace(request, prompt=plain(request.prompt), negative_prompt=plain(request.negative_prompt))
+        )
 
     def cancel(self, request_id: int) -> None:
         self._cancelled.add(request_id)

@@ -37,15 +37,35 @@ def all_commands() -> list[dict[str, Any]]:
             _option(_ATTACHMENT, "image"),
             _option(_NUMBER, "strength", min_value=0.05, max_value=1),
             _option(_STRING, "speed", choices=[_choice("speed", value) for value in SPEEDS]),
+            _preset(),
+            _visibility(),
         ),
         _slash("sparkle-quota"),
         _slash("sparkle-history"),
         _slash("sparkle-show", _option(_STRING, "id", required=True, autocomplete=True, max_length=100)),
         _slash("sparkle-cancel", _option(_STRING, "id", autocomplete=True, max_length=100)),
+        _slash(
+            "sparkle-defaults",
+            _option(_STRING, "model", autocomplete=True, max_length=50),
+            _option(_STRING, "style", autocomplete=True, max_length=40),
+            _option(_STRING, "size", autocomplete=True, max_length=9),
+            _option(_INTEGER, "steps", min_value=1, max_value=150),
+            _option(_INTEGER, "count", min_value=1, max_value=4),
+            _visibility(),
+            _preset(),
+        ),
         {**_slash("sparkle-settings"), "default_member_permissions": MANAGE_GUILD},
         _slash("sparkle-help"),
         {"type": _ON_MESSAGE, "name": REMIX, "name_localizations": _words("command.remix.name"), **_IN_SERVERS},
     ]
+
+
+def _preset() -> dict[str, Any]:
+    return _option(_STRING, "preset", autocomplete=True, max_length=32)
+
+
+def _visibility() -> dict[str, Any]:
+    return _option(_STRING, "visibility", choices=[_choice("visibility", value) for value in ("public", "private")])
 
 
 def _slash(name: str, *options: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ MAX_SEED = 2**32 - 1
 class RequestedParams:
     """What a member chose. None, or an empty URL, where nothing was chosen.
 
+    `preset` names one of the member's presets; with `uses_defaults` the member's defaults apply below it.
     `source_job_id` with `source_index`, or `source_url`, names the image to start from. `lowerable` holds "steps" and
     "count" of an earlier request: they are lowered to the server's limits, not refused.
     `speed` is "prompt" or "relaxed" (jobs/relaxed.py).
@@ -32,6 +33,9 @@ class RequestedParams:
     source_job_id: int | None = None
     source_index: int | None = None
     source_url: str = ""
+    preset: str | None = None
+    uses_defaults: bool = False
+    is_private: bool | None = None
     lowerable: frozenset[str] = frozenset()
     speed: str | None = None
 

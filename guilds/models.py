@@ -13,7 +13,10 @@ from django.utils import timezone
 
 from discord_api import snowflakes
 
-from . import generation_limits
+from . import (
+    generation_limits,
+    prompt_models,  # noqa: F401  # registers its models
+)
 from .audit_models import SettingChange
 from .bounded_fields import (
     MAX_SNOWFLAKE,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from discord_api.permissions import can_attach_files
 
-from . import blocked_terms
+from . import blocked_terms, preset_options, prompt_language, prompt_weights
 from .cost_estimates import DEFAULT_STRENGTH, gpu_ms_of, work_of
 from .generation_params import MAX_SEED, GenerationParams, RequestedParams
 from .model_families import DEFAULT_FAMILY, FAMILIES, ModelFamily
+from .preset_options import PresetOptions
+from .prompt_language import PromptError
 from .samplers import SAMPLERS
 
 # Means a random seed, as in other Stable Diffusion tools.
@@ -76,6 +78,9 @@ class GuildPolicy:
     nsfw_terms: Mapping[str, str] = field(default_factory=dict)
     models: Sequence[ModelOptions] = ()
     styles: Sequence[StyleOptions] = ()
+    # Of the member: the preset that was named, and the defaults.
+    presets: Sequence[PresetOptions] = ()
+    prompt_lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,30 +148,39 @@ def _may_post(permissions: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Filled:
-    """A model, a style and parameters that are in range, before the prompt's words are checked."""
+    """A model, a style and parameters that are in range, before the prompt's words are checked.
+
+    `expanded_prompt` is the prompt with its choices made, without the style.
+    """
 
     model: ModelOptions
     style: StyleOptions | None
     params: GenerationParams
+    expanded_prompt: str
 
 
 def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int) -> Plan | Refusal:
     """Fill in defaults and check the request against every rule. `seed` is used if the member set none.
 
     1. Check access, and that there is a prompt.
-    2. Fill in each parameter and check its range.
-    3. Check the prompt against the blocked terms.
+    2. Fill in the member's presets, then each parameter, and check its range.
+    3. Make the prompt's choices, and check it against the blocked terms.
     4. Estimate the GPU time.
     """
     prompt = options.params.prompt.strip()
     refusal = check_access(rules, options) or _check_prompt(prompt)
     if refusal:
         return refusal
-    filled = _fill_parameters(rules, options.params, prompt=prompt, seed=seed)
+    requested = _fill_presets(rules, options.params)
+    if isinstance(requested, Refusal):
+        return requested
+    filled = _fill_parameters(rules, requested, prompt=prompt, seed=seed)
     if isinstance(filled, Refusal):
         return filled
-    adult = blocked_terms.find(prompt, rules.nsfw_terms) is not None
-    refusal = _check_terms(rules, options, prompt, adult=adult)
+    # What is shown, and what the model reads: signs of choices and weights hide no term.
+    texts = dict.fromkeys((prompt, prompt_weights.plain(filled.expanded_prompt)))
+    adult = any(blocked_terms.find(text, rules.nsfw_terms) is not None for text in texts)
+    refusal = _check_terms(rules, options, texts, adult=adult)
     if refusal:
         return refusal
     return Plan(
@@ -175,8 +189,8 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
         style=filled.style.slug if filled.style else "",
         model_id=filled.model.id,
         spoiler=adult and not options.channel_nsfw,
-        ephemeral=rules.results_ephemeral,
-        gpu_ms=_estimate_gpu_ms(options.params, filled),
+        ephemeral=rules.results_ephemeral or bool(requested.is_private),
+        gpu_ms=_estimate_gpu_ms(requested, filled),
     )
 
 
@@ -184,6 +198,48 @@ def _check_prompt(prompt: str) -> Refusal | None:
     if blocked_terms.is_blank(prompt):
         return Refusal(code="prompt_empty")
     return _too_long("prompt") if len(prompt) > MAX_PROMPT else None
+
+
+def _expand(rules: GuildPolicy, prompt: str, *, seed: int) -> str | Refusal:
+    try:
+        return prompt_language.expand(prompt, lists=rules.prompt_lists, seed=seed, limit=MAX_PROMPT)
+    except PromptError as error:
+        return Refusal(code=error.code, params=error.params)
+
+
+def _fill_presets(rules: GuildPolicy, requested: RequestedParams) -> RequestedParams | Refusal:
+    """Fill in what the member did not set: from the preset, then from the member's defaults.
+
+    A model or style that is no longer offered is refused. Steps, count and size give way to the limits.
+    """
+    name = preset_options.normalize_name(requested.preset or "")
+    presets = preset_options.ordered(rules.presets)
+    if name and not any(preset.name == name for preset in presets):
+        return Refusal(code="preset_unknown", params={"name": name})
+    for preset in presets:
+        for what, offered in (("model", rules.models), ("style", rules.styles)):
+            slug = getattr(preset, what)
+            if getattr(requested, what) is not None or not slug:
+                continue
+            if not any(known.slug == slug for known in offered):
+                code = f"preset_{what}_gone" if preset.name else f"default_{what}_gone"
+                return Refusal(code=code, params={"name": preset.name, what: slug})
+            requested = replace(requested, **{what: slug})
+        for what in ("steps", "count"):
+            if getattr(requested, what) is None and getattr(preset, what) is not None:
+                lowerable = requested.lowerable | {what}
+                requested = replace(requested, **{what: getattr(preset, what)}, lowerable=lowerable)
+        if requested.is_private is None:
+            requested = replace(requested, is_private=preset.is_private)
+        model = pick_model(rules.models, requested.model)
+        if requested.width is None and model is not None and preset.size in _sizes(rules, model):
+            width, height = map(int, preset.size.split("x"))
+            requested = replace(requested, width=width, height=height)
+    return requested
+
+
+def _sizes(rules: GuildPolicy, model: ModelOptions) -> Sequence[str]:
+    return [size for size in model.sizes if not rules.allowed_sizes or size in rules.allowed_sizes] or model.sizes[:1]
 
 
 def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: str, seed: int) -> _Filled | Refusal:
@@ -203,7 +259,7 @@ def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: 
     steps = _default_or_lowered(
         requested, "steps", default=min(rules.default_steps or model.default_steps, steps_limit), limit=steps_limit
     )
-    sizes = [size for size in model.sizes if not rules.allowed_sizes or size in rules.allowed_sizes] or model.sizes[:1]
+    sizes = _sizes(rules, model)
     size = _pick_size(requested, sizes)
     count = _default_or_lowered(requested, "count", default=rules.max_images, limit=rules.max_images)
     guidance = requested.guidance if requested.guidance is not None else model.default_guidance
@@ -224,11 +280,15 @@ def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: 
     if len(negative_prompt) > MAX_PROMPT:
         return _too_long("negative_prompt")
     assert size is not None  # noqa: S101  # checked above
+    expanded = _expand(rules, prompt, seed=chosen_seed)
+    if isinstance(expanded, Refusal):
+        return expanded
     return _Filled(
         model=model,
         style=style,
+        expanded_prompt=expanded,
         params=GenerationParams(
-            prompt=style.template.replace("{prompt}", prompt, 1) if style else prompt,
+            prompt=style.template.replace("{prompt}", expanded, 1) if style else expanded,
             # A default that the model would ignore is left out.
             negative_prompt=_styled_negative_prompt(negative_prompt, style) if family.has_negative_prompt else "",
             seed=chosen_seed,
@@ -282,9 +342,10 @@ def _styled_negative_prompt(negative: str, style: StyleOptions | None) -> str:
     return ", ".join(part for part in (negative, style.negative_prompt if style else "") if part)
 
 
-def _check_terms(rules: GuildPolicy, options: RequestedOptions, prompt: str, *, adult: bool) -> Refusal | None:
+def _check_terms(rules: GuildPolicy, options: RequestedOptions, texts: Iterable[str], *, adult: bool) -> Refusal | None:
     # A negative prompt steers away from a term, so only the prompt is checked.
-    term = blocked_terms.find(prompt, rules.blocked_terms)
+    terms = (blocked_terms.find(text, rules.blocked_terms) for text in texts)
+    term = next((term for term in terms if term is not None), None)
     if term is not None:
         return Refusal(code="term_blocked", params={"term": rules.blocked_terms[term], "folded": term})
     if adult and rules.nsfw_rule == "age_restricted" and options.channel_nsfw is None:

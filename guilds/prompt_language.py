@@ -15,8 +15,10 @@ MAX_DEPTH = 10
 MAX_CHOICES = 500
 MAX_LIST_NAME = 40
 LIST_NAME = "[a-z0-9](?:[a-z0-9-]|_(?!_)){0,39}"
-_LIST = re.compile(f"__({LIST_NAME})__", re.ASCII | re.IGNORECASE)
-_TOKEN = re.compile(rf"\\[\\{{}}|_]|{_LIST.pattern}|[{{}}|]|[^\\{{}}|_]+|.", re.ASCII | re.IGNORECASE | re.DOTALL)
+_LIST = re.compile(r"__([a-z0-9](?:[a-z0-9-]|_(?!_)){0,39})__", re.ASCII | re.IGNORECASE)
+_TOKEN = re.compile(
+    r"\\[\\{}|_]|__([a-z0-9](?:[a-z0-9-]|_(?!_)){0,39})__|[{}|]|[^\\{}|_]+|.", re.ASCII | re.IGNORECASE | re.DOTALL
+)
 
 
 class PromptError(Exception):
@@ -64,6 +66,11 @@ class _Expansion:
 def has_choices(prompt: str) -> bool:
     """Return whether expanding the prompt may change it."""
     return any(sign in prompt for sign in ("|", "__", "\\"))
+
+
+def is_list_name(name: str) -> bool:
+    """Return whether a list can have this name."""
+    return _LIST.fullmatch(f"__{name}__") is not None
 
 
 def list_names(text: str) -> frozenset[str]:
@@ -147,7 +154,7 @@ def _parse(text: str) -> list[str | _Group]:
     while len(stack) > 1:
         group = stack.pop()
         if len(group.parts) > 1:
-            raise PromptError("prompt_brace_open")
+            raise PromptError("prompt_brace_open", open="{", escaped="\\{")
         group.is_closed = False
         stack[-1].parts[-1].append(group)
     return stack[0].parts[0]

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 MORE, LESS = 1.1, 1 / 1.1
 LEAST, MOST = 0.0, 2.0
 _OVERFLOW = 1e6
-_NUMBER = r"(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:e[0-9]{1,3})?"
 _TOKEN = re.compile(
-    rf"\\[\\()\[\]]|:[ ]{{0,4}}{_NUMBER}[ ]{{0,4}}\)|[()\[\]]|[^\\()\[\]:]+|.", re.DOTALL | re.ASCII | re.IGNORECASE
+    r"\\[\\()\[\]]"
+    r"|:[ ]{0,4}(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:e[0-9]{1,3})?[ ]{0,4}\)"
+    r"|[()\[\]]|[^\\()\[\]:]+|.",
+    re.DOTALL | re.ASCII | re.IGNORECASE,
 )
 
 

@@ -1,4 +1,4 @@
-"""Autocomplete choices for models, styles, samplers, sizes and the member's own requests."""
+"""Autocomplete choices for models, styles, samplers, sizes, and the member's own presets and requests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from guilds.models import Guild, ModelProfile, StylePreset
 from guilds.samplers import SAMPLERS
 from jobs import queries
 
+from . import defaults
 from . import interaction as parsing
 from .interaction import Interaction
 
@@ -40,6 +41,8 @@ def complete(interaction: Interaction) -> dict[str, Any]:
         chosen = _chosen_model(guild_id, options.values.get("model"))
         family = FAMILIES[chosen.family if chosen else DEFAULT_FAMILY]
         return _matching(typed, [(SAMPLERS[name].label, name) for name in family.samplers])
+    if options.focused == "preset":
+        return _matching(typed, [(name, name) for name in defaults.names(guild_id, interaction.user_id)])
     if options.focused == "size":
         return _matching(typed, [(size, size) for size in _sizes(guild_id, options.values.get("model"))])
     return payloads.choices([])

@@ -22,8 +22,8 @@ from jobs import messages, queries, reports, result_messages, transitions
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
 
+from . import defaults, responses, settings_panel, submission
 from . import interaction as parsing
-from . import responses, settings_panel, submission
 from .interaction import Interaction
 from .modal_fields import REMIX_MODAL
 
@@ -67,6 +67,9 @@ def _sparkle(interaction: Interaction, *, now: datetime, started: float) -> dict
         source_url=source_url,
         strength=options.number("strength"),
         speed=options.text("speed"),
+        uses_defaults=True,
+        preset=options.text("preset"),
+        is_private=defaults.is_private(options),
     )
     return submission.submit(interaction, params, now=now, started=started)
 
@@ -206,11 +209,16 @@ def _remix(interaction: Interaction, now: datetime) -> dict[str, Any]:
     )
 
 
+def _defaults(interaction: Interaction, now: datetime) -> dict[str, Any]:
+    return defaults.handle_command(interaction, find_guild(interaction, now))
+
+
 _OTHERS: dict[str, Callable[[Interaction, datetime], dict[str, Any]]] = {
     "sparkle-quota": _quota,
     "sparkle-history": _history,
     "sparkle-show": _show,
     "sparkle-cancel": _cancel,
+    "sparkle-defaults": _defaults,
     "sparkle-settings": _settings,
     "sparkle-help": _help,
     REMIX: _remix,

@@ -18,7 +18,7 @@ from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
 from jobs.submission import params_to_repeat
 
-from . import commands, modal_fields, responses, submission
+from . import commands, defaults, modal_fields, responses, submission
 from . import interaction as parsing
 from .deadline import run_within
 from .interaction import Interaction
@@ -36,6 +36,8 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
     assert action is not None  # noqa: S101  # The router checked it.
     if action.name in ("older", "newer"):
         return _turn_page(interaction, action.name, action.job_id)
+    if action.name in ("forget", "forget_defaults"):
+        return defaults.forget(interaction)
     # Only jobs of this server: a forwarded message must not act on another server's job.
     job = queries.find(interaction.required_guild_id, action.job_id)
     if job is None or not job.prompt:

@@ -56,6 +56,7 @@ def _remix(interaction: Interaction, typed: dict[str, str], *, now: datetime, st
         strength=_number("strength", typed.get("strength", "")),
         kind=Job.Kind.IMG2IMG,
         source_url=url,
+        uses_defaults=True,
     )
     return submission.submit(interaction, params, now=now, started=started)
 

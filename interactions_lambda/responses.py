@@ -9,11 +9,12 @@ from discord_api import payloads
 from discord_api.custom_id import pack
 from discord_api.i18n import has_translation, translate
 from discord_api.markdown import code_block, inline
-from discord_api.payloads import Message, button, row
+from discord_api.payloads import Message, Option, button, row, select
 
 if TYPE_CHECKING:
     from guilds.models import Guild
     from guilds.policy import Refusal
+    from guilds.prompt_models import MemberPreset
     from guilds.quota import QuotaStatus
     from jobs.models import Job, JobImage
     from jobs.queries import Page
@@ -68,6 +69,8 @@ def _refusal_key(code: str, params: dict[str, Any], locale: str) -> str:
     elif code == "maintenance":
         params["notice"] = inline(params.get("notice") or "", limit=300)
         return "maintenance_notice" if params["notice"] else "maintenance"
+    elif code.startswith(("preset_", "default_", "prompt_list_")):
+        params |= {name: inline(str(value), limit=100) for name, value in params.items()}
     elif code == "parameter_out_of_range":
         params["range"] = payloads.truncate(str(params["range"]), 600)
     return code
@@ -210,6 +213,47 @@ def _rule_line(locale: str, rule: Any) -> str:
         return f"{who}: {translate(locale, 'settings.rule_unlimited')}"
     window = translate(locale, f"rule.{rule.window}")
     return f"{who}: {translate(locale, f'settings.rule_{rule.metric}', limit=rule.limit, window=window)}"
+
+
+def presets(locale: str, saved_presets: Sequence[MemberPreset], *, saved: str | None = None) -> Message:
+    """Return the member's defaults and presets, to delete. `saved` is the name of the one that was saved, "" for the
+    defaults."""
+    named = [preset for preset in saved_presets if preset.name]
+    own = next((preset for preset in saved_presets if not preset.name), None)
+    lines = []
+    if saved is not None:
+        key = "presets.saved" if saved else "presets.defaults_saved"
+        lines.append(translate(locale, key, name=inline(saved, limit=50)))
+    lines.append(f"**{translate(locale, 'presets.defaults')}**: {_preset_line(locale, own)}")
+    lines += [f"**{inline(preset.name, limit=50)}**: {_preset_line(locale, preset)}" for preset in named]
+    lines.append(f"-# {translate(locale, 'presets.hint')}")
+    rows = []
+    if named:
+        options = tuple(Option(value=str(preset.pk), label=preset.name) for preset in named)
+        rows.append(row(select(pack("forget", 0), options, placeholder=translate(locale, "presets.delete"))))
+    if own is not None:
+        rows.append(row(button(pack("forget_defaults", 0), translate(locale, "presets.reset"), emoji="🗑️")))
+    description = payloads.truncate("\n".join(lines), 4000)
+    embed = {"title": translate(locale, "presets.title"), "color": _BLURPLE, "description": description}
+    return Message(embeds=(embed,), components=tuple(rows), ephemeral=True)
+
+
+def _preset_line(locale: str, preset: MemberPreset | None) -> str:
+    if preset is None:
+        return translate(locale, "settings.none")
+    values = [
+        ("model", inline(preset.model, limit=60)),
+        ("style", inline(preset.style, limit=60)),
+        ("size", preset.size),
+        ("steps", str(preset.steps or "")),
+        ("count", str(preset.count or "")),
+    ]
+    shown = [f"{translate(locale, f'field.{name}')} {value}" for name, value in values if value]
+    if preset.is_private is not None:
+        shown.append(
+            translate(locale, "choice.visibility.private" if preset.is_private else "choice.visibility.public")
+        )
+    return " · ".join(shown) or translate(locale, "settings.none")
 
 
 def help_(locale: str, *, days: int) -> dict[str, Any]:

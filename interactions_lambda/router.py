@@ -132,7 +132,7 @@ def _handler(interaction: Interaction) -> Handler | str:
 
 
 _SLASH = frozenset(
-    f"sparkle{suffix}" for suffix in ("", "-quota", "-history", "-show", "-cancel", "-settings", "-help")
+    f"sparkle{suffix}" for suffix in ("", "-quota", "-history", "-show", "-cancel", "-defaults", "-settings", "-help")
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db.models import Q
 
 from guilds import quota
 from guilds.models import Ban, Guild, GuildMember, MemberNote, ModLogEntry, SettingChange, Staff, StylePreset, Usage
+from guilds.prompt_models import MemberPreset
 from guilds.pseudonyms import member_pseudonym
 
 from . import erasure, queries, transitions
@@ -39,6 +41,8 @@ def export_member(user_id: int) -> Iterator[dict[str, Any]]:
         yield _usage_record(counter)
     for turn in MemberTurn.objects.filter(user_id=user_id):
         yield {"type": "turn", "guild_id": str(turn.guild_id), "served_at": turn.served_at.isoformat()}
+    for preset in MemberPreset.objects.filter(user_id=user_id):
+        yield {"type": "preset", "guild_id": str(preset.guild_id), **asdict(preset.options())}
     for image in JobImage.objects.filter(reported_by=user_id).order_by("pk"):
         yield {
             "type": "report",
@@ -137,7 +141,7 @@ def _actor_names(user_id: int) -> tuple[str, str]:
 
 
 def erase_member(user_id: int, *, now: datetime) -> int:
-    """Cancel and delete all data of a member: requests, images, counters, turns, and their id elsewhere.
+    """Cancel and delete all data of a member: requests, images, counters, turns, presets, and their id elsewhere.
 
     Return how many requests were erased. Exceptions:
     - Counters of open windows stay under a keyed hash until the windows end: erasure must not reset a quota.
@@ -150,6 +154,7 @@ def erase_member(user_id: int, *, now: datetime) -> int:
     erased = _delete_jobs(now=now, user_id=user_id)
     _forget_counters(user_id, now=now)
     MemberTurn.objects.filter(user_id=user_id).delete()
+    MemberPreset.objects.filter(user_id=user_id).delete()
     Staff.objects.filter(user_id=user_id).delete()
     GuildMember.objects.filter(user_id=user_id).delete()
     SettingChange.objects.filter(user_id=user_id).update(user_id=None)

@@ -14,6 +14,7 @@ from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.markdown import code_block, inline
 from discord_api.payloads import File, Message, Option, button, link_button, row, select
+from guilds import prompt_language
 from guilds.model_families import DEFAULT_FAMILY, FAMILIES
 from guilds.models import Guild
 from guilds.samplers import SAMPLERS
@@ -140,8 +141,9 @@ def _parameters(job: Job) -> list[tuple[str, str]]:
 
 
 def _texts(job: Job) -> list[tuple[str, str]]:
-    negative = inline(job.negative_prompt, limit=300)
-    return [("negative_prompt", negative)] if negative else []
+    used = inline(job.styled_prompt, limit=300) if prompt_language.has_choices(job.prompt) else ""
+    texts = (("prompt_used", used), ("negative_prompt", inline(job.negative_prompt, limit=300)))
+    return [(key, text) for key, text in texts if text]
 
 
 def result_controls(job: Job, *, is_copy: bool = False) -> tuple[dict[str, Any], ...]:

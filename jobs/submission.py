@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError
 from django.db.models import F, Q
 
-from guilds import policy, quota
+from guilds import policy, preset_options, prompt_lists, quota
 from guilds.generation_params import MAX_SEED, RequestedParams
 from guilds.models import BlockedTerm, Guild, ModelProfile
 from guilds.policy import Refusal
+from guilds.preset_options import PresetOptions
+from guilds.prompt_models import MemberPreset
 from guilds.quota_clock import Window
 
 from . import admission, fair_queue, mod_log, relaxed
@@ -28,6 +29,8 @@ from .token_encryption import encrypt
 
 # Discord voids an interaction token after 15 minutes; the margin covers the upload.
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
+# How many lists the refusal of an unknown one names.
+_LISTS_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,20 +131,23 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     5. Write the refusal, or the job: queued if it is prompt, the guild has a free slot and no job waits, else waiting.
     """
     windows = _open_windows(guild, now=now)
+    params = request.params
+    presets = _load_presets(request)
     facts = admission.read(
         guild,
         interaction_id=request.interaction_id,
         user_id=request.user_id,
-        style=request.params.style,
+        style=params.style or next((preset.style for preset in presets if preset.style), None),
         windows=windows,
         now=now,
     )
     if facts.existing is not None:
         return _repeat_result(Job.objects.get(pk=facts.existing), now=now)
     seed = secrets.randbelow(MAX_SEED - 16)
-    plan = policy.plan_generation(facts.rules, _requested_options(request), seed=seed)
+    rules = replace(facts.rules, presets=presets, prompt_lists=prompt_lists.load(guild.pk, params.prompt))
+    plan = policy.plan_generation(rules, _requested_options(request), seed=seed)
     if isinstance(plan, Refusal):
-        return _refuse(request, guild, facts, plan, now=now)
+        return _refuse(request, guild, facts, _with_lists(plan, guild), now=now)
     exceeded = _check_quota(facts, request, plan, windows)
     over_quota = exceeded is not None and guild.relaxed_over_quota
     is_relaxed = over_quota or (request.params.speed or guild.default_speed) == Guild.Speed.RELAXED
@@ -168,6 +174,24 @@ def _open_windows(guild: Guild, *, now: datetime) -> dict[str, Window]:
     if guild.quota_clock.get("time_zone") != clock.time_zone:
         Guild.objects.filter(pk=guild.pk).update(quota_clock=clock.dump())
     return clock.windows(now)
+
+
+def _with_lists(refusal: Refusal, guild: Guild) -> Refusal:
+    """Return the refusal; that of an unknown list names those that there are."""
+    if refusal.code != "prompt_list_unknown":
+        return refusal
+    lists = ", ".join(prompt_lists.names(guild.pk, limit=_LISTS_NAMED)) or "-"
+    return replace(refusal, params={**refusal.params, "lists": lists})
+
+
+def _load_presets(request: JobRequest) -> list[PresetOptions]:
+    """Return the preset that the request names, then the member's defaults if they apply."""
+    names = [preset_options.normalize_name(request.params.preset)] if request.params.preset else []
+    names += [""] if request.params.uses_defaults else []
+    if not names:
+        return []
+    rows = MemberPreset.objects.filter(guild_id=request.guild_id, user_id=request.user_id, name__in=names)
+    return preset_options.ordered([row.options() for row in rows])
 
 
 def _requested_options(request: JobRequest) -> policy.RequestedOptions:
@@ -205,7 +229,7 @@ def _new_job(
 
 def _params_fields(requested: RequestedParams, plan: policy.Plan) -> dict[str, Any]:
     """Return the columns that Job.params and params_to_repeat read."""
-    params = dataclasses.asdict(plan.params)
+    params = asdict(plan.params)
     return params | {
         "prompt": plan.prompt,
         "styled_prompt": params["prompt"],
@@ -240,6 +264,8 @@ def params_to_repeat(job: Job) -> RequestedParams:
         source_job_id=job.source_job_id,
         source_index=job.source_index,
         source_url=job.source_url,
+        # A repeat shows to nobody what the first showed to its member only.
+        is_private=job.ephemeral or None,
         lowerable=frozenset({"steps", "count"}),
     )
 

@@ -33,6 +33,7 @@ ADMIN_PAGES = {
     "guilds_blockedterm_changelist": "Words that a prompt may not have or that count as adult; test a term first",
     "guilds_stylepreset_changelist": "Style presets that members can choose",
     "jobs_apikey_changelist": "Keys with which programs make requests by the HTTP API",
+    "guilds_promptlist_changelist": "Lists of words that prompts can use",
     "audit": "Who changed which setting, before and after",
     "stuck_jobs": "Requests that are stuck, and the dead-letter queue",
     "guilds_platform_changelist": "Draining and maintenance, for the whole deployment",

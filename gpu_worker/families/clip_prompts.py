@@ -1,6 +1,6 @@
 """Encodes prompts of any length, in chunks of the text encoder's length.
 
-A prompt of up to 75 tokens gives exactly the embeddings of diffusers' own pipelines.
+A prompt of up to 75 tokens without weights gives exactly the embeddings of diffusers' own pipelines.
 """
 
 from __future__ import annotations
@@ -12,10 +12,20 @@ from typing import Any
 
 import torch
 
+from guilds import prompt_weights
+
 from .family import PromptEmbedding
 
 MAX_CHUNKS = 8  # 600 tokens of CLIP. The rest is truncated, and the job's message says so.
 CACHE_SIZE = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedTokens:
+    """Token ids with a weight each."""
+
+    ids: list[int]
+    weights: list[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,22 +41,42 @@ class TextEncoder:
         """How many tokens of a prompt fit into one chunk, without the start and end tokens."""
         return min(int(self.tokenizer.model_max_length), int(self.model.config.max_position_embeddings)) - 2
 
-    def tokens(self, prompt: str) -> list[int]:
-        ids: list[int] = self.tokenizer(prompt, add_special_tokens=False, truncation=False, verbose=False).input_ids
-        return ids
+    def tokens(self, prompt: str) -> WeightedTokens:
+        """Return the prompt's tokens, each with the weight of its words."""
+        ids: list[int] = []
+        weights: list[float] = []
+        for part in prompt_weights.parse(prompt):
+            new = self.tokenizer(part.text, add_special_tokens=False, truncation=False, verbose=False).input_ids
+            ids += new
+            weights += [part.weight] * len(new)
+        return WeightedTokens(ids=ids, weights=weights)
 
-    def encode(self, ids: list[int], chunks: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, tokens: WeightedTokens, chunks: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return embeddings (1, chunks * length, width) and the first chunk's pooled output."""
         tok = self.tokenizer
-        rows = []
+        rows, weights = [], []
         for chunk in range(chunks):
-            part = ids[chunk * self.max_tokens : (chunk + 1) * self.max_tokens]
-            padding = [tok.pad_token_id] * (self.max_tokens - len(part))
-            rows.append([tok.bos_token_id, *part, tok.eos_token_id, *padding])
+            inside = slice(chunk * self.max_tokens, (chunk + 1) * self.max_tokens)
+            ids = tokens.ids[inside]
+            padding = self.max_tokens - len(ids)
+            rows.append([tok.bos_token_id, *ids, tok.eos_token_id, *[tok.pad_token_id] * padding])
+            weights.append([1.0, *tokens.weights[inside], *[1.0] * (1 + padding)])
         batch = torch.tensor(rows, device=self.model.device)
         out = self.model(batch, output_hidden_states=self.is_sdxl)
         embeddings = out.hidden_states[-2] if self.is_sdxl else out[0]
+        if any(weight != 1 for weight in tokens.weights):
+            embeddings = _weigh(embeddings, torch.tensor(weights, device=embeddings.device))
         return embeddings.reshape(1, -1, embeddings.shape[-1]), out[0][:1]
+
+
+def _weigh(embeddings: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return embeddings (chunks, length, width) scaled by weights (chunks, length), at the same norm as before.
+
+    The model expects that norm. Other tools keep the mean, which is near zero and may even change its sign.
+    """
+    scaled = embeddings.float() * weights[..., None]
+    norm = scaled.norm().clamp(min=1e-6)
+    return (scaled * (embeddings.float().norm() / norm)).to(embeddings.dtype)
 
 
 class PromptEncoder:
@@ -76,7 +106,7 @@ class PromptEncoder:
         return self._embed(prompt, self._chunks(prompt), False)
 
     def _chunks(self, prompt: str) -> int:
-        longest = max(-(-len(encoder.tokens(prompt)) // encoder.max_tokens) for encoder in self._encoders)
+        longest = max(-(-len(encoder.tokens(prompt).ids) // encoder.max_tokens) for encoder in self._encoders)
         return min(max(1, longest), MAX_CHUNKS)
 
     def _embed(self, prompt: str, chunks: int, zero: bool) -> PromptEmbedding:
@@ -86,9 +116,9 @@ class PromptEncoder:
     def _encode(self, prompt: str, chunks: int, zero: bool) -> PromptEmbedding:
         parts, pooled, truncated_tokens = [], None, 0
         for encoder in self._encoders:
-            ids = encoder.tokens(prompt)
-            truncated_tokens = max(truncated_tokens, len(ids) - chunks * encoder.max_tokens)
-            embeddings, pooled = encoder.encode(ids, chunks)
+            read = encoder.tokens(prompt)
+            truncated_tokens = max(truncated_tokens, len(read.ids) - chunks * encoder.max_tokens)
+            embeddings, pooled = encoder.encode(read, chunks)
             parts.append(embeddings)
         tokens = torch.cat(parts, dim=-1)
         if zero:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from guilds import prompt_weights
 from guilds.model_families import ModelFamily
 
 from ..denoiser_call import DenoiserCall, join
@@ -80,6 +81,7 @@ class Family(ABC):
 
     info: ClassVar[ModelFamily]
     pipelines: ClassVar[tuple[str, ...]]  # names of diffusers' classes
+    reads_weights: ClassVar[bool] = False  # whether `encode` reads weights of words (guilds.prompt_weights)
     can_compile: bool = True  # whether all inputs of a call are tensors of one shape a row
 
     def __init__(self, pipe: Any) -> None:
@@ -154,7 +156,9 @@ class Family(ABC):
         shape = (1, *self.latent_shape(request.width, request.height))
         noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(self.device)
         latents = self._first_latents(request, scheduler, timesteps, noise)
-        prompts = self.encode(request.prompt, request.negative_prompt if self.is_guided(request) else None)
+        read = str if self.reads_weights else prompt_weights.plain
+        negative = read(request.negative_prompt) if self.is_guided(request) else None
+        prompts = self.encode(read(request.prompt), negative)
         accepted = inspect.signature(scheduler.step).parameters
         step_kwargs: dict[str, Any] = {"eta": 0.0, "generator": generators}
         return RunningRequest(

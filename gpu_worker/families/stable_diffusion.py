@@ -18,6 +18,7 @@ from .family import Family, PromptEmbedding, RunningRequest, guide, input_rows, 
 
 class StableDiffusion(Family):
     info = FAMILIES["stable-diffusion"]
+    reads_weights = True
     pipelines = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
 
     def __init__(self, pipe: Any, *, use_deepcache: bool = False) -> None:

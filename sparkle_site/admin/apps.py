@@ -9,7 +9,19 @@ class SparkleAdminConfig(AdminConfig):
 
     def ready(self) -> None:
         super().ready()
-        from . import api_keys, bans, blocked_terms, guilds, images, jobs, operations, styles, usage, users  # noqa: F401  # register
+        from . import (  # noqa: F401  # register
+            api_keys,
+            bans,
+            blocked_terms,
+            guilds,
+            images,
+            jobs,
+            operations,
+            prompt_lists,
+            styles,
+            usage,
+            users,
+        )
 
         # Shown first in the breadcrumbs.
         apps.get_app_config("auth").verbose_name = "Sparkle"

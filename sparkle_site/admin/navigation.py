@@ -88,6 +88,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Blocked terms", "speaker_notes_off", "guilds_blockedterm_changelist"),
                     _item("Styles", "palette", "guilds_stylepreset_changelist"),
                     _item("API keys", "key", "jobs_apikey_changelist"),
+                    _item("Prompt lists", "list_alt", "guilds_promptlist_changelist"),
                     _item("Audit", "history", "audit"),
                 ],
             },

@@ -12,6 +12,7 @@ from simple_history.models import HistoricalRecords
 from simple_history.signals import pre_create_historical_record
 
 from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, Platform, QuotaRule, StylePreset
+from guilds.prompt_models import PromptList
 
 
 class FromWhere(models.Model):
@@ -23,7 +24,9 @@ class FromWhere(models.Model):
         abstract = True
 
 
-AUDITED: tuple[type[models.Model], ...] = (Guild, QuotaRule, Ban, BlockedTerm, StylePreset, ModelProfile, Platform)
+AUDITED: tuple[type[models.Model], ...] = (
+    Guild, QuotaRule, Ban, BlockedTerm, StylePreset, PromptList, ModelProfile, Platform,
+)  # fmt: skip
 
 for _model in AUDITED:
     register(

@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, QuotaRule, Staff, StylePreset, Usage
+from guilds.prompt_models import PromptList
 from jobs import storage
 from jobs.models import Job, JobEvent, JobImage, Worker
 
@@ -73,6 +74,7 @@ class World:
             "ban": Ban.objects.create(guild=guild, user_id=member, reason=f"{word}-reason"),
             "blockedterm": BlockedTerm.objects.create(guild=guild, phrase=f"{word} phrase"),
             "stylepreset": style,
+            "promptlist": PromptList.objects.create(guild=guild, name=f"{word}-list", entries=f"{word}-entry"),
             "usage": Usage.objects.create(
                 guild=guild, subject_id=member, window="day", starts_at=self.now, images=4, gpu_ms=400
             ),
@@ -88,7 +90,7 @@ class World:
         """Return all rows of B as text."""
         guild = self.b["guild"]
         rows: list[Any] = [Guild.objects.get(pk=guild.pk)]
-        for model in (Job, Ban, BlockedTerm, StylePreset, Usage, QuotaRule, Staff):
+        for model in (Job, Ban, BlockedTerm, StylePreset, PromptList, Usage, QuotaRule, Staff):
             rows += model.objects.filter(guild=guild).order_by("pk")
         rows += JobImage.objects.filter(job__guild=guild).order_by("pk")
         rows += JobEvent.objects.filter(job__guild=guild).order_by("pk")

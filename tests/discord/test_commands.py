@@ -41,6 +41,7 @@ def test_the_set_is_as_the_design_names_it() -> None:
         "sparkle-history",
         "sparkle-show",
         "sparkle-cancel",
+        "sparkle-defaults",
         "sparkle-settings",
         "sparkle-help",
         "Remix with Sparkle",
@@ -59,6 +60,8 @@ def test_the_set_is_as_the_design_names_it() -> None:
         "image",
         "strength",
         "speed",
+        "preset",
+        "visibility",
     ]
 
 
@@ -182,7 +185,7 @@ def run(*args: str) -> str:
 
 
 def test_registers_once_and_then_finds_nothing_to_do(registry: Registry) -> None:
-    assert "Registered 8 commands globally" in run()
+    assert "Registered 9 commands globally" in run()
     assert "up to date" in run()
     assert registry.puts == ["/api/v10/applications/5/commands"]
 
