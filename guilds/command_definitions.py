@@ -17,6 +17,8 @@ _IN_SERVERS = {"contexts": [0], "integration_types": [0]}
 _ALSO = {"es-ES": ("es-419",), "zh-CN": ("zh-TW",)}
 
 REMIX = "Remix with Sparkle"
+WHO = "Who made this?"
+ON_MESSAGE = frozenset({REMIX, WHO})
 
 
 def all_commands() -> list[dict[str, Any]]:
@@ -56,7 +58,8 @@ def all_commands() -> list[dict[str, Any]]:
         ),
         {**_slash("sparkle-settings"), "default_member_permissions": MANAGE_GUILD},
         _slash("sparkle-help"),
-        {"type": _ON_MESSAGE, "name": REMIX, "name_localizations": _words("command.remix.name"), **_IN_SERVERS},
+        _on_message(REMIX, "remix"),
+        _on_message(WHO, "who"),
     ]
 
 
@@ -73,6 +76,10 @@ def _slash(name: str, *options: dict[str, Any]) -> dict[str, Any]:
     if options:
         command["options"] = list(options)
     return command
+
+
+def _on_message(name: str, key: str) -> dict[str, Any]:
+    return {"type": _ON_MESSAGE, "name": name, "name_localizations": _words(f"command.{key}.name"), **_IN_SERVERS}
 
 
 def _option(kind: int, name: str, **rules: Any) -> dict[str, Any]:

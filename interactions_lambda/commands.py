@@ -10,11 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from discord_api import cdn_urls, payloads
+from discord_api import cdn_urls, custom_id, payloads, snowflakes
 from discord_api.i18n import translate
 from discord_api.payloads import TextInput
 from guilds import installations, quota
-from guilds.command_definitions import REMIX
+from guilds.command_definitions import REMIX, WHO
 from guilds.generation_params import RequestedParams
 from guilds.models import Guild
 from guilds.policy import Refusal
@@ -133,9 +133,18 @@ def _named_job(interaction: Interaction, guild: Guild, typed: str) -> Job | Refu
 
 
 def _show(interaction: Interaction, now: datetime) -> dict[str, Any]:
-    guild = find_guild(interaction, now)
+    return show(interaction, find_guild(interaction, now), parsing.options(interaction.data).text("id") or "")
+
+
+def show_chosen(interaction: Interaction, now: datetime) -> dict[str, Any]:
+    """Show the request that was chosen in the history."""
+    return show(interaction, find_guild(interaction, now), parsing.selected(interaction.data) or "")
+
+
+def show(interaction: Interaction, guild: Guild, typed: str) -> dict[str, Any]:
+    """Show the request with the typed id again, to the member only."""
     locale = guild.language or interaction.locale
-    job = _named_job(interaction, guild, parsing.options(interaction.data).text("id") or "")
+    job = _named_job(interaction, guild, typed)
     if isinstance(job, Refusal):
         return responses.refusal(locale, job)
     url = grid_url(job)
@@ -209,6 +218,30 @@ def _remix(interaction: Interaction, now: datetime) -> dict[str, Any]:
     )
 
 
+def _who(interaction: Interaction, now: datetime) -> dict[str, Any]:
+    """Show the request behind a result of the bot, where the reader may see it."""
+    locale = submission.guild_locale(interaction)
+    job = _job_of_message(interaction)
+    if job is None or not submission.may_see(interaction, job):
+        return responses.ephemeral(locale, "refusal.who_unknown")
+    return responses.who(locale, job, embed=result_messages.details(job))
+
+
+def _job_of_message(interaction: Interaction) -> Job | None:
+    """Return the job whose result the target message is, None if it is no result of this bot in this server.
+
+    Only the bot writes components with its custom ids in its own messages, so the author decides.
+    """
+    message = parsing.target_message(interaction.data)
+    author = message.get("author")
+    authors = {author.get("id") if isinstance(author, dict) else None, message.get("application_id")}
+    if interaction.application_id not in map(snowflakes.parse, authors):
+        return None
+    actions = (custom_id.parse(found) for found in parsing.custom_ids(message))
+    action = next((action for action in actions if action is not None and action.job_id), None)
+    return queries.find(interaction.required_guild_id, action.job_id) if action else None
+
+
 def _defaults(interaction: Interaction, now: datetime) -> dict[str, Any]:
     return defaults.handle_command(interaction, find_guild(interaction, now))
 
@@ -222,4 +255,5 @@ _OTHERS: dict[str, Callable[[Interaction, datetime], dict[str, Any]]] = {
     "sparkle-settings": _settings,
     "sparkle-help": _help,
     REMIX: _remix,
+    WHO: _who,
 }

@@ -38,6 +38,8 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
         return _turn_page(interaction, action.name, action.job_id)
     if action.name in ("forget", "forget_defaults"):
         return defaults.forget(interaction)
+    if action.name == "show":
+        return commands.show_chosen(interaction, now)
     # Only jobs of this server: a forwarded message must not act on another server's job.
     job = queries.find(interaction.required_guild_id, action.job_id)
     if job is None or not job.prompt:
@@ -49,6 +51,8 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
         return _act_on_image(interaction, job, name, index, now=now, started=started)
     if name == "reroll":
         return submission.submit(interaction, replace(params_to_repeat(job), seed=None), now=now, started=started)
+    if name == "repeat":
+        return submission.submit(interaction, params_to_repeat(job), now=now, started=started)
     if name == "edit":
         return _edit(interaction, job)
     if name == "more":

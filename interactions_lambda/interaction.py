@@ -5,7 +5,7 @@ docs: interactions/receiving-and-responding, "Interaction Structure".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -214,6 +214,16 @@ def text_inputs(data: Mapping[str, Any]) -> dict[str, str]:
             if isinstance(custom_id, str) and isinstance(value, str):
                 values[custom_id] = clean(value).strip()
     return values
+
+
+def custom_ids(message: Mapping[str, Any]) -> Iterator[object]:
+    """Yield the custom ids of a message's components, also inside rows and containers."""
+    pending = [message]
+    while pending:
+        inside = pending.pop().get("components")
+        for component in map(_mapping, inside if isinstance(inside, list) else []):
+            yield component.get("custom_id")
+            pending.append(component)
 
 
 def selected(component: Mapping[str, Any]) -> str | None:

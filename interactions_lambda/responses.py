@@ -132,10 +132,19 @@ def history(locale: str, page: Page, *, url_of: Callable[[Job], str]) -> Message
         buttons.append(button(pack("newer", page.jobs[0].pk), translate(locale, "button.newer"), emoji="◀️"))
     if page.older:
         buttons.append(button(pack("older", page.jobs[-1].pk), translate(locale, "button.older"), emoji="▶️"))
+    options = tuple(
+        Option(
+            value=str(job.pk),
+            label=f"#{job.pk} · {translate(locale, f'status.{job.status}')}",
+            description=" ".join(job.prompt.split()),
+        )
+        for job in page.jobs
+    )
+    choose = row(select(pack("show", 0), options, placeholder=translate(locale, "history.show")))
     return Message(
         content=f"**{translate(locale, 'history.title')}**",
         embeds=tuple(embeds),
-        components=(row(*buttons),) if buttons else (),
+        components=(choose, row(*buttons)) if buttons else (choose,),
         ephemeral=True,
     )
 
@@ -153,6 +162,15 @@ def job_details(
         components=tuple(buttons),
         ephemeral=True,
     )
+
+
+def who(locale: str, job: Job, *, embed: dict[str, Any]) -> dict[str, Any]:
+    """Return the callback that says who made a request, and with what, and offers to make it again."""
+    embed["fields"].append({"name": translate(locale, "field.model"), "value": inline(job.model.name, limit=100)})
+    when = int(job.created_at.timestamp())
+    content = translate(locale, "who.made", mention=f"<@{job.user_id}>", when=f"<t:{when}:f>")
+    again = button(pack("repeat", job.pk), translate(locale, "button.repeat"), style=1, emoji="🔄")
+    return payloads.reply(Message(content=content, embeds=(embed,), components=(row(again),), ephemeral=True))
 
 
 def single_image(locale: str, job: Job, image: JobImage, *, url: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from discord_api import custom_id, i18n, payloads, snowflakes
-from guilds.command_definitions import REMIX
+from guilds.command_definitions import ON_MESSAGE
 from telemetry import tracing
 
 from . import interaction as parsing
@@ -53,7 +53,7 @@ def _log(verified: VerifiedRequest, callback: dict[str, Any], started: float) ->
     if isinstance(data, dict):
         action = custom_id.parse(data.get("custom_id"))
         name = parsing.command_name(data)
-        fields["what"] = action.name if action else name if name in _SLASH or name == REMIX else "other"
+        fields["what"] = action.name if action else name if name in _SLASH or name in ON_MESSAGE else "other"
     logger.info("answered", extra=fields | {"metrics": {"AnswerTime": (fields["ms"], "Milliseconds")}})
     if tracing.is_enabled():
         _trace(fields, started)
@@ -115,8 +115,8 @@ def _handler(interaction: Interaction) -> Handler | str:
     if interaction.type == parsing.COMMAND:
         name, kind = parsing.command_name(data), data.get("type")
         if kind is None:
-            kind = parsing.ON_MESSAGE if name == REMIX else parsing.SLASH
-        known = name in _SLASH if kind == parsing.SLASH else kind == parsing.ON_MESSAGE and name == REMIX
+            kind = parsing.ON_MESSAGE if name in ON_MESSAGE else parsing.SLASH
+        known = name in _SLASH if kind == parsing.SLASH else kind == parsing.ON_MESSAGE and name in ON_MESSAGE
         return _command if known else "refusal.unknown_command"
     if interaction.type == parsing.AUTOCOMPLETE:
         return _complete if parsing.command_name(data) in _SLASH else "refusal.unknown_command"

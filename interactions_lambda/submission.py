@@ -114,6 +114,15 @@ def may_moderate(interaction: Interaction, job: Job) -> bool:
     return permissions.may_moderate(job, permissions=interaction.permissions, channel_ids=here)
 
 
+def may_see(interaction: Interaction, job: Job) -> bool:
+    """Return whether the member may see a request: their own, a public one of this channel, or any as a moderator."""
+    return (
+        job.user_id == interaction.user_id
+        or (job.channel_id == interaction.channel_id and not job.ephemeral)
+        or may_moderate(interaction, job)
+    )
+
+
 def _described_channel(interaction: Interaction) -> channels.RequestChannel:
     return channels.from_interaction(
         interaction.channel, channel_id=interaction.channel_id, parent_id=interaction.parent_channel_id

@@ -185,7 +185,7 @@ def run(*args: str) -> str:
 
 
 def test_registers_once_and_then_finds_nothing_to_do(registry: Registry) -> None:
-    assert "Registered 9 commands globally" in run()
+    assert "Registered 10 commands globally" in run()
     assert "up to date" in run()
     assert registry.puts == ["/api/v10/applications/5/commands"]
 
