@@ -239,6 +239,7 @@ class Guild(models.Model):
     owner_id = SnowflakeField(null=True, blank=True)
     installed_at = models.DateTimeField(default=timezone.now)
     left_at = models.DateTimeField(null=True, blank=True)
+    welcomed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     enabled = models.BooleanField(default=True, help_text="Turn off to refuse every request in this server.")
     allowed_channel_ids = BoundedArrayField(

@@ -18,7 +18,7 @@ from guilds.command_definitions import REMIX, WHO
 from guilds.generation_params import RequestedParams
 from guilds.models import Guild
 from guilds.policy import Refusal
-from jobs import messages, queries, reports, result_messages, transitions
+from jobs import messages, queries, reports, result_messages, transitions, welcome
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job
 
@@ -71,6 +71,13 @@ def _sparkle(interaction: Interaction, *, now: datetime, started: float) -> dict
         preset=options.text("preset"),
         is_private=defaults.is_private(options),
     )
+    return submission.submit(interaction, params, now=now, started=started)
+
+
+def try_prompt(interaction: Interaction, index: int, *, now: datetime, started: float) -> dict[str, Any]:
+    """Request one of the prompts of the welcome message, with the member's defaults."""
+    language = find_guild(interaction, now).language
+    params = RequestedParams(prompt=welcome.prompt(language, index), uses_defaults=True)
     return submission.submit(interaction, params, now=now, started=started)
 
 

@@ -13,7 +13,7 @@ from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.payloads import Message, Option, SelectInput, TextInput
 from guilds.generation_params import RequestedParams
-from jobs import erasure, messages, moderation, queries, reports, result_messages, transitions
+from jobs import erasure, messages, moderation, queries, reports, result_messages, transitions, welcome
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
 from jobs.submission import params_to_repeat
@@ -38,6 +38,8 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
         return _turn_page(interaction, action.name, action.job_id)
     if action.name in ("forget", "forget_defaults"):
         return defaults.forget(interaction)
+    if action.name == "try" and action.job_id < welcome.PROMPTS:
+        return commands.try_prompt(interaction, action.job_id, now=now, started=started)
     if action.name == "show":
         return commands.show_chosen(interaction, now)
     # Only jobs of this server: a forwarded message must not act on another server's job.

@@ -22,6 +22,7 @@ from .upkeep_tasks.queue import expire_old, reclaim_dead, resend_lost_messages, 
 from .upkeep_tasks.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
 from .upkeep_tasks.task import Deadline, TaskRun, UpkeepTask, upkeep_task
 from .upkeep_tasks.webhooks import send_webhooks
+from .upkeep_tasks.welcome import welcome_guilds
 
 __all__ = [
     "RUN_BUDGET_S",
@@ -44,6 +45,7 @@ __all__ = [
     "send_webhooks",
     "start_relaxed",
     "sync_guilds",
+    "welcome_guilds",
     "wipe_tokens",
 ]
 
@@ -79,6 +81,7 @@ TASKS: tuple[UpkeepTask, ...] = (
     save_reply_ids,
     refresh_command_ids,
     sync_guilds,
+    welcome_guilds,
 )
 
 

@@ -266,6 +266,7 @@ def guild_json(guild: SimGuild) -> dict[str, Any]:
         "owner_id": str(guild.owner_id),
         "features": [],
         "preferred_locale": "en-US",
+        "system_channel_id": next((str(channel.pk) for channel in guild.channels.order_by("position", "pk")), None),
         "roles": [
             {"id": str(role.pk), "name": role.name, "permissions": str(role.permissions), "position": role.position}
             for role in guild.roles.all()

@@ -45,6 +45,7 @@ def test_the_set_is_as_the_design_names_it() -> None:
         "sparkle-settings",
         "sparkle-help",
         "Remix with Sparkle",
+        "Who made this?",
     ]
     assert [option["name"] for option in all_commands()[0]["options"]] == [
         "prompt",

@@ -81,10 +81,10 @@ def test_choices_are_made_by_the_seed_and_go_into_the_style() -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", ["a {gore|gore}", "a {cat|gore}", "a g(or)e", "a [g]ore", "__animal__", "a (g:1.3)ore"]
+    "prompt", ["a {blood|blood}", "a {cat|blood}", "a b(loo)d", "a blo[od]", "__animal__", "a (blo:1.3)od"]
 )
 def test_no_sign_hides_a_blocked_term(prompt: str) -> None:
-    rules = replace(RULES, blocked_terms={"gore": "gore"}, prompt_lists={"animal": ["gore"]})
+    rules = replace(RULES, blocked_terms={"blood": "blood"}, prompt_lists={"animal": ["blood"]})
     refused = plan(rules, requested(prompt=prompt))
     assert isinstance(refused, Refusal)
     assert refused.code == "term_blocked"
