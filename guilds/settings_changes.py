@@ -101,11 +101,12 @@ def _first(row: Guild | QuotaRule, error: ValidationError) -> Invalid:
 
 def daily_limit(guild_id: int, subject: str) -> int | None:
     """Return the limit of images per day of every member or of the whole guild, None without such a rule."""
-    rule = _quick_rule(guild_id, subject)
+    rule = quick_rule(guild_id, subject)
     return rule.limit if rule else None
 
 
-def _quick_rule(guild_id: int, subject: str) -> QuotaRule | None:
+def quick_rule(guild_id: int, subject: str) -> QuotaRule | None:
+    """Return the rule for images per day of every member or of the whole guild, if there is one."""
     window, metric = QuotaRule.Window.DAY, QuotaRule.Metric.IMAGES
     return QuotaRule.objects.filter(guild_id=guild_id, subject=subject, window=window, metric=metric).first()
 
@@ -114,7 +115,7 @@ def set_daily_limit(guild_id: int, subject: str, limit: int | None, *, user_id: 
     """Set the limit of images per day of every member or of the whole guild; None removes the rule."""
     with transaction.atomic():
         Guild.objects.select_for_update().get(pk=guild_id)
-        rule = _quick_rule(guild_id, subject)
+        rule = quick_rule(guild_id, subject)
         old = rule.limit if rule else None
         if old == limit:
             return None

@@ -11,7 +11,7 @@ from unfold.decorators import action, display
 from guilds.models import BlockedTerm
 from jobs import moderation
 
-from . import access, formatting
+from . import access, formatting, term_lists
 from .actions import go_to
 from .filters import GuildFilter
 from .scoped_admin import GuildOwnedAdmin
@@ -24,7 +24,7 @@ class BlockedTermAdmin(GuildOwnedAdmin):
     list_filter_submit = True
     search_fields = ["phrase"]
     fields = ["guild", "phrase", "nsfw"]
-    actions_list = ["dry_run_link"]
+    actions_list = ["dry_run_link", "import_link", "export_link"]
 
     @display(description="Effect", label={"Refused": "danger", "Adult": "warning"})
     def display_effect(self, term: BlockedTerm) -> str:
@@ -34,9 +34,18 @@ class BlockedTermAdmin(GuildOwnedAdmin):
     def dry_run_link(self, request: HttpRequest) -> HttpResponse:
         return go_to(request, reverse("admin:guilds_blockedterm_dry_run"))
 
+    @action(description="Import", icon="upload", url_path="to-import", permissions=["add"])
+    def import_link(self, request: HttpRequest) -> HttpResponse:
+        return go_to(request, reverse("admin:guilds_blockedterm_import"))
+
+    @action(description="Export", icon="download", url_path="export", permissions=["view"])
+    def export_link(self, request: HttpRequest) -> HttpResponse:
+        return term_lists.export(request)
+
     def get_urls(self) -> list[URLPattern]:
         page = path("dry-run/", self.admin_site.admin_view(self.dry_run), name="guilds_blockedterm_dry_run")
-        return [page, *super().get_urls()]
+        view = self.admin_site.admin_view(term_lists.import_page)
+        return [page, path("import/", view, name="guilds_blockedterm_import"), *super().get_urls()]
 
     def dry_run(self, request: HttpRequest) -> HttpResponse:
         """Show what a term would have blocked among the newest prompts that the viewer may see. Changes nothing."""

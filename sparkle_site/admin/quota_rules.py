@@ -25,6 +25,9 @@ class QuotaRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for column in self.fields.values():
+            # The column's heading is no label of the field.
+            column.widget.attrs["aria-label"] = column.label
         if isinstance(field := self.fields.get("role_id"), NameField):
             chosen = [self.instance.role_id] if self.instance.role_id else []
             field.choices = [("", "–"), *pickers.role_choices(self.known, chosen=chosen)]

@@ -65,6 +65,7 @@ class SparkleAdminSite(UnfoldAdminSite):
         from . import (
             audit_views,
             dashboard,
+            guild_setup,
             image_views,
             member_page,
             member_search,
@@ -82,6 +83,7 @@ class SparkleAdminSite(UnfoldAdminSite):
                 self.admin_view(quota_preview.preview),
                 name="quota_preview",
             ),
+            path("guilds/guild/<int:guild_id>/setup/", self.admin_view(guild_setup.page), name="guild_setup"),
             path("reports/", self.admin_view(reports.page), name="reports"),
             path("stuck-jobs/", self.admin_view(stuck_jobs.page), name="stuck_jobs"),
             path("preview/<str:kind>/<int:pk>/", self.admin_view(image_views.preview), name="preview"),

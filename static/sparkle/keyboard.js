@@ -73,6 +73,10 @@
       const name = area.closest("#nav-sidebar-apps") ? "Menu entries" : area.closest("#changelist-filter") ? "Filters" : "Table";
       area.setAttribute("aria-label", name);
     });
+    for (const heading of document.querySelectorAll("th")) {
+      if (heading.textContent.trim() || heading.children.length) continue;
+      heading.append(Object.assign(document.createElement("span"), { className: "sp-hidden", textContent: "Actions" }));
+    }
     for (const field of document.querySelectorAll(".select2-selection")) {
       const select = field.closest(".select2")?.previousElementSibling;
       const name = select?.labels?.[0]?.textContent.trim() || select?.getAttribute("aria-label")
