@@ -89,6 +89,12 @@ COMMANDS = {
         usage="run | status",
         from_here=True,
     ),
+    "images": Command(
+        help="build the container images without an engine, and check them",
+        arguments=("-m", "devtools.images"),
+        needs="devtools/images/__main__.py",
+        usage="[--check]",
+    ),
     "chaos": Command(
         help="inject faults under load and check that nothing is lost",
         arguments=("-m", "devtools.chaos"),
