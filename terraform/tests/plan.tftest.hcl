@@ -380,6 +380,56 @@ run "reserves_concurrency_for_every_function_once_it_is_asked_for" {
   }
 }
 
+run "makes_the_gateway_endpoint_in_the_tables_of_our_subnets" {
+  command = plan
+  module { source = "./modules/sparkle" }
+
+  override_data {
+    target = data.aws_route_tables.ours
+    values = { ids = ["rtb-0000000000000000a"] }
+  }
+
+  override_data {
+    target = data.aws_route_table.ours["rtb-0000000000000000a"]
+    values = { associations = [{ subnet_id = "subnet-0000000000000000a" }, { subnet_id = "subnet-0000000000000000b" }] }
+  }
+
+  override_data {
+    target = data.aws_route_tables.main
+    values = { ids = ["rtb-0000000000000000f"] }
+  }
+
+  assert {
+    condition     = aws_vpc_endpoint.s3[0].route_table_ids == toset(["rtb-0000000000000000a"])
+    error_message = "A table of other subnets may have an endpoint already."
+  }
+}
+
+run "makes_the_gateway_endpoint_in_the_main_table_of_subnets_without_one" {
+  command = plan
+  module { source = "./modules/sparkle" }
+
+  override_data {
+    target = data.aws_route_tables.ours
+    values = { ids = ["rtb-0000000000000000a"] }
+  }
+
+  override_data {
+    target = data.aws_route_table.ours["rtb-0000000000000000a"]
+    values = { associations = [{ subnet_id = "subnet-0000000000000000a" }] }
+  }
+
+  override_data {
+    target = data.aws_route_tables.main
+    values = { ids = ["rtb-0000000000000000f"] }
+  }
+
+  assert {
+    condition     = aws_vpc_endpoint.s3[0].route_table_ids == toset(["rtb-0000000000000000a", "rtb-0000000000000000f"])
+    error_message = "The default VPC's subnets use its main table."
+  }
+}
+
 run "makes_no_second_gateway_endpoint_where_the_vpc_has_one" {
   module { source = "./modules/sparkle" }
   command = plan

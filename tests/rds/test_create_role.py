@@ -73,8 +73,11 @@ def _master_logs_in(server: str) -> bool:
 def test_it_is_made_once_and_found_ever_after_although_the_master_is_shut_out(
     server: str, prepare: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        prepare("a wrong password")
+    assert prepare("a wrong password") == 1
+    told = capsys.readouterr().err
+    assert "Nobody can log in. sparkle with an IAM token:" in told
+    assert "password authentication failed" in told
+    assert "a wrong password" not in told
     assert _master_logs_in(server)
     assert prepare() == 0
     assert "were made" in capsys.readouterr().out
@@ -85,3 +88,16 @@ def test_it_is_made_once_and_found_ever_after_although_the_master_is_shut_out(
     # The role is the owner: it may migrate.
     with psycopg.connect(host="127.0.0.1", port=urlsplit(server).port, user="sparkle", dbname="app") as app:
         app.execute("CREATE TABLE a (id int)")
+
+
+def test_no_option_of_a_membership_keeps_the_password(server: str) -> None:
+    """So the master is locked out by the grant whatever its options are, and the application must log in first."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE careful LOGIN PASSWORD {}").format(sql.Literal(PASSWORD)))
+        connection.execute("CREATE ROLE other")
+        connection.execute("GRANT other TO careful WITH INHERIT FALSE, SET FALSE")
+        careful = {"host": "127.0.0.1", "port": urlsplit(server).port, "user": "careful", "password": PASSWORD}
+        psycopg.connect(**careful, dbname="postgres").close()  # type: ignore[arg-type]
+        connection.execute("GRANT rds_iam TO other")
+    with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf rejects"):
+        psycopg.connect(**careful, dbname="postgres")  # type: ignore[arg-type]

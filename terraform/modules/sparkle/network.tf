@@ -30,8 +30,28 @@ data "aws_subnet" "private" {
   id       = each.value
 }
 
-data "aws_route_tables" "this" {
+data "aws_route_tables" "ours" {
   vpc_id = data.aws_vpc.this.id
+
+  filter {
+    name   = "association.subnet-id"
+    values = keys(local.zone_of_subnet)
+  }
+}
+
+data "aws_route_table" "ours" {
+  for_each       = toset(data.aws_route_tables.ours.ids)
+  route_table_id = each.value
+}
+
+# Of the subnets that name no table of their own.
+data "aws_route_tables" "main" {
+  vpc_id = data.aws_vpc.this.id
+
+  filter {
+    name   = "association.main"
+    values = ["true"]
+  }
 }
 
 locals {
@@ -40,6 +60,9 @@ locals {
   inner_subnets     = local.has_nat ? data.aws_subnet.private : data.aws_subnet.public
   inner_subnet_ids  = local.has_nat ? var.private_subnet_ids : local.public_subnet_ids
   zone_of_subnet    = merge(data.aws_subnet.public, data.aws_subnet.private)
+
+  subnets_of_main_table = setsubtract(keys(local.zone_of_subnet), flatten([for table in data.aws_route_table.ours : table.associations[*].subnet_id]))
+  route_table_ids       = distinct(concat(data.aws_route_tables.ours.ids, length(local.subnets_of_main_table) > 0 ? data.aws_route_tables.main.ids : []))
 
   # API Gateway's VPC links, Fargate and Lambda are not in every zone. A zone's id, unlike its name, means the same in
   # every account.
@@ -178,7 +201,7 @@ resource "aws_vpc_endpoint" "s3" {
   vpc_id            = data.aws_vpc.this.id
   service_name      = "com.amazonaws.${local.region}.s3"
   vpc_endpoint_type = "Gateway"
-  route_table_ids   = data.aws_route_tables.this.ids
+  route_table_ids   = local.route_table_ids
   tags              = { Name = "${local.name}-s3" }
 }
 
