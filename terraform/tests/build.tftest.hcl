@@ -88,7 +88,7 @@ run "builds_in_the_account" {
   }
 
   assert {
-    condition     = aws_ecs_service.web.desired_count == 1 && aws_appautoscaling_target.worker.max_capacity == 8
+    condition     = aws_ecs_service.web.desired_count == 1 && aws_appautoscaling_target.worker.max_capacity == var.max_workers
     error_message = "After one apply the site runs and workers may start."
   }
 

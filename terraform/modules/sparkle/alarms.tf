@@ -108,6 +108,9 @@ resource "aws_cloudwatch_metric_alarm" "watch" {
   actions_enabled = local.web_image_tag != ""
   alarm_actions   = [aws_sns_topic.alarms.arn]
   ok_actions      = [aws_sns_topic.alarms.arn]
+
+  # A silent metric counts as an alarm, so the first apply must have its schedule and its database before the alarm.
+  depends_on = [aws_cloudwatch_event_target.scaling, terraform_data.discord]
 }
 
 resource "aws_budgets_budget" "month" {
