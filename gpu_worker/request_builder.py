@@ -12,6 +12,7 @@ from jobs.models import Job, JobImage
 from . import source_images
 from .engine import GenerationRequest
 from .source_images import InvalidSourceImage
+from .upscaling import Upscaler
 
 
 def profile_of(job: Job) -> str:
@@ -21,8 +22,13 @@ def profile_of(job: Job) -> str:
     return f"{source}#{options}" if options else source
 
 
-def build_request(job: Job, *, fetch_image: Callable[[str], bytes]) -> GenerationRequest:
+UPSCALE_FACTOR = 2
+
+
+def build_request(job: Job, *, fetch_image: Callable[[str], bytes], upscaler: Upscaler) -> GenerationRequest:
     """Return the request that makes the job's images. `fetch_image` returns what storage holds under a key.
+
+    With a strength of 0 its source image is the result already.
 
     Raises:
         InvalidSourceImage: the source image is gone or cannot be used.
@@ -32,7 +38,8 @@ def build_request(job: Job, *, fetch_image: Callable[[str], bytes]) -> Generatio
     if job.kind != Job.Kind.TXT2IMG:
         source = source_images.decode(_fetch_source(job, fetch_image))
         if job.kind == Job.Kind.UPSCALE:
-            params = replace(params, width=2 * source.width, height=2 * source.height)
+            source = upscaler.enlarge(source, UPSCALE_FACTOR)
+            params = replace(params, width=source.width, height=source.height)
         source = source_images.fit_to_size(source, params.width, params.height)
     return GenerationRequest(id=job.pk, source=source, preview=job.guild.previews, **asdict(params))
 

@@ -24,6 +24,7 @@ from jobs.storage import StorageUnavailable
 
 from .active_job import UNFINISHED, ActiveJob, ActiveJobs, Outcome, Phase, StopReason
 from .delivery_pool import DeliveryPool
+from .engine import Completed
 from .engine_cache import EngineCache
 from .engine_loop import EngineLoop
 from .heartbeat import HeartbeatThread
@@ -32,6 +33,7 @@ from .publisher import Publisher
 from .request_builder import build_request, profile_of
 from .source_images import InvalidSourceImage
 from .task_pool import TaskPool
+from .upscaling import LanczosUpscaler, Upscaler
 from .watchdog import Bounds, Operation, Stuck
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Runner:
         shutting_down: threading.Event,
         resend_on_release: bool = False,
         bounds: Bounds | None = None,
+        upscaler: Upscaler | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`shutting_down` is set when the worker must leave, and ends every wait.
@@ -66,6 +69,7 @@ class Runner:
         self._shutting_down = shutting_down
         self._clock = clock
         self._bounds = bounds or Bounds()
+        self._upscaler = upscaler or LanczosUpscaler()
         self._active_jobs = ActiveJobs()
         self._delivery = DeliveryPool(
             worker_id=worker_id,
@@ -214,11 +218,18 @@ class Runner:
         mark_progress = partial(self._delivery.mark_progress, active)
         try:
             active.request = build_request(
-                job, fetch_image=partial(self._publisher.fetch_image, on_attempt=mark_progress)
+                job,
+                fetch_image=partial(self._publisher.fetch_image, on_attempt=mark_progress),
+                upscaler=self._upscaler,
             )
         except (InvalidSourceImage, StorageUnavailable) as error:
             reason = error.reason if isinstance(error, InvalidSourceImage) else "source_unavailable"
             self._delivery.fail(active, reason=reason, detail=str(error), permanent=error.permanent)
+            return
+        if active.request.source is not None and active.request.strength == 0:
+            # Nothing is repainted, so no engine and no GPU time is needed.
+            completed = Completed(id=job.pk, images=(active.request.source,) * job.count, gpu_ms=0)
+            self._delivery.submit_images(active, completed)
             return
         self._engine_loop.add(active)
 

@@ -25,11 +25,17 @@ MIN_GUILDS = 3
 _MAX_CHANGE = 1.25
 
 
+def strength_of(kind: str, strength: float | None) -> float:
+    """Return a request's strength, by default that of its kind."""
+    return DEFAULT_STRENGTH.get(kind, 1.0) if strength is None else strength
+
+
 def evaluations_of(*, kind: str, sampler: str, steps: int, strength: float | None) -> int:
     """Return the model evaluations per image. With a source image only the last steps run."""
+    if strength == 0:
+        return 0
     if kind != "txt2img":
-        share = strength or DEFAULT_STRENGTH.get(kind, 1.0)
-        steps = max(1, min(int(steps * share), steps))
+        steps = max(1, min(int(steps * strength_of(kind, strength)), steps))
     return SAMPLERS[sampler].evaluations(steps) if sampler in SAMPLERS else steps
 
 

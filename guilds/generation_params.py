@@ -45,7 +45,7 @@ class GenerationParams:
     """What a model generates images from. The same parameters and source image make the same images.
 
     `prompt` includes the style. Image `i` of `count` has the seed `seeds[i]`. `width` and `height` are in pixels.
-    `strength` in (0, 1] says how much of a source image is repainted.
+    `strength` in [0, 1] says how much of a source image is repainted; 0 only enlarges it.
     """
 
     prompt: str

@@ -9,7 +9,7 @@ from typing import Any
 from discord_api.permissions import can_attach_files
 
 from . import blocked_terms, preset_options, prompt_language, prompt_weights
-from .cost_estimates import DEFAULT_STRENGTH, gpu_ms_of, work_of
+from .cost_estimates import gpu_ms_of, strength_of, work_of
 from .generation_params import MAX_SEED, GenerationParams, RequestedParams
 from .model_families import DEFAULT_FAMILY, FAMILIES, ModelFamily
 from .preset_options import PresetOptions
@@ -272,7 +272,7 @@ def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: 
         ("guidance", 0 <= guidance <= 30, "0-30"),
         ("seed", 0 <= chosen_seed <= MAX_SEED, f"0-{MAX_SEED}"),
         ("speed", requested.speed in (None, *SPEEDS), ", ".join(SPEEDS)),
-        ("strength", requested.strength is None or 0 < requested.strength <= 1, "0.05-1"),
+        ("strength", _strength_allowed(requested), "0.05-1"),
     )
     for parameter, in_range, allowed in ranges:
         if not in_range:
@@ -298,7 +298,7 @@ def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: 
             guidance=float(guidance),
             width=size[0],
             height=size[1],
-            strength=requested.strength or DEFAULT_STRENGTH.get(requested.kind, 1.0),
+            strength=strength_of(requested.kind, requested.strength),
         ),
     )
 
@@ -307,9 +307,15 @@ def _ignored_option(family: ModelFamily, requested: RequestedParams) -> str | No
     """Return the option that the member chose and models of this family ignore, or None."""
     if requested.negative_prompt and requested.negative_prompt.strip() and not family.has_negative_prompt:
         return "negative_prompt"
-    if requested.kind != "txt2img" and not family.has_image_to_image:
+    if requested.kind != "txt2img" and requested.strength != 0 and not family.has_image_to_image:
         return "image"
     return None
+
+
+def _strength_allowed(requested: RequestedParams) -> bool:
+    # 0 repaints nothing: it only enlarges.
+    strength = requested.strength
+    return strength is None or 0 < strength <= 1 or (strength == 0 and requested.kind == "upscale")
 
 
 def _default_or_lowered(requested: RequestedParams, parameter: str, *, default: int, limit: int) -> int:

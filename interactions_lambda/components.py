@@ -26,8 +26,9 @@ from .interaction import Interaction
 logger = logging.getLogger(__name__)
 ERASE_BY_S = 1.5
 VARIATION_STRENGTH = 0.6
-ENLARGE_STRENGTH = 0.35
-_IMAGE_ACTION = re.compile(r"(vary|upscale|full):([0-9]{1,2})", re.ASCII)
+# Redrawing adds detail; upscaling changes nothing in the image.
+ENLARGE_STRENGTHS = {"redraw": 0.35, "upscale": 0.0}
+_IMAGE_ACTION = re.compile(r"(vary|upscale|redraw|full):([0-9]{1,2})", re.ASCII)
 
 
 def handle_component(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
     name, index = action.name, action.index or 0
     if name == "image":
         name, index = _image_action(interaction)
-    if name in ("vary", "upscale", "enlarge", "full") and index < job.count:
+    if name in ("vary", "upscale", "redraw", "enlarge", "full") and index < job.count:
         return _act_on_image(interaction, job, name, index, now=now, started=started)
     if name == "reroll":
         return submission.submit(interaction, replace(params_to_repeat(job), seed=None), now=now, started=started)
@@ -81,8 +82,9 @@ def _act_on_image(
     if name == "full":
         return _show_image(interaction, job, index)
     # "enlarge" is on messages from before the menu.
-    if name in ("upscale", "enlarge"):
-        return _enlarge(interaction, job, index, now=now, started=started)
+    if name in ("upscale", "redraw", "enlarge"):
+        action = "upscale" if name == "upscale" else "redraw"
+        return _enlarge(interaction, job, index, action, now=now, started=started)
     params = _variation_params(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH)
     return submission.submit(interaction, params, now=now, started=started)
 
@@ -108,14 +110,16 @@ def _variation_params(job: Job, index: int, kind: str, strength: float) -> Reque
     )
 
 
-def _enlarge(interaction: Interaction, job: Job, index: int, *, now: datetime, started: float) -> dict[str, Any]:
+def _enlarge(
+    interaction: Interaction, job: Job, index: int, action: str, *, now: datetime, started: float
+) -> dict[str, Any]:
+    """Request the image at twice its size: redrawn, or upscaled as it is."""
     width, height = job.width * 2, job.height * 2
-    if max(width, height) > result_messages.MAX_SIDE:
-        return responses.ephemeral(
-            submission.guild_locale(interaction), "refusal.largest_already", limit=result_messages.MAX_SIDE
-        )
+    limit = result_messages.MAX_SIDES[action]
+    if max(width, height) > limit:
+        return responses.ephemeral(submission.guild_locale(interaction), "refusal.largest_already", limit=limit)
     params = replace(
-        _variation_params(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTH),
+        _variation_params(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTHS[action]),
         width=width,
         height=height,
         count=1,

@@ -23,7 +23,7 @@ from guilds.bounded_fields import (
     SnowflakeField,
     bounded,
 )
-from guilds.cost_estimates import DEFAULT_STRENGTH
+from guilds.cost_estimates import strength_of
 from guilds.generation_params import GenerationParams, seeds
 from guilds.models import MAX_COUNT, MAX_STEPS, Guild, ModelProfile
 
@@ -244,7 +244,7 @@ class Job(models.Model):
         columns = {field.name: getattr(self, field.name) for field in dataclasses.fields(GenerationParams)}
         filled = {
             "prompt": self.styled_prompt or self.prompt,
-            "strength": self.strength or DEFAULT_STRENGTH.get(self.kind, 1.0),
+            "strength": strength_of(self.kind, self.strength),
         }
         return GenerationParams(**columns | filled)
 

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from .models import Job
 
 _BLURPLE = 0x5865F2
-MAX_SIDE = 2048
+# Pixels of the longest side that enlarging may reach: by redrawing on a GPU, and without.
+MAX_SIDES = {"redraw": 2048, "upscale": 4096}
 # What can be done with one image, in the order of the select.
-IMAGE_ACTIONS = {"vary": "🎲", "upscale": "🔍", "full": "🖼️"}
+IMAGE_ACTIONS = {"vary": "🎲", "upscale": "🔍", "redraw": "🖌️", "full": "🖼️"}
 
 
 def completed(
@@ -135,7 +136,7 @@ def _parameters(job: Job) -> list[tuple[str, str]]:
         parameters.append(("source", f"#{job.source_job_id} · {(job.source_index or 0) + 1}"))
     elif job.source_url:
         parameters.append(("source", translate(job.locale, "field.attached_image")))
-    if job.strength is not None:
+    if job.strength:
         parameters.append(("strength", f"{job.strength:g}"))
     return parameters
 
@@ -176,12 +177,8 @@ def result_controls(job: Job, *, is_copy: bool = False) -> tuple[dict[str, Any],
 
 
 def _is_possible(job: Job, action: str) -> bool:
-    """Whether the job's model can do the action with an image."""
-    if action == "full":
-        return True
+    """Return whether an image of the job is small enough for the action, and its model can do it."""
+    if action in MAX_SIDES and 2 * max(job.width, job.height) > MAX_SIDES[action]:
+        return False
     family = FAMILIES[job.model.family if job.model_id is not None else DEFAULT_FAMILY]
-    return family.has_image_to_image and (action != "upscale" or _can_grow(job))
-
-
-def _can_grow(job: Job) -> bool:
-    return max(job.width, job.height) * 2 <= MAX_SIDE
+    return action in ("upscale", "full") or family.has_image_to_image

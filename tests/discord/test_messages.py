@@ -150,11 +150,12 @@ def test_one_menu_and_one_row_of_buttons_are_below_a_result() -> None:
     menu, buttons = result_messages.result_controls(job(count=2))
     assert menu["components"][0]["placeholder"].startswith("Image 1 to 2")
     assert [button["label"] for button in buttons["components"]] == ["Again", "Edit", "More"]
-    assert values(job(count=2)) == ["vary:0", "upscale:0", "full:0", "vary:1", "upscale:1", "full:1"]
+    assert values(job(count=2)) == [f"{action}:{n}" for n in (0, 1) for action in result_messages.IMAGE_ACTIONS]
 
 
 def test_an_image_at_the_limit_cannot_grow_and_many_images_fit_into_the_menu() -> None:
-    assert values(job(count=1, width=1536)) == ["vary:0", "full:0"]
+    assert values(job(count=1, width=1536)) == ["vary:0", "upscale:0", "full:0"]
+    assert values(job(count=1, width=4096)) == ["vary:0", "full:0"]
     assert len(values(job(count=10))) <= payloads.MAX_OPTIONS
 
 
@@ -190,7 +191,12 @@ def test_cutting_counts_as_discord_does_and_splits_no_emoji(text: str, limit: in
 
 
 @pytest.mark.parametrize(
-    ("family", "actions"), [("flux", {"vary", "upscale", "full"}), ("sana", {"full"}), ("whole-call", {"full"})]
+    ("family", "actions"),
+    [
+        ("flux", {"vary", "upscale", "redraw", "full"}),
+        ("sana", {"upscale", "full"}),
+        ("whole-call", {"upscale", "full"}),
+    ],
 )
 def test_only_what_the_model_can_do_with_an_image_is_offered(family: str, actions: set[str]) -> None:
     of = job(model=ModelProfile(pk=1, slug="some", name="Some", family=family))

@@ -39,11 +39,27 @@ def as_other() -> dict[str, Any]:
     return {"member": member | {"permissions": "0"}}
 
 
-@pytest.mark.parametrize(("choice", "kind"), [("vary:2", "variation"), ("upscale:2", "upscale")])
-def test_a_choice_acts_on_its_image(guild: Guild, job: Job, press: Any, choice: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("choice", "kind", "strength"),
+    [("vary:2", "variation", 0.6), ("upscale:2", "upscale", 0), ("redraw:2", "upscale", 0.35)],
+)
+def test_a_choice_acts_on_its_image(
+    guild: Guild, job: Job, press: Any, choice: str, kind: str, strength: float
+) -> None:
     assert "Submitted" in str(press(guild, pack("image", job.pk), values=[choice]))
     made = newest()
     assert (made.kind, made.source_job_id, made.source_index) == (kind, job.pk, 2)
+    assert (made.strength, made.params.strength) == (strength, strength)
+
+
+def test_upscaling_reserves_next_to_no_gpu_time_and_stops_at_4096_pixels(guild: Guild, job: Job, press: Any) -> None:
+    press(guild, pack("image", job.pk), values=["upscale:0"])
+    assert (newest().reserved_gpu_ms, newest().reserved_images) == (1, 1)
+    Job.objects.filter(pk=job.pk).update(width=2048, height=2048)
+    assert "2048" in message_text(press(guild, pack("image", job.pk), values=["redraw:0"]))
+    assert "Submitted" in str(press(guild, pack("image", job.pk), values=["upscale:0"]))
+    Job.objects.filter(pk=job.pk).update(width=4096, height=64)
+    assert "4096" in message_text(press(guild, pack("image", job.pk), values=["upscale:0"]))
 
 
 @pytest.mark.parametrize("values", [None, [], [""], ["vary"], ["vary:4"], ["full:99"], ["delete:0"], ["vary:0:0"]])
