@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 HOUR, DAY = 3600.0, 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """`arrivals` ascend and lie before `length_s`."""
+    """`arrivals` ascend and lie before `length_s`. Those at the places `relaxed` are due after `patience_s`."""
 
     name: str
     title: str
     arrivals: tuple[float, ...]
     length_s: float
+    relaxed: frozenset[int] = frozenset()
+    patience_s: float = 6 * HOUR
 
 
 def _poisson(rate: Callable[[float], float], peak: float, length_s: float, chance: random.Random) -> list[float]:
@@ -52,6 +54,12 @@ def evening(seed: int = 2) -> Trace:
     """A community's day: 40 an hour by day, few at night, a peak of 500 an hour at eight in the evening."""
     arrivals = _poisson(evening_rate, 500 / HOUR, 2 * DAY, random.Random(seed))
     return Trace(name="evening", title="A community's day, evening peak", arrivals=tuple(arrivals), length_s=2 * DAY)
+
+
+def with_relaxed(trace: Trace, share: float, *, seed: int = 8) -> Trace:
+    """Return the trace with `share` of its requests relaxed, chosen by chance."""
+    chance = random.Random(seed)
+    return replace(trace, relaxed=frozenset(n for n in range(len(trace.arrivals)) if chance.random() < share))
 
 
 def launch() -> Trace:

@@ -67,7 +67,7 @@ class Policy:
 def ours(
     *,
     limits: scaling.Limits | None = None,
-    idle_s: float = 20,
+    idle_s: float | None = None,
     service_s: float = L4_SERVICE_S,
     price: float = G6,
     warm_pool: int = 1,
@@ -75,8 +75,12 @@ def ours(
     name: str = "Sparkle",
     interruptions_per_hour: float = 0.0,
 ) -> Policy:
-    """The design of terraform/: a step to what is wanted at the first data point, down after the idle time."""
+    """The design of terraform/: a step to what is wanted at the first data point, down after the idle time.
+
+    Without `idle_s` it is Terraform's: longer with a warm pool, where each start is paid twice, with its refill.
+    """
     limits = limits or scaling.Limits()
+    idle_s = idle_s or (90 if warm_pool else 20)
     points = max(1, round(idle_s / TICK_S))
     return Policy(
         name=name,

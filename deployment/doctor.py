@@ -89,7 +89,7 @@ def _network(vpc_id: str, types: list[str], ec2: Any) -> Iterator[Finding]:
 
 
 def _gpu_quota(values: Mapping[str, Any], types: list[str], aws: Clients, region: str) -> Finding:
-    code = checks.GPU_QUOTAS[types[0][0]][bool(values.get("worker_spot"))]
+    code = checks.GPU_QUOTAS[types[0][0]][bool(values.get("worker_spot", values.get("profile") == "small"))]
     return checks.gpu_quota(
         code=code,
         value=account.quota(aws("service-quotas"), "ec2", code),

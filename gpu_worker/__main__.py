@@ -74,6 +74,7 @@ def main() -> int:
     runner.start()
     consumer.start(runner)
     watch.end_stage("ready")
+    _note_when_asked(watch)
     log.info("worker_ready", extra=watch.stages)
 
     while not stopping.wait(0.2) and not runner.fatal_error.is_set():
@@ -168,6 +169,24 @@ def _build(engines: EngineCache, *, watch: Stopwatch, stopping: threading.Event)
         on_idle=lambda most: relaxed_promotion.promote_relaxed(now=datetime.now(UTC), most=most),
     )
     return runner, consumer
+
+
+def _note_when_asked(watch: Stopwatch) -> None:
+    """Note how long ago the job was queued that this worker was started for: what the next one is promised by."""
+    from datetime import UTC, datetime
+
+    from django.db import DatabaseError
+
+    from jobs import fair_queue
+
+    try:
+        asked_s = fair_queue.oldest_queued_s(now=datetime.now(UTC))
+    except DatabaseError:
+        log.warning("start_not_measured")
+        return
+    # A job that is younger than this process asked for no worker.
+    if asked_s is not None and asked_s >= watch.stages["total"]:
+        watch.stages["asked"] = round(asked_s, 3)
 
 
 def _stop(consumer: SqsConsumer, runner: Runner) -> None:

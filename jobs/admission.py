@@ -19,10 +19,11 @@ from guilds.quota import GUILD_SUBJECT, Counter, Rule
 from guilds.quota_clock import Window
 
 from . import prepared_statements
-from .fair_queue import Backlog, backlog_parameters
+from .fair_queue import backlog_parameters
 from .lifecycle import Status
 from .models import Job
 from .named_queries import load
+from .wait_estimate import Backlog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Min
 from psycopg.types.numeric import Int8
 
 from guilds.models import Guild
@@ -17,6 +17,7 @@ from .lifecycle import Status
 from .models import Job
 from .named_queries import load
 from .scaling import LONG_WINDOW_S, SHORT_WINDOW_S, Demand
+from .wait_estimate import Backlog, QueuePosition, estimate_position
 
 
 def record_turn(guild_id: int, user_id: int, *, at: datetime) -> None:
@@ -50,32 +51,6 @@ def promote(guild: Guild, *, now: datetime) -> list[Job]:
     return list(Job.objects.filter(pk__in=promoted).order_by("queued_at"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What is ahead of a job: jobs `queued` and `running` in all guilds, `waiting` in its guild, and live `workers`.
-
-    `seconds` is the mean run time of recent jobs, `start_s` the mean start time of recent workers; None if unknown.
-    """
-
-    queued: int
-    running: int
-    waiting: int
-    workers: int
-    seconds: float | None
-    start_s: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuePosition:
-    """`place` 1 is next. `wait_s` is None if no job was measured yet."""
-
-    place: int
-    wait_s: float | None
-    gpu_starting: bool
-
-
-# Used until a start was measured: a g4dn instance with the weights in its image, until the worker is ready.
-_DEFAULT_START_S = 180.0
 _NO_ID_YET = 2**63 - 1
 
 
@@ -93,17 +68,6 @@ def backlog_parameters(
     }
 
 
-def estimate_position(ahead: Backlog, *, waits: bool) -> QueuePosition:
-    """Return a job's place in the queue and its estimated wait. `waits`: it is in its guild's queue, not queued yet."""
-    before = ahead.queued + (ahead.waiting if waits else 0)
-    wait_s = None
-    if ahead.seconds is not None:
-        wait_s = ahead.seconds * (before + ahead.running * 0.5 + 1) / max(ahead.workers, 1)
-    if not ahead.workers:
-        wait_s = (wait_s or 0.0) + (ahead.start_s or _DEFAULT_START_S)
-    return QueuePosition(place=before + 1, wait_s=wait_s, gpu_starting=not ahead.workers)
-
-
 def load_position(job: Job, *, now: datetime) -> QueuePosition:
     """Return the queue position of an open job."""
     parameters = backlog_parameters(
@@ -113,6 +77,12 @@ def load_position(job: Job, *, now: datetime) -> QueuePosition:
         cursor.execute(load("backlog"), parameters)
         (backlog,) = cursor.fetchone()
     return estimate_position(Backlog(**backlog), waits=job.status == Status.WAITING)
+
+
+def oldest_queued_s(*, now: datetime) -> float | None:
+    """Return for how many seconds the oldest queued job has been queued, None without one."""
+    oldest = Job.objects.filter(status=Status.QUEUED).aggregate(oldest=Min("queued_at"))["oldest"]
+    return (now - oldest).total_seconds() if oldest else None
 
 
 def read_demand(*, now: datetime) -> Demand:

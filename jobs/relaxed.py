@@ -32,5 +32,5 @@ def prompt_jobs(*, now: datetime) -> Q:
 
 
 def parameters(*, now: datetime) -> dict[str, datetime]:
-    """Return the parameters of is_prompt's condition in jobs/sql: `now`, and `horizon`."""
-    return {"now": now, "horizon": now + LONGEST}
+    """Return the parameters of is_prompt's condition in jobs/sql: `now`, and `far`."""
+    return {"now": now, "far": now + LONGEST}

@@ -26,6 +26,7 @@ from .guild_lock import lock_guild
 from .lifecycle import Status
 from .models import BY_API, Job, JobEvent, JobImage
 from .token_encryption import encrypt
+from .wait_estimate import QueuePosition, estimate_position
 
 # Discord voids an interaction token after 15 minutes; the margin covers the upload.
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
@@ -104,7 +105,7 @@ def _repeat_result(job: Job, *, now: datetime) -> Accepted | Refusal:
 
 def _accepted(
     job: Job,
-    position: fair_queue.QueuePosition,
+    position: QueuePosition,
     *,
     repeated: bool = False,
     budget_warning: bool = False,
@@ -163,7 +164,7 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     queued = due_at is None and facts.waiting == 0 and facts.active < guild.concurrency
     job = _new_job(request, guild, plan, queued=queued, due_at=due_at, now=now)
     admission.write(job, windows)
-    position = fair_queue.estimate_position(facts.ahead, waits=not queued)
+    position = estimate_position(facts.ahead, waits=not queued)
     warning = _budget_warning(guild, facts, plan)
     return _accepted(job, position, budget_warning=warning, over_quota=over_quota)
 

@@ -5,6 +5,7 @@ module "sparkle" {
 
   project_id               = var.project_id
   unique_id                = var.unique_id
+  profile                  = var.profile
   vpc_id                   = var.vpc_id
   discord_application_id   = var.discord_application_id
   discord_public_key       = var.discord_public_key
@@ -26,6 +27,7 @@ module "sparkle" {
   web_image_tag            = var.web_image_tag
   worker_image_tag         = var.worker_image_tag
   private_subnet_ids       = var.private_subnet_ids
+  function_egress          = var.function_egress
   unsupported_zone_ids     = var.unsupported_zone_ids
   endpoint_zones           = var.endpoint_zones
   upkeep_runs_in           = var.upkeep_runs_in

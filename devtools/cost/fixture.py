@@ -14,6 +14,7 @@ KEPT = {
     "aws_db_instance": (
         "allocated_storage", "instance_class", "manage_master_user_password", "multi_az", "storage_type",
     ),
+    "aws_ecr_lifecycle_policy": ("policy",),
     "aws_ecs_cluster": ("setting",),
     "aws_ecs_service": ("desired_count", "launch_type", "network_configuration"),
     "aws_ecs_task_definition": ("cpu", "memory", "runtime_platform"),

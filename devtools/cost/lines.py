@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ FREE = frozenset({
     "aws_apigatewayv2_integration", "aws_apigatewayv2_route", "aws_apigatewayv2_vpc_link",
     "aws_appautoscaling_policy", "aws_appautoscaling_target",
     "aws_autoscaling_lifecycle_hook", "aws_budgets_budget", "aws_cloudwatch_event_target", "aws_cloudwatch_log_group",
-    "aws_db_parameter_group", "aws_db_subnet_group", "aws_ecr_lifecycle_policy", "aws_ecs_capacity_provider",
+    "aws_db_parameter_group", "aws_db_subnet_group", "aws_ecr_repository", "aws_ecs_capacity_provider",
     "aws_ecs_cluster_capacity_providers", "aws_ecs_task_definition", "aws_iam_instance_profile", "aws_iam_role",
     "aws_iam_role_policy", "aws_iam_role_policy_attachment", "aws_lambda_alias", "aws_lambda_permission",
     "aws_launch_template", "aws_s3_bucket_lifecycle_configuration", "aws_s3_bucket_ownership_controls",
@@ -185,6 +186,14 @@ def _bucket(resource: Resource, plan: Plan, month: Month) -> Iterator[Item]:
     yield Item(line="Stored images: writes", price="s3-puts", quantity=4.0 * month.requests)
 
 
+def _registry(resource: Resource, plan: Plan, month: Month) -> Iterator[Item]:
+    rules = [rule["selection"] for rule in json.loads(resource.get("policy"))["rules"]]
+    older = next(each["countNumber"] for each in rules if each["countType"] == "imageCountMoreThan") - 1
+    repositories = len(plan.of_type("aws_ecr_lifecycle_policy"))
+    gigabytes = (workload.IMAGES_GB + workload.LAYERS_GB * older) / repositories
+    yield Item(line="Container images", price="ecr", quantity=gigabytes)
+
+
 def _one(line: str, price: str, quantity: float = 1) -> Rule:
     def rule(resource: Resource, plan: Plan, month: Month) -> Iterator[Item]:
         yield Item(line=line, price=price, quantity=quantity)
@@ -198,7 +207,7 @@ RULES: dict[str, Rule] = {
     "aws_cloudwatch_dashboard": _one("Dashboard", "dashboards"),
     "aws_cloudwatch_metric_alarm": _alarm,
     "aws_db_instance": _database,
-    "aws_ecr_repository": _one("Container images", "ecr", workload.REGISTRY_GB / 2),
+    "aws_ecr_lifecycle_policy": _registry,
     "aws_ecs_cluster": _cluster,
     "aws_ecs_service": _service,
     "aws_lambda_function": _function,

@@ -41,8 +41,8 @@ ROUTE_METRICS = 6
 """Count, 4xx, 5xx, latency, integration latency and bytes, for each route."""
 IMAGE_GB = 0.002
 """Four images of 512x512 as PNG."""
-REGISTRY_GB = 10.0
-"""A worker's image of 6 GB, the site's of 0.3, and the layers that older versions do not share."""
+IMAGES_GB, LAYERS_GB = 6.3, 0.4
+"""A worker's image of 6 GB and the site's of 0.3; and of each older version the layers that it does not share."""
 LOG_GB, LOG_GB_AT_REST = 0.00002, 1.0
 """A request writes about twenty lines of a kilobyte; ticks and upkeep write without requests."""
 

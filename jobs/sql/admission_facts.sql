@@ -10,7 +10,7 @@ SELECT json_build_object(
           LIMIT 1),
   'terms', (SELECT json_agg(json_build_array(folded, phrase, nsfw)) FROM (
               SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id = %(guild)s
-              UNION ALL SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) AS term),
+              UNION ALL SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) t),
   'models', (SELECT json_agg(model ORDER BY id) FROM (
                SELECT id, slug, name, default_steps, max_steps, default_guidance, default_sampler, sizes,
                       coalesce(learned_gpu_ms_per_step, gpu_ms_per_step) AS gpu_ms_per_step, is_default,
@@ -19,8 +19,8 @@ SELECT json_build_object(
                WHERE enabled AND (
                  NOT EXISTS (SELECT 1 FROM guilds_guild_models_offered o WHERE o.guild_id = %(guild)s)
                  OR EXISTS (SELECT 1 FROM guilds_guild_models_offered o
-                            WHERE o.guild_id = %(guild)s AND o.modelprofile_id = m.id))) AS model),
-  'styles', (SELECT json_agg(style) FROM (
+                            WHERE o.guild_id = %(guild)s AND o.modelprofile_id = m.id))) model),
+  'styles', (SELECT json_agg(s) FROM (
                SELECT slug, template, negative_prompt FROM guilds_stylepreset
                WHERE guild_id = %(guild)s AND slug = %(style)s AND enabled
                UNION ALL SELECT slug, template, negative_prompt FROM guilds_stylepreset
@@ -28,19 +28,19 @@ SELECT json_build_object(
                -- For the refusal of an unknown style, which lists the styles.
                UNION ALL (SELECT slug, template, negative_prompt FROM guilds_stylepreset
                           WHERE %(style)s <> '' AND (guild_id = %(guild)s OR guild_id IS NULL) AND enabled
-                          ORDER BY slug LIMIT 25)) AS style),
-  'quota', (SELECT json_agg(rule) FROM (
+                          ORDER BY slug LIMIT 25)) s),
+  'quota', (SELECT json_agg(r) FROM (
               SELECT subject, role_id, role_name, metric, "window", "limit" FROM guilds_quotarule
-              WHERE guild_id = %(guild)s) AS rule),
+              WHERE guild_id = %(guild)s) r),
   -- OFFSET 0 keeps one look-up for each window; a join would read every counter that the guild ever had.
-  'usage', (SELECT json_agg(counter) FROM (
+  'usage', (SELECT json_agg(c) FROM (
               SELECT used.subject_id, used."window", images, gpu_ms, granted_images, granted_gpu_ms
               FROM unnest(%(windows)s::text[], %(starts)s::timestamptz[]) AS open("window", starts_at)
               CROSS JOIN LATERAL (
                 SELECT * FROM guilds_usage u
                 WHERE u.guild_id = %(guild)s AND u.subject_id IN (0, %(user)s, %(erased_user)s)
                   AND u."window" = open."window" AND u.starts_at = open.starts_at
-                OFFSET 0) AS used) AS counter),
+                OFFSET 0) used) c),
   'used_ms', (SELECT used_ms FROM guilds_gpuledger WHERE guild_key = %(guild_key)s AND month = %(month)s::date),
   'open', (SELECT json_build_object(
              'active', count(*) FILTER (WHERE NOT (waits OR lazy)),
@@ -50,7 +50,7 @@ SELECT json_build_object(
              'mine', count(*) FILTER (WHERE waits AND NOT lazy AND user_id = %(user)s),
              'mine_later', count(*) FILTER (WHERE waits AND lazy AND user_id = %(user)s))
            FROM jobs_job, LATERAL (SELECT status = 'waiting' AS waits,
-             (due_at > %(now)s AND due_at <= %(horizon)s) IS TRUE AS lazy) l
+             (due_at > %(now)s AND due_at <= %(far)s) IS TRUE AS lazy) l
            WHERE guild_id = %(guild)s AND status IN ('waiting', 'queued', 'running')),
   'ahead', ({backlog})
 )

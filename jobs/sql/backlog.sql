@@ -1,6 +1,6 @@
--- What is ahead of a job, as the fields of fair_queue.Backlog. Parameters: the job's guild and user; before and
+-- What is ahead of a job, as the fields of wait_estimate.Backlog. Parameters: the job's guild and user; before and
 -- before_id, its time of queueing and its id, or infinite for a new job; alive, since when a worker must have reported;
--- now and horizon (jobs/relaxed.py): relaxed jobs that wait are before no other.
+-- now and far (jobs/relaxed.py): relaxed jobs that wait are before no other.
 SELECT json_build_object(
   'queued', (SELECT count(*) FROM jobs_job WHERE status = 'queued' AND queued_at < %(before)s::timestamptz),
   'running', (SELECT count(*) FROM jobs_job WHERE status = 'running'),
@@ -8,10 +8,11 @@ SELECT json_build_object(
      (SELECT user_id, n, mine, 1 + sum(mine) OVER () AS round FROM
         (SELECT user_id, count(*) AS n, count(*) FILTER (WHERE user_id = %(user)s AND id < %(before_id)s) AS mine
          FROM jobs_job WHERE guild_id = %(guild)s AND status = 'waiting'
-           AND (due_at > %(now)s AND due_at <= %(horizon)s) IS NOT TRUE GROUP BY user_id) AS member) AS turns),
+           AND (due_at > %(now)s AND due_at <= %(far)s) IS NOT TRUE GROUP BY user_id) m) t),
   'workers', (SELECT count(*) FROM jobs_worker WHERE seen_at > %(alive)s AND state IN ('ready', 'busy')),
   'seconds', (SELECT avg(extract(epoch FROM ended_at - started_at)) FROM
-     (SELECT ended_at, started_at FROM jobs_job WHERE status = 'completed' AND started_at IS NOT NULL
-      ORDER BY id DESC LIMIT 20) AS recent),
-  'start_s', (SELECT avg((startup->>'total')::float) FROM
-     (SELECT startup FROM jobs_worker WHERE startup ? 'total' ORDER BY started_at DESC LIMIT 5) AS starts))
+     (SELECT ended_at, started_at FROM jobs_job WHERE status = 'completed'
+      ORDER BY id DESC LIMIT 20) r),
+  'asked_s', (SELECT extract(epoch FROM %(now)s - min(queued_at)) FROM jobs_job WHERE status = 'queued'),
+  'start_s', (SELECT avg((startup->>'asked')::float) FROM
+     (SELECT startup FROM jobs_worker WHERE startup ? 'asked' ORDER BY started_at DESC LIMIT 5) s))

@@ -69,6 +69,27 @@ variables {
   worker_image_tag       = "v1"
 }
 
+run "small" {
+  module { source = "./modules/sparkle" }
+  command = plan
+  variables { profile = "small" }
+
+  override_data {
+    target = data.aws_subnet.public["subnet-0000000000000000a"]
+    values = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1", ipv6_cidr_block = "2600:1f18::/64" }
+  }
+
+  override_data {
+    target = data.aws_subnet.public["subnet-0000000000000000b"]
+    values = { availability_zone = "us-east-1b", availability_zone_id = "use1-az2", ipv6_cidr_block = "2600:1f18:0:1::/64" }
+  }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.interface) == 0 && aws_lambda_function.this["interactions"].vpc_config[0].ipv6_allowed_for_dual_stack
+    error_message = "The functions of a small deployment reach AWS by IPv6, without endpoints."
+  }
+}
+
 run "standard" {
   module { source = "./modules/sparkle" }
   command = plan

@@ -606,8 +606,67 @@ run "refuses_a_size_of_several_gpus" {
 run "refuses_a_warm_pool_of_spot_instances" {
   module { source = "./modules/sparkle" }
   command = plan
-  variables { worker_spot = true }
+  variables {
+    worker_spot           = true
+    worker_warm_pool_size = 1
+  }
   expect_failures = [var.worker_warm_pool_size]
+}
+
+run "refuses_an_unknown_profile" {
+  module { source = "./modules/sparkle" }
+  command = plan
+  variables { profile = "tiny" }
+  expect_failures = [var.profile]
+}
+
+run "small_needs_subnets_with_ipv6" {
+  module { source = "./modules/sparkle" }
+  command = plan
+  variables { profile = "small" }
+
+  override_data {
+    target = data.aws_subnet.public["subnet-0000000000000000a"]
+    values = { availability_zone = "us-east-1a", availability_zone_id = "use1-az1", ipv6_cidr_block = "" }
+  }
+
+  expect_failures = [terraform_data.ipv6]
+}
+
+run "small_with_endpoints_needs_none" {
+  module { source = "./modules/sparkle" }
+  command = plan
+  variables {
+    profile         = "small"
+    function_egress = "endpoints"
+  }
+
+  assert {
+    condition     = length(aws_vpc_endpoint.interface) == 2 && aws_lambda_function.this["scaling"].vpc_config[0].ipv6_allowed_for_dual_stack == false
+    error_message = "The functions use the endpoints."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.worker.mixed_instances_policy[0].instances_distribution[0].on_demand_percentage_above_base_capacity == 0
+    error_message = "A small deployment's workers are on spot capacity."
+  }
+}
+
+run "an_input_that_is_set_wins_over_the_profile" {
+  module { source = "./modules/sparkle" }
+  command = plan
+  variables {
+    profile               = "small"
+    function_egress       = "endpoints"
+    worker_spot           = false
+    worker_warm_pool_size = 1
+    web_memory            = 2048
+  }
+
+  assert {
+    condition     = aws_ecs_task_definition.web.memory == "2048" && length(aws_autoscaling_group.worker.launch_template) == 1
+    error_message = "The profile is for inputs that are left out."
+  }
 }
 
 run "refuses_latest" {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.fair_queue import Backlog, QueuePosition, estimate_position
+from jobs.wait_estimate import START_MARGIN, Backlog, QueuePosition, estimate_position
 
 
 def ahead(**facts):
@@ -19,31 +19,35 @@ def ahead(**facts):
         ({}, 10),
         # Three before it, and itself.
         ({"queued": 3}, 40),
-        # What runs is half done on average.
-        ({"running": 1}, 15),
-        ({"running": 4, "queued": 1}, 40),
-        # Two workers take half as long as one, four a quarter.
+        # What runs counts whole.
+        ({"running": 1}, 20),
+        ({"running": 4, "queued": 1}, 60),
+        # A second worker takes every other one; its own run is not shared.
         ({"queued": 3, "workers": 2}, 20),
-        ({"queued": 3, "running": 8, "workers": 4}, 20),
-        # Without a worker one is started first.
-        ({"workers": 0}, 60 + 10),
-        ({"workers": 0, "queued": 2}, 60 + 30),
-        ({"workers": 0, "start_s": None}, 180 + 10),
+        ({"running": 1, "workers": 2}, 10),
+        ({"queued": 3, "running": 8, "workers": 4}, 30),
+        # Without a worker one is started first, and starts vary.
+        ({"workers": 0}, 60 * START_MARGIN + 10),
+        ({"workers": 0, "queued": 2}, 60 * START_MARGIN + 30),
+        ({"workers": 0, "start_s": None}, 180 * START_MARGIN + 10),
+        # One that was asked for 40 s ago needs that much less; one that is overdue may come at any moment.
+        ({"workers": 0, "queued": 1, "asked_s": 40.0}, 60 * START_MARGIN - 40 + 20),
+        ({"workers": 0, "queued": 1, "asked_s": 600.0}, 6 * START_MARGIN + 20),
         # Before the first job was measured only the start is known.
         ({"seconds": None}, None),
         ({"seconds": None, "queued": 5, "running": 2}, None),
-        ({"seconds": None, "workers": 0}, 60),
-        ({"seconds": None, "workers": 0, "start_s": None}, 180),
+        ({"seconds": None, "workers": 0}, 60 * START_MARGIN),
+        ({"seconds": None, "workers": 0, "start_s": None}, 180 * START_MARGIN),
         ({"seconds": 0.5, "queued": 1}, 1),
     ],
 )
 def test_the_wait_is_what_is_before_the_job_shared_by_the_workers(facts, wait_s):
-    assert estimate_position(ahead(**facts), waits=False).wait_s == wait_s
+    assert estimate_position(ahead(**facts), waits=False).wait_s == (wait_s and pytest.approx(wait_s))
 
 
 def test_the_place_counts_the_queue_and_not_what_runs():
     assert estimate_position(ahead(queued=3, running=2), waits=False) == QueuePosition(
-        place=4, wait_s=50, gpu_starting=False
+        place=4, wait_s=60, gpu_starting=False
     )
 
 

@@ -13,7 +13,7 @@ terraform {
 provider "aws" {}
 
 variable "vpc_id" {
-  description = "A VPC with two subnets tagged Tier = Public, in two zones."
+  description = "A VPC with two subnets tagged Tier = Public, in two zones, with IPv6."
   type        = string
 }
 
@@ -64,11 +64,10 @@ module "sparkle" {
   lambda_package         = var.lambda_package
   source_package         = var.source_package
 
-  unique_id             = "small"
-  max_workers           = 1
-  worker_spot           = true
-  worker_warm_pool_size = 0
-  monthly_budget_usd    = 40
+  unique_id          = "small"
+  profile            = "small"
+  max_workers        = 1
+  monthly_budget_usd = 60
 }
 
 output "sparkle" {

@@ -18,7 +18,7 @@ locals {
       interactions = {
         description = "Verifies Discord's interactions and events, admits requests and responds."
         handler     = "interactions_lambda.handler.handler"
-        memory      = var.lambda_memory
+        memory      = local.lambda_memory
         timeout     = 10
         concurrency = var.interactions_concurrency
       }
@@ -81,8 +81,9 @@ resource "aws_lambda_function" "this" {
   }
 
   vpc_config {
-    subnet_ids         = local.function_subnet_ids
-    security_group_ids = [aws_security_group.functions.id]
+    subnet_ids                  = local.function_subnet_ids
+    security_group_ids          = [aws_security_group.functions.id]
+    ipv6_allowed_for_dual_stack = local.ipv6_egress
   }
 
   dynamic "snap_start" {

@@ -5,10 +5,10 @@ locals {
   worker_hook  = "ready"
 
   # Before the first push an instance could only be started, paid for and stopped.
-  keeps_warm = var.worker_warm_pool_size > 0 && local.worker_image_tag != ""
+  keeps_warm = local.worker_warm_pool_size > 0 && local.worker_image_tag != ""
 
   # Auto Scaling refuses a warm pool for a group of several types.
-  worker_types = var.worker_warm_pool_size > 0 ? [var.worker_instance_types[0]] : var.worker_instance_types
+  worker_types = local.worker_warm_pool_size > 0 ? [local.worker_instance_types[0]] : local.worker_instance_types
 
   # What AWS offers: a request that names a type which the region lacks may fail as a whole.
   worker_offers      = one(data.aws_ec2_instance_type_offerings.worker)
@@ -126,7 +126,7 @@ resource "aws_launch_template" "worker" {
     ebs {
       volume_type           = "gp3"
       volume_size           = var.worker_disk_gib
-      throughput            = 250
+      throughput            = local.disk_throughput
       encrypted             = true
       delete_on_termination = true
     }
@@ -151,7 +151,7 @@ resource "aws_autoscaling_group" "worker" {
   min_size            = 0
   max_size            = local.worker_image_tag == "" ? 0 : var.max_workers
   vpc_zone_identifier = local.worker_subnet_ids
-  capacity_rebalance  = var.worker_spot
+  capacity_rebalance  = local.worker_spot
 
   # schedule.tf removes no instance while as many tasks run. The group chooses which one; ECS drains it first.
   protect_from_scale_in     = false
@@ -168,7 +168,7 @@ resource "aws_autoscaling_group" "worker" {
   }
 
   dynamic "launch_template" {
-    for_each = var.worker_warm_pool_size > 0 ? [1] : []
+    for_each = local.worker_warm_pool_size > 0 ? [1] : []
 
     content {
       id      = aws_launch_template.worker.id
@@ -177,12 +177,12 @@ resource "aws_autoscaling_group" "worker" {
   }
 
   dynamic "mixed_instances_policy" {
-    for_each = var.worker_warm_pool_size > 0 ? [] : [1]
+    for_each = local.worker_warm_pool_size > 0 ? [] : [1]
 
     content {
       instances_distribution {
         on_demand_base_capacity                  = 0
-        on_demand_percentage_above_base_capacity = var.worker_spot ? 0 : 100
+        on_demand_percentage_above_base_capacity = local.worker_spot ? 0 : 100
         # In the order of worker_instance_types: the next one where AWS has none left of the first.
         on_demand_allocation_strategy = "prioritized"
         spot_allocation_strategy      = "price-capacity-optimized"
@@ -210,9 +210,9 @@ resource "aws_autoscaling_group" "worker" {
 
     content {
       pool_state = "Stopped"
-      min_size   = var.worker_warm_pool_size
+      min_size   = local.worker_warm_pool_size
       # By default the pool holds as many as the group may grow to.
-      max_group_prepared_capacity = var.worker_warm_pool_size
+      max_group_prepared_capacity = local.worker_warm_pool_size
     }
   }
 

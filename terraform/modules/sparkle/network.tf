@@ -114,7 +114,7 @@ resource "aws_security_group" "database" {
 }
 
 resource "aws_security_group" "endpoints" {
-  count       = local.has_nat ? 0 : 1
+  count       = local.needs_endpoints ? 1 : 0
   name        = "${local.name}-endpoints"
   description = "Interface endpoints: inbound HTTPS from the functions."
   vpc_id      = data.aws_vpc.this.id
@@ -182,7 +182,7 @@ resource "aws_vpc_security_group_egress_rule" "vpc_link" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {
-  count = local.has_nat ? 0 : 1
+  count = local.needs_endpoints ? 1 : 0
 
   security_group_id            = aws_security_group.endpoints[0].id
   referenced_security_group_id = aws_security_group.functions.id
@@ -190,6 +190,17 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   ip_protocol                  = "tcp"
   from_port                    = 443
   to_port                      = 443
+}
+
+resource "aws_vpc_security_group_egress_rule" "https_ipv6" {
+  count = local.ipv6_egress ? 1 : 0
+
+  security_group_id = aws_security_group.functions.id
+  description       = "HTTPS to AWS"
+  cidr_ipv6         = "::/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
 }
 
 # ---------------------------------------------------------------- VPC endpoints
@@ -209,7 +220,7 @@ resource "aws_vpc_endpoint" "s3" {
 # start. (The state machine calls CloudWatch and ECS from outside the VPC: schedule.tf.) Private DNS is off, so that
 # other traffic of the VPC does not use these endpoints; the functions get their addresses from the environment.
 resource "aws_vpc_endpoint" "interface" {
-  for_each = local.has_nat ? toset([]) : toset(["sqs", "secretsmanager"])
+  for_each = local.needs_endpoints ? toset(["sqs", "secretsmanager"]) : toset([])
 
   vpc_id              = data.aws_vpc.this.id
   service_name        = "com.amazonaws.${local.region}.${each.key}"
@@ -222,7 +233,8 @@ resource "aws_vpc_endpoint" "interface" {
 }
 
 locals {
-  endpoint_environment = local.has_nat ? {} : {
+  # The services' usual names have IPv4 addresses only.
+  endpoint_environment = local.ipv6_egress ? { AWS_USE_DUALSTACK_ENDPOINT = "true" } : local.has_nat ? {} : {
     AWS_ENDPOINT_URL_SQS             = "https://${aws_vpc_endpoint.interface["sqs"].dns_entry[0].dns_name}"
     AWS_ENDPOINT_URL_SECRETS_MANAGER = "https://${aws_vpc_endpoint.interface["secretsmanager"].dns_entry[0].dns_name}"
   }

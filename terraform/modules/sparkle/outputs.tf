@@ -116,5 +116,5 @@ output "left_out_subnets" {
 
 output "left_out_instance_types" {
   description = "Types of worker_instance_types that no worker uses: the region lacks them, or the warm pool holds one type only."
-  value       = [for type in var.worker_instance_types : type if !contains(local.worker_types_found, type)]
+  value       = [for type in local.worker_instance_types : type if !contains(local.worker_types_found, type)]
 }

@@ -41,6 +41,7 @@ resource "terraform_data" "deletion_protection" {
     aws_sqs_queue_redrive_allow_policy.dead,
     aws_vpc_endpoint.s3,
     aws_vpc_security_group_egress_rule.https,
+    aws_vpc_security_group_egress_rule.https_ipv6,
     aws_vpc_security_group_egress_rule.to_database,
     aws_vpc_security_group_egress_rule.vpc_link,
     aws_vpc_security_group_ingress_rule.database,

@@ -23,8 +23,8 @@ resource "aws_ecr_lifecycle_policy" "this" {
     rules = [
       {
         rulePriority = 1
-        description  = "Keep ten versions to roll back to"
-        selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = 10 }
+        description  = "Keep ${local.kept_images} versions to roll back to"
+        selection    = { tagStatus = "tagged", tagPatternList = ["*"], countType = "imageCountMoreThan", countNumber = local.kept_images }
         action       = { type = "expire" }
       },
       {

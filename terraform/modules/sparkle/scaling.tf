@@ -77,7 +77,7 @@ resource "aws_cloudwatch_metric_alarm" "up" {
 
 resource "aws_cloudwatch_metric_alarm" "down" {
   alarm_name          = "${local.name}-workers-idle"
-  alarm_description   = "More workers than work for ${var.idle_seconds} seconds without a break. Stops them."
+  alarm_description   = "More workers than work for ${local.idle_seconds} seconds without a break. Stops them."
   namespace           = local.metric_namespace
   metric_name         = "WorkersShort"
   dimensions          = { Deployment = local.name }
@@ -85,8 +85,8 @@ resource "aws_cloudwatch_metric_alarm" "down" {
   period              = local.tick_seconds
   comparison_operator = "LessThanOrEqualToThreshold"
   threshold           = -1
-  evaluation_periods  = var.idle_seconds / local.tick_seconds
-  datapoints_to_alarm = ceil(var.idle_seconds / local.tick_seconds * 0.9)
+  evaluation_periods  = local.idle_seconds / local.tick_seconds
+  datapoints_to_alarm = ceil(local.idle_seconds / local.tick_seconds * 0.9)
   # A failed tick says nothing about the work, so it must not stop workers.
   treat_missing_data = "notBreaching"
   alarm_actions      = [aws_appautoscaling_policy.down.arn]

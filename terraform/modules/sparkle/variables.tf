@@ -22,6 +22,17 @@ variable "unique_id" {
   }
 }
 
+variable "profile" {
+  description = "What inputs that are left out are tuned for. small: half the cost at rest, but workers on spot capacity start cold, and the functions need subnets with IPv6. standard: workers on demand, one kept warm."
+  type        = string
+  default     = "standard"
+
+  validation {
+    condition     = contains(["small", "standard"], var.profile)
+    error_message = "profile: small or standard."
+  }
+}
+
 variable "vpc_id" {
   description = "An existing VPC with at least two subnets tagged Tier = Public, in two availability zones."
   type        = string
@@ -242,6 +253,17 @@ variable "private_subnet_ids" {
   }
 }
 
+variable "function_egress" {
+  description = "How the functions reach SQS and Secrets Manager without private_subnet_ids: endpoints (interface endpoints, 7.30 US dollars a month each) or ipv6 (free; the subnets need IPv6 and a route of ::/0). Null: endpoints, or ipv6 if profile is small."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = contains(["endpoints", "ipv6"], coalesce(var.function_egress, "ipv6"))
+    error_message = "function_egress: endpoints or ipv6."
+  }
+}
+
 variable "unsupported_zone_ids" {
   description = "Ids of availability zones without VPC links, Fargate or Lambda (docs.aws.amazon.com/apigateway: VPC links, availability by region). The site and the functions leave subnets there out."
   type        = list(string)
@@ -307,12 +329,12 @@ variable "discord_api_base" {
 # ---------------------------------------------------------------- Workers
 
 variable "worker_instance_types" {
-  description = "GPU instance types with one GPU per task, the preferred one first. If AWS has none of the first, on-demand capacity takes the next; spot capacity may take any. A warm pool holds the first one only (Auto Scaling refuses it for several types)."
+  description = "GPU instance types with one GPU per task, the preferred one first. If AWS has none of the first, on-demand capacity takes the next; spot capacity may take any. A warm pool holds the first one only (Auto Scaling refuses it for several types). Null: g6.xlarge, g5.xlarge, g4dn.xlarge; on spot g5.xlarge first."
   type        = list(string)
-  default     = ["g6.xlarge", "g5.xlarge", "g4dn.xlarge"]
+  default     = null
 
   validation {
-    condition     = length(var.worker_instance_types) > 0 && alltrue([for type in var.worker_instance_types : can(regex("^(g4dn|g5|g6|g6e)\\.(2|4|8|16)?xlarge$", type))])
+    condition     = length(coalesce(var.worker_instance_types, ["-"])) > 0 && alltrue([for type in coalesce(var.worker_instance_types, []) : can(regex("^(g4dn|g5|g6|g6e)\\.(2|4|8|16)?xlarge$", type))])
     error_message = "worker_instance_types: NVIDIA instance types with one GPU, such as [\"g6.xlarge\", \"g5.xlarge\", \"g4dn.xlarge\"]. A worker uses one GPU, so larger sizes (g5.12xlarge, p4d.24xlarge) would leave the others unused."
   }
 }
@@ -324,23 +346,23 @@ variable "check_instance_types" {
 }
 
 variable "worker_spot" {
-  description = "Run workers on spot capacity. It costs about a third, has no warm pool, and may interrupt a job, which is then retried."
+  description = "Run workers on spot capacity. It costs a half to three quarters, has no warm pool, and may interrupt a job, which is then retried. Null: true if profile is small."
   type        = bool
-  default     = false
+  default     = null
 }
 
 variable "worker_warm_pool_size" {
-  description = "Number of stopped instances kept ready, so that the first image takes two minutes instead of six. They cost only their disks. Filled once worker_image_tag is set. 0 turns it off."
+  description = "Number of stopped instances kept ready, so that the first image takes two minutes instead of six. They cost their disks, and each start boots another instance that refills the pool. Filled once worker_image_tag is set. 0 turns it off. Null: 1, or 0 if profile is small or workers are on spot."
   type        = number
-  default     = 1
+  default     = null
 
   validation {
-    condition     = var.worker_warm_pool_size >= 0 && var.worker_warm_pool_size <= var.max_workers
+    condition     = coalesce(var.worker_warm_pool_size, 0) >= 0 && coalesce(var.worker_warm_pool_size, 0) <= var.max_workers
     error_message = "worker_warm_pool_size: from 0 to max_workers."
   }
 
   validation {
-    condition     = !(var.worker_spot && var.worker_warm_pool_size > 0)
+    condition     = !(coalesce(var.worker_spot, var.profile == "small") && coalesce(var.worker_warm_pool_size, 0) > 0)
     error_message = "worker_warm_pool_size: spot capacity cannot be kept warm. Set it to 0, or worker_spot to false."
   }
 }
@@ -368,12 +390,12 @@ variable "jobs_per_worker" {
 }
 
 variable "idle_seconds" {
-  description = "Seconds that workers must be surplus before they are stopped. The last one stays up to ten minutes longer while requests keep coming (jobs/scaling.py)."
+  description = "Seconds that workers must be surplus before they are stopped. The last one stays up to ten minutes longer while requests keep coming (jobs/scaling.py). Null: 90 with a warm pool, 20 without."
   type        = number
-  default     = 20
+  default     = null
 
   validation {
-    condition     = var.idle_seconds >= 10 && var.idle_seconds <= 3600 && var.idle_seconds % 10 == 0
+    condition     = coalesce(var.idle_seconds, 20) >= 10 && coalesce(var.idle_seconds, 20) <= 3600 && coalesce(var.idle_seconds, 20) % 10 == 0
     error_message = "idle_seconds: 10 to 3600, a multiple of 10."
   }
 }
@@ -461,9 +483,9 @@ variable "web_cpu" {
 }
 
 variable "web_memory" {
-  description = "Memory of a site task in MiB."
+  description = "Memory of a site task in MiB. Null: 1024, or 512 if profile is small."
   type        = number
-  default     = 1024
+  default     = null
 }
 
 variable "web_architecture" {
@@ -486,9 +508,9 @@ variable "snapstart" {
 }
 
 variable "lambda_memory" {
-  description = "Memory of the interactions function in MiB. CPU is proportional (1,769 MiB is one vCPU)."
+  description = "Memory of the interactions function in MiB. CPU is proportional (1,769 MiB is one vCPU). Null: 1024, or 512 if profile is small."
   type        = number
-  default     = 1024
+  default     = null
 }
 
 variable "s3_gateway_endpoint" {

@@ -17,7 +17,7 @@ resource "aws_ecs_task_definition" "web" {
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = var.web_cpu
-  memory                   = var.web_memory
+  memory                   = local.web_memory
   execution_role_arn       = aws_iam_role.execution["web"].arn
   task_role_arn            = aws_iam_role.task["web"].arn
 
