@@ -6,6 +6,7 @@ import zoneinfo
 from functools import cache
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -16,9 +17,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from guilds import directory, settings_changes
+from discord_api import snowflakes
+from guilds import directory, settings_changes, settings_copy
 from guilds.models import Guild
 from sparkle_site import discord_client
 
@@ -115,7 +118,49 @@ def _switch(request: HttpRequest, guild: Guild, *, enabled: bool) -> Result:
     return Result(text=f"{guild} is {'active again' if enabled else 'paused'}.")
 
 
+class CopyForm(BaseDialogForm):
+    """The server whose settings are copied, of those that the viewer may see."""
+
+    source = forms.ModelChoiceField(
+        label="Copy from",
+        queryset=Guild.objects.none(),
+        widget=UnfoldAdminSelectWidget,
+        error_messages={
+            "required": "Choose the server to copy from.",
+            "invalid_choice": "Choose one of the servers in the list.",
+        },
+    )
+
+    def __init__(self, request: HttpRequest, object_id: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, object_id, *args, **kwargs)
+        others = access.guilds_of(request).exclude(pk=snowflakes.parse(object_id) or 0)
+        self.fields["source"].queryset = others  # type: ignore[attr-defined]
+
+
+def _copy(request: HttpRequest, guild: Guild, form: CopyForm) -> Result:
+    source = form.cleaned_data["source"]
+    copied = settings_copy.copy(source, guild)
+    rules, terms = formatting.counted(copied.rules, "quota rule"), formatting.counted(copied.terms, "new blocked term")
+    return Result(text=f"{guild} has the settings of {source} now, with {rules} and {terms}.")
+
+
 ON_ROW = (
+    RowAction(
+        name="copy_settings",
+        label="Copy settings",
+        icon="content_copy",
+        url_path="copy",
+        permission="copy",
+        confirmation=Confirmation(
+            title="Copy the settings of another server?",
+            text="Replaces limits, models, language and the quota rules for members and the server, and adds its "
+            "blocked terms. Channels, roles, rules of roles, bans and styles stay.",
+            button="Copy",
+            form=CopyForm,
+        ),
+        run=_copy,
+        applies_to=lambda guild: guild.left_at is None,
+    ),
     RowAction(
         name="pause",
         label="Pause",

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import render
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
 from guilds import quota, quota_replay
 from guilds.models import Guild
@@ -22,13 +21,14 @@ from .quota_rules import QuotaRuleInline
 DAYS = 30
 
 
-@require_POST
 def preview(request: HttpRequest, guild_id: int) -> HttpResponse:
     """Return the sentence for the rules in the sent form, or its errors."""
     viewer = access.of(request)
     guild = access.guilds_of(request).filter(pk=guild_id).first()
     if guild is None:
         raise Http404
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
     if not viewer.can_change:
         raise PermissionDenied
     formset = QuotaRuleInline(Guild, admin.site).get_formset(request, guild)(request.POST, instance=guild)

@@ -6,6 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -13,7 +14,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from discord_api import snowflakes
 from guilds.models import Platform
 from jobs import moderation, relaxed, submission, upkeep
 from jobs.dispatch import codec, sending
@@ -23,11 +23,22 @@ from sparkle_site import privacy
 
 from . import access, formatting
 from .actions import actor_name
+from .pickers import MemberField
 
 logger = logging.getLogger(__name__)
 MAX_ROWS = 50
 LONG_WAIT = timedelta(minutes=30)
 RECEIVE_BATCH = 10
+
+
+class MemberForm(forms.Form):
+    """The member to erase, chosen by name."""
+
+    user_id = MemberField(label="Member")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["user_id"].widget.guild_ids = None  # type: ignore[attr-defined]  # Only operators see the page.
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -49,6 +60,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "dead": dead_letters(),
         "platform": Platform.objects.first(),
         "can_change": viewer.can_change,
+        "member_form": MemberForm(),
         "nothing_stuck": not any(group["rows"] for group in stuck),
     }
     return render(request, "admin/stuck_jobs.html", context)
@@ -183,11 +195,11 @@ def _retry_failed(request: HttpRequest, now: datetime) -> None:
 
 def _erase(request: HttpRequest, now: datetime) -> None:
     """Erase all data of one member."""
-    typed = request.POST.get("user_id", "").strip()
-    user_id = snowflakes.parse(typed)
-    if user_id is None or len(typed) < 15:
-        messages.error(request, "Enter the member's ID, a number of 17 to 19 digits.")
+    form = MemberForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, " ".join(map(str, form.errors["user_id"])))
         return
+    user_id = form.cleaned_data["user_id"]
     erased = privacy.erase_member(user_id, now=now)
     still_running = Job.objects.filter(user_id=user_id, status__in=OPEN).exists()
     logger.info("member_erased", extra={"requests": erased, "by": actor_name(request)})

@@ -1,0 +1,62 @@
+"""Copy one guild's settings to another: what does not name the guild's own channels, roles or members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from . import term_lists
+from .models import BlockedTerm, Guild, QuotaRule
+from .term_lists import Line
+
+# Not among them: what operators decide (concurrency, budget), and whether the server is on.
+FIELDS = (
+    "max_waiting",
+    "max_waiting_per_member",
+    "default_steps",
+    "max_steps",
+    "allowed_sizes",
+    "max_images",
+    "default_negative_prompt",
+    "nsfw_rule",
+    "output_check",
+    "result_layout",
+    "results_ephemeral",
+    "previews",
+    "language",
+    "time_zone",
+    "budget_warning_percent",
+    "retention_days",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """How many quota rules the guild has now from the other one, and how many blocked terms were added."""
+
+    rules: int
+    terms: int
+
+
+def copy(source: Guild, target: Guild) -> Copied:
+    """Give `target` the settings, offered models, quota rules and blocked terms of `source`.
+
+    Rules of roles stay as they are. Rules that `source` has not are deleted; terms are only added.
+    """
+    with transaction.atomic():
+        for name in FIELDS:
+            setattr(target, name, getattr(source, name))
+        target.save()  # Here and below not by update(): the audit listens to the signals.
+        target.models_offered.set(source.models_offered.all())
+        for old in target.quota_rules.exclude(subject=QuotaRule.Subject.ROLE):
+            old.delete()
+        rules = list(source.quota_rules.exclude(subject=QuotaRule.Subject.ROLE))
+        for rule in rules:
+            QuotaRule.objects.create(
+                guild=target, subject=rule.subject, metric=rule.metric, window=rule.window, limit=rule.limit
+            )
+        terms = BlockedTerm.objects.filter(guild=source)
+        lines = [Line(number=n, phrase=term.phrase, nsfw=term.nsfw) for n, term in enumerate(terms)]
+        added = term_lists.add(target.pk, lines).added
+    return Copied(rules=len(rules), terms=added)
