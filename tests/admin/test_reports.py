@@ -129,3 +129,10 @@ def test_previous_and_next_lead_through_the_reports(moderator_a, guild_a, report
 def test_an_odd_address_shows_the_oldest_report(moderator_a, guild_a, reported, named):
     reported(guild_a, prompt="a red fox")
     assert "a red fox" in moderator_a.get(INBOX, {"image": named}).text
+
+
+def test_the_menu_counts_open_reports_and_shows_no_empty_badge(moderator_a, guild_a, reported):
+    badge = "rounded-xs text-center text-[11px]"
+    assert badge not in texts(moderator_a)
+    reported(guild_a)
+    assert badge in texts(moderator_a)
