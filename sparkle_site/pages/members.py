@@ -16,14 +16,14 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from discord_api import snowflakes
+from discord_api import i18n, snowflakes
 from jobs import moderation, queries
 from jobs.lifecycle import OPEN, Status
 from jobs.models import Job, JobImage
 from sparkle_site import privacy
 from sparkle_site.admin import access, formatting, image_views
 
-from . import signed_urls
+from . import languages, signed_urls
 
 logger = logging.getLogger(__name__)
 PAGE_SIZE = 24
@@ -56,9 +56,9 @@ def home(request: HttpRequest) -> HttpResponse:
                 {
                     "job": job,
                     "requested_at": formatting.when(job.created_at),
-                    "status": _status(job),
+                    "status": _status(request, job),
                     "deletable": job.status not in OPEN,
-                    "images": _images(job),
+                    "images": _images(request, job),
                 }
                 for job in jobs[:PAGE_SIZE]
             ],
@@ -67,17 +67,18 @@ def home(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _status(job: Job) -> str:
+def _status(request: HttpRequest, job: Job) -> str:
     if job.status == Status.COMPLETED:
-        return "The images were deleted."
-    return f"{job.get_status_display()}{': ' + formatting.reason(job.reason) if job.reason else ''}"
+        return languages.text(request, "images_deleted")
+    return i18n.translate(languages.locale_of(request), f"status.{job.status}")
 
 
-def _images(job: Job) -> list[dict[str, Any]]:
+def _images(request: HttpRequest, job: Job) -> list[dict[str, Any]]:
     return [
         {
             "number": image.index + 1,
             "seed": image.seed,
+            "alt": languages.text(request, "image_alt", number=image.index + 1, prompt=job.prompt[:120]),
             "address": signed_urls.signed_url(image.pk),
             "small": signed_urls.signed_url(image.pk, width=320),
             "large": signed_urls.signed_url(image.pk, width=768),
@@ -99,7 +100,7 @@ def gallery(request: HttpRequest, guild_id: int, job_id: int) -> HttpResponse:
     return render(
         request,
         "pages/gallery.html",
-        {"job": job, "requested_at": formatting.when(job.created_at), "images": _images(job)},
+        {"job": job, "requested_at": formatting.when(job.created_at), "images": _images(request, job)},
     )
 
 
@@ -123,11 +124,11 @@ def delete_request(request: HttpRequest, job_id: int) -> HttpResponse:
         raise Http404
     deleted = moderation.delete_by_member(job.pk, now=timezone.now())
     if deleted is None:
-        messages.warning(request, "The request is still running. Cancel it on Discord first.")
+        messages.warning(request, languages.text(request, "still_running"))
         return redirect("home")
-    messages.success(request, "Deleted.")
+    messages.success(request, languages.text(request, "deleted"))
     if not deleted.message_gone:
-        messages.warning(request, "Sparkle can't delete the message on Discord. Delete it there.")
+        messages.warning(request, languages.text(request, "message_stays"))
     return redirect("home")
 
 
@@ -159,20 +160,16 @@ def delete_everything(request: HttpRequest) -> HttpResponse:
         raise Http404
     if request.method != "POST" or request.POST.get("sure") != "yes":
         question = {
-            "question": "Delete everything?",
-            "consequence": "This deletes your requests, images and usage in all servers, and your account here. "
-            "Messages on Discord stay until you delete them there. Bans stay, because they belong to the servers.",
-            "button": "Delete everything",
+            "question": languages.text(request, "delete_question"),
+            "consequence": languages.text(request, "delete_consequence"),
+            "button": languages.text(request, "delete_everything"),
         }
         return render(request, "pages/confirm.html", question)
     erased = privacy.erase_member(user_id, now=timezone.now())
     logger.info("member_erased", extra={"requests": erased, "by": "member"})
     # The account no longer exists.
     logout(request)
-    messages.success(
-        request,
-        f"Deleted {formatting.counted(erased, 'request')} and all related data.",
-    )
+    messages.success(request, languages.text(request, "everything_deleted", count=erased))
     if Job.objects.filter(user_id=user_id, status__in=OPEN).exists():
-        messages.warning(request, "A request is still running. Delete again when it has ended.")
+        messages.warning(request, languages.text(request, "running_again"))
     return redirect("home")

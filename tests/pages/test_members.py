@@ -167,7 +167,7 @@ def test_deleting_everything_asks_first_and_then_leaves_nothing_but_what_others_
     assert "Delete everything?" in member.post("/data/delete/").text, "not without the answer"
     assert Job.objects.filter(user_id=ME).exists()
     answer = member.post("/data/delete/", {"sure": "yes"}, follow=True)
-    assert "Deleted 1 request and all related data." in answer.text
+    assert "All your data was deleted. Requests: 1." in answer.text
     assert not Job.objects.filter(user_id=ME).exists()
     assert not any(default_storage.exists(key) for key in keys)
     assert Job.objects.filter(pk=other.pk).exists()
