@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import tempfile
@@ -95,6 +96,8 @@ def _ask(services: Platform, alive: Callable[[], None]) -> tuple[int, int]:
     from PIL import Image
 
     django.setup()
+    # The report is for a person; what the containers log is in their files.
+    logging.getLogger().setLevel(logging.ERROR)
     from devtools.cli.progress_bar import ProgressBar
     from devtools.demo import main as demo
     from devtools.demo import one_shot
