@@ -266,3 +266,28 @@ def test_the_theme_can_be_chosen_and_is_kept(open_page: OpenPage) -> None:
     page.reload()
     expect(page.get_by_role("button", name=re.compile("^Theme: light"))).to_be_visible()
     assert page.evaluate(background) == light
+
+
+def test_a_gallery_shows_single_images_and_its_menu_acts_on_one_of_them(open_page: OpenPage, worker: None) -> None:
+    from guilds.models import Guild
+    from jobs.models import Job
+
+    Guild.objects.update(result_layout="gallery")
+    page = open_page("Yuki")
+    ask(page, "a lighthouse")
+    message = completed(page)
+    images = message.get_by_role("img", name="a lighthouse")
+    expect(images).to_have_count(4)
+    assert images.nth(3).evaluate("image => image.decode().then(() => image.naturalWidth)") == 512
+    expect(message).to_contain_text("Seed")
+    message.get_by_label(re.compile("^Image 1 to 4")).select_option("upscale:1")
+    expect(completed(page)).to_contain_text("For @Yuki, from this message")
+
+    first = page.get_by_role("article").first
+    first.locator('[data-key*=":more:"]').click()
+    form = page.get_by_role("dialog")
+    form.get_by_label(re.compile("^What do you want to do")).select_option("delete")
+    form.get_by_role("button", name="Submit").click()
+    expect(first).to_contain_text("Deleted by")
+    expect(first.get_by_role("img")).to_have_count(0)
+    assert not Job.objects.earliest("pk").images.exists()

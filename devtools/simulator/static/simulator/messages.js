@@ -212,7 +212,7 @@ function layout(part, message, context, actions) {
 }
 
 const shown = ({ media, description, spoiler }, actions) =>
-  picture({ ...media, id: media.attachment_id ?? media.url, filename: "image", description, spoiler }, actions);
+  image({ ...media, id: media.attachment_id ?? media.url, filename: "image", description, spoiler }, actions);
 
 function buttons(row, message, actions) {
   return el("div", { class: "buttons" }, ...(row.components ?? []).map((each) => component(each, message, actions)));
