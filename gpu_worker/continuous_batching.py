@@ -1,9 +1,9 @@
 """Continuous batching by the step: requests share the denoiser's call at each step and nothing else.
 
-Each request keeps its own scheduler, timestep, guidance and noise, so requests with different prompts, steps, samplers
-and guidance join and leave one running batch at any step. On the CPU in float32 the latents of a request in a batch
-match those it has alone within 1e-4 (tests/worker/test_continuous_batching.py); finished images differ by at most one
-level of 255. In fp16 the same seed gives an image that looks the same.
+Each request keeps its own scheduler, timestep, guidance, noise and adapters, so requests with different prompts, steps,
+samplers, guidance and adapters join and leave one running batch at any step. On the CPU in float32 the latents of a
+request in a batch match those it has alone within 1e-4 (tests/worker/test_continuous_batching.py); finished images
+differ by at most one level of 255. In fp16 the same seed gives an image that looks the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Any
 import torch
 from PIL import Image
 
+from .adapters.engine_adapters import EngineAdapters
+from .adapters.low_rank import Mix
+from .adapters.mixed_layers import RowsNotFirst
 from .batch_policy import split_rows
 from .compilation import CompiledDenoiser
 from .denoiser_call import DenoiserCall, join
@@ -27,6 +30,8 @@ from .families.family import Family, RunningRequest
 
 log = logging.getLogger(__name__)
 PREVIEW_PX = 256
+# How long an idle engine waits in one turn for an adapter to load.
+ADAPTER_WAIT_S = 0.05
 
 
 class ContinuousBatchEngine:
@@ -44,6 +49,8 @@ class ContinuousBatchEngine:
         """A call has at most `max_rows` rows. `compiled` is used as soon as it is ready."""
         self._family = family
         self._compiled = compiled
+        self._adapters = EngineAdapters(family)
+        self._mixes_rows = True  # until a layer turns out not to have rows first
         self._max_rows = max_rows
         self._max_decoded = 4
         self._device = family.device
@@ -61,6 +68,7 @@ class ContinuousBatchEngine:
         return sum(run.request.cost for run in self._inside) + sum(request.cost for request in self._pending)
 
     def admit(self, request: GenerationRequest) -> None:
+        self._adapters.request(request)
         self._pending.append(request)
 
     def cancel(self, request_id: int) -> None:
@@ -75,9 +83,10 @@ class ContinuousBatchEngine:
     def close(self) -> None:
         if self._compiled is not None:
             self._compiled.stop()
+        self._adapters.close()
         self._inside.clear()
         self._pending.clear()
-        del self._family, self._compiled
+        del self._family, self._compiled, self._adapters
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -85,6 +94,8 @@ class ContinuousBatchEngine:
         with torch.inference_mode():
             self._drop_cancelled(emit)
             self._admit_pending(emit)
+            if not self._inside:
+                self._adapters.wait(self._pending, timeout_s=ADAPTER_WAIT_S)
             began = time.perf_counter()
             for group in self._groups():
                 self._step(group, emit)
@@ -132,7 +143,10 @@ class ContinuousBatchEngine:
             if failed := self._check(request):
                 emit(failed)
                 continue
-            run = run_isolated(request, partial(self._family.begin, request), device=self._device)
+            if not self._adapters.is_ready(request):
+                self._pending.append(request)
+                continue
+            run = run_isolated(request, partial(self._adapters.begin, request), device=self._device)
             if isinstance(run, Failed):
                 emit(run)
             else:
@@ -153,14 +167,18 @@ class ContinuousBatchEngine:
         """Return the requests inside, those that can share a call together."""
         groups: dict[Hashable, list[RunningRequest]] = {}
         for run in self._inside:
-            groups.setdefault(self._family.key(run), []).append(run)
+            mix = () if self._mixes_rows else run.mix
+            groups.setdefault((self._family.key(run), mix), []).append(run)
         return list(groups.values())
 
     def _step(self, group: list[RunningRequest], emit: Callable[[Event], None]) -> None:
         try:
-            outputs = self._predict(self._family.call(group))
+            mixes = [run.mix for run in group for _ in range(run.rows)]
+            outputs = self._predict(self._family.call(group), mixes)
         except Exception as error:
             raise_if_device_broken(error, device=self._device)
+            if isinstance(error, RowsNotFirst):
+                self._mixes_rows = False
             # Out of memory with one row: the request of the highest cost fails, so that the others fit.
             costliest = max(group, key=lambda run: run.request.cost)
             cause = costliest if is_out_of_memory(error) else group[0] if len(group) == 1 else None
@@ -199,13 +217,13 @@ class ContinuousBatchEngine:
         self._inside.remove(run)
         emit(failed)
 
-    def _predict(self, call: DenoiserCall) -> list[Any]:
+    def _predict(self, call: DenoiserCall, mixes: list[Mix]) -> list[Any]:
         """Return the denoiser's outputs for all rows, in as few calls as memory allows: halve them when it runs out."""
         largest = self._max_rows
         while True:
             try:
                 parts = split_rows(call.rows, largest=largest)
-                results = [self._call(call if len(parts) == 1 else call.part(part)) for part in parts]
+                results = [self._call(call if len(parts) == 1 else call.part(part), mixes[part]) for part in parts]
                 return [join(outputs) for outputs in zip(*results, strict=True)]
             except torch.OutOfMemoryError:
                 if largest <= 1:
@@ -220,7 +238,9 @@ class ContinuousBatchEngine:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _call(self, call: DenoiserCall) -> tuple[Any, ...]:
+    def _call(self, call: DenoiserCall, mixes: list[Mix]) -> tuple[Any, ...]:
+        if any(mixes):
+            return call.run(self._adapters.forward(mixes))
         outputs = self._compiled.call(call) if self._compiled is not None else None
         return call.run(self._family.forward) if outputs is None else outputs
 

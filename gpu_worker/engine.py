@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from guilds.generation_params import GenerationParams
@@ -16,12 +17,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterUse:
+    """An adapter (LoRA) of a request: its file on this machine, and how strongly it is applied.
+
+    `key` changes when the file's content does.
+    """
+
+    key: str
+    path: Path
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest(GenerationParams):
     """The images of one job. `source` is an RGB image to start from, of `width` x `height` pixels (image to image)."""
 
     id: int
     source: Image | None = None
     preview: bool = False
+    adapters: tuple[AdapterUse, ...] = ()
 
     @property
     def cost(self) -> float:

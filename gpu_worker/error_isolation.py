@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 
+from .adapters.low_rank import AdapterUnusable
 from .engine import EngineBroken, Failed, GenerationRequest
 from .errors import NotFinite, is_device_fault, is_out_of_memory
 
@@ -35,6 +36,8 @@ def failed_event(request: GenerationRequest, error: Exception, *, device: torch.
     log.warning("request_failed", extra={"job_id": request.id, "error": kind})
     if is_out_of_memory(error):
         return Failed(id=request.id, reason="out_of_memory", permanent=False)
+    if isinstance(error, AdapterUnusable):
+        return Failed(id=request.id, reason="lora_unusable", detail=str(error))
     detail = str(error) if isinstance(error, NotFinite) else kind
     return Failed(id=request.id, reason="not_possible", detail=f"{request.sampler}: {detail}")
 

@@ -171,6 +171,8 @@ class StaticBatchEngine:
             return Failed(id=request.id, reason="sampler_unknown", detail=request.sampler)
         if request.source is not None:
             return Failed(id=request.id, reason="not_possible", detail="this pipeline takes no source image")
+        if request.adapters:
+            return Failed(id=request.id, reason="lora_unusable", detail="this pipeline runs in whole calls")
         return None
 
     def _count_truncated(self, request: GenerationRequest) -> int:

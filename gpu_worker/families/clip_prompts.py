@@ -6,7 +6,7 @@ A prompt of up to 75 tokens without weights gives exactly the embeddings of diff
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,8 @@ class PromptEncoder:
             if model is not None
         ]
         self._zero_empty = self._is_sdxl and bool(pipe.config.get("force_zeros_for_empty_prompt", True))
-        self._cache: OrderedDict[tuple[str, int, bool], PromptEmbedding] = OrderedDict()
+        self._cache: OrderedDict[Hashable, PromptEmbedding] = OrderedDict()
+        self.variant: Hashable = ()  # the adapters that are applied to the encoders
 
     def encode_pair(self, prompt: str, negative: str) -> tuple[PromptEmbedding, PromptEmbedding]:
         """Return the embeddings of both, of equal length. Call under torch.inference_mode()."""
@@ -110,7 +111,7 @@ class PromptEncoder:
         return min(max(1, longest), MAX_CHUNKS)
 
     def _embed(self, prompt: str, chunks: int, zero: bool) -> PromptEmbedding:
-        key = (prompt, chunks, zero)
+        key = (prompt, chunks, zero, self.variant)
         return _get_or_make(self._cache, key, lambda: self._encode(prompt, chunks, zero))
 
     def _encode(self, prompt: str, chunks: int, zero: bool) -> PromptEmbedding:
@@ -130,8 +131,8 @@ class PromptEncoder:
 
 
 def _get_or_make(
-    cache: OrderedDict[tuple[str, int, bool], PromptEmbedding],
-    key: tuple[str, int, bool],
+    cache: OrderedDict[Hashable, PromptEmbedding],
+    key: Hashable,
     make: Callable[[], PromptEmbedding],
 ) -> PromptEmbedding:
     if key not in cache:

@@ -23,6 +23,7 @@ from PIL import Image
 from guilds import prompt_weights
 from guilds.model_families import ModelFamily
 
+from ..adapters.low_rank import Mix
 from ..denoiser_call import DenoiserCall, join
 from ..engine import GenerationRequest
 from . import latent_codec
@@ -58,6 +59,7 @@ class RunningRequest:
     gpu_s: float = 0.0
     predicted_original: torch.Tensor | None = None  # the finished latents, as predicted at the last step
     carried: dict[str, torch.Tensor] = field(default_factory=dict)  # what a family keeps from step to step, by row
+    mix: Mix = ()  # the adapters of its rows
 
     @property
     def is_guided(self) -> bool:
@@ -214,6 +216,16 @@ class Family(ABC):
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return latents (1, channels, height, width) of pixels (1, 3, height, width), -1 to 1."""
         return latent_codec.encode(self.pipe.vae, pixels)
+
+    # -- for adapters (gpu_worker.adapters)
+
+    def forward_of(self, denoiser: Any) -> Callable[..., Any]:
+        """Return what `forward` is, for a twin of the denoiser."""
+        forward: Callable[..., Any] = denoiser
+        return forward
+
+    def use_text_variant(self, variant: Hashable) -> None:  # noqa: B027  # nothing to note where none are kept
+        """Note what embeddings depend on beside the prompt, where a family keeps embeddings."""
 
     # -- for the engine's start
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,8 @@ class StableDiffusion(Family):
         super().__init__(pipe)
         self._prompts = PromptEncoder(pipe)
         self._is_lcm = self.denoiser.config.time_cond_proj_dim is not None
-        if use_deepcache and len(self.denoiser.up_blocks) > 1:
+        self._use_deepcache = use_deepcache and len(self.denoiser.up_blocks) > 1
+        if self._use_deepcache:
             self.forward = DeepCache(self.denoiser)
             self.can_compile = False
 
@@ -104,6 +105,12 @@ class StableDiffusion(Family):
             run.carried["deep_features"] = deep_features[0]
         predicted = predicted.float()
         return guide(predicted, run.request.guidance) if run.is_guided else predicted
+
+    def forward_of(self, denoiser: Any) -> Callable[..., Any]:
+        return DeepCache(denoiser) if self._use_deepcache else super().forward_of(denoiser)
+
+    def use_text_variant(self, variant: Hashable) -> None:
+        self._prompts.variant = variant
 
     def prepare_for_gpu(self) -> None:
         super().prepare_for_gpu()

@@ -1,0 +1,77 @@
+"""The adapters of one engine: loaded beside the batch, applied to prompts when a request begins, and to its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..engine import GenerationRequest
+from ..families.family import Family, RunningRequest
+from .layer_names import DENOISERS, TEXT_ENCODERS
+from .loading import load
+from .low_rank import Mix
+from .mixed_layers import MixedLayers, twin_of
+from .store import AdapterStore
+
+
+class EngineAdapters:
+    """Belongs to the engine's thread. Nothing is prepared before the first request with an adapter."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+        self._store = AdapterStore(lambda use: load(use.path, family.pipe, key=use.key))
+        self._denoiser: MixedLayers | None = None
+        self._forward: Callable[..., Any] | None = None
+        self._encoders: dict[str, MixedLayers] = {}
+
+    def request(self, request: GenerationRequest) -> None:
+        """Start to load what the request needs."""
+        self._store.request(request.adapters)
+
+    def is_ready(self, request: GenerationRequest) -> bool:
+        return not request.adapters or self._store.is_ready(request.adapters)
+
+    def wait(self, requests: Sequence[GenerationRequest], *, timeout_s: float) -> None:
+        """Wait until an adapter of these requests is loaded, or the time is over."""
+        self._store.wait([use for request in requests for use in request.adapters], timeout_s=timeout_s)
+
+    def begin(self, request: GenerationRequest) -> RunningRequest:
+        """Return the request as it enters the batch. Raise AdapterUnusable, and what `Family.begin` raises."""
+        mix = self._store.get(request.adapters) if request.adapters else ()
+        with self._encoding_with(mix):
+            run = self._family.begin(request)
+        run.mix = mix
+        return run
+
+    def forward(self, rows: Sequence[Mix]) -> Callable[..., Any]:
+        """Return the denoiser that applies `rows[i]` to row `i` of its next call."""
+        if self._denoiser is None or self._forward is None:
+            part = next(name for name in DENOISERS if getattr(self._family.pipe, name, None) is not None)
+            self._denoiser = MixedLayers(twin_of(self._family.denoiser), part=part)
+            self._forward = self._family.forward_of(self._denoiser.model)
+        self._denoiser.use(rows)
+        return self._forward
+
+    def close(self) -> None:
+        self._store.close()
+
+    @contextmanager
+    def _encoding_with(self, mix: Mix) -> Iterator[None]:
+        """Apply the adapters to the text encoders meanwhile."""
+        parts = {part for weighted in mix for part in weighted.adapter.pairs if part in TEXT_ENCODERS}
+        if not parts:
+            yield
+            return
+        for part in parts - self._encoders.keys():
+            # Not a twin: families and pipelines hold the encoder itself. It is never compiled.
+            self._encoders[part] = MixedLayers(getattr(self._family.pipe, part), part=part)
+        self._family.use_text_variant(tuple((weighted.adapter.key, weighted.weight) for weighted in mix))
+        try:
+            for part in parts:
+                self._encoders[part].use([mix])
+            yield
+        finally:
+            self._family.use_text_variant(())
+            for part in parts:
+                self._encoders[part].use([])
