@@ -15,8 +15,10 @@ from discord_api import snowflakes
 
 from . import (
     generation_limits,
+    loras,
     prompt_models,  # noqa: F401  # registers its models
 )
+from .adapters import Adapter
 from .audit_models import SettingChange
 from .bounded_fields import (
     MAX_SNOWFLAKE,
@@ -76,6 +78,12 @@ def validate_size(size: str) -> None:
     """Raise ValidationError unless a model can make images of `size`."""
     if wrong := generation_limits.wrong_size(size):
         raise ValidationError(wrong)
+
+
+def validate_lora_family(family: str) -> None:
+    """Raise ValidationError unless `family` is a code of guilds.loras.FAMILIES."""
+    if family not in loras.FAMILIES:
+        raise ValidationError("Write one of: %(known)s.", params={"known": ", ".join(loras.FAMILIES)})
 
 
 def _by_field(wrong: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -154,6 +162,15 @@ class ModelProfile(OwnsPreview):
         PatternField(max_length=9, pattern=SIZE_PATTERN, validators=[validate_size]),
         default=default_sizes,
         max_items=50,
+    )
+    lora_family = models.CharField(
+        "LoRA family",
+        max_length=16,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_lora_family],
+        help_text="The LoRAs that fit this model. Empty: the worker tries each.",
     )
     step_cache = ChoiceField(
         max_length=16, blank=True, choices=[("", "None"), ("deepcache", "DeepCache (lossy)")], default=""
@@ -288,6 +305,7 @@ class Guild(models.Model):
     )
     max_images = BoundedSmallIntegerField(default=4, low=1, high=4, help_text="Images in one request.")
     models_offered = models.ManyToManyField(ModelProfile, blank=True, help_text="Empty: every enabled model.")
+    loras_offered = models.ManyToManyField(Adapter, blank=True, help_text="LoRAs that members may choose. Empty: none.")
     default_negative_prompt = models.CharField(max_length=1000, blank=True)
     nsfw_rule = ChoiceField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
     output_check = ChoiceField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
@@ -404,6 +422,14 @@ class StylePreset(OwnsPreview):
     name = models.CharField(max_length=80)
     template = models.CharField(max_length=500, default="{prompt}")
     negative_prompt = models.CharField(max_length=500, blank=True)
+    loras = models.CharField(
+        "LoRAs",
+        max_length=loras.MAX_TEXT,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="LoRAs that the style applies, such as night:0.8, sketch.",
+    )
     enabled = models.BooleanField(default=True)
 
     class Meta:
@@ -425,6 +451,21 @@ class StylePreset(OwnsPreview):
         self.slug = (self.slug or "").lower()
         if self.template.count("{prompt}") != 1:
             raise ValidationError({"template": "Write {prompt} exactly once, where the member's words go."})
+        self._check_loras()
+
+    def _check_loras(self) -> None:
+        choices = loras.parse(self.loras)
+        if choices is None or len(choices) > loras.MAX_LORAS:
+            raise ValidationError({"loras": f"Write at most {loras.MAX_LORAS} LoRAs like night:0.8, sketch."})
+        usable = Adapter.objects.filter(enabled=True)
+        if self.guild_id is not None:
+            usable = usable.usable_in([self.guild_id])
+        limits = dict(usable.values_list("slug", "max_weight"))
+        for choice in choices:
+            if choice.name not in limits:
+                raise ValidationError({"loras": f"There is no LoRA {choice.name!r} that this server may use."})
+            if abs(choice.weight or 0) > limits[choice.name]:
+                raise ValidationError({"loras": f"{choice.name}: the largest weight is {limits[choice.name]:g}."})
 
 
 @bounded

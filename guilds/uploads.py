@@ -6,7 +6,7 @@ import io
 import secrets
 import threading
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -81,7 +81,12 @@ class UploadedImageField(models.FileField):
 
 
 class OwnsPreview(models.Model):
-    """A row with a preview image. A replaced file, or one whose row is deleted, is deleted after the commit."""
+    """A row with a preview image. A replaced file, or one whose row is deleted, is deleted after the commit.
+
+    `owned_files`: the fields that this applies to.
+    """
+
+    owned_files: ClassVar[tuple[str, ...]] = ("preview",)
 
     preview = UploadedImageField(blank=True)
 
@@ -89,18 +94,20 @@ class OwnsPreview(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        before = type(self)._default_manager.filter(pk=self.pk).values_list("preview", flat=True).first()
+        before = type(self)._default_manager.filter(pk=self.pk).values(*self.owned_files).first() or {}
         super().save(*args, **kwargs)
-        if before and before != self.preview.name:
-            self._drop(before)
+        for field, name in before.items():
+            if name and name != getattr(self, field).name:
+                self._drop(field, name)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        name = self.preview.name
+        names = {field: getattr(self, field).name for field in self.owned_files}
         deleted = super().delete(*args, **kwargs)
-        if name:
-            self._drop(name)
+        for field, name in names.items():
+            if name:
+                self._drop(field, name)
         return deleted
 
-    def _drop(self, name: str) -> None:
-        storage = self._meta.get_field("preview").storage  # type: ignore[union-attr]
+    def _drop(self, field: str, name: str) -> None:
+        storage = self._meta.get_field(field).storage  # type: ignore[union-attr]
         transaction.on_commit(lambda: storage.delete(name))

@@ -34,6 +34,7 @@ ADMIN_PAGES = {
     "guilds_stylepreset_changelist": "Style presets that members can choose",
     "jobs_apikey_changelist": "Keys with which programs make requests by the HTTP API",
     "guilds_promptlist_changelist": "Lists of words that prompts can use",
+    "guilds_adapter_changelist": "LoRAs that servers may offer",
     "audit": "Who changed which setting, before and after",
     "stuck_jobs": "Requests that are stuck, and the dead-letter queue",
     "guilds_platform_changelist": "Draining and maintenance, for the whole deployment",

@@ -10,6 +10,7 @@ class SparkleAdminConfig(AdminConfig):
     def ready(self) -> None:
         super().ready()
         from . import (  # noqa: F401  # register
+            adapters,
             api_keys,
             bans,
             blocked_terms,

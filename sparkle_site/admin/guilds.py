@@ -22,6 +22,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from discord_api import snowflakes
 from guilds import directory, settings_changes, settings_copy
+from guilds.adapters import Adapter
 from guilds.models import Guild
 from sparkle_site import discord_client
 
@@ -35,6 +36,7 @@ from .validated_input import CheckedForm
 LABELS = {
     "allowed_channel_ids": "Allowed channels",
     "allowed_role_ids": "Allowed roles",
+    "loras_offered": "LoRAs offered",
     "results_ephemeral": "Private results",
     "result_layout": "Result layout",
     "previews": "Show previews",
@@ -84,6 +86,9 @@ class GuildForm(CheckedForm):
         for name, choices in offers.items():
             if isinstance(field := self.fields.get(name), NamesField | NameField):
                 field.choices = choices
+        if "loras_offered" in self.fields:
+            usable = Adapter.objects.filter(enabled=True).usable_in([self.instance.pk])
+            self.fields["loras_offered"].queryset = usable  # type: ignore[attr-defined]
 
     def clean_time_zone(self) -> str:
         """Return the time zone in IANA's spelling, whatever case was typed."""
@@ -213,7 +218,7 @@ class GuildAdmin(ScopedAdmin):
     list_filter = ["enabled"]
     ordering = ["name", "id"]
     inlines = [QuotaRuleInline]
-    filter_horizontal = ["models_offered"]
+    filter_horizontal = ["models_offered", "loras_offered"]
     change_form_outer_before_template = "admin/guilds/guild/top.html"
     change_form_after_template = "admin/guilds/guild/preview_button.html"
     change_form_outer_after_template = "admin/guilds/guild/summary.html"
@@ -243,6 +248,7 @@ class GuildAdmin(ScopedAdmin):
                     ("default_steps", "max_steps"),
                     ("max_images", "allowed_sizes"),
                     "models_offered",
+                    "loras_offered",
                     "default_negative_prompt",
                     ("nsfw_rule", "output_check"),
                 ],

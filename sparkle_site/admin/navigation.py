@@ -89,6 +89,7 @@ UNFOLD: dict[str, Any] = {
                     _item("Styles", "palette", "guilds_stylepreset_changelist"),
                     _item("API keys", "key", "jobs_apikey_changelist"),
                     _item("Prompt lists", "list_alt", "guilds_promptlist_changelist"),
+                    _item("LoRAs", "texture", "guilds_adapter_changelist"),
                     _item("Audit", "history", "audit"),
                 ],
             },

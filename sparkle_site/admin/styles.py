@@ -22,7 +22,7 @@ class StylePresetAdmin(GuildOwnedAdmin):
     list_filter_submit = True
     search_fields = ["name", "slug"]
     prepopulated_fields = {"slug": ["name"]}
-    fields = ["guild", ("name", "slug"), "template", "negative_prompt", "preview", "enabled"]
+    fields = ["guild", ("name", "slug"), "template", "negative_prompt", "loras", "preview", "enabled"]
 
     @display(description="Style")
     def display_style(self, style: StylePreset) -> SafeString:

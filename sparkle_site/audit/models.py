@@ -11,6 +11,7 @@ from simple_history import register
 from simple_history.models import HistoricalRecords
 from simple_history.signals import pre_create_historical_record
 
+from guilds.adapters import Adapter
 from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, Platform, QuotaRule, StylePreset
 from guilds.prompt_models import PromptList
 
@@ -25,8 +26,9 @@ class FromWhere(models.Model):
 
 
 AUDITED: tuple[type[models.Model], ...] = (
-    Guild, QuotaRule, Ban, BlockedTerm, StylePreset, PromptList, ModelProfile, Platform,
+    Guild, QuotaRule, Ban, BlockedTerm, StylePreset, Adapter, PromptList, ModelProfile, Platform,
 )  # fmt: skip
+_MANY_TO_MANY = {Guild: ["models_offered", "loras_offered"], Adapter: ["guilds"]}
 
 for _model in AUDITED:
     register(
@@ -34,7 +36,7 @@ for _model in AUDITED:
         app="sparkle_site.audit",
         records_class=partial(HistoricalRecords, app="sparkle_audit"),
         bases=[FromWhere],
-        m2m_fields=[Guild.models_offered.field.name] if _model is Guild else [],
+        m2m_fields=_MANY_TO_MANY.get(_model, []),
     )
 
 

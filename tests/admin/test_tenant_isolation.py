@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
+from guilds.adapters import Adapter
 from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, QuotaRule, Staff, StylePreset, Usage
 from guilds.prompt_models import PromptList
 from jobs import storage
@@ -66,8 +67,12 @@ class World:
         style = StylePreset.objects.create(guild=guild, slug=f"{word}-style", name=f"{word}-style")
         style.template = f"{word}-template {{prompt}}"
         style.save()
+        adapter = Adapter.objects.create(slug=f"{word}-lora", name=f"{word}-lora", source="a/b", enabled=True)
+        adapter.guilds.add(guild)
+        guild.loras_offered.add(adapter)
         return {
             "guild": guild,
+            "adapter": adapter,
             "job": job,
             "waiting": waiting,
             "jobimage": image,
@@ -92,6 +97,7 @@ class World:
         rows: list[Any] = [Guild.objects.get(pk=guild.pk)]
         for model in (Job, Ban, BlockedTerm, StylePreset, PromptList, Usage, QuotaRule, Staff):
             rows += model.objects.filter(guild=guild).order_by("pk")
+        rows += Adapter.objects.filter(guilds=guild).order_by("pk")
         rows += JobImage.objects.filter(job__guild=guild).order_by("pk")
         rows += JobEvent.objects.filter(job__guild=guild).order_by("pk")
         return str(serializers.serialize("json", rows, indent=0))
