@@ -29,6 +29,7 @@ NAMES = (
     "end-to-end",
     "worker",
     "families",
+    "adapters",
     "admin",
     "upkeep",
     "demo-model",

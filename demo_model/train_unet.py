@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +196,24 @@ def pixel_weights(images: np.ndarray) -> torch.Tensor:
 
 
 def step_losses(
-    parts: dict[str, Any], tokenizer: CLIPTokenizer, *, size: int, seed: int, first: int, last: int
+    parts: dict[str, Any],
+    tokenizer: CLIPTokenizer,
+    *,
+    size: int,
+    seed: int,
+    first: int,
+    last: int,
+    paint: Callable[[np.ndarray], np.ndarray] = lambda images: images,
 ) -> Iterator[torch.Tensor]:
-    """Yield the loss of each step, from `first` on. The last fifth before `last` is late."""
+    """Yield the loss of each step, from `first` on. The last fifth before `last` is late.
+
+    `paint` changes the style of the images (n, height, width, 3) that are to be learned.
+    """
     alphas = architecture.make_scheduler().alphas_cumprod
     step = first
     while True:
         images, captions = make_batch(step, size=size, seed=seed)
+        images = paint(images)
         rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
         latents = latents_of_images(images)
         noise = torch.randn(latents.shape, generator=rng)

@@ -10,6 +10,7 @@ from django.conf import settings
 from jobs.models import Job, JobImage
 
 from . import source_images
+from .adapters.files import find_adapters
 from .engine import GenerationRequest
 from .source_images import InvalidSourceImage
 from .upscaling import Upscaler
@@ -32,6 +33,7 @@ def build_request(job: Job, *, fetch_image: Callable[[str], bytes], upscaler: Up
 
     Raises:
         InvalidSourceImage: the source image is gone or cannot be used.
+        AdapterUnavailable: a LoRA is no longer allowed or cannot be fetched.
         Whatever `fetch_image` raises.
     """
     params, source = job.params, None
@@ -41,7 +43,8 @@ def build_request(job: Job, *, fetch_image: Callable[[str], bytes], upscaler: Up
             source = upscaler.enlarge(source, UPSCALE_FACTOR)
             params = replace(params, width=source.width, height=source.height)
         source = source_images.fit_to_size(source, params.width, params.height)
-    return GenerationRequest(id=job.pk, source=source, preview=job.guild.previews, **asdict(params))
+    adapters = find_adapters(params.loras, guild_id=job.guild_id, fetch=fetch_image)
+    return GenerationRequest(id=job.pk, source=source, preview=job.guild.previews, adapters=adapters, **asdict(params))
 
 
 def _fetch_source(job: Job, fetch_image: Callable[[str], bytes]) -> bytes:

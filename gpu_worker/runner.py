@@ -23,6 +23,7 @@ from jobs.models import Job
 from jobs.storage import StorageUnavailable
 
 from .active_job import UNFINISHED, ActiveJob, ActiveJobs, Outcome, Phase, StopReason
+from .adapters.unavailable import AdapterUnavailable
 from .delivery_pool import DeliveryPool
 from .engine import Completed
 from .engine_cache import EngineCache
@@ -222,8 +223,8 @@ class Runner:
                 fetch_image=partial(self._publisher.fetch_image, on_attempt=mark_progress),
                 upscaler=self._upscaler,
             )
-        except (InvalidSourceImage, StorageUnavailable) as error:
-            reason = error.reason if isinstance(error, InvalidSourceImage) else "source_unavailable"
+        except (InvalidSourceImage, AdapterUnavailable, StorageUnavailable) as error:
+            reason = "source_unavailable" if isinstance(error, StorageUnavailable) else error.reason
             self._delivery.fail(active, reason=reason, detail=str(error), permanent=error.permanent)
             return
         if active.request.source is not None and active.request.strength == 0:

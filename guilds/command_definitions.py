@@ -36,6 +36,7 @@ def all_commands() -> list[dict[str, Any]]:
             _option(_INTEGER, "count", min_value=1, max_value=4),
             _option(_STRING, "style", autocomplete=True, max_length=40),
             _option(_STRING, "model", autocomplete=True, max_length=50),
+            _option(_STRING, "lora", autocomplete=True, max_length=100),
             _option(_ATTACHMENT, "image"),
             _option(_NUMBER, "strength", min_value=0.05, max_value=1),
             _option(_STRING, "speed", choices=[_choice("speed", value) for value in SPEEDS]),

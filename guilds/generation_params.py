@@ -9,7 +9,7 @@ MAX_SEED = 2**32 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedParams:
-    """What a member chose. None, or an empty URL, where nothing was chosen.
+    """What a member chose. None or empty where nothing was chosen. `loras` as guilds.loras.parse reads them.
 
     `preset` names one of the member's presets; with `uses_defaults` the member's defaults apply below it.
     `source_job_id` with `source_index`, or `source_url`, names the image to start from. `lowerable` holds "steps" and
@@ -36,6 +36,7 @@ class RequestedParams:
     preset: str | None = None
     uses_defaults: bool = False
     is_private: bool | None = None
+    loras: str = ""
     lowerable: frozenset[str] = frozenset()
     speed: str | None = None
 
@@ -45,7 +46,8 @@ class GenerationParams:
     """What a model generates images from. The same parameters and source image make the same images.
 
     `prompt` includes the style. Image `i` of `count` has the seed `seeds[i]`. `width` and `height` are in pixels.
-    `strength` in [0, 1] says how much of a source image is repainted; 0 only enlarges it.
+    `strength` in [0, 1] says how much of a source image is repainted; 0 only enlarges it. `loras`: slugs with weights,
+    such as "night:0.8,sketch:1".
     """
 
     prompt: str
@@ -58,6 +60,7 @@ class GenerationParams:
     width: int
     height: int
     strength: float = 1.0
+    loras: str = ""
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from discord_api.permissions import can_attach_files
 
-from . import blocked_terms, preset_options, prompt_language, prompt_weights
+from . import blocked_terms, loras, preset_options, prompt_language, prompt_weights
 from .cost_estimates import gpu_ms_of, strength_of, work_of
 from .generation_params import MAX_SEED, GenerationParams, RequestedParams
 from .model_families import DEFAULT_FAMILY, FAMILIES, ModelFamily
@@ -43,6 +43,12 @@ class ModelOptions:
     gpu_ms_per_step: float
     is_default: bool
     family: str = DEFAULT_FAMILY
+    lora_family: str = ""
+
+    @property
+    def loras_family(self) -> str:
+        """The family of the LoRAs that fit, "" if that is unknown: three kinds of Stable Diffusion share one family."""
+        return self.lora_family or (self.family if self.family in loras.FAMILIES else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,7 @@ class StyleOptions:
     slug: str
     template: str
     negative_prompt: str
+    loras: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,7 @@ class GuildPolicy:
     # Of the member: the preset that was named, and the defaults.
     presets: Sequence[PresetOptions] = ()
     prompt_lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    loras: Sequence[loras.LoraOptions] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +170,14 @@ class _Filled:
 def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int) -> Plan | Refusal:
     """Fill in defaults and check the request against every rule. `seed` is used if the member set none.
 
-    1. Check access, and that there is a prompt.
+    1. Check access, and that there is a prompt beside its `<lora:...>` tags.
     2. Fill in the member's presets, then each parameter, and check its range.
-    3. Make the prompt's choices, and check it against the blocked terms.
-    4. Estimate the GPU time.
+    3. Find the LoRAs.
+    4. Make the prompt's choices, and check it against the blocked terms, with its tags and without.
+    5. Estimate the GPU time.
     """
-    prompt = options.params.prompt.strip()
+    typed = options.params.prompt.strip()
+    prompt, in_prompt = loras.take_from_prompt(typed)
     refusal = check_access(rules, options) or _check_prompt(prompt)
     if refusal:
         return refusal
@@ -177,15 +187,30 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
     filled = _fill_parameters(rules, requested, prompt=prompt, seed=seed)
     if isinstance(filled, Refusal):
         return filled
-    # What is shown, and what the model reads: signs of choices and weights hide no term.
-    texts = dict.fromkeys((prompt, prompt_weights.plain(filled.expanded_prompt)))
-    adult = any(blocked_terms.find(text, rules.nsfw_terms) is not None for text in texts)
+    uses = loras.choose(
+        rules.loras,
+        typed=requested.loras,
+        in_prompt=in_prompt,
+        in_style=filled.style.loras if filled.style else "",
+        family=filled.model.loras_family,
+    )
+    # What is typed, what is shown, and what the model reads: signs of choices, weights and LoRAs hide no term.
+    texts = dict.fromkeys((typed, prompt, prompt_weights.plain(filled.expanded_prompt)))
+    adult = any(blocked_terms.find(text, rules.nsfw_terms) is not None for text in texts) or (
+        not isinstance(uses, loras.LoraProblem) and any(use.lora.adult for use in uses)
+    )
     refusal = _check_terms(rules, options, texts, adult=adult)
     if refusal:
         return refusal
+    if isinstance(uses, loras.LoraProblem):
+        return Refusal(code=uses.code, params=uses.params)
     return Plan(
         prompt=prompt,
-        params=filled.params,
+        params=replace(
+            filled.params,
+            prompt=loras.add_trigger_words(filled.params.prompt, uses),
+            loras=loras.format_uses(uses),
+        ),
         style=filled.style.slug if filled.style else "",
         model_id=filled.model.id,
         spoiler=adult and not options.channel_nsfw,

@@ -7,6 +7,8 @@ from typing import Any
 from django.db.models import Q
 
 from discord_api import payloads
+from guilds import loras
+from guilds.adapters import Adapter
 from guilds.model_families import DEFAULT_FAMILY, FAMILIES
 from guilds.models import Guild, ModelProfile, StylePreset
 from guilds.samplers import SAMPLERS
@@ -45,7 +47,33 @@ def complete(interaction: Interaction) -> dict[str, Any]:
         return _matching(typed, [(name, name) for name in defaults.names(guild_id, interaction.user_id)])
     if options.focused == "size":
         return _matching(typed, [(size, size) for size in _sizes(guild_id, options.values.get("model"))])
+    if options.focused == "lora":
+        return _lora_choices(guild_id, typed, model=options.values.get("model"))
     return payloads.choices([])
+
+
+def _lora_choices(guild_id: int, typed: str, *, model: object) -> dict[str, Any]:
+    """Return choices that complete the last of the LoRAs typed so far, separated by commas."""
+    before, _, last = typed.rpartition(",")
+    before = before.strip().strip(",")
+    taken = {choice.name.casefold() for choice in loras.parse(before) or ()}
+    if len(taken) >= loras.MAX_LORAS:
+        return payloads.choices([])
+    chosen = _chosen_model(guild_id, model)
+    family = chosen.lora_family if chosen else ""
+    text = last.partition(":")[0].strip().casefold()
+    pairs = []
+    offered = Adapter.objects.filter(guild=guild_id, enabled=True).usable_in([guild_id])
+    for lora in offered[:_MAX_ROWS]:
+        if (family and lora.family and lora.family != family) or {lora.slug, lora.name.casefold()} & taken:
+            continue
+        if text in lora.name.casefold() or text in lora.slug:
+            value = (
+                f"{before}, {lora.slug}:{lora.default_weight:g}" if before else f"{lora.slug}:{lora.default_weight:g}"
+            )
+            name = f"{lora.name} ({lora.default_weight:g})"
+            pairs.append((f"{before}, {name}" if before else name, value))
+    return payloads.choices(pairs)
 
 
 def _matching(typed: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:

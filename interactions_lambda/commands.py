@@ -63,6 +63,7 @@ def _sparkle(interaction: Interaction, *, now: datetime, started: float) -> dict
         count=options.integer("count"),
         style=options.text("style"),
         model=options.text("model"),
+        loras=options.text("lora") or "",
         kind=Job.Kind.IMG2IMG if source_url else Job.Kind.TXT2IMG,
         source_url=source_url,
         strength=options.number("strength"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from django.db import connection, models
 from psycopg.types.numeric import Int8
 
 from guilds import gpu_ledger
+from guilds.loras import LoraOptions
 from guilds.models import Guild
 from guilds.policy import GuildPolicy, ModelOptions, StyleOptions
 from guilds.pseudonyms import guild_pseudonym, member_pseudonym
@@ -59,10 +60,14 @@ def read(
     interaction_id: int,
     user_id: int,
     style: str | None,
+    names_lora: bool,
     windows: Mapping[str, Window],
     now: datetime,
 ) -> AdmissionData:
-    """Read the facts about a request; usage counters are those of the open `windows`. The guild's row is locked."""
+    """Read the facts about a request; usage counters are those of the open `windows`. The guild's row is locked.
+
+    `names_lora`: whether the request names a LoRA itself. They are read only if it or its style does.
+    """
     with prepared_statements.cursor() as cursor:
         cursor.execute(
             _facts_query(),
@@ -78,10 +83,18 @@ def read(
             },
         )
         (facts,) = cursor.fetchone()
-    return _parse(guild, user_id, facts)
+        has_loras = names_lora or any(row["loras"] for row in facts["styles"] or [] if row["slug"] == style)
+        usable = _usable_loras(cursor, guild) if has_loras else []
+    return _parse(guild, user_id, facts, usable)
 
 
-def _parse(guild: Guild, user_id: int, facts: dict[str, Any]) -> AdmissionData:
+def _usable_loras(cursor: Any, guild: Guild) -> list[LoraOptions]:
+    cursor.execute(load("usable_loras"), {"guild": Int8(guild.pk)})
+    names = [column[0] for column in cursor.description]
+    return [LoraOptions(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
+def _parse(guild: Guild, user_id: int, facts: dict[str, Any], usable_loras: Sequence[LoraOptions]) -> AdmissionData:
     used: dict[tuple[int, str], Counter] = {}
     for row in facts["usage"] or []:
         # Usage before an erasure of the member's data counts too.
@@ -112,6 +125,7 @@ def _parse(guild: Guild, user_id: int, facts: dict[str, Any]) -> AdmissionData:
             nsfw_terms={folded: phrase for folded, phrase, nsfw in terms if nsfw},
             models=[ModelOptions(**row) for row in facts["models"] or []],
             styles=[StyleOptions(**row) for row in facts["styles"] or []],
+            loras=usable_loras,
         ),
         quota=tuple(Rule(**row) for row in facts["quota"] or []),
         used=used,

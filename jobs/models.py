@@ -126,6 +126,9 @@ class Job(models.Model):
     styled_prompt = BoundedTextField(
         blank=True, max_length=MAX_STYLED_PROMPT, help_text="The prompt with its style, as the pipeline gets it."
     )
+    loras = models.CharField(
+        "LoRAs", max_length=300, blank=True, default="", db_default="", help_text="Slugs with weights."
+    )
     seed = BoundedBigIntegerField(low=0, high=MAX_SEED)
     steps = BoundedSmallIntegerField(low=0, high=MAX_STEPS)
     sampler = models.CharField(max_length=40)

@@ -87,6 +87,7 @@ def _job_record(job: Job) -> dict[str, Any]:
         "negative_prompt": job.negative_prompt,
         "style": job.style,
         "styled_prompt": job.styled_prompt,
+        "loras": job.loras,
         "model": job.model.slug,
         "seed": job.seed,
         "steps": job.steps,

@@ -132,6 +132,8 @@ def _parameters(job: Job) -> list[tuple[str, str]]:
     ]
     if job.style:
         parameters.append(("style", inline(job.style, limit=100)))
+    if job.loras:
+        parameters.append(("lora", inline(job.loras.replace(",", ", "), limit=300)))
     if job.source_job_id is not None:
         parameters.append(("source", f"#{job.source_job_id} · {(job.source_index or 0) + 1}"))
     elif job.source_url:

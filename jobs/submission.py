@@ -139,6 +139,7 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
         interaction_id=request.interaction_id,
         user_id=request.user_id,
         style=params.style or next((preset.style for preset in presets if preset.style), None),
+        names_lora=bool(params.loras) or "<lora:" in params.prompt.lower(),
         windows=windows,
         now=now,
     )
@@ -267,6 +268,7 @@ def params_to_repeat(job: Job) -> RequestedParams:
         source_url=job.source_url,
         # A repeat shows to nobody what the first showed to its member only.
         is_private=job.ephemeral or None,
+        loras=job.loras,
         lowerable=frozenset({"steps", "count"}),
     )
 

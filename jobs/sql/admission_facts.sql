@@ -14,21 +14,17 @@ SELECT json_build_object(
   'models', (SELECT json_agg(model ORDER BY id) FROM (
                SELECT id, slug, name, default_steps, max_steps, default_guidance, default_sampler, sizes,
                       coalesce(learned_gpu_ms_per_step, gpu_ms_per_step) AS gpu_ms_per_step, is_default,
-                      family
+                      family, lora_family
                FROM guilds_modelprofile m
                WHERE enabled AND (
                  NOT EXISTS (SELECT 1 FROM guilds_guild_models_offered o WHERE o.guild_id = %(guild)s)
                  OR EXISTS (SELECT 1 FROM guilds_guild_models_offered o
                             WHERE o.guild_id = %(guild)s AND o.modelprofile_id = m.id))) model),
+  -- The requested style, the server's own before one of all servers, then others for the refusal of an unknown one.
   'styles', (SELECT json_agg(s) FROM (
-               SELECT slug, template, negative_prompt FROM guilds_stylepreset
-               WHERE guild_id = %(guild)s AND slug = %(style)s AND enabled
-               UNION ALL SELECT slug, template, negative_prompt FROM guilds_stylepreset
-               WHERE guild_id IS NULL AND slug = %(style)s AND enabled
-               -- For the refusal of an unknown style, which lists the styles.
-               UNION ALL (SELECT slug, template, negative_prompt FROM guilds_stylepreset
-                          WHERE %(style)s <> '' AND (guild_id = %(guild)s OR guild_id IS NULL) AND enabled
-                          ORDER BY slug LIMIT 25)) s),
+               SELECT slug, template, negative_prompt, loras FROM guilds_stylepreset
+               WHERE %(style)s <> '' AND (guild_id = %(guild)s OR guild_id IS NULL) AND enabled
+               ORDER BY slug <> %(style)s, CASE WHEN slug = %(style)s THEN guild_id END, slug LIMIT 25) s),
   'quota', (SELECT json_agg(r) FROM (
               SELECT subject, role_id, role_name, metric, "window", "limit" FROM guilds_quotarule
               WHERE guild_id = %(guild)s) r),

@@ -121,6 +121,7 @@ def _parameters(job: Job) -> list[tuple[str, Any]]:
         ("Guidance", f"{job.guidance:g}"),
         ("Seed", job.seed if job.count == 1 else f"{job.seed} … {job.seeds[-1]}"),
         ("Style", job.style),
+        ("LoRAs", job.loras),
         ("Strength", f"{job.strength:g}" if job.strength is not None else ""),
         ("Kind", job.get_kind_display()),
     ]

@@ -58,6 +58,7 @@ def test_the_set_is_as_the_design_names_it() -> None:
         "count",
         "style",
         "model",
+        "lora",
         "image",
         "strength",
         "speed",

@@ -31,6 +31,7 @@ def test_each_query_runs_with_the_parameters_its_caller_passes(make_guild, make_
         moderation.refund(job.pk, by="ada", now=now)
         running = submission.submit(make_ask(guild), now=now).job
         waiting = submission.submit(make_ask(guild), now=now).job
+        submission.submit(make_ask(guild, loras="night"), now=now)
         fair_queue.load_position(waiting, now=now)
         fair_queue.read_demand(now=now)
         transitions.cancel(running.pk, by=1, now=now)
