@@ -263,12 +263,15 @@ def _set_demo_model_defaults() -> None:
 
     from guilds.models import ModelProfile
 
+    from . import example_loras
+
     demo_model = str(settings.BASE_DIR / "demo_model" / "pipeline")
     if demo_model == settings.MODEL_ID:
         usual = ModelProfile._meta.get_field("default_guidance").default
         ModelProfile.objects.filter(is_default=True, source="", default_guidance=usual).update(
             default_guidance=DEMO_GUIDANCE, default_sampler=DEMO_SAMPLER
         )
+        example_loras.offer()
 
 
 def create_administrator() -> str:
