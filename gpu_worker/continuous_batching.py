@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from PIL import Image
 
-from .adapters.engine_adapters import EngineAdapters
 from .adapters.low_rank import Mix
 from .adapters.mixed_layers import RowsNotFirst
 from .batch_policy import split_rows
 from .compilation import CompiledDenoiser
 from .denoiser_call import DenoiserCall, join
 from .engine import Cancelled, Completed, EngineBroken, Event, Failed, GenerationRequest, StepDone
+from .engine_adapters import EngineAdapters
 from .error_isolation import device_works, failed_event, raise_if_device_broken, require_finite, run_isolated
 from .errors import NotFinite, is_out_of_memory
 from .families.family import Family, RunningRequest

@@ -104,7 +104,7 @@ def test_a_style_may_have_what_members_cannot_choose() -> None:
 
 
 def test_each_refusal_names_what_to_change() -> None:
-    assert _problem("nigth").params == {"name": "nigth", "range": "Ink, Night palette, Paper, Sketch, Wide"}
+    assert _problem("dusk").params == {"name": "dusk", "range": "Ink, Night palette, Paper, Sketch, Wide"}
     assert _problem("night:1.6").params == {"name": "Night palette", "limit": "1.5"}
     assert _problem("night:-1.6").code == "lora_weight"
     assert _problem("wide").code == "lora_other_family"

@@ -65,7 +65,7 @@ def test_a_request_without_loras_has_none(guild: Guild, slash: Slash) -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"lora": "nigth"}, "no LoRA called `nigth`. Choose from: Night palette, Sketch"),
+        ({"lora": "dusk"}, "no LoRA called `dusk`. Choose from: Night palette, Sketch"),
         ({"lora": "foreign"}, "no LoRA called"),
         ({"lora": "off"}, "no LoRA called"),
         ({"lora": "night:1.6"}, "`Night palette` can be at most 1.5"),

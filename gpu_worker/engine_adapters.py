@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..engine import GenerationRequest
-from ..families.family import Family, RunningRequest
-from .layer_names import DENOISERS, TEXT_ENCODERS
-from .loading import load
-from .low_rank import Mix
-from .mixed_layers import MixedLayers, twin_of
-from .store import AdapterStore
+from .adapters.layer_names import DENOISERS, TEXT_ENCODERS
+from .adapters.loading import load
+from .adapters.low_rank import Mix
+from .adapters.mixed_layers import MixedLayers, twin_of
+from .adapters.store import AdapterStore
+from .engine import GenerationRequest
+from .families.family import Family, RunningRequest
 
 
 class EngineAdapters:
