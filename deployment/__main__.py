@@ -1,4 +1,8 @@
-"""`python -m deployment STEP ...`: the steps images, migrate and connect, as AWS CodeBuild runs them."""
+"""`python -m deployment STEP ...`: the steps images, migrate and connect, as AWS CodeBuild runs them (buildspec.yml).
+
+CodeBuild has the source that `./dev package` packed; terraform/ starts it. The operator's `./dev doctor` and
+`./dev deploy` use the same modules.
+"""
 
 from __future__ import annotations
 
