@@ -15,7 +15,7 @@ class SettingChange(models.Model):
     at = models.DateTimeField()
     user_id = SnowflakeField(null=True, help_text="Who changed it; empty once they were erased.")
     model = models.CharField(max_length=20, help_text="guild or quotarule.")
-    row_id = models.BigIntegerField()
+    row_id = SnowflakeField()
     field = models.CharField(max_length=40)
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)

@@ -140,7 +140,7 @@ def _store_channels(guild_id: int, channels: Iterable[Mapping[str, Any]], *, now
             guild_id=guild_id,
             name=_name(channel.get("name")),
             kind=_integer(channel.get("type")),
-            position=_integer(channel.get("position")),
+            position=_position(channel.get("position")),
             parent_id=snowflakes.parse(channel.get("parent_id")),
             nsfw=channel.get("nsfw") is True,
             read_at=now,

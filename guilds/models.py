@@ -335,8 +335,7 @@ class Guild(models.Model):
         default=90, low=1, high=3650, help_text="Days until images and prompts are deleted."
     )
 
-    # Chosen from a list. Without the bounds of SnowflakeField, whose CHECK would scan the table.
-    mod_log_channel_id = models.BigIntegerField(
+    mod_log_channel_id = SnowflakeField(
         null=True, blank=True, help_text="Reports, removals, warnings, bans and reached limits are posted here."
     )
 
@@ -390,8 +389,8 @@ class Channel(models.Model):
     is_thread = models.BooleanField(default=False)
     nsfw = models.BooleanField(default=False)
     name = models.CharField(max_length=100, default="", db_default="")
-    kind = models.SmallIntegerField(null=True, help_text="Discord's channel type.")
-    position = models.IntegerField(null=True)
+    kind = BoundedSmallIntegerField(null=True, low=0, high=32767, help_text="Discord's channel type.")
+    position = BoundedIntegerField(null=True, low=0, high=10_000)
     gone_at = models.DateTimeField(null=True, help_text="When Discord no longer listed it.")
     read_at = models.DateTimeField(null=True)
     fetch_requested_at = models.DateTimeField(

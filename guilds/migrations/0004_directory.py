@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='channel',
             name='kind',
-            field=models.SmallIntegerField(help_text="Discord's channel type.", null=True),
+            field=guilds.bounded_fields.BoundedSmallIntegerField(help_text="Discord's channel type.", high=32767, low=0, null=True),
         ),
         migrations.AddField(
             model_name='channel',
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='channel',
             name='position',
-            field=models.IntegerField(null=True),
+            field=guilds.bounded_fields.BoundedIntegerField(high=10000, low=0, null=True),
         ),
         migrations.CreateModel(
             name='GuildMember',
@@ -67,5 +67,13 @@ class Migration(migrations.Migration):
             options={
                 'constraints': [guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='role_id_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('position'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 10000'), name='role_position_bounds')],
             },
+        ),
+        migrations.AddConstraint(
+            model_name='channel',
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('kind'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 32767'), name='channel_kind_bounds'),
+        ),
+        migrations.AddConstraint(
+            model_name='channel',
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('position'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 0 AND 10000'), name='channel_position_bounds'),
         ),
     ]

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='guild',
             name='mod_log_channel_id',
-            field=models.BigIntegerField(blank=True, help_text='Reports, removals, warnings, bans and reached limits are posted here.', null=True),
+            field=guilds.bounded_fields.SnowflakeField(blank=True, help_text='Reports, removals, warnings, bans and reached limits are posted here.', high=9223372036854775807, low=1, null=True),
         ),
         migrations.CreateModel(
             name='MemberNote',
@@ -49,5 +49,9 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(condition=models.Q(('posted_at', None)), fields=['guild', 'id'], name='mod_log_to_post')],
                 'constraints': [guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('kind'), output_field=models.BooleanField(), template="%(expressions)s IN ('', 'ban', 'limit', 'removal', 'report', 'warning')"), name='modlogentry_kind_bounds')],
             },
+        ),
+        migrations.AddConstraint(
+            model_name='guild',
+            constraint=guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('mod_log_channel_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='guild_mod_log_channel_id_bounds'),
         ),
     ]

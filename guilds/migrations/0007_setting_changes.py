@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField()),
                 ('user_id', guilds.bounded_fields.SnowflakeField(help_text='Who changed it; empty once they were erased.', high=9223372036854775807, low=1, null=True)),
                 ('model', models.CharField(help_text='guild or quotarule.', max_length=20)),
-                ('row_id', models.BigIntegerField()),
+                ('row_id', guilds.bounded_fields.SnowflakeField(high=9223372036854775807, low=1)),
                 ('field', models.CharField(max_length=40)),
                 ('before', models.JSONField(null=True)),
                 ('after', models.JSONField(null=True)),
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'indexes': [models.Index(fields=['guild', '-id'], name='setting_change_newest')],
-                'constraints': [guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('user_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='settingchange_user_id_bounds')],
+                'constraints': [guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('user_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='settingchange_user_id_bounds'), guilds.bounded_fields.BoundsConstraint(condition=models.Func(models.F('row_id'), output_field=models.BooleanField(), template='%(expressions)s BETWEEN 1 AND 9223372036854775807'), name='settingchange_row_id_bounds')],
             },
         ),
     ]
