@@ -95,7 +95,7 @@ def test_requests_with_different_adapters_share_a_batch(engine: Any, uses: dict[
 def test_deepcache_applies_adapters_too(uses: dict[str, AdapterUse]) -> None:
     from gpu_worker import diffusers_engine
 
-    engine = diffusers_engine.load(str(tiny_models.folder()), step_cache="deepcache")
+    engine = diffusers_engine.load(str(tiny_models.folder()), options={"deepcache"})
     styled, plain = _request(1, uses["night"]), _request(2)
     alone = _run(engine, styled)[1]
     together = _run(engine, styled, plain)
