@@ -107,14 +107,13 @@ def _in_discords_order(rows: list[Channel]) -> Iterable[ChannelName]:
         )
 
 
-def load_fresh(guild_id: int, client: DiscordClient, *, now: datetime, force: bool = False) -> Directory:
-    """Return the names, read again from Discord if they are old, or now with `force`. Never raises DiscordError."""
+def refresh_if_old(guild_id: int, client: DiscordClient, *, now: datetime, force: bool = False) -> None:
+    """Read the names again from Discord if they are old, or now with `force`. Never raises DiscordError."""
     state = DirectoryState.objects.filter(pk=guild_id).first()
     fresh = state and state.read_at and now - state.read_at < FRESH_FOR
     failed = state and state.failed_at and now - state.failed_at < RETRY_AFTER
     if force or not (fresh or failed):
         refresh(guild_id, client, now=now)
-    return load(guild_id)
 
 
 def refresh(guild_id: int, client: DiscordClient, *, now: datetime) -> bool:

@@ -65,7 +65,7 @@ def page(request: HttpRequest, guild_id: int) -> HttpResponse:
             messages.success(request, f"Sparkle is ready in {guild}. Members can type /sparkle now.")
             return redirect("admin:guilds_guild_change", guild.pk)
     else:
-        directory.load_fresh(guild.pk, discord_client.client(), now=now)
+        directory.refresh_if_old(guild.pk, discord_client.client(), now=now)
         limits = {
             f"per_{subject}": settings_changes.daily_limit(guild.pk, subject)
             for subject in settings_changes.QUICK_RULES

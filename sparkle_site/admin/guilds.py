@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import admin
@@ -56,6 +57,29 @@ HELP = {
     "allowed_sizes": "For example 512x512, separated by commas. Empty: all sizes of the model.",
 }
 
+T = TypeVar("T")
+
+
+def _directory_of(guild: Guild) -> directory.Directory:
+    # A page builds its form several times.
+    return _once(guild, "_directory", lambda: directory.load(guild.pk) if guild.pk else directory.Directory())
+
+
+def _owner_name(guild: Guild) -> str:
+    owner = guild.owner_id or 0
+    # A page renders a read-only field several times.
+    names = _once(guild, "_owner_names", lambda: member_names.in_guilds([owner], frozenset({guild.pk})))
+    return names.get(owner, member_names.UNKNOWN)
+
+
+def _once(guild: Guild, name: str, read: Callable[[], T]) -> T:
+    """Return what `read` returned first for this row."""
+    kept = vars(guild)
+    if name not in kept:
+        kept[name] = read()
+    value: T = kept[name]
+    return value
+
 
 class GuildForm(CheckedForm):
     """A server's settings, checked against the models that it offers. Channels and roles are chosen by name."""
@@ -75,7 +99,7 @@ class GuildForm(CheckedForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        known = directory.load(self.instance.pk) if self.instance.pk else directory.Directory()
+        known = _directory_of(self.instance)
         offers = {
             "allowed_channel_ids": pickers.channel_choices(known, chosen=self.instance.allowed_channel_ids),
             "allowed_role_ids": pickers.role_choices(known, chosen=self.instance.allowed_role_ids),
@@ -312,8 +336,7 @@ class GuildAdmin(ScopedAdmin):
 
     @display(description="Owner")
     def display_owner(self, guild: Guild) -> str:
-        owner = guild.owner_id or 0
-        return member_names.in_guilds([owner], frozenset({guild.pk})).get(owner, member_names.UNKNOWN)
+        return _owner_name(guild)
 
     @display(description="Installed", ordering="installed_at")
     def display_installed(self, guild: Guild) -> str:
@@ -332,7 +355,7 @@ class GuildAdmin(ScopedAdmin):
             guild = self.get_or_404(request, object_id)
             if guild.left_at is None:
                 force = "refresh" in request.GET
-                directory.load_fresh(guild.pk, discord_client.client(), now=timezone.now(), force=force)
+                directory.refresh_if_old(guild.pk, discord_client.client(), now=timezone.now(), force=force)
         return super().changeform_view(request, object_id, *args, **kwargs)
 
     def render_change_form(
@@ -344,7 +367,7 @@ class GuildAdmin(ScopedAdmin):
             context |= guild_summary.guild_page(saved, now=timezone.now())
             context["title"] = str(saved)
             context["can_change"] = access.of(request).can_change
-            context["directory"] = directory.load(obj.pk)
+            context["directory"] = _directory_of(obj)
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response
 

@@ -32,7 +32,7 @@ BUDGETS = {
     "requests, a number": 14,
     "requests of a moderator": 16,
     "request": 12,
-    "server": 24,
+    "server": 34,
     "images": 14,
 }
 JOBS = 2000

@@ -131,11 +131,15 @@ def test_the_form_works_with_the_last_known_names_while_discord_is_unavailable(m
 
 def test_a_page_does_not_ask_discord_again_within_ten_minutes(garden, discord):
     now = timezone.now()
-    directory.load_fresh(garden.pk, discord, now=now)
+
+    def names_at(moment):
+        directory.refresh_if_old(garden.pk, discord, now=moment)
+        return [each.name for each in directory.load(garden.pk).channels]
+
+    names_at(now)
     SimChannel.objects.create(pk=garden.pk + 291, guild_id=garden.pk, name="new")
-    assert "new" not in [each.name for each in directory.load_fresh(garden.pk, discord, now=now).channels]
-    later = now + directory.FRESH_FOR
-    assert "new" in [each.name for each in directory.load_fresh(garden.pk, discord, now=later).channels]
+    assert "new" not in names_at(now)
+    assert "new" in names_at(now + directory.FRESH_FOR)
 
 
 def test_a_rule_for_a_role_is_made_by_the_roles_name(moderator, garden):

@@ -68,6 +68,13 @@ def test_each_input_and_output_of_terraform_is_listed():
     assert (vpc.type, vpc.default) == ("string", None)
 
 
+def test_every_decision_is_in_the_navigation_and_in_the_list():
+    pages = [f"decisions/{page.name}" for page in DECISIONS]
+    assert [page for page in pages if page not in (ROOT / "mkdocs.yml").read_text()] == []
+    overview = (DOCS / "decisions/README.md").read_text()
+    assert [page.name for page in DECISIONS if f"({page.name})" not in overview] == []
+
+
 def test_decisions_are_numbered_without_a_gap():
     assert [int(file.name[:4]) for file in DECISIONS] == list(range(1, len(DECISIONS) + 1))
     for file in DECISIONS:
