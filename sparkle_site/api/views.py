@@ -1,4 +1,4 @@
-"""The HTTP API: submit, status, image and cancel, with a key of one server (docs/reference/api.md)."""
+"""The HTTP API: submit, status, image and cancel, with a key of one server (docs/how-to/use-the-api.md)."""
 
 from __future__ import annotations
 
