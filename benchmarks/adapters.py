@@ -1,7 +1,7 @@
-"""What LoRAs cost: eight rows with none to eight of them in one call of the demo's UNet, and one call for each.
+"""What LoRAs cost: one call of the demo's UNet with eight rows and none to eight LoRAs, and one call for each LoRA.
 
-All in one run on one core, ways in turn. A time is the least CPU time of its repetitions, so that what else runs on the
-machine counts little.
+Everything runs in one process on one core, the variants in turns. A time is the least CPU time of all repetitions, so
+that other load on the machine changes it little.
 """
 
 from __future__ import annotations

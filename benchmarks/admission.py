@@ -1,8 +1,8 @@
 """How many requests a second `jobs.submission.submit` admits: from several connections, over few and many guilds,
 with and without a long history behind.
 
-Clients are processes, as Lambdas are; each holds one connection. The message goes nowhere, since the queue is not what
-is measured. A drain in the database ends what was queued, as workers would, so that lines neither grow nor stand.
+Clients are processes, as Lambdas are, and each holds one connection. Messages are not sent, because the queue is not
+measured. A process ends queued jobs in the database, as workers would, so that the queues keep their length.
 """
 
 from __future__ import annotations
@@ -290,7 +290,7 @@ def _cpu() -> float:
 
 
 def _drain(stop: Any) -> None:
-    """End what is queued twice a second, in one statement, as workers would by and by."""
+    """End what is queued twice a second, in one statement, as workers would little by little."""
     import psycopg
 
     with psycopg.connect(os.environ["SPARKLE_BENCH_URL"], autocommit=True) as connection:

@@ -1,7 +1,7 @@
 """From the start of a process to its first answer, on one core, from the package as it is deployed.
 
-A run is a fresh Python that imports the handler and answers one request: PING, a forged one, a `/sparkle`. Which
-modules cost most is asked of `-X importtime`; what was imported and never used, of a look at the loaded modules.
+A run is a new Python process that imports the handler and answers one request: PING, a forged one, or `/sparkle`.
+`-X importtime` shows which modules cost most. The list of loaded modules shows which were imported and never used.
 """
 
 from __future__ import annotations

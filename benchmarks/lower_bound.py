@@ -1,11 +1,10 @@
 """The least cost of any policy that knows the request rate, but not the arrivals.
 
-
-Beside the optimum of benchmarks/optimum.py, which knows every arrival: what lies between the two no policy can save. By
-dynamic programming over slots of ten seconds, backwards, with a price on each late request, raised until 95 % are in
-time. That is a Lagrangian bound: no policy of the same p95 costs less on average over such days. It favours the
-policy, which knows the rate of every moment, whose requests never wait for each other, and whose peaks take fractions
-of a machine.
+No policy can save the difference between this bound and the optimum of benchmarks/optimum.py, which knows all arrivals.
+The bound comes from dynamic programming, backwards over slots of ten seconds. Each late request has a price, which is
+raised until 95 % of the requests are in time. This is a Lagrangian bound: no policy with the same p95 costs less on
+average over such days. The bound favours the policy: it knows the rate at every moment, no request waits for another,
+and a peak takes fractions of a machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small SVG plots, written plainly: lines and bars that read in light and in dark."""
+"""Small SVG plots without a library: lines and bars that can be read in light and in dark mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipelines of the shapes that people run, with random weights: as fast as the real ones, and nothing to download."""
+"""Pipelines with the shapes of popular models and random weights: as fast as the real ones, without a download."""
 
 from __future__ import annotations
 

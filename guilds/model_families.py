@@ -1,4 +1,4 @@
-"""The families of models, and what each can do. The forms and autocomplete offer this; the worker holds to it."""
+"""The families of models, and what each can do. The forms, autocomplete and the worker use this list."""
 
 from __future__ import annotations
 

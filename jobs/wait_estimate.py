@@ -1,4 +1,4 @@
-"""A request's place in line and its wait, from what is ahead of it. The simulation promises by it too."""
+"""A request's place in line and its estimated wait, from the jobs ahead of it. The simulation uses it too."""
 
 from __future__ import annotations
 

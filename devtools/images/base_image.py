@@ -1,4 +1,4 @@
-"""A base image from Debian's packages, laid out as the official Python image, for where no registry can be reached.
+"""A base image from Debian's packages, laid out as the official Python image, for use without a registry.
 
 Python is in /usr/local, its packages in site-packages, and pip has no restriction, as the Dockerfiles expect it.
 """

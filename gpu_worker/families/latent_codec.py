@@ -1,4 +1,4 @@
-"""Between pixels and the latents that a denoiser reads: the VAE with its scaling, shift or statistics."""
+"""Converts between pixels and the latents that a denoiser reads: the VAE with its scaling, shift or statistics."""
 
 from __future__ import annotations
 
