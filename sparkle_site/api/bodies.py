@@ -56,6 +56,8 @@ def _wrong(value: Any, schema: dict[str, Any]) -> str | None:
 def _wrong_text(value: str, schema: dict[str, Any]) -> str | None:
     if "\x00" in value:
         return "must not have NUL characters"
+    if any("\ud800" <= char <= "\udfff" for char in value):
+        return "must not have half of a surrogate pair"
     if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1000):
         return f"must have {schema.get('minLength', 0)} to {schema.get('maxLength', 1000)} characters"
     if "enum" in schema and value not in schema["enum"]:

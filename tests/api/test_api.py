@@ -128,6 +128,7 @@ def test_a_repeated_call_makes_no_second_request(call: Caller) -> None:
         ({"prompt": "x", "user_id": 1}, "“user_id” is not a parameter."),
         (b'{"prompt": "x", "guidance": NaN}', "“guidance” must be from 0 to 30."),
         (b'{"prompt": "a\\u0000b"}', "“prompt” must not have NUL characters."),
+        (b'{"prompt": "a\\ud800b"}', "“prompt” must not have half of a surrogate pair."),
     ],
 )
 def test_wrong_input_is_answered_in_one_sentence(call: Caller, body: Any, says: str) -> None:
