@@ -129,7 +129,10 @@ def place(transactional_db: None, live_server: Any, settings: Any, tmp_path: Any
     user = SimUser.objects.create(pk=next(_snowflakes), username="ada", global_name="Ada")
     sim_guild = SimGuild.objects.create(pk=GUILD, name="Pixel Garden", owner=user)
     channel = SimChannel.objects.create(pk=CHANNEL, guild=sim_guild, name="sparkle")
-    return Place(guild=Guild.objects.create(pk=GUILD, name="Pixel Garden"), channel=channel, user=user)
+    # Upkeep greets a server that has just installed the bot, and these tests count messages.
+    installed_at = datetime.now(UTC) - timedelta(days=30)
+    guild = Guild.objects.create(pk=GUILD, name="Pixel Garden", installed_at=installed_at)
+    return Place(guild=guild, channel=channel, user=user)
 
 
 RunnerMaker = Callable[..., Any]
