@@ -13,7 +13,7 @@ OK, MISSING, UNKNOWN = "ok", "missing", "not checked"
 TERRAFORM = (1, 11)
 ZONES = 2
 DEFAULT_TYPES = ("g6.xlarge", "g5.xlarge", "g4dn.xlarge")
-DEFAULT_MAX_WORKERS = 8
+DEFAULT_MAX_WORKERS = 4
 DEFAULT_BUILD = "BUILD_GENERAL1_LARGE"
 LAMBDA_QUOTA = "L-B99A9384"
 # Lambda keeps this many executions unreserved; a new account has no more.

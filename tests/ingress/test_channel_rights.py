@@ -72,4 +72,4 @@ def test_cancel_and_delete_by_button(theirs: Any, press: Any, permissions: int, 
 def test_a_channels_permission_shows_no_settings(make_guild: Any, slash: Any) -> None:
     guild = make_guild()
     assert "Manage Server" in message_text(slash(guild, "sparkle-settings", **member(MANAGE_MESSAGES)))
-    assert slash(guild, "sparkle-settings", **member(MANAGE_GUILD))["data"]["embeds"]
+    assert slash(guild, "sparkle-settings", **member(MANAGE_GUILD))["data"]["components"]

@@ -304,8 +304,8 @@ def test_an_accepted_request_takes_few_statements(
 ) -> None:
     guild = make_guild()
     slash(guild, values={"prompt": "a cat"})
-    # Lock, read and write. In the test's transaction, BEGIN and COMMIT are a savepoint.
-    with django_assert_max_num_queries(5):
+    # The member's defaults, lock, read and write. In the test's transaction, BEGIN and COMMIT are a savepoint.
+    with django_assert_max_num_queries(6):
         slash(guild, values={"prompt": "a cat"})
 
 
