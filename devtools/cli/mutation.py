@@ -64,10 +64,7 @@ MODULES = {
     "guilds.cost_estimates": Module(tests=("tests/guilds/test_cost_estimates.py",)),
     "guilds.blocked_terms": Module(tests=("tests/guilds/test_blocked_terms.py",)),
     "discord_api.payloads": Module(tests=("tests/discord/test_payloads.py",)),
-    "jobs.fair_queue": Module(
-        tests=("tests/jobs/test_queue_position.py",),
-        with_database=frozenset({"record_turn", "promote", "load_position", "read_demand"}),
-    ),
+    "jobs.wait_estimate": Module(tests=("tests/jobs/test_queue_position.py",)),
     "jobs.scaling": Module(tests=("tests/jobs/test_scaling.py",)),
     "jobs.lifecycle": Module(tests=("tests/jobs/test_lifecycle.py",)),
     "jobs.dispatch.codec": Module(tests=("tests/dispatch/test_codec.py",)),

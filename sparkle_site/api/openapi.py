@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from guilds import policy
@@ -10,6 +11,7 @@ from guilds.samplers import SAMPLERS
 from guilds.version import __version__
 from jobs.lifecycle import Status
 
+SIZE = re.compile("^[0-9]{2,4}x[0-9]{2,4}$", re.ASCII)
 MAX_BODY = 64 * 1024
 _PROMPT = {"type": "string", "maxLength": policy.MAX_PROMPT}
 
@@ -23,7 +25,7 @@ NEW_REQUEST: dict[str, Any] = {
         "seed": {"type": "integer", "minimum": 0, "maximum": policy.MAX_SEED},
         "steps": {"type": "integer", "minimum": 1, "maximum": MAX_STEPS},
         "sampler": {"type": "string", "enum": sorted(SAMPLERS)},
-        "size": {"type": "string", "pattern": "^[0-9]{2,4}x[0-9]{2,4}$", "example": "512x512"},
+        "size": {"type": "string", "pattern": SIZE.pattern, "example": "512x512"},
         "guidance": {"type": "number", "minimum": 0, "maximum": 30},
         "count": {"type": "integer", "minimum": 1, "maximum": 4, "description": "Number of images."},
         "style": {"type": "string", "maxLength": 40, "description": "The slug of one of the server's styles."},

@@ -13,23 +13,23 @@ PRINTED = """
     guilds.quota.x_decide__mutmut_2: survived
     guilds.quota.xǁCounterǁ__add____mutmut_1: timeout
     guilds.quota.x_load_status__mutmut_1: no tests
-    jobs.fair_queue.x_place__mutmut_1: killed
-    jobs.fair_queue.x_place__mutmut_2: no tests
+    jobs.wait_estimate.x_place__mutmut_1: killed
+    jobs.wait_estimate.x_place__mutmut_2: no tests
 """
 
 
 def test_a_survivor_and_an_untested_change_lower_the_share_and_a_function_with_a_database_is_left_out():
-    lines, share = summary(read_results(PRINTED), ["guilds.quota", "jobs.fair_queue"])
+    lines, share = summary(read_results(PRINTED), ["guilds.quota", "jobs.wait_estimate"])
     assert share == pytest.approx(3 / 5)
     assert [line.split() for line in lines] == [
         ["guilds.quota", "2", "of", "3", "66.7%"],
-        ["jobs.fair_queue", "1", "of", "2", "50.0%"],
+        ["jobs.wait_estimate", "1", "of", "2", "50.0%"],
         ["all", "3", "of", "5", "60.0%"],
     ]
 
 
 def test_a_run_without_changes_has_a_share_of_zero():
-    assert summary({}, ["jobs.fair_queue"])[1] == 0
+    assert summary({}, ["jobs.wait_estimate"])[1] == 0
 
 
 @pytest.mark.parametrize(
