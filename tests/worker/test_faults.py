@@ -187,7 +187,9 @@ def test_killed_workers_lose_no_job_no_image_and_no_quota(
 
     def ask(number: int) -> None:
         # The simulator ends a token at 15 minutes, the platform half a minute before.
-        age_s = 20 * 60 if number in late else 14.5 * 60 - chance.uniform(2, 40) if number in dying else 10
+        # Half of the dying tokens end before any worker can be done, the others at some point of the work.
+        left_s = chance.uniform(0, 1) if number % 2 else chance.uniform(1, 40)
+        age_s = 20 * 60 if number in late else 14.5 * 60 - left_s if number in dying else 10
         side = 68 if number in unmakeable else 64
         job = place.ask(
             user_id=100 + number % MEMBERS,

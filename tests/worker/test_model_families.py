@@ -189,15 +189,15 @@ def test_the_compiled_shape_is_the_shape_of_requests(
     engine: Any = diffusers_engine.load(str(make(tmp_path / "model")))
     shapes, call_of = set(), engine._call
 
-    def noted(call: Any) -> Any:
+    def noted(call: Any, mixes: Any) -> Any:
         sample = call.inputs["sample"]
         dtypes = tuple(call.inputs[name].dtype for name in ("sample", "timestep", "encoder_hidden_states"))
         shapes.add((call.shape, dtypes, sample.stride()[1:]))
-        return call_of(call)
+        return call_of(call, mixes)
 
     monkeypatch.setattr(engine, "_call", noted)
     _ours(engine, _request(**fields))
     example = engine._family.example_call(2)
     assert example.run(engine._family.forward)[0].shape == example.inputs["sample"].shape
-    engine._call(example)
+    engine._call(example, [()] * example.rows)
     assert len(shapes) == 1

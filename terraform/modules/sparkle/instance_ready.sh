@@ -25,7 +25,8 @@ pull_image() {
 }
 
 has_joined() {
-  curl -sf --max-time 5 "$AGENT" | grep -q '"ContainerInstanceArn":"arn:'
+  local answer
+  answer=$(curl -sf --max-time 5 "$AGENT") && [[ $answer == *'"ContainerInstanceArn":"arn:'* ]]
 }
 
 INSTANCE=$(metadata instance-id)

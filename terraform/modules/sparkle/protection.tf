@@ -48,5 +48,6 @@ resource "terraform_data" "deletion_protection" {
     aws_vpc_security_group_ingress_rule.endpoints,
     aws_vpc_security_group_ingress_rule.web,
     terraform_data.discord,
+    terraform_data.ipv6,
   ]
 }
