@@ -7,13 +7,15 @@ from celery import Celery
 from celery.signals import setup_logging
 from django.conf import settings
 
+from . import folder_broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sparkle_site.settings.local")
 
 FOLDER = settings.LOCAL_DIR / "celery"
 MESSAGES = FOLDER / "messages"
 MESSAGES.mkdir(parents=True, exist_ok=True)
 
-app = Celery("sparkle", broker="filesystem://localhost", include=["devtools.celery_tasks"])
+app = Celery("sparkle", broker=f"{folder_broker.SCHEME}://localhost", include=["devtools.celery_tasks"])
 app.conf.update(
     broker_transport_options={
         "data_folder_in": str(MESSAGES),
