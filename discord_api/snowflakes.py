@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime, timedelta
 
 MAX_SNOWFLAKE = 2**63 - 1
@@ -30,3 +31,8 @@ def created_at(snowflake: int) -> datetime:
 def first_at(at: datetime) -> int:
     """Return the lowest id of the millisecond of `at`."""
     return (at - EPOCH) // timedelta(milliseconds=1) << TIME_SHIFT
+
+
+def random_at(at: datetime) -> int:
+    """Return a random id of the millisecond of `at`, for what Discord did not create."""
+    return first_at(at) | secrets.randbits(TIME_SHIFT)

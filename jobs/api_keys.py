@@ -62,8 +62,7 @@ def submit(key: ApiKey, params: RequestedParams, *, idempotency_key: str | None,
     if idempotency_key and (earlier := _earlier(key, idempotency_key)):
         return earlier
     request = JobRequest(
-        # As Discord's own: the time, then a random part.
-        interaction_id=snowflakes.first_at(now) + secrets.randbelow(2**snowflakes.TIME_SHIFT),
+        interaction_id=snowflakes.random_at(now),
         application_id=BY_API,
         token="",
         guild_id=key.guild_id,

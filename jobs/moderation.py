@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
         return None
     result = submission.submit(
         JobRequest(
-            interaction_id=_new_snowflake(now),
+            interaction_id=snowflakes.random_at(now),
             application_id=job.application_id,
             token="",  # nosec B106  # there is no interaction to respond to
             guild_id=job.guild_id,
@@ -65,10 +64,6 @@ def retry(job_id: int, *, by: str, now: datetime) -> Accepted | Refusal | None:
         Job.objects.filter(pk=result.job.pk).update(reply_deadline=now, encrypted_token=b"")
         _record_event(job_id, "retried", by=by, now=now, as_job=result.job.pk)
     return result
-
-
-def _new_snowflake(now: datetime) -> int:
-    return snowflakes.first_at(now) | secrets.randbits(snowflakes.TIME_SHIFT)
 
 
 def refund(job_id: int, *, by: str, now: datetime) -> bool:

@@ -271,6 +271,14 @@ def repeat_prompts(prompts: Sequence[torch.Tensor | None], count: int) -> torch.
     return torch.cat(rows)
 
 
+def masked_inputs(prompts: Sequence[PromptEmbedding], count: int) -> dict[str, Any]:
+    """Return the prompts and their masks as denoisers name them that read both, a row for each image."""
+    return {
+        "encoder_hidden_states": repeat_prompts([prompt.tokens for prompt in prompts], count),
+        "encoder_attention_mask": repeat_prompts([prompt.mask for prompt in prompts], count),
+    }
+
+
 def guide(predicted: torch.Tensor, guidance: float) -> torch.Tensor:
     """Return the classifier-free guidance of predictions whose first half belongs to the negative prompt."""
     negative, positive = predicted.chunk(2)

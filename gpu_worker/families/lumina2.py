@@ -11,7 +11,7 @@ from guilds.model_families import FAMILIES
 
 from ..denoiser_call import DenoiserCall
 from ..engine import GenerationRequest
-from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, repeat_prompts, timestep_rows
+from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, masked_inputs, timestep_rows
 from .flow import FlowFamily, guide_keeping_norm
 from .prompts import truncated_tokens
 
@@ -41,10 +41,7 @@ class Lumina2(FlowFamily):
         return int(self.denoiser.config.in_channels)
 
     def prompt_inputs(self, request: GenerationRequest, prompts: Sequence[PromptEmbedding]) -> dict[str, Any]:
-        return {
-            "encoder_hidden_states": repeat_prompts([prompt.tokens for prompt in prompts], request.count),
-            "encoder_attention_mask": repeat_prompts([prompt.mask for prompt in prompts], request.count),
-        }
+        return masked_inputs(prompts, request.count)
 
     def call(self, runs: Sequence[RunningRequest]) -> DenoiserCall:
         latents = latent_rows(runs).to(self.denoiser.dtype)

@@ -11,7 +11,7 @@ from guilds.model_families import FAMILIES
 
 from ..denoiser_call import DenoiserCall
 from ..engine import GenerationRequest
-from .family import Family, PromptEmbedding, RunningRequest, guide, input_rows, repeat_prompts, timestep_rows
+from .family import Family, PromptEmbedding, RunningRequest, guide, input_rows, masked_inputs, timestep_rows
 from .prompts import truncated_tokens
 
 MAX_TOKENS = 300
@@ -42,10 +42,7 @@ class PixArtSigma(Family):
         )
 
     def prompt_inputs(self, request: GenerationRequest, prompts: Sequence[PromptEmbedding]) -> dict[str, Any]:
-        return {
-            "encoder_hidden_states": repeat_prompts([prompt.tokens for prompt in prompts], request.count),
-            "encoder_attention_mask": repeat_prompts([prompt.mask for prompt in prompts], request.count),
-        }
+        return masked_inputs(prompts, request.count)
 
     def call(self, runs: Sequence[RunningRequest]) -> DenoiserCall:
         scaled = [

@@ -10,7 +10,7 @@ from guilds.model_families import FAMILIES
 
 from ..denoiser_call import DenoiserCall
 from ..engine import GenerationRequest
-from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, repeat_prompts, timestep_rows
+from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, masked_inputs, timestep_rows
 from .flow import FlowFamily
 from .prompts import truncated_tokens
 
@@ -49,10 +49,7 @@ class Sana(FlowFamily):
         return None
 
     def prompt_inputs(self, request: GenerationRequest, prompts: Sequence[PromptEmbedding]) -> dict[str, Any]:
-        return {
-            "encoder_hidden_states": repeat_prompts([prompt.tokens for prompt in prompts], request.count),
-            "encoder_attention_mask": repeat_prompts([prompt.mask for prompt in prompts], request.count),
-        }
+        return masked_inputs(prompts, request.count)
 
     def call(self, runs: Sequence[RunningRequest]) -> DenoiserCall:
         latents = latent_rows(runs).to(self.denoiser.dtype)
