@@ -313,9 +313,10 @@ def test_only_so_many_calls_are_logged(client_of_bot: FullClient, monkeypatch: p
     monkeypatch.setattr(rest_api, "KEPT_CALLS", 10)
     client_of_bot.guilds()
     first = SimCall.objects.get()
-    # The log is cut at each hundredth entry: fill it up to the one before.
+    # The log is cut at each hundredth entry: fill it up to the one before the second next of them,
+    # since the next one can be fewer than the kept calls away.
     SimCall.objects.bulk_create(
-        SimCall(at=first.at, method="GET", route="/", status=200) for _ in range(99 - first.pk % 100)
+        SimCall(at=first.at, method="GET", route="/", status=200) for _ in range(199 - first.pk % 100)
     )
     client_of_bot.guilds()
     assert SimCall.objects.count() == 10
