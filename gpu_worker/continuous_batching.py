@@ -27,6 +27,7 @@ from .engine_adapters import EngineAdapters
 from .error_isolation import device_works, failed_event, raise_if_device_broken, require_finite, run_isolated
 from .errors import NotFinite, is_out_of_memory
 from .families.family import Family, RunningRequest
+from .inpainting import put_back_pixels, put_back_source
 
 log = logging.getLogger(__name__)
 PREVIEW_PX = 256
@@ -209,6 +210,7 @@ class ContinuousBatchEngine:
         run.latents = out.prev_sample
         run.predicted_original = _predicted_original(run.scheduler, out)
         run.steps_done += 1
+        put_back_source(run)
         # Not at every step, because it waits for the GPU. What is not finite stays so, and is also found at the end.
         if run.steps_done in (1, len(run.timesteps) // 2):
             require_finite(run.latents, f"the latents after step {run.steps_done}")
@@ -275,6 +277,9 @@ class ContinuousBatchEngine:
         began = time.perf_counter()
         require_finite(run.latents, "the finished latents")
         images = self._decode(run.latents)
+        source, mask = run.request.source, run.request.mask
+        if source is not None and mask is not None:
+            images = [put_back_pixels(image, source=source, mask=mask) for image in images]
         run.gpu_s += time.perf_counter() - began
         return Completed(
             id=run.request.id,

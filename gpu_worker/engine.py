@@ -30,10 +30,14 @@ class AdapterUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationRequest(GenerationParams):
-    """The images of one job. `source` is an RGB image to start from, of `width` x `height` pixels (image to image)."""
+    """The images of one job. `source` is an RGB image to start from, of `width` x `height` pixels (image to image).
+
+    `mask`, of the same size, is white where the model paints and black where the source stays. None: paint everywhere.
+    """
 
     id: int
     source: Image | None = None
+    mask: Image | None = None
     preview: bool = False
     adapters: tuple[AdapterUse, ...] = ()
 

@@ -26,6 +26,7 @@ from guilds.model_families import ModelFamily
 from ..adapters.low_rank import Mix
 from ..denoiser_call import DenoiserCall, join
 from ..engine import GenerationRequest
+from ..inpainting import KeptArea, add_noise, painted_latents
 from . import latent_codec
 from .schedulers import SchedulerFactory
 
@@ -60,6 +61,7 @@ class RunningRequest:
     predicted_original: torch.Tensor | None = None  # the finished latents, as predicted at the last step
     carried: dict[str, torch.Tensor] = field(default_factory=dict)  # what a family keeps from step to step, by row
     mix: Mix = ()  # the adapters of its rows
+    kept: KeptArea | None = None  # what stays of its source, of a request with a mask
 
     @property
     def is_guided(self) -> bool:
@@ -157,7 +159,7 @@ class Family(ABC):
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in request.seeds]
         shape = (1, *self.latent_shape(request.width, request.height))
         noise = torch.cat([torch.randn(shape, generator=generator) for generator in generators]).to(self.device)
-        latents = self._first_latents(request, scheduler, timesteps, noise)
+        latents, kept = self._first_latents(request, scheduler, timesteps, noise)
         read = str if self.reads_weights else prompt_weights.plain
         negative = read(request.negative_prompt) if self.is_guided(request) else None
         prompts = self.encode(read(request.prompt), negative)
@@ -171,26 +173,35 @@ class Family(ABC):
             prompts=prompts,
             inputs=self.prompt_inputs(request, prompts),
             step_kwargs={name: value for name, value in step_kwargs.items() if name in accepted},
+            kept=kept,
         )
 
     def _first_latents(
         self, request: GenerationRequest, scheduler: Any, timesteps: torch.Tensor, noise: torch.Tensor
-    ) -> torch.Tensor:
-        latents: torch.Tensor
+    ) -> tuple[torch.Tensor, KeptArea | None]:
+        """Return the latents that the request begins with, and what stays of its source, None without a mask."""
+        only_noise = noise * getattr(scheduler, "init_noise_sigma", 1.0)
         if request.source is None:
-            latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
-            return latents
+            return only_noise, None
+        encoded = self._encode_source(request)
+        begin = timesteps[:1]
+        latents = add_noise(scheduler, encoded, noise, begin)
+        if request.mask is None:
+            return latents, None
+        if request.strength >= 1:
+            # Even the highest level of noise shows something of what is below it.
+            latents = only_noise
+        painted = painted_latents(request.mask, *noise.shape[2:]).to(self.device)
+        kept = KeptArea(latents=encoded, noise=noise, painted=painted)
+        return kept.put_back(latents, scheduler, begin), kept
+
+    def _encode_source(self, request: GenerationRequest) -> torch.Tensor:
+        assert request.source is not None  # noqa: S101  # the caller checked it
         source = request.source
         if source.size != (request.width, request.height):
             source = source.resize((request.width, request.height), Image.Resampling.LANCZOS)
         pixels = torch.from_numpy(np.asarray(source.convert("RGB")).copy()).permute(2, 0, 1)[None]
-        encoded = self.encode_image(pixels.to(self.device) / 127.5 - 1)
-        images, begin = encoded.expand_as(noise), timesteps[:1].repeat(request.count)
-        if hasattr(scheduler, "scale_noise"):
-            latents = scheduler.scale_noise(images, begin, noise)
-        else:
-            latents = scheduler.add_noise(images, noise, begin)
-        return latents
+        return self.encode_image(pixels.to(self.device) / 127.5 - 1)
 
     # -- a step
 

@@ -9,9 +9,9 @@ from pathlib import Path
 SIZE = 64
 
 
-@functools.lru_cache(maxsize=1)
-def folder() -> Path:
-    """Return the folder of the pipeline, made once a process. Its latents have 12 channels, not 4."""
+@functools.lru_cache(maxsize=2)
+def folder(channels: int = 12) -> Path:
+    """Return the folder of the pipeline with latents of so many channels, made once a process."""
     import torch
     from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -36,8 +36,8 @@ def folder() -> Path:
     )
     unet = UNet2DConditionModel(
         sample_size=8,
-        in_channels=12,
-        out_channels=12,
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=(32, 64),
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -47,7 +47,7 @@ def folder() -> Path:
         norm_num_groups=8,
     )
     vae = AutoencoderTiny(
-        latent_channels=12, encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4
+        latent_channels=channels, encoder_block_out_channels=(16,) * 4, decoder_block_out_channels=(16,) * 4
     )
     pipe = StableDiffusionPipeline(
         vae=vae,
