@@ -60,6 +60,8 @@ def run(act: Callable[[], T], *, started: float) -> T:
     try:
         _wait(all_done, _left(SEND_BY_S, started))
     except ResponseDeadlineExceeded:
+        all_done.cancel()
+        # Never cancel `outcome`: the thread could not set it, and would end before it sends the messages.
         result = _wait(outcome, _left(RESPOND_BY_S, started))
         if not all_done.done():
             for _, missed in sends:
@@ -110,7 +112,6 @@ def _wait(running: Future[T], seconds: float) -> T:
     except TimeoutError:
         if running.done():
             raise
-        running.cancel()
         raise ResponseDeadlineExceeded from None
 
 
@@ -129,8 +130,10 @@ def _deadline(started: float) -> AbstractContextManager[None]:
 
 def run_within(act: Callable[[], object], *, by_s: float, started: float) -> bool:
     """Run `act`, which needs no database, and return whether it completed in time. Raises whatever `act` raises."""
+    running = _threads("background").submit(act)
     try:
-        _wait(_threads("background").submit(act), _left(by_s, started))
+        _wait(running, _left(by_s, started))
     except ResponseDeadlineExceeded:
+        running.cancel()
         return False
     return True

@@ -32,9 +32,14 @@ def generate(options: argparse.Namespace, *, bar: ProgressBar, alive: Callable[[
     `alive` raises when a process has failed. Return 0 for images, 1 for a refusal or a failure.
     """
     from devtools.simulator import client
+    from interactions_lambda import snapstart
+    from jobs.dispatch.message import current_dispatcher
     from jobs.lifecycle import ENDED, Status
     from jobs.models import Job
 
+    # Import everything before the command: on a busy machine imports take longer than its response may.
+    snapstart.prepare()
+    current_dispatcher()
     started = time.monotonic()
     member = _member(options.guild)
     channel = member.guild.channels.all()[0]

@@ -166,6 +166,20 @@ def test_what_is_committed_is_sent_although_the_answer_failed() -> None:
     assert sent.wait(5)
 
 
+def test_what_is_committed_is_sent_although_the_answer_came_too_late(stuck: Stuck) -> None:
+    sent = threading.Event()
+
+    def act() -> None:
+        accepted(sent.set, lambda: None)
+        stuck.send([MESSAGE])
+
+    with pytest.raises(deadline.ResponseDeadlineExceeded):
+        deadline.run(act, started=time.monotonic() - 3)
+    assert not sent.is_set()
+    stuck.release.set()
+    assert sent.wait(30)
+
+
 def test_an_accepted_request_is_told_although_the_database_left_after_it(caplog: pytest.LogCaptureFixture) -> None:
     def refused() -> None:
         raise DispatchFailed("refused")
