@@ -106,6 +106,7 @@ def pages() -> list[Page]:
         Page(name="api-key", address=f"{jobs}/apikey/add/", who="moderator", whole=False),
         Page(name="models", address=f"{guilds}/modelprofile/", whole=False),
         Page(name="model", address=f"{guilds}/modelprofile/1/change/"),
+        Page(name="model-new", address=f"{guilds}/modelprofile/add/"),
         Page(name="workers", address=f"{jobs}/worker/", whole=False),
         Page(name="stuck-jobs", address="/admin/stuck-jobs/"),
         Page(name="audit", address="/admin/audit/", whole=False),

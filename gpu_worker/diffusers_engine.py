@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import diffusers
 import torch
 
+from guilds.memory_plan import choose_dtype
+
 from .batch_policy import rows_to_compile, saturation_rows
 from .compilation import CompiledDenoiser
 from .continuous_batching import ContinuousBatchEngine
@@ -23,7 +25,6 @@ from .error_isolation import raise_if_device_broken
 from .families.family import Family
 from .families.registry import BY_STEP_PIPELINES, family_for, info_of
 from .int8_weights import quantize
-from .memory_plan import choose_dtype
 from .static_batching import StaticBatchEngine
 from .whole_call_pipelines import WHOLE_CALL_PIPELINES
 

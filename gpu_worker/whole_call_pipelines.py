@@ -11,15 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guilds.model_families import FAMILIES
+
 from .engine import GenerationRequest
 
-WHOLE_CALL_PIPELINES = frozenset(
-    {"AuraFlowPipeline", "BriaPipeline", "CogView3PlusPipeline", "CogView4Pipeline", "ErnieImagePipeline",
-     "Flux2Pipeline", "FluxKontextPipeline", "GlmImagePipeline", "HiDreamImagePipeline", "HunyuanDiTPipeline",
-     "Kandinsky3Pipeline", "Krea2Pipeline", "LongCatImagePipeline", "LuminaPipeline", "NucleusMoEImagePipeline",
-     "OmniGenPipeline", "OvisImagePipeline", "PixArtAlphaPipeline", "PRXPipeline", "QwenImage21Pipeline",
-     "SanaSprintPipeline"}
-)  # fmt: skip
+WHOLE_CALL_PIPELINES = frozenset(FAMILIES["whole-call"].pipelines)
 # Their images depend on what else is in the call: prompts of other lengths shift the text's positions.
 _ALONE = frozenset({"QwenImage21Pipeline", "GlmImagePipeline", "OmniGenPipeline"})
 # Each changes the prompt or the size behind the member's back.

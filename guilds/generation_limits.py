@@ -12,6 +12,11 @@ from .samplers import SAMPLERS
 # The VAEs of diffusers encode 8 x 8 pixels into one latent.
 SIZE_MULTIPLE = 8
 SMALLEST_SIDE, LARGEST_SIDE = 64, 2048
+# Sizes that forms offer: those that published models were trained for. Both sides are multiples of 64.
+STANDARD_SIZES = (
+    "512x512", "512x768", "768x512", "640x640", "768x768", "1024x1024", "896x1152", "1152x896", "832x1216", "1216x832",
+    "768x1344", "1344x768",
+)  # fmt: skip
 _SIZE = re.compile(r"([1-9]\d{1,3})x([1-9]\d{1,3})", re.ASCII)
 
 

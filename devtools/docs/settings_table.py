@@ -70,6 +70,8 @@ GROUPS = {
         "DATABASE_POOL_SIZE": "Most database connections of one process.",
         "DISCORD_OAUTH_BASE": "Address of Discord's OAuth2 pages. Default: derived from `DISCORD_API_BASE`.",
         "DISCORD_CLIENT_SECRET": "OAuth2 client secret, to sign in with Discord. Empty: passwords only.",
+        "HF_ENDPOINT": "Address of the Hugging Face Hub, from which the form of a model reads what a repository holds.",
+        "HF_TOKEN": "Token for it, which gated or private repositories need. Empty: public ones only.",
         "METRICS_TOKEN": "Bearer token for `/metrics` in Prometheus' text format. Empty: there is no such page.",
         "SQS_DEAD_LETTER_URL": "URL of the dead-letter queue.",
         "OPERATORS_NEED_2FA": "Require a second factor from operators.",

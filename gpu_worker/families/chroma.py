@@ -20,7 +20,6 @@ MAX_TOKENS = 512
 
 class Chroma(PackedFlowFamily):
     info = FAMILIES["chroma"]
-    pipelines = ("ChromaPipeline",)
 
     def encode_prompt(self, prompt: str, *, is_negative: bool) -> PromptEmbedding:
         tokens, _, mask, *_ = self.pipe.encode_prompt(

@@ -84,7 +84,6 @@ class Family(ABC):
     """One loaded pipeline of a family. All methods belong to the engine's thread, under torch.inference_mode()."""
 
     info: ClassVar[ModelFamily]
-    pipelines: ClassVar[tuple[str, ...]]  # names of diffusers' classes
     reads_weights: ClassVar[bool] = False  # whether `encode` reads weights of words (guilds.prompt_weights)
     can_compile: bool = True  # whether all inputs of a call are tensors of one shape a row
 
@@ -97,7 +96,7 @@ class Family(ABC):
     @classmethod
     def serves(cls, pipe: Any) -> bool:
         """Whether requests can share this pipeline's steps."""
-        return type(pipe).__name__ in cls.pipelines
+        return type(pipe).__name__ in cls.info.pipelines
 
     def _denoiser(self) -> Any:
         return self.pipe.transformer

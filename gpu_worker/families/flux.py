@@ -18,7 +18,6 @@ from .prompts import truncated_tokens
 
 class Flux(PackedFlowFamily):
     info = FAMILIES["flux"]
-    pipelines = ("FluxPipeline",)
 
     def __init__(self, pipe: Any) -> None:
         super().__init__(pipe)

@@ -20,7 +20,6 @@ MAX_TOKENS = 512
 
 class Flux2Klein(FlowFamily):
     info = FAMILIES["flux2-klein"]
-    pipelines = ("Flux2KleinPipeline",)
 
     def encode_prompt(self, prompt: str, *, is_negative: bool) -> PromptEmbedding:
         # The model was guided away from an empty prompt only, and diffusers' pipeline takes no other.

@@ -20,7 +20,6 @@ MAX_TOKENS = 256
 
 class Lumina2(FlowFamily):
     info = FAMILIES["lumina2"]
-    pipelines = ("Lumina2Pipeline",)
 
     def encode_prompt(self, prompt: str, *, is_negative: bool) -> PromptEmbedding:
         if is_negative:

@@ -19,7 +19,6 @@ MAX_TOKENS = 300
 
 class PixArtSigma(Family):
     info = FAMILIES["pixart-sigma"]
-    pipelines = ("PixArtSigmaPipeline",)
 
     @property
     def size_multiple(self) -> int:

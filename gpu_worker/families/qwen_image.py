@@ -19,7 +19,6 @@ from .prompts import truncated_tokens
 
 class QwenImage(PackedFlowFamily):
     info = FAMILIES["qwen-image"]
-    pipelines = ("QwenImagePipeline",)
     can_compile = False  # the shapes of images are Python lists
 
     def encode_prompt(self, prompt: str, *, is_negative: bool) -> PromptEmbedding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from guilds.model_families import FAMILIES, ModelFamily
+from guilds.model_families import FAMILIES, ModelFamily, family_of_pipeline
 
 from .chroma import Chroma
 from .family import Family
@@ -31,13 +31,12 @@ FAMILY_CLASSES: tuple[type[Family], ...] = (
     Lumina2,
 )
 
-BY_STEP_PIPELINES = frozenset(name for kind in FAMILY_CLASSES for name in kind.pipelines)
+BY_STEP_PIPELINES = frozenset(name for kind in FAMILY_CLASSES for name in kind.info.pipelines)
 
 
 def info_of(pipeline: str) -> ModelFamily:
     """Return what is known of the family by the name of the pipeline's class."""
-    infos = (kind.info for kind in FAMILY_CLASSES if pipeline in kind.pipelines)
-    return next(infos, FAMILIES["whole-call"])
+    return family_of_pipeline(pipeline) or FAMILIES["whole-call"]
 
 
 def family_for(pipe: Any, *, use_deepcache: bool = False) -> Family | None:

@@ -19,7 +19,6 @@ MAX_TOKENS = 300
 
 class Sana(FlowFamily):
     info = FAMILIES["sana"]
-    pipelines = ("SanaPipeline",)
 
     def __init__(self, pipe: Any) -> None:
         super().__init__(pipe)

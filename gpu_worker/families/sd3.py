@@ -18,7 +18,6 @@ T5_TOKENS = 256
 
 class StableDiffusion3(FlowFamily):
     info = FAMILIES["sd3"]
-    pipelines = ("StableDiffusion3Pipeline",)
     largest_shift = 1.16
 
     def encode_prompt(self, prompt: str, *, is_negative: bool) -> PromptEmbedding:

@@ -19,7 +19,6 @@ from .family import Family, PromptEmbedding, RunningRequest, guide, input_rows, 
 class StableDiffusion(Family):
     info = FAMILIES["stable-diffusion"]
     reads_weights = True
-    pipelines = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "LatentConsistencyModelPipeline")
 
     def __init__(self, pipe: Any, *, use_deepcache: bool = False) -> None:
         """`use_deepcache` runs most steps by gpu_worker.deepcache; a UNet that cannot do that runs without."""

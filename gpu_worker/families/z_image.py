@@ -20,7 +20,6 @@ MAX_TOKENS = 512
 
 class ZImage(FlowFamily):
     info = FAMILIES["z-image"]
-    pipelines = ("ZImagePipeline",)
     can_compile = False  # inputs are lists
 
     @property

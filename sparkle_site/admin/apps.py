@@ -17,6 +17,7 @@ class SparkleAdminConfig(AdminConfig):
             guilds,
             images,
             jobs,
+            model_profiles,
             operations,
             prompt_lists,
             styles,

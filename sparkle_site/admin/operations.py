@@ -1,4 +1,4 @@
-"""Pages for operators only: platform settings, models and workers."""
+"""Pages for operators only: platform settings and workers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from guilds.models import ModelProfile, Platform
+from guilds.models import Platform
 from jobs.models import Worker
 
 from . import formatting
@@ -40,29 +39,6 @@ class PlatformAdmin(ScopedAdmin):
             raise PermissionDenied
         Platform.objects.get_or_create(pk=1)
         return redirect("admin:guilds_platform_change", 1)
-
-
-@admin.register(ModelProfile)
-class ModelProfileAdmin(ScopedAdmin):
-    guild_path = None
-    list_display = ["display_model", "is_enabled", "is_default", "default_sampler", "display_speed"]
-    list_display_links = ["display_model"]
-    search_fields = ["name", "slug"]
-    prepopulated_fields = {"slug": ["name"]}
-
-    @display(description="Model")
-    def display_model(self, profile: ModelProfile) -> SafeString:
-        return formatting.name_with_preview(
-            profile.name, profile.slug, profile.preview.name or "", "guilds_modelprofile", profile.pk
-        )
-
-    @display(description="State", label={"Enabled": "success", "Disabled": "default"})
-    def is_enabled(self, profile: ModelProfile) -> str:
-        return "Enabled" if profile.enabled else "Disabled"
-
-    @display(description="GPU time per step", ordering="gpu_ms_per_step")
-    def display_speed(self, profile: ModelProfile) -> str:
-        return f"{profile.learned_gpu_ms_per_step or profile.gpu_ms_per_step:.0f} ms"
 
 
 @admin.register(Worker)

@@ -102,6 +102,9 @@ X_FRAME_OPTIONS = "DENY"
 # Discord's OAuth2 pages are not part of the versioned API.
 DISCORD_OAUTH_BASE = env.str("DISCORD_OAUTH_BASE", default=DISCORD_API_BASE.rsplit("/api/", 1)[0] + "/oauth2")
 DISCORD_CLIENT_SECRET = env.str("DISCORD_CLIENT_SECRET", default="")
+# The admin reads from here what a model's repository holds. The names are those of Hugging Face's own libraries.
+HF_ENDPOINT = env.str("HF_ENDPOINT", default="https://huggingface.co").rstrip("/")
+HF_TOKEN = env.str("HF_TOKEN", default="")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # The dead-letter queue, which the admin shows and redrives.
 SQS_DEAD_LETTER_URL = env.str("SQS_DEAD_LETTER_URL", default="")

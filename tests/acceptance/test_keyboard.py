@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.guilds.test_model_inspection import described
+
 from .conftest import PATIENCE_MS
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -130,3 +132,20 @@ def test_the_charts_values_show_on_focus_and_updates_can_be_paused(page: Page, m
     page.keyboard.press("ArrowLeft")
     expect(bars.nth(-2)).to_be_focused()
     assert "nothing" in page.evaluate("getComputedStyle(document.activeElement, '::after').content")
+
+
+def test_inspecting_a_model_chooses_its_family_and_samplers(page: Page, httpserver: Any, settings: Any) -> None:
+    settings.HF_ENDPOINT = httpserver.url_for("").rstrip("/")
+    httpserver.expect_request("/api/models/owner/name").respond_with_json(described("ZImagePipeline"))
+    page.goto("/admin/guilds/modelprofile/add/")
+    page.get_by_label("Source").focus()
+    page.keyboard.type("owner/name")
+    tab_to(page, "Inspect the source")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No (needs bf16)")).to_be_visible()
+    expect(page.locator("#id_family")).to_have_value("z-image")
+    sampler = page.locator("#id_default_sampler")
+    expect(sampler).to_have_value("flow_euler")
+    assert sampler.locator("option:not([hidden])").evaluate_all("options => options.map(option => option.value)") == [
+        "flow_euler", "flow_dpmpp_2m", "flow_unipc",
+    ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Which number format a model runs in on a card, and what fits into the card's memory. Pure.
 
-`describe` tells an operator before anything is downloaded: `model: needs 20.3 GB; g4dn no, g6 with int8 encoders`.
+`verdicts` tells an operator before anything is downloaded: g4dn no, g6 with int8 encoders.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from guilds.model_families import ModelFamily
+from .model_families import ModelFamily
 
 DType = Literal["float32", "float16", "bfloat16"]
 Quantization = Literal["", "int8-encoders", "int8"]
@@ -74,15 +74,13 @@ def smallest_change(family: ModelFamily, size: ModelSize, card: Card) -> Quantiz
     return next((option for option in options if needed_gb(size, quantization=option) <= card.memory_gb), None)
 
 
-def describe(source: str, family: ModelFamily, size: ModelSize, *, cards: Sequence[Card] = CARDS) -> str:
-    """Return in an operator's words which cards can run the model."""
-    verdicts = []
-    for card in cards:
-        change = smallest_change(family, size, card)
-        if change is not None:
-            verdicts.append(f"{card.name} {_WORDS[change]}")
-        elif choose_dtype(family, card.capability) is None:
-            verdicts.append(f"{card.name} no (needs bf16)")
-        else:
-            verdicts.append(f"{card.name} no")
-    return f"{source}: needs {needed_gb(size):.1f} GB; {', '.join(verdicts)}"
+def verdicts(family: ModelFamily, size: ModelSize, *, cards: Sequence[Card] = CARDS) -> tuple[tuple[str, str], ...]:
+    """Return for each card its name and, in an operator's words, whether it can run the model."""
+    return tuple((card.name, _verdict(family, size, card)) for card in cards)
+
+
+def _verdict(family: ModelFamily, size: ModelSize, card: Card) -> str:
+    change = smallest_change(family, size, card)
+    if change is not None:
+        return _WORDS[change]
+    return "no (needs bf16)" if choose_dtype(family, card.capability) is None else "no"
