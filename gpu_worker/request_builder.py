@@ -7,9 +7,10 @@ from dataclasses import asdict, replace
 
 from django.conf import settings
 
+from jobs import painted_areas
 from jobs.models import Job, JobImage
 
-from . import source_images
+from . import outpainting, source_images
 from .adapters.files import find_adapters
 from .engine import GenerationRequest
 from .source_images import InvalidSourceImage
@@ -36,15 +37,19 @@ def build_request(job: Job, *, fetch_image: Callable[[str], bytes], upscaler: Up
         AdapterUnavailable: a LoRA is no longer allowed or cannot be fetched.
         Whatever `fetch_image` raises.
     """
-    params, source = job.params, None
+    params, source, mask = job.params, None, None
     if job.kind != Job.Kind.TXT2IMG:
         source = source_images.decode(_fetch_source(job, fetch_image))
         if job.kind == Job.Kind.UPSCALE:
             source = upscaler.enlarge(source, UPSCALE_FACTOR)
             params = replace(params, width=source.width, height=source.height)
         source = source_images.fit_to_size(source, params.width, params.height)
+        if job.painted_area in painted_areas.VIEWS:
+            source, mask = outpainting.extend(source, job.painted_area)
     adapters = find_adapters(params.loras, guild_id=job.guild_id, fetch=fetch_image)
-    return GenerationRequest(id=job.pk, source=source, preview=job.guild.previews, adapters=adapters, **asdict(params))
+    return GenerationRequest(
+        id=job.pk, source=source, mask=mask, preview=job.guild.previews, adapters=adapters, **asdict(params)
+    )
 
 
 def _fetch_source(job: Job, fetch_image: Callable[[str], bytes]) -> bytes:

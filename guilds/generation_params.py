@@ -14,6 +14,7 @@ class RequestedParams:
     `preset` names one of the member's presets; with `uses_defaults` the member's defaults apply below it.
     `source_job_id` with `source_index`, or `source_url`, names the image to start from. `lowerable` holds "steps" and
     "count" of an earlier request: they are lowered to the server's limits, not refused.
+    `painted_area` is the part of the source that is painted (jobs/painted_areas.py), "" for all of it.
     `speed` is "prompt" or "relaxed" (jobs/relaxed.py).
     """
 
@@ -33,6 +34,7 @@ class RequestedParams:
     source_job_id: int | None = None
     source_index: int | None = None
     source_url: str = ""
+    painted_area: str = ""
     preset: str | None = None
     uses_defaults: bool = False
     is_private: bool | None = None

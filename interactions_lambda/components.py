@@ -13,7 +13,7 @@ from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.payloads import Message, Option, SelectInput, TextInput
 from guilds.generation_params import RequestedParams
-from jobs import erasure, messages, moderation, queries, reports, result_messages, transitions, welcome
+from jobs import erasure, messages, moderation, painted_areas, queries, reports, result_messages, transitions, welcome
 from jobs.lifecycle import ENDED, Status
 from jobs.models import Job
 from jobs.submission import params_to_repeat
@@ -28,7 +28,9 @@ ERASE_BY_S = 1.5
 VARIATION_STRENGTH = 0.6
 # Redrawing adds detail; upscaling changes nothing in the image.
 ENLARGE_STRENGTHS = {"redraw": 0.35, "upscale": 0.0}
-_IMAGE_ACTION = re.compile(r"(vary|upscale|redraw|full):([0-9]{1,2})", re.ASCII)
+# "enlarge" is on messages from before the menu.
+_IMAGE_ACTIONS = frozenset({*result_messages.IMAGE_ACTIONS, "enlarge"})
+_IMAGE_ACTION = re.compile(rf"({'|'.join(result_messages.IMAGE_ACTIONS)}):([0-9]{{1,2}})", re.ASCII)
 
 
 def handle_component(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
     name, index = action.name, action.index or 0
     if name == "image":
         name, index = _image_action(interaction)
-    if name in ("vary", "upscale", "redraw", "enlarge", "full") and index < job.count:
+    if (name in _IMAGE_ACTIONS or name in painted_areas.VIEWS) and index < job.count:
         return _act_on_image(interaction, job, name, index, now=now, started=started)
     if name == "reroll":
         return submission.submit(interaction, replace(params_to_repeat(job), seed=None), now=now, started=started)
@@ -81,7 +83,12 @@ def _act_on_image(
 ) -> dict[str, Any]:
     if name == "full":
         return _show_image(interaction, job, index)
-    # "enlarge" is on messages from before the menu.
+    if name == "area":
+        return responses.areas(submission.guild_locale(interaction), job, index)
+    if name in painted_areas.VIEWS:
+        # All that is new is painted, and nothing of what was there.
+        params = _variation_params(job, index, Job.Kind.VARIATION, 1.0)
+        return submission.submit(interaction, replace(params, painted_area=name), now=now, started=started)
     if name in ("upscale", "redraw", "enlarge"):
         action = "upscale" if name == "upscale" else "redraw"
         return _enlarge(interaction, job, index, action, now=now, started=started)
@@ -105,6 +112,7 @@ def _variation_params(job: Job, index: int, kind: str, strength: float) -> Reque
         source_job_id=job.pk,
         source_index=index,
         source_url="",
+        painted_area="",
         strength=strength,
         seed=None,
     )

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _BLURPLE = 0x5865F2
 _MAX_URL = 2048
+_VIEWS = {
+    "zoom_out": "🔭",
+    "zoom_out_far": "🔭",
+    "pan_left": "⬅️",
+    "pan_right": "➡️",
+    "pan_up": "⬆️",
+    "pan_down": "⬇️",
+}
 
 
 def ephemeral(locale: str, key: str, **params: object) -> dict[str, Any]:
@@ -183,6 +191,17 @@ def single_image(locale: str, job: Job, image: JobImage, *, url: str) -> dict[st
     return payloads.reply(
         Message(content=content, components=({"type": 12, "items": [item]},), is_layout=True, ephemeral=True)
     )
+
+
+def areas(locale: str, job: Job, index: int) -> dict[str, Any]:
+    """Return the callback that offers to continue one image of a job beyond its edges."""
+
+    def view(name: str) -> dict[str, Any]:
+        return button(pack(name, job.pk, index), translate(locale, f"view.{name}"), emoji=_VIEWS[name])
+
+    rows = (row(*map(view, ("zoom_out", "zoom_out_far"))), row(*(view(name) for name in _VIEWS if "pan" in name)))
+    content = translate(locale, "view.title", n=index + 1, request=f"#{job.pk}")
+    return payloads.reply(Message(content=content, components=rows, ephemeral=True))
 
 
 def is_linkable(url: str) -> bool:

@@ -120,6 +120,9 @@ class Job(models.Model):
     )
     source_index = BoundedSmallIntegerField(null=True, blank=True, low=0, high=15)
     source_url = models.CharField(max_length=2000, blank=True)
+    painted_area = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="The part of the source image that is painted."
+    )
     prompt = BoundedTextField(max_length=MAX_PROMPT)
     negative_prompt = BoundedTextField(blank=True, max_length=MAX_STYLED_PROMPT)
     style = models.CharField(max_length=40, blank=True)

@@ -96,6 +96,7 @@ def _job_record(job: Job) -> dict[str, Any]:
         "guidance": job.guidance,
         "strength": job.strength,
         "source": job.source_url or job.source_job_id,
+        "painted_area": job.painted_area,
         "gpu_seconds": job.gpu_ms / 1000,
         "message_id": str(job.message_id or ""),
         "grid": job.grid_key,

@@ -19,6 +19,8 @@ from guilds.model_families import DEFAULT_FAMILY, FAMILIES
 from guilds.models import Guild
 from guilds.samplers import SAMPLERS
 
+from . import painted_areas
+
 if TYPE_CHECKING:
     from .models import Job
 
@@ -26,7 +28,7 @@ _BLURPLE = 0x5865F2
 # Pixels of the longest side that enlarging may reach: by redrawing on a GPU, and without.
 MAX_SIDES = {"redraw": 2048, "upscale": 4096}
 # What can be done with one image, in the order of the select.
-IMAGE_ACTIONS = {"vary": "🎲", "upscale": "🔍", "redraw": "🖌️", "full": "🖼️"}
+IMAGE_ACTIONS = {"vary": "🎲", "upscale": "🔍", "redraw": "🖌️", "area": "🔭", "full": "🖼️"}
 
 
 def completed(
@@ -138,6 +140,8 @@ def _parameters(job: Job) -> list[tuple[str, str]]:
         parameters.append(("source", f"#{job.source_job_id} · {(job.source_index or 0) + 1}"))
     elif job.source_url:
         parameters.append(("source", translate(job.locale, "field.attached_image")))
+    if job.painted_area in painted_areas.VIEWS:
+        parameters.append(("area", translate(job.locale, f"view.{job.painted_area}")))
     if job.strength:
         parameters.append(("strength", f"{job.strength:g}"))
     return parameters

@@ -243,6 +243,7 @@ def _params_fields(requested: RequestedParams, plan: policy.Plan) -> dict[str, A
         "source_job_id": requested.source_job_id,
         "source_index": requested.source_index,
         "source_url": requested.source_url,
+        "painted_area": requested.painted_area,
     }
 
 
@@ -266,6 +267,7 @@ def params_to_repeat(job: Job) -> RequestedParams:
         source_job_id=job.source_job_id,
         source_index=job.source_index,
         source_url=job.source_url,
+        painted_area=job.painted_area,
         # A repeat shows to nobody what the first showed to its member only.
         is_private=job.ephemeral or None,
         loras=job.loras,

@@ -154,8 +154,8 @@ def test_one_menu_and_one_row_of_buttons_are_below_a_result() -> None:
 
 
 def test_an_image_at_the_limit_cannot_grow_and_many_images_fit_into_the_menu() -> None:
-    assert values(job(count=1, width=1536)) == ["vary:0", "upscale:0", "full:0"]
-    assert values(job(count=1, width=4096)) == ["vary:0", "full:0"]
+    assert values(job(count=1, width=1536)) == ["vary:0", "upscale:0", "area:0", "full:0"]
+    assert values(job(count=1, width=4096)) == ["vary:0", "area:0", "full:0"]
     assert len(values(job(count=10))) <= payloads.MAX_OPTIONS
 
 
@@ -193,7 +193,7 @@ def test_cutting_counts_as_discord_does_and_splits_no_emoji(text: str, limit: in
 @pytest.mark.parametrize(
     ("family", "actions"),
     [
-        ("flux", {"vary", "upscale", "redraw", "full"}),
+        ("flux", {"vary", "upscale", "redraw", "area", "full"}),
         ("sana", {"upscale", "full"}),
         ("whole-call", {"upscale", "full"}),
     ],

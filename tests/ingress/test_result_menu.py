@@ -11,7 +11,7 @@ import pytest
 from discord_api.custom_id import pack
 from discord_api.payloads import EPHEMERAL, LAYOUT
 from guilds.models import Guild
-from jobs import privacy, submission
+from jobs import painted_areas, privacy, submission
 from jobs.models import Job, JobImage
 
 from .conftest import message_text, payload
@@ -138,3 +138,22 @@ def test_a_report_has_a_reason_which_goes_with_its_reporter(
     JobImage.objects.update(reported_by=OTHER)
     privacy.erase_member(OTHER, now=now)
     assert set(JobImage.objects.values_list("report_reason", flat=True)) == {""}
+
+
+def test_an_image_can_be_continued_beyond_its_edges(guild: Guild, job: Job, press: Any) -> None:
+    data = press(guild, pack("image", job.pk), values=["area:2"])["data"]
+    assert data["flags"] == EPHEMERAL
+    buttons = [each for shown in data["components"] for each in shown["components"]]
+    ids = [each["custom_id"] for each in buttons if "custom_id" in each]
+    assert ids == [pack(view, job.pk, 2) for view in painted_areas.VIEWS]
+    for custom_id, view in zip(ids, painted_areas.VIEWS, strict=True):
+        assert "Submitted" in str(press(guild, custom_id))
+        made = newest()
+        assert (made.painted_area, made.source_job_id, made.source_index) == (view, job.pk, 2)
+        assert (made.kind, made.strength, made.width, made.height) == ("variation", 1.0, job.width, job.height)
+        press(guild, pack("cancel", made.pk))
+    # A repeat continues it again; a variation of the result is one of all of it.
+    press(guild, pack("reroll", made.pk))
+    assert newest().painted_area == "pan_down"
+    press(guild, pack("vary", complete(newest()).pk, 0))
+    assert newest().painted_area == ""
