@@ -105,18 +105,18 @@ def test_waiting_ends_with_the_last_error_of_a_child_that_ends(code, reason, tmp
 def test_waiting_ends_when_a_living_child_reports_one_error_again_and_again(line, tmp_path, children):
     code = f"import time\nfor n in range(100):\n    print({line!r}.replace('%s', str(n))); time.sleep(0.2)"
     children.append(run(code, tmp_path))
-    began = time.monotonic()
     message = wait_for(children[0])
     assert "the worker keeps failing: " in message
     assert "PermissionError" in message
-    assert time.monotonic() - began < 10
+    assert children[0].process.poll() is None
 
 
 def test_one_error_is_no_failure_and_a_late_child_is_named_with_it(tmp_path, children):
     line = '{"level": "ERROR", "event": "cache_cold", "error": "KeyError"}'
     children.append(run(f"import time; print({line!r}); time.sleep(600)", tmp_path))
-    message = wait_for(children[0], timeout_s=2)
-    assert message.startswith("the model is not ready after 2 s; the worker: cache_cold: KeyError (its log: ")
+    wait_until(lambda: children[0].log.path.stat().st_size > 0, children=children, what="its line", timeout_s=60)
+    message = wait_for(children[0], timeout_s=1)
+    assert message.startswith("the model is not ready after 1 s; the worker: cache_cold: KeyError (its log: ")
 
 
 def test_errors_of_an_earlier_process_with_the_same_log_do_not_count(tmp_path, children):

@@ -34,11 +34,6 @@ for line in sys.stdin:
 """
 
 
-@pytest.fixture(autouse=True)
-def _response_deadline() -> None:
-    """Keep the real deadline, which these tests are about."""
-
-
 def in_a_lambda(body: dict[str, Any], *, database_url: str, **environment: str) -> dict[str, Any]:
     """Return the callback of a separate process that is set up like the Lambda."""
     done = subprocess.run(
@@ -55,6 +50,8 @@ def in_a_lambda(body: dict[str, Any], *, database_url: str, **environment: str) 
             "DATABASE_URL": database_url,
             "DISCORD_PUBLIC_KEY": KEY.verify_key.encode().hex(),
             "JOB_DISPATCHER": "jobs.dispatch.memory.MemoryDispatcher",
+            # Everything is imported before the request: on a busy machine that alone takes longer than the deadline.
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
             **environment,
         },
     )
@@ -79,7 +76,8 @@ def test_a_database_that_is_down_is_told_with_a_reference() -> None:
 
 @pytest.mark.processes
 def test_a_missing_setting_is_told_as_an_error_of_ours() -> None:
-    assert "on our side" in message_text(in_a_lambda(payload("slash"), database_url=""))
+    answer = in_a_lambda(payload("slash"), database_url="", AWS_LAMBDA_INITIALIZATION_TYPE="on-demand")
+    assert "on our side" in message_text(answer)
 
 
 @pytest.mark.processes
@@ -137,11 +135,12 @@ def accepted(send: Callable[[], None], missed: Callable[[], None]) -> str:
     return "Submitted"
 
 
-def test_a_queue_that_does_not_answer_is_left_to_upkeep(stuck: Stuck) -> None:
+def test_a_queue_that_does_not_answer_is_left_to_upkeep(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "SEND_BY_S", 0)
     missed = threading.Event()
-    answer = deadline.run(lambda: accepted(lambda: stuck.send([MESSAGE]), missed.set), started=time.monotonic() - 3)
+    answer = deadline.run(lambda: accepted(lambda: stuck.send([MESSAGE]), missed.set), started=time.monotonic())
     assert answer == "Submitted"
-    assert stuck.called.is_set()
+    assert stuck.called.wait(60)
     assert missed.is_set()
 
 
@@ -163,7 +162,7 @@ def test_what_is_committed_is_sent_although_the_answer_failed() -> None:
 
     with pytest.raises(ValueError, match="no words"):
         deadline.run(act, started=time.monotonic())
-    assert sent.wait(5)
+    assert sent.wait(60)
 
 
 def test_what_is_committed_is_sent_although_the_answer_came_too_late(stuck: Stuck) -> None:
@@ -200,34 +199,42 @@ def test_a_request_is_accepted_although_the_queue_is_stuck(
     django_db_serialized_rollback: None,
 ) -> None:
     monkeypatch.setattr(sending, "current_dispatcher", lambda: stuck)
-    monkeypatch.setattr(deadline, "SEND_BY_S", 0.1)
+    monkeypatch.setattr(deadline, "SEND_BY_S", 0)
     answer = slash(make_guild(), values={"prompt": "a cat"})
     assert answer["data"]["content"].startswith("**Submitted")
     assert Job.objects.get().message_sent_at is None, "upkeep sends a message for it again"
 
 
 @pytest.mark.django_db
-def test_no_statement_begins_when_the_time_is_up(make_guild: Callable[..., Guild]) -> None:
+def test_no_statement_begins_when_the_time_is_up(
+    make_guild: Callable[..., Guild], monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_guild()
-    with pytest.raises(deadline.StatementDeadlineExceeded):
-        deadline.run(Guild.objects.count, started=time.monotonic() - 3)
     assert deadline.run(Guild.objects.count, started=time.monotonic()) == 1
+    monkeypatch.setattr(deadline, "LAST_STATEMENT_S", 0)
+    with pytest.raises(deadline.StatementDeadlineExceeded):
+        deadline.run(Guild.objects.count, started=time.monotonic())
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_is_written_when_the_time_is_up(make_guild: Callable[..., Guild]) -> None:
+def test_nothing_is_written_when_the_time_is_up(
+    make_guild: Callable[..., Guild], monkeypatch: pytest.MonkeyPatch
+) -> None:
     guild = make_guild(name="As it was")
+    monkeypatch.setattr(deadline, "LAST_STATEMENT_S", 0)
     renamed = Guild.objects.filter(pk=guild.pk).update
     with pytest.raises(deadline.StatementDeadlineExceeded):
-        deadline.run(lambda: renamed(name="Too late"), started=time.monotonic() - 2.4)
+        deadline.run(lambda: renamed(name="Too late"), started=time.monotonic())
     guild.refresh_from_db()
     assert guild.name == "As it was"
-    assert deadline.run(Guild.objects.count, started=time.monotonic() - 2.4) == 1, "reading does no harm"
+    assert deadline.run(Guild.objects.count, started=time.monotonic()) == 1, "reading does no harm"
 
 
-def test_what_is_stuck_does_not_hold_up_the_answer(stuck: Stuck) -> None:
+def test_what_is_stuck_does_not_hold_up_the_answer(stuck: Stuck, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "SEND_BY_S", 2)
+    monkeypatch.setattr(deadline, "RESPOND_BY_S", 0)
     with pytest.raises(deadline.ResponseDeadlineExceeded):
-        deadline.run(lambda: stuck.send([MESSAGE]), started=time.monotonic() - 3)
+        deadline.run(lambda: stuck.send([MESSAGE]), started=time.monotonic())
     assert stuck.called.is_set()
 
 
