@@ -20,7 +20,7 @@ from typing import Any
 from devtools.results_file import Figure, Result, percentile
 
 from . import services
-from .interactions import GUILDS, MEMBERS
+from .signed_interactions import GUILDS, MEMBERS
 from .svg_plots import bars
 
 INTERACTIONS = 1_200_000_000_000_000_000

@@ -22,7 +22,7 @@ from typing import Any
 from devtools import run_directory
 from devtools.results_file import Figure, Result, percentile
 
-from . import interactions, services
+from . import services, signed_interactions
 from .svg_plots import bars
 
 PACKAGES = ("discord_api", "telemetry", "guilds", "jobs", "interactions_lambda", "sparkle_site/settings")
@@ -49,7 +49,7 @@ def run(*, full: bool = False) -> Result:
         environment = {
             **{key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG"}},
             **services.KEY_SETTINGS, **queue, "DATABASE_URL": database.url,
-            "DJANGO_SETTINGS_MODULE": services.SETTINGS, "DISCORD_PUBLIC_KEY": interactions.PUBLIC_KEY,
+            "DJANGO_SETTINGS_MODULE": services.SETTINGS, "DISCORD_PUBLIC_KEY": signed_interactions.PUBLIC_KEY,
             "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1",
         }  # fmt: skip
         found = {name: _starts(name, times, environment, folder) for name in ("ping", "forged", "sparkle")}
@@ -128,8 +128,8 @@ def _has_taskset() -> bool:
 
 
 def _event(name: str, number: int) -> dict[str, Any]:
-    body = interactions.sparkle(number, guilds=50) if name == "sparkle" else interactions.PING
-    return interactions.event(body, forged=name == "forged")
+    body = signed_interactions.sparkle(number, guilds=50) if name == "sparkle" else signed_interactions.PING
+    return signed_interactions.event(body, forged=name == "forged")
 
 
 def _starts(name: str, times: int, environment: dict[str, str], folder: Path) -> dict[str, Any]:

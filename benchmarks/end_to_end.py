@@ -20,7 +20,7 @@ from devtools.embedded_postgres import free_port
 from devtools.processes import answers, start, wait_until
 from devtools.results_file import Figure, Result, percentile
 
-from . import interactions, services
+from . import services, signed_interactions
 from .svg_plots import bars
 
 GUILDS = 1000
@@ -31,8 +31,8 @@ def run(*, full: bool = False) -> Result:
     """Send 100 and 200 a second for 15 s each; `full`: 100, 200 and 400 for 60 s each."""
     rates, seconds = ((100, 200, 400), 60) if full else ((100, 200), 15)
     with services.database() as database, services.queue() as queue, run_directory.run_folder("ingress") as folder:
-        environment = {"DATABASE_URL": database.url, "DISCORD_PUBLIC_KEY": interactions.PUBLIC_KEY, **queue}
-        services.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
+        environment = {"DATABASE_URL": database.url, "DISCORD_PUBLIC_KEY": signed_interactions.PUBLIC_KEY, **queue}
+        services.django_here(database.url, DISCORD_PUBLIC_KEY=signed_interactions.PUBLIC_KEY, **queue)
         services.make_guilds(GUILDS)
         port = free_port()
         ingress = start(
@@ -145,8 +145,8 @@ async def _send(rate: int, seconds: int, port: int) -> list[tuple[float, str]]:
 
 
 async def _one(number: int, due: float, port: int) -> tuple[float, str]:
-    body = interactions.sparkle(number, guilds=GUILDS)
-    head = "".join(f"{name}: {value}\r\n" for name, value in interactions.headers(body).items())
+    body = signed_interactions.sparkle(number, guilds=GUILDS)
+    head = "".join(f"{name}: {value}\r\n" for name, value in signed_interactions.headers(body).items())
     try:
         async with asyncio.timeout(30):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -16,19 +16,19 @@ from nacl.signing import VerifyKey
 
 from devtools.results_file import Figure, Result, percentile
 
-from . import interactions, services
+from . import services, signed_interactions
 from .svg_plots import bars
 
 GUILDS = 500
 WARM_UP = GUILDS
-VERIFY_KEY = VerifyKey(bytes.fromhex(interactions.PUBLIC_KEY))
+VERIFY_KEY = VerifyKey(bytes.fromhex(signed_interactions.PUBLIC_KEY))
 
 
 def run(*, full: bool = False) -> Result:
     """Measure 300 rounds, or 2,000 of them."""
     rounds = 2000 if full else 300
     with services.database() as database, services.queue() as queue:
-        services.django_here(database.url, DISCORD_PUBLIC_KEY=interactions.PUBLIC_KEY, **queue)
+        services.django_here(database.url, DISCORD_PUBLIC_KEY=signed_interactions.PUBLIC_KEY, **queue)
         services.make_guilds(GUILDS)
         found = _measure(rounds, database.url)
     ours, floor, sample, ping = found["sparkle"], found["floor"], found["sample's shape"], found["ping"]
@@ -74,8 +74,10 @@ def _measure(rounds: int, url: str) -> dict[str, dict[str, float]]:
         ways = _ways(plain)
         for number in range(rounds + WARM_UP):
             for name, way in ways.items():
-                body = interactions.PING if name == "ping" else interactions.sparkle(number, guilds=GUILDS)
-                event = interactions.event(body)
+                body = (
+                    signed_interactions.PING if name == "ping" else signed_interactions.sparkle(number, guilds=GUILDS)
+                )
+                event = signed_interactions.event(body)
                 cpu_before, before = time.process_time(), time.perf_counter()
                 way(event, number)
                 took, used = time.perf_counter() - before, time.process_time() - cpu_before

@@ -64,7 +64,7 @@ class Policy:
     fleet: Fleet
 
 
-def ours(
+def sparkle_policy(
     *,
     limits: scaling.Limits | None = None,
     idle_s: float | None = None,
@@ -102,7 +102,7 @@ def ours(
     )
 
 
-def sample() -> Policy:
+def aws_sample_policy() -> Policy:
     """The AWS sample as published: backlog of 60 s / 15 s = 4 a task, one up after 150 s, one down after 25 minutes."""
     return Policy(
         name="AWS sample",
@@ -125,5 +125,5 @@ def target_tracking(*, service_s: float = L4_SERVICE_S, price: float = G6, max_w
         name="target tracking",
         metric=lambda demand, desired: min(max_workers, -(-demand.runnable // 8)) - desired,
         alarms=Alarms(up_points=18, up_cooldown_s=60, down_points=90, down_points_of=90, down_cooldown_s=300),
-        fleet=replace(ours().fleet, service_s=service_s, price=price, max_workers=max_workers),
+        fleet=replace(sparkle_policy().fleet, service_s=service_s, price=price, max_workers=max_workers),
     )

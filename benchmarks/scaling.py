@@ -23,8 +23,8 @@ from .policies import (
     SAMPLE_SERVICE_S,
     TOKEN_S,
     Policy,
-    ours,
-    sample,
+    aws_sample_policy,
+    sparkle_policy,
     target_tracking,
 )
 from .simulation import Run, simulate
@@ -33,15 +33,15 @@ from .svg_plots import lines
 
 def judge(trace: Trace) -> dict[str, Any]:
     """Run every policy on the trace; return the runs and their ratios."""
-    chosen = ours()
+    chosen = sparkle_policy()
     runs = {
         "sparkle": simulate(trace, chosen),
-        "sample": simulate(trace, sample()),
+        "sample": simulate(trace, aws_sample_policy()),
         "target_tracking": simulate(trace, target_tracking()),
         # The policy alone, with the sample's GPU and the sample's time a request.
         "sparkle_on_the_samples_card": simulate(
             trace,
-            ours(
+            sparkle_policy(
                 service_s=SAMPLE_SERVICE_S,
                 price=G4DN,
                 # What such a GPU completes.
@@ -49,10 +49,10 @@ def judge(trace: Trace) -> dict[str, Any]:
                 name="Sparkle, the sample's card",
             ),
         ),
-        "sparkle_managed_scaling": simulate(trace, ours(release_s=900, name="Sparkle, ECS managed scaling")),
+        "sparkle_managed_scaling": simulate(trace, sparkle_policy(release_s=900, name="Sparkle, ECS managed scaling")),
         "sparkle_on_spot": simulate(
             trace,
-            ours(price=G6_SPOT, **FLEETS["spot"], name="Sparkle, spot"),
+            sparkle_policy(price=G6_SPOT, **FLEETS["spot"], name="Sparkle, spot"),
         ),
     }
     here, there = runs["sparkle"], runs["sample"]
@@ -119,7 +119,7 @@ def run(*, full: bool = False) -> Result:
         for key, each in runs.items():
             print(f"  {name:8} {key:28} {each.summary()}", flush=True)
     more: dict[str, Any] = {"bill": bill_months()}
-    settings = asdict(ours().fleet) | asdict(scaling.Limits()) | {"idle_s": 90}
+    settings = asdict(sparkle_policy().fleet) | asdict(scaling.Limits()) | {"idle_s": 90}
     if full:
         more |= {"other_evenings": other_evenings(), "sweep": sweep()}
     return Result(
@@ -137,7 +137,7 @@ def relaxed_lane(trace: Trace, share: float = 0.2) -> dict[str, float]:
     """
     mixed = arrival_traces.with_relaxed(trace, share)
     prompt = tuple(when for number, when in enumerate(trace.arrivals) if number not in mixed.relaxed)
-    here, alone = simulate(mixed, ours()), simulate(replace(trace, arrivals=prompt), ours())
+    here, alone = simulate(mixed, sparkle_policy()), simulate(replace(trace, arrivals=prompt), sparkle_policy())
     least = _without_known_arrivals(here)["least_gpu_hours_without_foresight"]
     waits = sorted(here.relaxed_waits)
     return {
@@ -163,7 +163,7 @@ BILL_LOADS = (1_000, 100_000)
 def bill_months(loads: tuple[int, ...] = BILL_LOADS) -> dict[str, dict[str, dict[str, float]]]:
     """Return the run of a month, by fleet and number of requests."""
     return {
-        fleet: {str(load): simulate(arrival_traces.month(load), ours(**settings)).summary() for load in loads}
+        fleet: {str(load): simulate(arrival_traces.month(load), sparkle_policy(**settings)).summary() for load in loads}
         for fleet, settings in FLEETS.items()
     }
 
@@ -172,7 +172,11 @@ def _without_known_arrivals(evening: Run) -> dict[str, Any]:
     """Return the least hours of the evening without known arrivals, at the same p95."""
     p95 = percentile(evening.waits, 0.95)
     least = functools.partial(
-        lower_bound.least_hours, arrival_traces.evening_rate, 2 * arrival_traces.DAY, ours().fleet, p95_wait_s=p95
+        lower_bound.least_hours,
+        arrival_traces.evening_rate,
+        2 * arrival_traces.DAY,
+        sparkle_policy().fleet,
+        p95_wait_s=p95,
     )
     return {
         "least_gpu_hours_without_foresight": round(least(), 2),
@@ -191,7 +195,7 @@ def sweep() -> list[dict[str, Any]]:
             "target_utilization": target_utilization,
             "keep_alive_max_s": keep_alive_max_s,
         }
-        policy = ours(limits=scaling.Limits(**settings), idle_s=idle_s)
+        policy = sparkle_policy(limits=scaling.Limits(**settings), idle_s=idle_s)
         row: dict[str, Any] = {**settings, "idle_s": idle_s}
         for name, make in arrival_traces.ALL.items():
             row[name] = _goals(make(), policy)
@@ -201,11 +205,11 @@ def sweep() -> list[dict[str, Any]]:
 
 def other_evenings(count: int = 12) -> list[dict[str, float]]:
     """Run the evening with other seeds: settings that were chosen with one evening may fit only that one."""
-    return [_goals(arrival_traces.evening(seed), ours()) for seed in range(100, 100 + count)]
+    return [_goals(arrival_traces.evening(seed), sparkle_policy()) for seed in range(100, 100 + count)]
 
 
 def _goals(trace: Trace, policy: Policy) -> dict[str, float]:
-    here, there = simulate(trace, policy), simulate(trace, sample())
+    here, there = simulate(trace, policy), simulate(trace, aws_sample_policy())
     p95 = percentile(here.waits, 0.95)
     least = optimum_hours(trace, policy.fleet, p95_wait_s=p95, longest_s=max(TOKEN_S, *here.waits))
     return {

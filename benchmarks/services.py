@@ -97,7 +97,7 @@ def make_guilds(count: int) -> None:
     """Create servers with unlimited queues and two quota rules each that never refuse, to measure admission alone."""
     from guilds.models import Guild, QuotaRule
 
-    from .interactions import GUILDS
+    from .signed_interactions import GUILDS
 
     guilds = Guild.objects.bulk_create(
         Guild(

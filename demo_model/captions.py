@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
+from .scene_views import COLORED_VIEWS
 from .scenes import SIZE_WORDS, SYNONYMS, Scene, SceneObject
-from .views import COLORED_VIEWS
 
 PREFIXES = ("", "", "", "", "a picture of ", "a photo of ", "please draw ", "draw ", "an image of ", "a drawing of ",
            "paint ", "i want ", "show me ", "make ")  # fmt: skip

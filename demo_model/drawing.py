@@ -6,8 +6,8 @@ import math
 
 from PIL import Image, ImageDraw
 
+from .scene_views import Canvas, draw_view, mix_colors
 from .scenes import COLORS, Color, Point, Scene
-from .views import Canvas, draw_view, mix_colors
 
 
 def draw_scene(scene: Scene, size: int, *, oversample: int = 4) -> Image.Image:

@@ -10,8 +10,8 @@ from typing import Any
 from discord_api import errors
 from discord_api.client import DiscordClient
 from guilds import command_registration
+from guilds.app_version import __version__
 from guilds.command_definitions import all_commands
-from guilds.version import __version__
 
 from .configuration import Deployment
 from .report import StepFailed

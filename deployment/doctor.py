@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from discord_api.client import DiscordClient
-from guilds.version import __version__
+from guilds.app_version import __version__
 from interactions_lambda.packaging import ROOT
 
 from . import account, checks, discord_application

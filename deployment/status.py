@@ -46,7 +46,7 @@ def last_build(deployment: Deployment, codebuild: Any, s3: Any) -> Finding:
     return Finding(what=what, status=OK, detail=f"succeeded ({steps})")
 
 
-def healthy(deployment: Deployment, http: httpx.Client) -> list[Finding]:
+def check_health(deployment: Deployment, http: httpx.Client) -> list[Finding]:
     """Whether the site answers, and whether the database has all migrations that its code needs."""
     return [
         _answers(http, "Healthy", f"{deployment.site_url}/healthz", "the site answers", deployment),

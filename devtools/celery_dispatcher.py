@@ -16,6 +16,6 @@ class CeleryDispatcher:
     def send(self, messages: Sequence[JobMessage]) -> None:
         try:
             for message in messages:
-                app.send_task("devtools.celery_tasks.answer", args=[codec.encode(message.job_id)])
+                app.send_task("devtools.celery_tasks.run_job", args=[codec.encode(message.job_id)])
         except (OperationalError, OSError) as exc:
             raise DispatchFailed("the local broker's folder cannot be written") from exc

@@ -52,8 +52,8 @@ def _stop(**_: Any) -> None:
         _runner.stop(within_s=LEAVE_WITHIN_S)
 
 
-@app.task(name="devtools.celery_tasks.answer")
-def answer(body: str) -> None:
+@app.task(name="devtools.celery_tasks.run_job")
+def run_job(body: str) -> None:
     """Give the job to the runner and return. It joins the running batch."""
     assert _runner is not None
     while not _runner.free_slots and not _runner.fatal_error.is_set():

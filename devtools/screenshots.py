@@ -49,7 +49,7 @@ class Page:
 
 def pages() -> list[Page]:
     """The pages, with the ids of the example data."""
-    from jobs.lifecycle import Status
+    from jobs.job_status import Status
     from jobs.models import Job, JobImage
 
     from .demo.example_data import GUILDS, member_id

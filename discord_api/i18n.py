@@ -64,7 +64,7 @@ _reader: ContextVar[ReaderLocale | None] = ContextVar("reader", default=None)
 
 
 @contextlib.contextmanager
-def reader(locale: ReaderLocale) -> Iterator[None]:
+def use_reader_locale(locale: ReaderLocale) -> Iterator[None]:
     """In this block, translate() names commands as this reader sees them."""
     token = _reader.set(locale)
     try:

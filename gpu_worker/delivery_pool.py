@@ -22,7 +22,7 @@ from discord_api import payloads
 from discord_api.errors import DiscordError
 from guilds.models import Guild
 from jobs import job_spans, transitions
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobEvent, JobImage
 from jobs.storage import StorageUnavailable
 

@@ -18,7 +18,7 @@ from discord_api.client import DiscordClient
 from guilds import discord_client
 
 from . import content_credentials, nsfw_check
-from .deployment import Deployment
+from .ecs_rollout import Deployment
 from .engine import Engine
 from .engine_cache import EngineCache
 from .heartbeat import HeartbeatThread

@@ -17,7 +17,7 @@ from jobs import transitions
 from jobs.models import Worker
 
 from . import health
-from .deployment import Deployment
+from .ecs_rollout import Deployment
 from .scale_in_protection import ScaleInProtection
 from .watchdog import Stuck
 

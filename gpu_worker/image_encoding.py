@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from discord_api.payloads import MAX_FILES, File
-from guilds import loras
+from guilds import lora_selection
 from jobs.models import Job
 
 from .content_credentials import Signer
@@ -49,7 +49,7 @@ def make_grid(images: Sequence[Image.Image]) -> Image.Image:
 
 def format_parameters(job: Job, *, seed: int, size: tuple[int, int], model: str) -> str:
     """Return how the image was made, in the format that other tools read from a PNG's `parameters`."""
-    lines = [" ".join(part for part in (job.styled_prompt or job.prompt, loras.tags(job.loras)) if part)]
+    lines = [" ".join(part for part in (job.styled_prompt or job.prompt, lora_selection.tags(job.loras)) if part)]
     if job.negative_prompt:
         lines.append(f"Negative prompt: {job.negative_prompt}")
     fields = {

@@ -11,7 +11,7 @@ from jobs import painted_areas
 from jobs.models import Job, JobImage
 
 from . import outpainting, source_images
-from .adapters.files import find_adapters
+from .adapters.files import resolve_adapters
 from .engine import GenerationRequest
 from .source_images import InvalidSourceImage
 from .upscaling import Upscaler
@@ -46,7 +46,7 @@ def build_request(job: Job, *, fetch_image: Callable[[str], bytes], upscaler: Up
         source = source_images.fit_to_size(source, params.width, params.height)
         if job.painted_area in painted_areas.VIEWS:
             source, mask = outpainting.extend(source, job.painted_area)
-    adapters = find_adapters(params.loras, guild_id=job.guild_id, fetch=fetch_image)
+    adapters = resolve_adapters(params.loras, guild_id=job.guild_id, fetch=fetch_image)
     return GenerationRequest(
         id=job.pk, source=source, mask=mask, preview=job.guild.previews, adapters=adapters, **asdict(params)
     )

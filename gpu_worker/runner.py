@@ -18,7 +18,7 @@ from functools import partial
 from django.conf import settings
 
 from jobs import transitions
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 from jobs.storage import StorageUnavailable
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from discord_api import cdn_urls
 from guilds.image_limits import FORMATS, SOURCE
 
-from . import image_metadata
+from . import metadata_stripping
 
 MAX_BYTES, MAX_PIXELS = SOURCE.max_bytes, SOURCE.max_pixels
 TIMEOUT_S = 10.0
@@ -76,17 +76,17 @@ def decode(content: bytes) -> Image.Image:
     """Return the image (its first frame) upright, in RGB, on white. Raise InvalidSourceImage.
 
     1. The size is read from the header before any pixel, so that a small file cannot use gigabytes.
-    2. Pixels are decoded without the metadata (gpu_worker.image_metadata): broken metadata must not refuse an image.
+    2. Pixels are decoded without the metadata (gpu_worker.metadata_stripping): broken metadata must not refuse it.
     3. The orientation is the only metadata that is used. It is ignored where it cannot be read.
     """
     try:
-        image = _pixels(image_metadata.strip_metadata(content))
+        image = _pixels(metadata_stripping.strip_metadata(content))
     except InvalidSourceImage:
         raise
     except Exception as exc:
         # For broken bytes Pillow's decoders raise many errors, such as IndexError and struct.error.
         raise InvalidSourceImage("source_unreadable", type(exc).__name__) from exc
-    transpose = _TRANSPOSES.get(image_metadata.orientation(content))
+    transpose = _TRANSPOSES.get(metadata_stripping.orientation(content))
     return image if transpose is None else image.transpose(transpose)
 
 

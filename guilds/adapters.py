@@ -11,10 +11,10 @@ from django.core.validators import RegexValidator, URLValidator
 from django.db import models
 from django.db.models import Q
 
-from . import loras
+from . import lora_selection
 from .adapter_files import AdapterHeader, InvalidAdapter, read_header
 from .bounded_fields import BoundedFloatField, ChoiceField, bounded
-from .uploads import OwnsPreview
+from .image_uploads import OwnsPreview
 
 # The site is behind an HTTP API, which takes requests of at most 10 MB.
 MAX_UPLOAD_BYTES = 9 * 2**20
@@ -84,14 +84,14 @@ class Adapter(OwnsPreview):
     family = ChoiceField(
         max_length=16,
         blank=True,
-        choices=[("", "As the file says"), *loras.FAMILIES.items()],
+        choices=[("", "As the file says"), *lora_selection.FAMILIES.items()],
         default="",
         help_text="The models that it was made for.",
     )
     trigger_words = models.CharField(max_length=200, blank=True, help_text="Added to prompts that do not contain them.")
-    default_weight = BoundedFloatField(default=0.8, low=-loras.MAX_WEIGHT, high=loras.MAX_WEIGHT)
+    default_weight = BoundedFloatField(default=0.8, low=-lora_selection.MAX_WEIGHT, high=lora_selection.MAX_WEIGHT)
     max_weight = BoundedFloatField(
-        "largest weight", default=1.5, low=0, high=loras.MAX_WEIGHT, help_text="Members may choose up to this."
+        "largest weight", default=1.5, low=0, high=lora_selection.MAX_WEIGHT, help_text="Members may choose up to this."
     )
     guilds = models.ManyToManyField(
         "guilds.Guild",
@@ -133,7 +133,7 @@ class Adapter(OwnsPreview):
     def _describe(self, header: AdapterHeader) -> None:
         """Take what the uploaded file says of itself."""
         if self.family and header.family and self.family != header.family:
-            found = loras.FAMILIES[header.family]
+            found = lora_selection.FAMILIES[header.family]
             raise ValidationError({"family": f"The file is a LoRA for {found}. Choose that."})
         self.family = self.family or header.family
         if not self.family:

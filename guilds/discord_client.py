@@ -6,8 +6,8 @@ from django.conf import settings
 
 from discord_api.client import ATTEMPTS, MAX_RETRY_AFTER_S, DiscordClient
 
-from .bot_token import bot_token
-from .version import __version__
+from .app_version import __version__
+from .aws_secrets import bot_token
 
 
 def from_settings(

@@ -9,7 +9,7 @@ MAX_SEED = 2**32 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedParams:
-    """What a member chose. None or empty where nothing was chosen. `loras` as guilds.loras.parse reads them.
+    """What a member chose. None or empty where nothing was chosen. `loras` as guilds.lora_selection.parse reads them.
 
     `preset` names one of the member's presets; with `uses_defaults` the member's defaults apply below it.
     `source_job_id` with `source_index`, or `source_url`, names the image to start from. `lowerable` holds "steps" and

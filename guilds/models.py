@@ -15,11 +15,10 @@ from discord_api import snowflakes
 
 from . import (
     generation_limits,
-    loras,
+    lora_selection,
     prompt_models,  # noqa: F401  # registers its models
 )
 from .adapters import Adapter
-from .audit_models import SettingChange
 from .bounded_fields import (
     MAX_SNOWFLAKE,
     BoundedArrayField,
@@ -35,10 +34,11 @@ from .bounded_fields import (
     bounded,
 )
 from .directory_models import DirectoryState, GuildMember, Role
+from .image_uploads import OwnsPreview
 from .model_families import DEFAULT_FAMILY, FAMILIES
 from .moderation_models import MemberNote, ModLogEntry
 from .samplers import SAMPLERS
-from .uploads import OwnsPreview
+from .setting_change_models import SettingChange
 
 __all__ = ["DirectoryState", "GuildMember", "MemberNote", "ModLogEntry", "Role", "SettingChange"]
 
@@ -81,9 +81,9 @@ def validate_size(size: str) -> None:
 
 
 def validate_lora_family(family: str) -> None:
-    """Raise ValidationError unless `family` is a code of guilds.loras.FAMILIES."""
-    if family not in loras.FAMILIES:
-        raise ValidationError("Write one of: %(known)s.", params={"known": ", ".join(loras.FAMILIES)})
+    """Raise ValidationError unless `family` is a code of guilds.lora_selection.FAMILIES."""
+    if family not in lora_selection.FAMILIES:
+        raise ValidationError("Write one of: %(known)s.", params={"known": ", ".join(lora_selection.FAMILIES)})
 
 
 def _by_field(wrong: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -423,7 +423,7 @@ class StylePreset(OwnsPreview):
     negative_prompt = models.CharField(max_length=500, blank=True)
     loras = models.CharField(
         "LoRAs",
-        max_length=loras.MAX_TEXT,
+        max_length=lora_selection.MAX_TEXT,
         blank=True,
         default="",
         db_default="",
@@ -453,9 +453,9 @@ class StylePreset(OwnsPreview):
         self._check_loras()
 
     def _check_loras(self) -> None:
-        choices = loras.parse(self.loras)
-        if choices is None or len(choices) > loras.MAX_LORAS:
-            raise ValidationError({"loras": f"Write at most {loras.MAX_LORAS} LoRAs like night:0.8, sketch."})
+        choices = lora_selection.parse(self.loras)
+        if choices is None or len(choices) > lora_selection.MAX_LORAS:
+            raise ValidationError({"loras": f"Write at most {lora_selection.MAX_LORAS} LoRAs like night:0.8, sketch."})
         usable = Adapter.objects.filter(enabled=True)
         if self.guild_id is not None:
             usable = usable.usable_in([self.guild_id])

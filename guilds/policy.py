@@ -8,9 +8,9 @@ from typing import Any
 
 from discord_api.permissions import can_attach_files
 
-from . import blocked_terms, loras, preset_options, prompt_language, prompt_weights
-from .cost_estimates import gpu_ms_of, strength_of, work_of
+from . import blocked_terms, lora_selection, preset_options, prompt_language, prompt_weights
 from .generation_params import MAX_SEED, GenerationParams, RequestedParams
+from .gpu_time_estimates import gpu_ms_of, strength_of, work_of
 from .model_families import DEFAULT_FAMILY, FAMILIES, ModelFamily
 from .preset_options import PresetOptions
 from .prompt_language import PromptError
@@ -48,7 +48,7 @@ class ModelOptions:
     @property
     def loras_family(self) -> str:
         """The family of the LoRAs that fit, "" if that is unknown: three kinds of Stable Diffusion share one family."""
-        return self.lora_family or (self.family if self.family in loras.FAMILIES else "")
+        return self.lora_family or (self.family if self.family in lora_selection.FAMILIES else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class GuildPolicy:
     # Of the member: the preset that was named, and the defaults.
     presets: Sequence[PresetOptions] = ()
     prompt_lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    loras: Sequence[loras.LoraOptions] = ()
+    loras: Sequence[lora_selection.LoraOptions] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +177,7 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
     5. Estimate the GPU time.
     """
     typed = options.params.prompt.strip()
-    prompt, in_prompt = loras.take_from_prompt(typed)
+    prompt, in_prompt = lora_selection.take_from_prompt(typed)
     refusal = check_access(rules, options) or _check_prompt(prompt)
     if refusal:
         return refusal
@@ -187,7 +187,7 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
     filled = _fill_parameters(rules, requested, prompt=prompt, seed=seed)
     if isinstance(filled, Refusal):
         return filled
-    uses = loras.choose(
+    uses = lora_selection.choose(
         rules.loras,
         typed=requested.loras,
         in_prompt=in_prompt,
@@ -197,19 +197,19 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
     # What is typed, what is shown, and what the model reads: signs of choices, weights and LoRAs hide no term.
     texts = dict.fromkeys((typed, prompt, prompt_weights.plain(filled.expanded_prompt)))
     adult = any(blocked_terms.find(text, rules.nsfw_terms) is not None for text in texts) or (
-        not isinstance(uses, loras.LoraProblem) and any(use.lora.adult for use in uses)
+        not isinstance(uses, lora_selection.LoraProblem) and any(use.lora.adult for use in uses)
     )
     refusal = _check_terms(rules, options, texts, adult=adult)
     if refusal:
         return refusal
-    if isinstance(uses, loras.LoraProblem):
+    if isinstance(uses, lora_selection.LoraProblem):
         return Refusal(code=uses.code, params=uses.params)
     return Plan(
         prompt=prompt,
         params=replace(
             filled.params,
-            prompt=loras.add_trigger_words(filled.params.prompt, uses),
-            loras=loras.format_uses(uses),
+            prompt=lora_selection.add_trigger_words(filled.params.prompt, uses),
+            loras=lora_selection.format_uses(uses),
         ),
         style=filled.style.slug if filled.style else "",
         model_id=filled.model.id,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from . import term_lists
+from . import blocked_term_lists
+from .blocked_term_lists import Line
 from .models import BlockedTerm, Guild, QuotaRule
-from .term_lists import Line
 
 # Not among them: what operators decide (concurrency, budget), and whether the server is on.
 FIELDS = (
@@ -58,5 +58,5 @@ def copy(source: Guild, target: Guild) -> Copied:
             )
         terms = BlockedTerm.objects.filter(guild=source)
         lines = [Line(number=n, phrase=term.phrase, nsfw=term.nsfw) for n, term in enumerate(terms)]
-        added = term_lists.add(target.pk, lines).added
+        added = blocked_term_lists.add(target.pk, lines).added
     return Copied(rules=len(rules), terms=added)

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Q
 
 from discord_api import payloads
-from guilds import loras
+from guilds import lora_selection
 from guilds.adapters import Adapter
 from guilds.model_families import DEFAULT_FAMILY, FAMILIES
 from guilds.models import Guild, ModelProfile, StylePreset
@@ -56,8 +56,8 @@ def _lora_choices(guild_id: int, typed: str, *, model: object) -> dict[str, Any]
     """Return choices that complete the last of the LoRAs typed so far, separated by commas."""
     before, _, last = typed.rpartition(",")
     before = before.strip().strip(",")
-    taken = {choice.name.casefold() for choice in loras.parse(before) or ()}
-    if len(taken) >= loras.MAX_LORAS:
+    taken = {choice.name.casefold() for choice in lora_selection.parse(before) or ()}
+    if len(taken) >= lora_selection.MAX_LORAS:
         return payloads.choices([])
     chosen = _chosen_model(guild_id, model)
     family = chosen.lora_family if chosen else ""

@@ -19,7 +19,7 @@ from guilds.generation_params import RequestedParams
 from guilds.models import Guild
 from guilds.policy import Refusal
 from jobs import messages, queries, reports, result_messages, transitions, welcome
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job
 
 from . import defaults, responses, settings_panel, submission

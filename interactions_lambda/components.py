@@ -13,8 +13,18 @@ from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.payloads import Message, Option, SelectInput, TextInput
 from guilds.generation_params import RequestedParams
-from jobs import erasure, messages, moderation, painted_areas, queries, reports, result_messages, transitions, welcome
-from jobs.lifecycle import ENDED, Status
+from jobs import (
+    job_erasure,
+    messages,
+    moderation,
+    painted_areas,
+    queries,
+    reports,
+    result_messages,
+    transitions,
+    welcome,
+)
+from jobs.job_status import ENDED, Status
 from jobs.models import Job
 from jobs.submission import params_to_repeat
 
@@ -240,12 +250,12 @@ def delete(interaction: Interaction, job: Job, *, now: datetime, started: float)
 
 def _erase(job: Job, *, now: datetime, started: float) -> None:
     """Delete the image files now if the storage answers in time; otherwise upkeep deletes them within minutes."""
-    if not erasure.request_erasure(job.pk, Job.Erasure.IMAGES, now=now):
+    if not job_erasure.request_erasure(job.pk, Job.Erasure.IMAGES, now=now):
         return
     try:
-        keys = erasure.storage_keys([job])
-        if run_within(lambda: erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
-            erasure.delete_rows([job.pk])
+        keys = job_erasure.storage_keys([job])
+        if run_within(lambda: job_erasure.erase_files(keys), by_s=ERASE_BY_S, started=started):
+            job_erasure.delete_rows([job.pk])
     except Exception as error:  # Each storage backend has its own errors.
         logger.warning("images_not_erased", extra={"job_id": job.pk, "error": type(error).__name__})
 

@@ -183,7 +183,10 @@ def who(locale: str, job: Job, *, embed: dict[str, Any]) -> dict[str, Any]:
 
 def single_image(locale: str, job: Job, image: JobImage, *, url: str) -> dict[str, Any]:
     """Return the callback that shows one image of a job in full size, as a spoiler if the result was one."""
-    item: dict[str, Any] = {"media": {"url": url}, "description": payloads.truncate(job.prompt, payloads.MAX_ALT_TEXT)}
+    item: dict[str, Any] = {
+        "media": {"url": url},
+        "description": payloads.truncate(job.prompt, payloads.MAX_ALT_TEXT),
+    }
     if job.spoiler or image.blurred:
         item["spoiler"] = True
     title = translate(locale, "image.title", n=image.index + 1, request=f"#{job.pk}")

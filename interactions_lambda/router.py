@@ -104,7 +104,7 @@ def _callback(verified: VerifiedRequest, started: float) -> dict[str, Any]:
 def _run(interaction: Interaction, handle: Handler, started: float) -> dict[str, Any]:
     from guilds import command_ids
 
-    with i18n.reader(i18n.ReaderLocale(locale=interaction.locale, command_ids=command_ids.current)):
+    with i18n.use_reader_locale(i18n.ReaderLocale(locale=interaction.locale, command_ids=command_ids.current)):
         return handle(interaction, datetime.now(UTC), started)
 
 

@@ -13,7 +13,7 @@ from psycopg.types.numeric import Int8
 from guilds.models import Guild
 
 from . import prepared_statements, relaxed
-from .lifecycle import Status
+from .job_status import Status
 from .models import Job
 from .named_queries import load
 from .scaling import LONG_WINDOW_S, SHORT_WINDOW_S, Demand

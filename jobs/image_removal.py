@@ -11,8 +11,8 @@ from django.db import transaction
 from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError
 
-from . import erasure, mod_log
-from .lifecycle import OPEN
+from . import job_erasure, mod_log
+from .job_status import OPEN
 from .models import Job, JobEvent, JobImage
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def _remove_of_job(job_id: int, images: list[JobImage], *, by: str, now: datetim
     keys = [image.key for image in images]
     if job.grid_key and job.grid_key not in keys:
         keys.append(job.grid_key)  # It shows the removed image too.
-    erasure.erase_files(keys)
+    job_erasure.erase_files(keys)
     with transaction.atomic():
         JobImage.objects.filter(pk__in=gone).delete()
         Job.objects.filter(pk=job_id).update(grid_key="")
@@ -61,7 +61,7 @@ def _remove_of_job(job_id: int, images: list[JobImage], *, by: str, now: datetim
             kind="removed",
             detail={"by": by, "images": ", ".join(str(image.index + 1) for image in images)},
         )
-    erasure.erase_decided({job_id})
+    job_erasure.erase_decided({job_id})
     mod_log.record(
         job.guild_id,
         mod_log.Kind.REMOVAL,

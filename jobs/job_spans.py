@@ -7,7 +7,7 @@ from itertools import pairwise
 from telemetry import tracing
 from telemetry.tracing import Span
 
-from .lifecycle import Status
+from .job_status import Status
 from .models import Job
 
 _STAGES = ("wait for a turn", "wait for a worker", "generate images", "deliver")

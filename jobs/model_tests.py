@@ -8,13 +8,13 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from discord_api import snowflakes
-from guilds.cost_estimates import gpu_ms_of, work_of
+from guilds.gpu_time_estimates import gpu_ms_of, work_of
 from guilds.models import Guild, ModelProfile
 from guilds.policy import Refusal
 
 from .dispatch.sending import send_after_commit
 from .guild_lock import lock_guild
-from .lifecycle import OPEN, Status
+from .job_status import OPEN, Status
 from .models import BY_API, Job, JobEvent
 
 PROMPT = "a lighthouse on a cliff at sunset"

@@ -23,13 +23,13 @@ from guilds.bounded_fields import (
     SnowflakeField,
     bounded,
 )
-from guilds.cost_estimates import strength_of
 from guilds.generation_params import GenerationParams, seeds
+from guilds.gpu_time_estimates import strength_of
 from guilds.models import MAX_COUNT, MAX_STEPS, Guild, ModelProfile
 
-from . import lifecycle
+from . import job_status
 from .api_models import ApiKey, ApiRequest  # noqa: F401  # Django finds an app's models here
-from .lifecycle import Status
+from .job_status import Status
 
 MAX_SEED = 2**33
 MAX_PIXELS = 16_384
@@ -61,7 +61,7 @@ class JobManager(models.Manager["Job"]):
         `where` adds conditions, such as the lease's worker; `event` is the event's detail. Call it in a transaction.
         Raises lifecycle.IllegalMove for a move that the transition table does not have.
         """
-        lifecycle.check(old, new)
+        job_status.check(old, new)
         rows = self.filter(pk=job_id, status=old)
         if where is not None:
             rows = rows.filter(where)

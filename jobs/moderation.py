@@ -20,9 +20,9 @@ from guilds.discord_client import from_settings
 from guilds.models import Usage
 from guilds.policy import Refusal
 
-from . import erasure, mod_log, quota_settlement, submission, transitions
+from . import job_erasure, mod_log, quota_settlement, submission, transitions
 from .guild_lock import lock_guild, lock_guild_of
-from .lifecycle import ENDED, OPEN
+from .job_status import ENDED, OPEN
 from .models import Job, JobEvent, JobImage
 from .submission import Accepted, JobRequest
 
@@ -115,7 +115,7 @@ def dismiss_reports(image_ids: Sequence[int], *, by: str, now: datetime) -> int:
         was={"reported_at__isnull": False},
         becomes={"reported_at": None, "reported_by": None, "report_reason": ""},
     )
-    erasure.erase_decided(set(JobImage.objects.filter(pk__in=image_ids).values_list("job_id", flat=True)))
+    job_erasure.erase_decided(set(JobImage.objects.filter(pk__in=image_ids).values_list("job_id", flat=True)))
     return dismissed
 
 
@@ -170,7 +170,7 @@ def close_reports(job_id: int) -> None:
 def delete_by_member(job_id: int, *, now: datetime, client: DiscordClient | None = None) -> Deleted | None:
     """Delete an ended job's images and words, and its message from Discord, for its member; None while it runs.
 
-    Reported images are hidden and kept until a moderator decides (jobs.erasure).
+    Reported images are hidden and kept until a moderator decides (jobs.job_erasure).
     """
     return _delete(job_id, Job.Erasure.WORDS, by="member", now=now, client=client)
 
@@ -182,7 +182,7 @@ def _delete(job_id: int, what: Job.Erasure, *, by: str, now: datetime, client: D
     images = JobImage.objects.filter(job=job).count()
     _record_event(job_id, "deleted", by=by, now=now, images=images)
     message_gone = _delete_message(job, client=client)
-    erasure.erase(job_id, what, now=now)
+    job_erasure.erase(job_id, what, now=now)
     return Deleted(images=images, message_gone=message_gone)
 
 

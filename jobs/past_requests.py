@@ -7,7 +7,7 @@ from datetime import datetime
 
 from guilds.quota_replay import PastRequest
 
-from .lifecycle import OPEN, Status
+from .job_status import OPEN, Status
 from .models import Job, JobEvent
 
 MAX_REQUESTS = 100_000

@@ -16,9 +16,9 @@ from guilds.models import Ban, Guild, GuildMember, MemberNote, ModLogEntry, Sett
 from guilds.prompt_models import MemberPreset
 from guilds.pseudonyms import member_pseudonym
 
-from . import erasure, queries, transitions
+from . import job_erasure, queries, transitions
 from .guild_lock import lock_guild
-from .lifecycle import OPEN
+from .job_status import OPEN
 from .models import ApiKey, Job, JobEvent, JobImage, MemberTurn
 
 BATCH = 500
@@ -220,5 +220,5 @@ def _delete_jobs(*, now: datetime, **of: int) -> int:
         if not ids:
             return erased
         for job_id in ids:
-            erasure.erase(job_id, Job.Erasure.ROW, now=now)
+            job_erasure.erase(job_id, Job.Erasure.ROW, now=now)
         erased, last = erased + len(ids), ids[-1]

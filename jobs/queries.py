@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 
-from .lifecycle import OPEN, Status
+from .job_status import OPEN, Status
 from .models import Job
 
 PAGE = 5

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import connection
 
-from .lifecycle import Status
+from .job_status import Status
 from .models import Job
 from .named_queries import load
 

@@ -9,7 +9,7 @@ from django.db import connection
 from . import fair_queue, relaxed
 from .dispatch.sending import send_after_commit
 from .guild_lock import lock_guild, lock_guild_of
-from .lifecycle import Status
+from .job_status import Status
 from .models import Job
 from .named_queries import load
 

@@ -19,11 +19,11 @@ from guilds.preset_options import PresetOptions
 from guilds.prompt_models import MemberPreset
 from guilds.quota_clock import Window
 
-from . import admission, fair_queue, mod_log, relaxed
+from . import admission_queries, fair_queue, mod_log, relaxed
 from .dispatch.message import Dispatcher
 from .dispatch.sending import SendHook, send_after_commit
 from .guild_lock import lock_guild
-from .lifecycle import Status
+from .job_status import Status
 from .models import BY_API, Job, JobEvent, JobImage
 from .token_encryption import encrypt
 from .wait_estimate import QueuePosition, estimate_position
@@ -134,7 +134,7 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     windows = _open_windows(guild, now=now)
     params = request.params
     presets = _load_presets(request)
-    facts = admission.read(
+    facts = admission_queries.read(
         guild,
         interaction_id=request.interaction_id,
         user_id=request.user_id,
@@ -164,7 +164,7 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     due_at = relaxed.due_at(guild, now=now) if is_relaxed else None
     queued = due_at is None and facts.waiting == 0 and facts.active < guild.concurrency
     job = _new_job(request, guild, plan, queued=queued, due_at=due_at, now=now)
-    admission.write(job, windows)
+    admission_queries.write(job, windows)
     position = estimate_position(facts.ahead, waits=not queued)
     warning = _budget_warning(guild, facts, plan)
     return _accepted(job, position, budget_warning=warning, over_quota=over_quota)
@@ -275,7 +275,7 @@ def params_to_repeat(job: Job) -> RequestedParams:
     )
 
 
-def _check_queue(guild: Guild, facts: admission.AdmissionData, *, is_relaxed: bool) -> Refusal | None:
+def _check_queue(guild: Guild, facts: admission_queries.AdmissionData, *, is_relaxed: bool) -> Refusal | None:
     """Return the refusal if the request must wait and may not. Relaxed and prompt requests have the limits each."""
     if not is_relaxed and facts.active < guild.concurrency and not facts.waiting:
         return None
@@ -304,18 +304,20 @@ def _check_source(guild: Guild, request: JobRequest) -> Refusal | None:
 
 
 def _check_quota(
-    facts: admission.AdmissionData, request: JobRequest, plan: policy.Plan, windows: Mapping[str, Window]
+    facts: admission_queries.AdmissionData, request: JobRequest, plan: policy.Plan, windows: Mapping[str, Window]
 ) -> Refusal | None:
     rules = quota.applicable(facts.quota, request.role_ids)
     statuses = quota.evaluate(rules, facts.used, user_id=request.user_id, windows=windows)
     return quota.decide(statuses, images=plan.params.count, gpu_ms=plan.gpu_ms)
 
 
-def _check_budget(guild: Guild, facts: admission.AdmissionData, plan: policy.Plan, *, now: datetime) -> Refusal | None:
+def _check_budget(
+    guild: Guild, facts: admission_queries.AdmissionData, plan: policy.Plan, *, now: datetime
+) -> Refusal | None:
     return quota.decide_budget(guild.monthly_budget_gpu_seconds, spent_ms=facts.spent_ms, gpu_ms=plan.gpu_ms, now=now)
 
 
-def _budget_warning(guild: Guild, facts: admission.AdmissionData, plan: policy.Plan) -> bool:
+def _budget_warning(guild: Guild, facts: admission_queries.AdmissionData, plan: policy.Plan) -> bool:
     budget = guild.monthly_budget_gpu_seconds
     return bool(budget) and facts.spent_ms + plan.gpu_ms >= budget * 10 * guild.budget_warning_percent
 
@@ -340,14 +342,14 @@ def _origin_fields(request: JobRequest, guild: Guild, *, now: datetime) -> dict[
 
 
 def _refuse(
-    request: JobRequest, guild: Guild, facts: admission.AdmissionData, refusal: Refusal, *, now: datetime
+    request: JobRequest, guild: Guild, facts: admission_queries.AdmissionData, refusal: Refusal, *, now: datetime
 ) -> Refusal:
     _record_refusal(request, guild, facts, refusal, now=now)
     return refusal
 
 
 def _record_refusal(
-    request: JobRequest, guild: Guild, facts: admission.AdmissionData, refusal: Refusal, *, now: datetime
+    request: JobRequest, guild: Guild, facts: admission_queries.AdmissionData, refusal: Refusal, *, now: datetime
 ) -> None:
     if refusal.code == "term_blocked":
         BlockedTerm.objects.filter(

@@ -22,7 +22,7 @@ from guilds.models import Guild, Platform
 from . import fair_queue, quota_settlement
 from .dispatch.sending import send_after_commit
 from .guild_lock import lock_guild, lock_guild_of
-from .lifecycle import ENDED, Status
+from .job_status import ENDED, Status
 from .models import Job, JobEvent, JobImage
 
 

@@ -26,7 +26,7 @@ from devtools.hardware import describe
 from devtools.processes import ChildFailed, interrupt_on_termination
 
 from . import example_guilds, fault_plan
-from .environment import BROKEN_MODEL, ChaosEnvironment, StartFailed, over_http, say
+from .environment import BROKEN_MODEL, ChaosEnvironment, StartFailed, make_http_handler, say
 from .example_guilds import PROMPT
 from .failing_engine import Poison
 from .fault_plan import Fault, Kind
@@ -141,7 +141,7 @@ class Run:
             name="sparkle",
             options={"prompt": f"{PROMPT} {time.monotonic_ns()} {poison}".strip(), "count": count, "steps": steps}
             | ({"model": BROKEN_MODEL} if poison == Poison.LOADER_RAISES else {}),
-            handler=over_http(port),
+            handler=make_http_handler(port),
         )
         with self._lock:
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)

@@ -24,7 +24,7 @@ def main() -> None:
     django.setup()
     from django.db import connections
 
-    from jobs.lifecycle import OPEN
+    from jobs.job_status import OPEN
     from jobs.models import Job
     from jobs.submission import Accepted, submit
 

@@ -387,7 +387,7 @@ class ChaosEnvironment:
         wait_until(lambda: answers(url), children=children, what=part.name, timeout_s=START_S, repeated_errors=False)
 
 
-def over_http(port: int) -> Callable[[dict[str, Any], object], dict[str, Any]]:
+def make_http_handler(port: int) -> Callable[[dict[str, Any], object], dict[str, Any]]:
     """Return a handler that posts to an ingress process; it answers 502 where the process does not answer."""
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def show_status(deployment: Deployment) -> int:
     looks: list[tuple[str, Callable[[], list[Finding]]]] = [
         ("Built", lambda: [status.built(deployment, aws("ecr"))]),
         ("Last build", lambda: [status.last_build(deployment, aws("codebuild"), aws("s3"))]),
-        ("Healthy", lambda: status.healthy(deployment, httpx.Client())),
+        ("Healthy", lambda: status.check_health(deployment, httpx.Client())),
         ("Registered", lambda: [_registered(deployment)]),
     ]
     findings: list[Finding] = []

@@ -61,12 +61,12 @@ MODULES = {
         tests=("tests/guilds/test_quota.py",), with_database=frozenset({"load_status", "forget_member", "load_clock"})
     ),
     "guilds.quota_clock": Module(tests=("tests/guilds/test_quota_clock.py", "tests/guilds/test_quota.py")),
-    "guilds.cost_estimates": Module(tests=("tests/guilds/test_cost_estimates.py",)),
+    "guilds.gpu_time_estimates": Module(tests=("tests/guilds/test_gpu_time_estimates.py",)),
     "guilds.blocked_terms": Module(tests=("tests/guilds/test_blocked_terms.py",)),
     "discord_api.payloads": Module(tests=("tests/discord/test_payloads.py",)),
     "jobs.wait_estimate": Module(tests=("tests/jobs/test_queue_position.py",)),
     "jobs.scaling": Module(tests=("tests/jobs/test_scaling.py",)),
-    "jobs.lifecycle": Module(tests=("tests/jobs/test_lifecycle.py",)),
+    "jobs.job_status": Module(tests=("tests/jobs/test_job_status.py",)),
     "jobs.dispatch.codec": Module(tests=("tests/dispatch/test_codec.py",)),
     "gpu_worker.batch_policy": Module(tests=("tests/worker/test_batch_policy.py",)),
 }

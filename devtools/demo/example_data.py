@@ -33,7 +33,7 @@ from guilds.models import (
 )
 from guilds.quota_clock import QuotaClock
 from jobs import storage
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job, JobEvent, JobImage, Worker
 
 GUILDS = {

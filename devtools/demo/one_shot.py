@@ -34,7 +34,7 @@ def generate(options: argparse.Namespace, *, bar: ProgressBar, alive: Callable[[
     from devtools.simulator import client
     from interactions_lambda import snapstart
     from jobs.dispatch.message import current_dispatcher
-    from jobs.lifecycle import ENDED, Status
+    from jobs.job_status import ENDED, Status
     from jobs.models import Job
 
     # Import everything before the command: on a busy machine imports take longer than its response may.

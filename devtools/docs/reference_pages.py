@@ -11,7 +11,7 @@ from devtools.cli import main as cli
 from devtools.cost import docs as costs
 from discord_api import i18n
 from guilds import command_definitions
-from jobs.lifecycle import ENDED, MOVES, OPEN, Status
+from jobs.job_status import ENDED, MOVES, OPEN, Status
 
 from . import settings_table, terraform_tables
 from .architecture import architecture_diagram
@@ -192,7 +192,7 @@ def job_status_page() -> str:
     return (
         "# Status of a job\n\n"
         "Only `Job.objects.move` writes a status, by compare-and-set, and only along these transitions"
-        " (`jobs/lifecycle.py`).\n\n"
+        " (`jobs/job_status.py`).\n\n"
         "![The transitions between a job's statuses](../images/job-status.svg)\n\n"
         f"{_table(('Status', 'Meaning', 'Next'), rows)}\n\n"
         "A job goes from `running` back to `queued` when its worker shuts down or is lost.\n"

@@ -42,6 +42,6 @@ def _is(file: Path, text: str) -> bool:
 def _output(block: terraform_tables.Block) -> str:
     return (
         f'output "{block.name}" {{\n'
-        f"  description = {terraform_tables.quoted(block.description)}\n"
+        f"  description = {terraform_tables.quote_hcl(block.description)}\n"
         f"  value       = module.sparkle.{block.name}\n}}\n"
     )

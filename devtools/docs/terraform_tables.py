@@ -72,7 +72,7 @@ def outputs() -> str:
     return "\n".join(["| Output | Meaning |", "|---|---|", *rows])
 
 
-def quoted(text: str) -> str:
+def quote_hcl(text: str) -> str:
     """Return a description as Terraform's source has it."""
     return '"' + text.replace('"', '\\"') + '"'
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from nacl.signing import SigningKey
 
 from . import body_schemas, client, errors_and_rate_limits, rest_api
-from .body_validation import Form, errors_of
+from .body_validation import FormErrors, errors_of
 from .errors_and_rate_limits import Refused
 from .models import SimApplication, SimGuild
 from .rest_api import Call, Result
@@ -43,16 +43,16 @@ def application_edit(call: Call) -> Result:
     body = rest_api.read_body(call.request)
     if isinstance(body, Refused):
         return body
-    form = errors_of(body_schemas.APPLICATION, body.json)
-    if form.errors:
-        return errors_and_rate_limits.bad_form(form.errors)
+    errors = errors_of(body_schemas.APPLICATION, body.json)
+    if errors.tree:
+        return errors_and_rate_limits.bad_form(errors.tree)
     application = _application()
     for name in _PINGS:
         url = body.json.get(name)
         if url and url != getattr(application, name):
-            _check_endpoint(name, url, form)
-    if form.errors:
-        return errors_and_rate_limits.bad_form(form.errors)
+            _check_endpoint(name, url, errors)
+    if errors.tree:
+        return errors_and_rate_limits.bad_form(errors.tree)
     for name in body_schemas.APPLICATION.optional:
         if name in body.json:
             setattr(application, name, body.json[name] or _CLEARED.get(name, ""))
@@ -65,14 +65,14 @@ def _application() -> SimApplication:
     return application
 
 
-def _check_endpoint(name: str, url: str, form: Form) -> None:
+def _check_endpoint(name: str, url: str, errors: FormErrors) -> None:
     parts = urlsplit(url)
     # Discord takes https alone; a simulator's application runs on the same machine.
     if parts.scheme != "https" and parts.hostname not in _LOCAL:
-        form.add((name,), "URL_TYPE_INVALID_SCHEME", f"Scheme \"{parts.scheme}\" must be one of ('https',).")
+        errors.add((name,), "URL_TYPE_INVALID_SCHEME", f"Scheme \"{parts.scheme}\" must be one of ('https',).")
     elif not (_acknowledges(name, url) and _refuses_a_forgery(name, url)):
         code = f"APPLICATION_{name.upper()}_INVALID"
-        form.add((name,), code, f"The specified {_NAMES[name]} could not be verified.")
+        errors.add((name,), code, f"The specified {_NAMES[name]} could not be verified.")
 
 
 def _acknowledges(name: str, url: str) -> bool:

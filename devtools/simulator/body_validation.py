@@ -15,20 +15,20 @@ LARGEST_SNOWFLAKE = 2**63 - 1
 
 
 @dataclass(slots=True)
-class Form:
+class FormErrors:
     """Collects a form's errors under their paths."""
 
-    errors: dict[str, Any] = field(default_factory=dict)
+    tree: dict[str, Any] = field(default_factory=dict)
 
     def add(self, path: Iterable[str | int], code: str, message: str) -> None:
-        node = self.errors
+        node = self.tree
         for key in path:
             node = node.setdefault(str(key), {})
         node.setdefault("_errors", []).append({"code": code, "message": message})
 
 
 class Shape(Protocol):
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         """Add an error for each thing in `value`, which is not null, that has the wrong shape."""
 
 
@@ -39,13 +39,13 @@ class Text:
     least: int = 0
     most: int = 6000
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if not isinstance(value, str):
-            form.add(path, "STRING_TYPE_CONVERT", "Could not interpret as string.")
+            errors.add(path, "STRING_TYPE_CONVERT", "Could not interpret as string.")
         elif len(value) > self.most:
-            form.add(path, "BASE_TYPE_MAX_LENGTH", f"Must be {self.most} or fewer in length.")
+            errors.add(path, "BASE_TYPE_MAX_LENGTH", f"Must be {self.most} or fewer in length.")
         elif len(value) < self.least:
-            form.add(path, "BASE_TYPE_MIN_LENGTH", f"Must be {self.least} or more in length.")
+            errors.add(path, "BASE_TYPE_MIN_LENGTH", f"Must be {self.least} or more in length.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,22 +55,22 @@ class Url:
     schemes: tuple[str, ...]
     most: int = 2048
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if not isinstance(value, str):
-            form.add(path, "STRING_TYPE_CONVERT", "Could not interpret as string.")
+            errors.add(path, "STRING_TYPE_CONVERT", "Could not interpret as string.")
             return
         if len(value) > self.most:
-            form.add(path, "BASE_TYPE_MAX_LENGTH", f"Must be {self.most} or fewer in length.")
+            errors.add(path, "BASE_TYPE_MAX_LENGTH", f"Must be {self.most} or fewer in length.")
         try:
             parts = urlsplit(value)
         except ValueError:
-            form.add(path, "URL_TYPE_INVALID_URL", "Not a well formed URL.")
+            errors.add(path, "URL_TYPE_INVALID_URL", "Not a well formed URL.")
             return
         if parts.scheme not in self.schemes:
             allowed = ", ".join(repr(scheme) for scheme in self.schemes)
-            form.add(path, "URL_TYPE_INVALID_SCHEME", f'Scheme "{parts.scheme}" must be one of ({allowed}).')
+            errors.add(path, "URL_TYPE_INVALID_SCHEME", f'Scheme "{parts.scheme}" must be one of ({allowed}).')
         elif not (parts.netloc or parts.path):
-            form.add(path, "URL_TYPE_INVALID_URL", "Not a well formed URL.")
+            errors.add(path, "URL_TYPE_INVALID_URL", "Not a well formed URL.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +78,11 @@ class Integer:
     least: int = -(2**53) + 1
     most: int = 2**53 - 1
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if not isinstance(value, int) or isinstance(value, bool):
-            form.add(path, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not int.')
+            errors.add(path, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not int.')
         else:
-            _check_bounds(value, self.least, self.most, path, form, kind="int")
+            _check_bounds(value, self.least, self.most, path, errors, kind="int")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,36 +90,36 @@ class Number:
     least: float = -(2**53) + 1
     most: float = 2**53 - 1
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if not isinstance(value, int | float) or isinstance(value, bool):
-            form.add(path, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not float.')
+            errors.add(path, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not float.')
         else:
-            _check_bounds(value, self.least, self.most, path, form, kind="float")
+            _check_bounds(value, self.least, self.most, path, errors, kind="float")
 
 
 @dataclass(frozen=True, slots=True)
 class Boolean:
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if not isinstance(value, bool):
-            form.add(path, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
+            errors.add(path, "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
 
 
 @dataclass(frozen=True, slots=True)
 class Snowflake:
     """An id: digits in a string, or a number."""
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if snowflake(value) is None:
-            form.add(path, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not snowflake.')
+            errors.add(path, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not snowflake.')
 
 
 @dataclass(frozen=True, slots=True)
 class Bitfield:
     """Permission bits: the prose writes digits in a string, the schema a number; Discord takes both."""
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if snowflake(value) is None:
-            form.add(path, "BITFIELD_TYPE_CONVERT", "A set of permission bits")
+            errors.add(path, "BITFIELD_TYPE_CONVERT", "A set of permission bits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +128,9 @@ class Choice:
 
     values: tuple[Any, ...]
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if isinstance(value, bool) or not isinstance(value, str | int) or value not in self.values:
-            form.add(path, "BASE_TYPE_CHOICES", f"Value must be one of {self.values}.")
+            errors.add(path, "BASE_TYPE_CHOICES", f"Value must be one of {self.values}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +139,13 @@ class AnyOf:
 
     shapes: tuple[Shape, ...]
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         for shape in self.shapes:
-            trial = Form()
+            trial = FormErrors()
             shape.check(value, (), trial)
-            if not trial.errors:
+            if not trial.tree:
                 return
-        self.shapes[0].check(value, path, form)
+        self.shapes[0].check(value, path, errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,18 +154,18 @@ class ListOf:
     least: int = 0
     most: int = 100
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if not isinstance(value, list):
-            form.add(path, "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
+            errors.add(path, "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
             return
         if not self.least <= len(value) <= self.most:
             bounds = f"between {self.least} and {self.most}" if self.least else f"{self.most} or fewer"
-            form.add(path, "BASE_TYPE_BAD_LENGTH", f"Must be {bounds} in length.")
+            errors.add(path, "BASE_TYPE_BAD_LENGTH", f"Must be {bounds} in length.")
         for n, each in enumerate(value[: self.most]):
             if each is None:
-                form.add((*path, n), "BASE_TYPE_REQUIRED", "This field is required")
+                errors.add((*path, n), "BASE_TYPE_REQUIRED", "This field is required")
             else:
-                self.item.check(each, (*path, n), form)
+                self.item.check(each, (*path, n), errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,15 +175,15 @@ class MapOf:
     keys: frozenset[str]
     item: Shape
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if not isinstance(value, dict):
-            form.add(path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
+            errors.add(path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
             return
         for key, each in value.items():
             if key not in self.keys:
-                form.add((*path, key), "BASE_TYPE_CHOICES", "Value must be one of the known locales.")
+                errors.add((*path, key), "BASE_TYPE_CHOICES", "Value must be one of the known locales.")
             elif each is not None:
-                self.item.check(each, (*path, key), form)
+                self.item.check(each, (*path, key), errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,15 +193,15 @@ class Object:
     required: Mapping[str, Shape] = field(default_factory=dict)
     optional: Mapping[str, Shape] = field(default_factory=dict)
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         if not isinstance(value, dict):
-            form.add(path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
+            errors.add(path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
             return
         for name, shape in (*self.required.items(), *self.optional.items()):
             if value.get(name) is not None:
-                shape.check(value[name], (*path, name), form)
+                shape.check(value[name], (*path, name), errors)
             elif name in self.required:
-                form.add((*path, name), "BASE_TYPE_REQUIRED", "This field is required")
+                errors.add((*path, name), "BASE_TYPE_REQUIRED", "This field is required")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,28 +210,28 @@ class ByType:
 
     shapes: Callable[[], Mapping[int, Shape]]
 
-    def check(self, value: Any, path: Path, form: Form) -> None:
+    def check(self, value: Any, path: Path, errors: FormErrors) -> None:
         shapes = self.shapes()
         if not isinstance(value, dict):
-            form.add(path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
+            errors.add(path, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
             return
         kind = value.get("type")
         if kind is None:
-            form.add((*path, "type"), "BASE_TYPE_REQUIRED", "This field is required")
+            errors.add((*path, "type"), "BASE_TYPE_REQUIRED", "This field is required")
         elif isinstance(kind, bool) or not isinstance(kind, int) or kind not in shapes:
-            form.add((*path, "type"), "UNION_TYPE_CHOICES", f'Value of field "type" must be one of {tuple(shapes)}.')
+            errors.add((*path, "type"), "UNION_TYPE_CHOICES", f'Value of field "type" must be one of {tuple(shapes)}.')
         else:
-            shapes[kind].check(value, path, form)
+            shapes[kind].check(value, path, errors)
 
 
-def errors_of(shape: Shape, value: Any, *, path: Path = ()) -> Form:
+def errors_of(shape: Shape, value: Any, *, path: Path = ()) -> FormErrors:
     """Return the form of errors of a whole body; null is no body."""
-    form = Form()
+    errors = FormErrors()
     if value is None:
-        form.add(path, "BASE_TYPE_REQUIRED", "This field is required")
+        errors.add(path, "BASE_TYPE_REQUIRED", "This field is required")
     else:
-        shape.check(value, path, form)
-    return form
+        shape.check(value, path, errors)
+    return errors
 
 
 def snowflake(value: Any) -> int | None:
@@ -243,11 +243,11 @@ def snowflake(value: Any) -> int | None:
     return None
 
 
-def _check_bounds(value: float, least: float, most: float, path: Path, form: Form, *, kind: str) -> None:
+def _check_bounds(value: float, least: float, most: float, path: Path, errors: FormErrors, *, kind: str) -> None:
     if not value <= most:
-        form.add(path, "NUMBER_TYPE_MAX", f"{kind} value should be less than or equal to {most}.")
+        errors.add(path, "NUMBER_TYPE_MAX", f"{kind} value should be less than or equal to {most}.")
     elif not value >= least:
-        form.add(path, "NUMBER_TYPE_MIN", f"{kind} value should be greater than or equal to {least}.")
+        errors.add(path, "NUMBER_TYPE_MIN", f"{kind} value should be greater than or equal to {least}.")
 
 
 def _short(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import body_schemas
-from .body_validation import Form, Path, errors_of
+from .body_validation import FormErrors, Path, errors_of
 from .errors_and_rate_limits import Refused, bad_form
 
 SLASH, USER, MESSAGE, ENTRY_POINT = 1, 2, 3, 4
@@ -33,52 +33,54 @@ def _is_name_character(character: str) -> bool:
 
 def check_commands(body: Any) -> Refused | None:
     """Check a bulk registration."""
-    form = errors_of(body_schemas.COMMANDS, body)
-    if form.errors:
-        return bad_form(form.errors)
+    errors = errors_of(body_schemas.COMMANDS, body)
+    if errors.tree:
+        return bad_form(errors.tree)
     names: dict[int, list[str]] = {}
     for n, command in enumerate(body):
         kind = command.get("type") or SLASH
         names.setdefault(kind, []).append(command["name"])
-        _check_command(command, kind, (n,), form)
+        _check_command(command, kind, (n,), errors)
     for kind, most in MAX_COMMANDS.items():
         if len(names.get(kind, [])) > most:
             return Refused(status=400, code=30032, message=f"Maximum number of application commands reached ({most}).")
         if len(set(names.get(kind, []))) < len(names.get(kind, [])):
-            form.add((), "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique")
-    return bad_form(form.errors) if form.errors else None
+            errors.add((), "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique")
+    return bad_form(errors.tree) if errors.tree else None
 
 
-def _check_command(command: Mapping[str, Any], kind: int, at: Path, form: Form) -> None:
+def _check_command(command: Mapping[str, Any], kind: int, at: Path, errors: FormErrors) -> None:
     if kind == SLASH:
-        _check_names(command, at, form)
+        _check_names(command, at, errors)
         if not command.get("description"):
-            form.add((*at, "description"), "BASE_TYPE_REQUIRED", "This field is required")
+            errors.add((*at, "description"), "BASE_TYPE_REQUIRED", "This field is required")
         if _weight(command) > MAX_CHARACTERS:
-            form.add(at, "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
-        _check_options(command.get("options") or [], (*at, "options"), form, parent=None)
+            errors.add(at, "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
+        _check_options(command.get("options") or [], (*at, "options"), errors, parent=None)
         return
     for name in ("description", "options", "description_localizations"):
         if command.get(name) and kind != ENTRY_POINT:
-            form.add(
+            errors.add(
                 (*at, name), "APPLICATION_COMMAND_FIELD_NOT_ALLOWED", "Context menu commands cannot have this field"
             )
 
 
-def _check_names(node: Mapping[str, Any], at: Path, form: Form) -> None:
+def _check_names(node: Mapping[str, Any], at: Path, errors: FormErrors) -> None:
     if not is_slash_name(node["name"]):
-        form.add((*at, "name"), "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+        errors.add((*at, "name"), "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
     for locale, name in (node.get("name_localizations") or {}).items():
         if name is not None and not is_slash_name(name):
-            form.add((*at, "name_localizations", locale), "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
+            errors.add(
+                (*at, "name_localizations", locale), "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid"
+            )
 
 
-def _check_options(options: Sequence[Mapping[str, Any]], at: Path, form: Form, *, parent: int | None) -> None:
-    _check_unique_names(options, at, form)
+def _check_options(options: Sequence[Mapping[str, Any]], at: Path, errors: FormErrors, *, parent: int | None) -> None:
+    _check_unique_names(options, at, errors)
     kinds = {option["type"] for option in options}
     nested = kinds & {SUBCOMMAND, SUBCOMMAND_GROUP}
     if nested and kinds - nested:
-        form.add(
+        errors.add(
             at,
             "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
             "Sub-command option types are mutually exclusive to other option types",
@@ -89,20 +91,22 @@ def _check_options(options: Sequence[Mapping[str, Any]], at: Path, form: Form, *
         here = (*at, n)
         kind = option["type"]
         if kind in nested and kind not in is_allowed:
-            form.add((*here, "type"), "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", "Not at this depth")
+            errors.add((*here, "type"), "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", "Not at this depth")
         if parent == SUBCOMMAND_GROUP and kind != SUBCOMMAND:
-            form.add((*here, "type"), "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", "A group holds sub-commands alone")
-        _check_names(option, here, form)
+            errors.add((*here, "type"), "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID", "A group holds sub-commands alone")
+        _check_names(option, here, errors)
         if option.get("required"):
             if optional_seen:
-                form.add(here, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", "Required options must be placed first")
+                errors.add(
+                    here, "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID", "Required options must be placed first"
+                )
         elif kind not in nested:
             optional_seen = True
-        _check_option_fields(option, kind, here, form)
-        _check_options(option.get("options") or [], (*here, "options"), form, parent=kind)
+        _check_option_fields(option, kind, here, errors)
+        _check_options(option.get("options") or [], (*here, "options"), errors, parent=kind)
 
 
-def _check_unique_names(options: Sequence[Mapping[str, Any]], at: Path, form: Form) -> None:
+def _check_unique_names(options: Sequence[Mapping[str, Any]], at: Path, errors: FormErrors) -> None:
     seen: set[tuple[str, str]] = set()
     for n, option in enumerate(options):
         names = {"": option["name"]} | dict(option.get("name_localizations") or {})
@@ -111,13 +115,13 @@ def _check_unique_names(options: Sequence[Mapping[str, Any]], at: Path, form: Fo
                 continue
             if (locale, name) in seen:
                 where = ("name_localizations", locale) if locale else ("name",)
-                form.add(
+                errors.add(
                     (*at, n, *where), "APPLICATION_COMMAND_OPTIONS_NAME_ALREADY_EXISTS", "Option name already exists"
                 )
             seen.add((locale, name))
 
 
-def _check_option_fields(option: Mapping[str, Any], kind: int, at: Path, form: Form) -> None:
+def _check_option_fields(option: Mapping[str, Any], kind: int, at: Path, errors: FormErrors) -> None:
     for names, kinds in (
         (("min_length", "max_length"), {STRING}),
         (("min_value", "max_value"), {INTEGER, NUMBER}),
@@ -127,28 +131,28 @@ def _check_option_fields(option: Mapping[str, Any], kind: int, at: Path, form: F
     ):
         for name in names:
             if option.get(name) and kind not in kinds:
-                form.add((*at, name), "APPLICATION_COMMAND_OPTIONS_FIELD_INVALID", "Not for this type of option")
+                errors.add((*at, name), "APPLICATION_COMMAND_OPTIONS_FIELD_INVALID", "Not for this type of option")
     for low, high in (("min_value", "max_value"), ("min_length", "max_length")):
         least, most = option.get(low), option.get(high)
         if least is not None and most is not None and least > most:
-            form.add((*at, low), "APPLICATION_COMMAND_OPTIONS_MIN_GREATER_THAN_MAX", f"{low} is greater than {high}")
+            errors.add((*at, low), "APPLICATION_COMMAND_OPTIONS_MIN_GREATER_THAN_MAX", f"{low} is greater than {high}")
     choices = option.get("choices") or []
     if choices and option.get("autocomplete"):
-        form.add((*at, "autocomplete"), "APPLICATION_COMMAND_AUTOCOMPLETE_WITH_CHOICES", "Not beside choices")
-    _check_choices(choices, kind, (*at, "choices"), form)
+        errors.add((*at, "autocomplete"), "APPLICATION_COMMAND_AUTOCOMPLETE_WITH_CHOICES", "Not beside choices")
+    _check_choices(choices, kind, (*at, "choices"), errors)
 
 
-def _check_choices(choices: Sequence[Mapping[str, Any]], kind: int, at: Path, form: Form) -> None:
+def _check_choices(choices: Sequence[Mapping[str, Any]], kind: int, at: Path, errors: FormErrors) -> None:
     types: dict[int, type | tuple[type, ...]] = {STRING: str, INTEGER: int, NUMBER: (int, float)}
     for n, choice in enumerate(choices):
         value = choice["value"]
         if kind in types and not isinstance(value, types[kind]):
-            form.add(
+            errors.add(
                 (*at, n, "value"), "STRING_TYPE_CONVERT" if kind == STRING else "NUMBER_TYPE_COERCE", "Wrong type."
             )
     names = [choice["name"] for choice in choices]
     if len(set(names)) < len(names):
-        form.add(at, "APPLICATION_COMMAND_OPTIONS_CHOICE_NAME_EXISTS", "Choice names must be unique")
+        errors.add(at, "APPLICATION_COMMAND_OPTIONS_CHOICE_NAME_EXISTS", "Choice names must be unique")
 
 
 def _weight(node: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import body_schemas
-from .body_validation import Form, errors_of
+from .body_validation import FormErrors, errors_of
 from .component_rules import check_layout, check_rows, texts
 from .errors_and_rate_limits import (
     DEFAULT_FILE_LIMIT,
@@ -107,31 +107,31 @@ def check_message(
     """
     if request_bytes > REQUEST_LIMIT or any(len(file.content) > file_limit for file in files):
         return TOO_LARGE
-    form = errors_of(body_schemas.MESSAGE, body)
-    if form.errors:
-        return bad_form(form.errors)
+    errors = errors_of(body_schemas.MESSAGE, body)
+    if errors.tree:
+        return bad_form(errors.tree)
     old = before or Before()
     flags = _flags(body, old=before, interaction=interaction)
     content = (body.get("content") or "") if "content" in body else old.content
     embeds = (body.get("embeds") or []) if "embeds" in body else list(old.embeds)
-    _check_embed_size(embeds, form)
+    _check_embed_size(embeds, errors)
     components = (body.get("components") or []) if "components" in body else list(old.components)
     if flags & COMPONENTS_V2 and (content or embeds):
-        form.add(
+        errors.add(
             ("content" if content else "embeds",),
             "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
             "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2",
         )
-    kept, new, listed_badly = _attachments(body, files=files, old=old, form=form)
+    kept, new, listed_badly = _attachments(body, files=files, old=old, errors=errors)
     if flags & COMPONENTS_V2:
-        check_layout(components, form, filenames=frozenset({file.filename for file in new} | old.filenames))
+        check_layout(components, errors, filenames=frozenset({file.filename for file in new} | old.filenames))
     else:
-        check_rows(components, form)
+        check_rows(components, errors)
     text = "\n".join([content, *texts(components)]) if flags & COMPONENTS_V2 else content
-    pings = _pings(body, text, form, interaction=interaction, may_ping_everyone=may_ping_everyone)
+    pings = _pings(body, text, errors, interaction=interaction, may_ping_everyone=may_ping_everyone)
     nonce = body.get("nonce")
-    if form.errors:
-        return bad_form(form.errors)
+    if errors.tree:
+        return bad_form(errors.tree)
     if len(kept) + len(new) > MAX_ATTACHMENTS or listed_badly:
         return MAX_FILES
     shown = content.strip() or embeds or kept or new or (flags & COMPONENTS_V2 and components)
@@ -161,7 +161,7 @@ def _flags(body: Mapping[str, Any], *, old: Before | None, interaction: bool) ->
     return kept | flags & settable
 
 
-def _check_embed_size(embeds: Sequence[Mapping[str, Any]], form: Form) -> None:
+def _check_embed_size(embeds: Sequence[Mapping[str, Any]], errors: FormErrors) -> None:
     total = 0
     for embed in embeds:
         texts = [embed.get("title"), embed.get("description")]
@@ -169,11 +169,11 @@ def _check_embed_size(embeds: Sequence[Mapping[str, Any]], form: Form) -> None:
         texts += [text for each in embed.get("fields") or [] for text in (each["name"], each["value"])]
         total += sum(len(text) for text in texts if text)
     if total > MAX_EMBED_CHARACTERS:
-        form.add(("embeds",), "MAX_EMBED_SIZE_EXCEEDED", "Embed size exceeds maximum size of 6000")
+        errors.add(("embeds",), "MAX_EMBED_SIZE_EXCEEDED", "Embed size exceeds maximum size of 6000")
 
 
 def _attachments(
-    body: Mapping[str, Any], *, files: Sequence[Upload], old: Before, form: Form
+    body: Mapping[str, Any], *, files: Sequence[Upload], old: Before, errors: FormErrors
 ) -> tuple[frozenset[int], tuple[NewFile, ...], bool]:
     """Which files stay, which come; True where more are named than a message holds."""
     uploads = {file.index: file for file in files}
@@ -191,9 +191,9 @@ def _attachments(
         elif number in old.attachment_ids:
             kept.add(number)
         else:
-            form.add((*at, "id"), "ATTACHMENT_NOT_FOUND", f"No file of the request or message: {number}")
+            errors.add((*at, "id"), "ATTACHMENT_NOT_FOUND", f"No file of the request or message: {number}")
     for index in sorted(uploads):
-        form.add(("attachments",), "ATTACHMENT_NOT_LISTED", f"files[{index}] is uploaded but not listed")
+        errors.add(("attachments",), "ATTACHMENT_NOT_LISTED", f"files[{index}] is uploaded but not listed")
     return frozenset(kept), tuple(new), len(listed) > MAX_ATTACHMENTS
 
 
@@ -207,7 +207,9 @@ def _new_file(upload: Upload, listed: Mapping[str, Any]) -> NewFile:
     )
 
 
-def _pings(body: Mapping[str, Any], content: str, form: Form, *, interaction: bool, may_ping_everyone: bool) -> Pings:
+def _pings(
+    body: Mapping[str, Any], content: str, errors: FormErrors, *, interaction: bool, may_ping_everyone: bool
+) -> Pings:
     text = _CODE.sub("", content)
     users = {int(each) for each in _USER_MENTION.findall(text)}
     roles = {int(each) for each in _ROLE_MENTION.findall(text)}
@@ -223,7 +225,7 @@ def _pings(body: Mapping[str, Any], content: str, form: Form, *, interaction: bo
     for kind in ("users", "roles"):
         ids = allowed.get(kind) or []
         if ids and kind in parse:
-            form.add(
+            errors.add(
                 ("allowed_mentions",),
                 "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE",
                 f'parse:["{kind}"] and {kind}: [ids...] are mutually exclusive.',

@@ -38,7 +38,7 @@ from . import (
     snowflake_generator,
     store,
 )
-from .body_validation import Form, errors_of
+from .body_validation import FormErrors, errors_of
 from .body_validation import snowflake as snowflake_of
 from .errors_and_rate_limits import Refused, Spent
 from .message_rules import Draft, Upload
@@ -319,23 +319,23 @@ class Page:
 
 def _page(call: Call, *, default: int, most: int) -> Page | Refused:
     """Read `limit`, `before`, `after` and `around` from the query."""
-    form, ids = Form(), dict[str, int | None]()
+    errors, ids = FormErrors(), dict[str, int | None]()
     for name in ("before", "after", "around"):
         text = call.request.GET.get(name)
         ids[name] = snowflake_of(text)
         if text is not None and ids[name] is None:
-            form.add((name,), "NUMBER_TYPE_COERCE", f'Value "{text[:50]}" is not snowflake.')
+            errors.add((name,), "NUMBER_TYPE_COERCE", f'Value "{text[:50]}" is not snowflake.')
     text = call.request.GET.get("limit", str(default))
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
     if limit is None:
-        form.add(("limit",), "NUMBER_TYPE_COERCE", f'Value "{text[:50]}" is not int.')
+        errors.add(("limit",), "NUMBER_TYPE_COERCE", f'Value "{text[:50]}" is not int.')
     elif not 1 <= limit <= most:
         code = "NUMBER_TYPE_MAX" if limit > most else "NUMBER_TYPE_MIN"
-        form.add(("limit",), code, f"int value should be between 1 and {most}.")
+        errors.add(("limit",), code, f"int value should be between 1 and {most}.")
     if sum(value is not None for value in ids.values()) > 1:
-        form.add((), "BASE_TYPE_CHOICES", "Only one of before, after and around may be given.")
-    if form.errors:
-        return errors_and_rate_limits.bad_form(form.errors)
+        errors.add((), "BASE_TYPE_CHOICES", "Only one of before, after and around may be given.")
+    if errors.tree:
+        return errors_and_rate_limits.bad_form(errors.tree)
     return Page(limit=limit or default, **ids)
 
 
@@ -572,9 +572,9 @@ def dm_open(call: Call) -> Result:
     body = read_body(call.request)
     if isinstance(body, Refused):
         return body
-    form = errors_of(body_schemas.OPEN_DM, body.json)
-    if form.errors:
-        return errors_and_rate_limits.bad_form(form.errors)
+    errors = errors_of(body_schemas.OPEN_DM, body.json)
+    if errors.tree:
+        return errors_and_rate_limits.bad_form(errors.tree)
     _accept("CreatePrivateChannelRequest", body.json)
     user = SimUser.objects.filter(pk=int(body.json["recipient_id"])).first()
     if user is None:
@@ -669,9 +669,9 @@ def guild_member_search(call: Call, guild_id: int) -> Result:
         return page
     text = call.request.GET.get("query", "")
     if not text:
-        form = Form()
-        form.add(("query",), "BASE_TYPE_REQUIRED", "This field is required")
-        return errors_and_rate_limits.bad_form(form.errors)
+        errors = FormErrors()
+        errors.add(("query",), "BASE_TYPE_REQUIRED", "This field is required")
+        return errors_and_rate_limits.bad_form(errors.tree)
     named = Q(user__username__istartswith=text) | Q(user__global_name__istartswith=text)
     found = SimMember.objects.filter(named, guild=guild).select_related("user", "guild")[: page.limit]
     return 200, [

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from devtools.chaos.environment import PROMPT, over_http
+from devtools.chaos.environment import PROMPT, make_http_handler
 from devtools.chaos.open_messages import is_open
 from discord_api import custom_id
 
@@ -125,7 +125,7 @@ class Load:
 
     def _handler(self, due: Due) -> Any:
         """The ingress process whose turn it is; what it takes to answer is noted."""
-        send = over_http(self._ports[due.number % len(self._ports)])
+        send = make_http_handler(self._ports[due.number % len(self._ports)])
 
         def timed(event: dict[str, Any], context: object) -> dict[str, Any]:
             began = time.monotonic()

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from guilds import loras
+from guilds import lora_selection
 from guilds.adapter_files import InvalidAdapter, read_header
 from guilds.adapters import Adapter
 from jobs.storage import StorageUnavailable
@@ -25,7 +25,7 @@ MAX_FOLDER_BYTES = 5 * 2**30
 _downloaded: dict[str, Path] = {}
 
 
-def find_adapters(stored: str, *, guild_id: int, fetch: Callable[[str], bytes]) -> tuple[AdapterUse, ...]:
+def resolve_adapters(stored: str, *, guild_id: int, fetch: Callable[[str], bytes]) -> tuple[AdapterUse, ...]:
     """Return the adapters that a job's `loras` name, with their files on this machine.
 
     `fetch` returns what storage holds under a key.
@@ -33,7 +33,7 @@ def find_adapters(stored: str, *, guild_id: int, fetch: Callable[[str], bytes]) 
     Raises:
         AdapterUnavailable: one is no longer allowed in this guild, or its file cannot be fetched or is none.
     """
-    choices = loras.parse(stored) or ()
+    choices = lora_selection.parse(stored) or ()
     slugs = [choice.name for choice in choices]
     rows = {row.slug: row for row in Adapter.objects.filter(enabled=True, slug__in=slugs).usable_in([guild_id])}
     uses = []

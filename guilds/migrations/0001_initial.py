@@ -6,7 +6,7 @@ import django.db.models.deletion
 import django.utils.timezone
 import guilds.bounded_fields
 import guilds.models
-import guilds.uploads
+import guilds.image_uploads
 from django.db import migrations, models
 
 
@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
             name='ModelProfile',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('preview', guilds.uploads.UploadedImageField(blank=True, upload_to=guilds.uploads.upload_key)),
+                ('preview', guilds.image_uploads.UploadedImageField(blank=True, upload_to=guilds.image_uploads.upload_key)),
                 ('slug', models.SlugField(unique=True)),
                 ('name', models.CharField(max_length=80)),
                 ('source', models.CharField(blank=True, help_text="Hugging Face id or folder; empty means the deployment's MODEL_ID.", max_length=300)),
@@ -175,7 +175,7 @@ class Migration(migrations.Migration):
             name='StylePreset',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('preview', guilds.uploads.UploadedImageField(blank=True, upload_to=guilds.uploads.upload_key)),
+                ('preview', guilds.image_uploads.UploadedImageField(blank=True, upload_to=guilds.image_uploads.upload_key)),
                 ('slug', models.SlugField(max_length=40)),
                 ('name', models.CharField(max_length=80)),
                 ('template', models.CharField(default='{prompt}', max_length=500)),

@@ -4,7 +4,7 @@ import django.core.validators
 import guilds.adapters
 import guilds.bounded_fields
 import guilds.models
-import guilds.uploads
+import guilds.image_uploads
 from django.db import migrations, models
 
 
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
             name='Adapter',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('preview', guilds.uploads.UploadedImageField(blank=True, upload_to=guilds.uploads.upload_key)),
+                ('preview', guilds.image_uploads.UploadedImageField(blank=True, upload_to=guilds.image_uploads.upload_key)),
                 ('slug', models.SlugField(help_text='What members type.', max_length=40, unique=True)),
                 ('name', models.CharField(max_length=80, validators=[django.core.validators.RegexValidator('[:,<>]', 'Write a name without colons, commas and angle brackets.', inverse_match=True)])),
                 ('source', models.CharField(blank=True, help_text='owner/name, or owner/name/file.safetensors if it has several files. Empty for an uploaded file.', max_length=300, validators=[django.core.validators.RegexValidator('^[\\w.-]+/[\\w.-]+(/[\\w./-]+\\.safetensors)?$', 'Write it like owner/name or owner/name/file.safetensors.')], verbose_name='Hugging Face id')),

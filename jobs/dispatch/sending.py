@@ -9,7 +9,7 @@ from functools import partial
 
 from django.db.models import F
 
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 
 from .message import Dispatcher, DispatchFailed, JobMessage, current_dispatcher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import connection
 
-from guilds import cost_estimates
+from guilds import gpu_time_estimates
 from guilds.models import ModelProfile
 from jobs.named_queries import load
 
@@ -17,13 +17,13 @@ def learn_speed(work: TaskRun) -> int:
     with connection.cursor() as cursor:
         cursor.execute(load("measured_gpu_times"))
         rows = cursor.fetchall()
-    speeds = cost_estimates.speeds(
-        cost_estimates.Measured(
+    speeds = gpu_time_estimates.speeds(
+        gpu_time_estimates.Measured(
             model_id=model_id,
             device=device or "",
             guild_id=guild_id,
             gpu_ms=gpu_ms,
-            work=cost_estimates.work_of(kind="txt2img", strength=None, **request),
+            work=gpu_time_estimates.work_of(kind="txt2img", strength=None, **request),
         )
         for model_id, device, guild_id, gpu_ms, *values in rows
         for request in [dict(zip(("sampler", "steps", "guidance", "width", "height", "count"), values, strict=True))]
@@ -31,7 +31,7 @@ def learn_speed(work: TaskRun) -> int:
     changed = 0
     for model in ModelProfile.objects.filter(pk__in=list(speeds)):
         before = model.learned_gpu_ms_per_step
-        after = cost_estimates.learned(before, configured=model.gpu_ms_per_step, speed=speeds[model.pk])
+        after = gpu_time_estimates.learned(before, configured=model.gpu_ms_per_step, speed=speeds[model.pk])
         if before is None or abs(after - before) > 0.02 * before:
             changed += ModelProfile.objects.filter(pk=model.pk).update(learned_gpu_ms_per_step=after)
     return changed

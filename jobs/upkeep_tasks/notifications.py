@@ -16,7 +16,7 @@ from guilds import channels, command_ids, installations
 from guilds.models import Channel
 from jobs import messages, result_messages, storage, transitions
 from jobs.delivery import Delivered, deliver, fetch_reply_id
-from jobs.lifecycle import ENDED, OPEN, Status
+from jobs.job_status import ENDED, OPEN, Status
 from jobs.models import Job
 
 from .task import TaskRun, due, upkeep_task

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from jobs import relaxed, relaxed_promotion, transitions
 from jobs.dispatch import sending
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, Worker
 from jobs.named_queries import load
 

@@ -9,8 +9,8 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from guilds.models import GpuLedger, Usage
-from jobs import erasure
-from jobs.lifecycle import OPEN
+from jobs import job_erasure
+from jobs.job_status import OPEN
 from jobs.models import ClosedRoute, Job, Worker
 from jobs.named_queries import load
 
@@ -57,7 +57,9 @@ def purge_images(work: TaskRun) -> int:
     seen: list[int] = []
     while not work.deadline.passed and (rows := _overdue(work.now, seen)):
         purged += work.for_each_batch(
-            rows, JOBS_AT_ONCE, lambda ids: erasure.erase_many(ids, Job.Erasure.WORDS, now=work.now, skip_locked=True)
+            rows,
+            JOBS_AT_ONCE,
+            lambda ids: job_erasure.erase_many(ids, Job.Erasure.WORDS, now=work.now, skip_locked=True),
         )
         seen += [row.pk for row in rows]
     work.unfinished |= work.deadline.passed
@@ -84,10 +86,10 @@ def finish_erasures(work: TaskRun) -> int:
     """Erase what waited for a decision on a report, or for the storage."""
 
     def finish(ids: list[int]) -> int:
-        erasure.erase_requested(ids)
+        job_erasure.erase_requested(ids)
         return len(ids)
 
-    return work.for_each_batch(due(erasure.select_ready(), by="pk"), JOBS_AT_ONCE, finish)
+    return work.for_each_batch(due(job_erasure.select_ready(), by="pk"), JOBS_AT_ONCE, finish)
 
 
 @upkeep_task(budget_s=3)

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from jobs import webhooks
 from jobs.api_models import ApiRequest
-from jobs.lifecycle import ENDED
+from jobs.job_status import ENDED
 from jobs.models import Job
 
 from .task import TaskRun, due, upkeep_task

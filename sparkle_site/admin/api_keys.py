@@ -14,7 +14,7 @@ from unfold.decorators import display
 from jobs import api_keys
 from jobs.api_models import ApiKey
 
-from . import access, audit, formatting
+from . import access, audit_log, formatting
 from .actions import Confirmation, Result, RowAction, with_actions
 from .filters import GuildFilter
 from .scoped_admin import GuildOwnedAdmin
@@ -38,7 +38,7 @@ class ApiKeyForm(CheckedForm):
 
 def _revoke(request: HttpRequest, key: ApiKey, form: Any) -> Result:
     api_keys.revoke(key, now=timezone.now())
-    audit.record_action(request, key, "Revoked the key")
+    audit_log.record_action(request, key, "Revoked the key")
     return Result(text="The key was revoked. Programs that use it are refused from now on.")
 
 
@@ -85,7 +85,7 @@ class ApiKeyAdmin(GuildOwnedAdmin):
             return
         # Shown once, by response_add.
         request._sparkle_secret = api_keys.issue(obj)  # type: ignore[attr-defined]
-        audit.record_action(request, obj, "Created the key")
+        audit_log.record_action(request, obj, "Created the key")
 
     def response_add(self, request: HttpRequest, obj: ApiKey, *args: Any) -> HttpResponse:
         response = render(

@@ -18,7 +18,7 @@ class SparkleAdminConfig(AdminConfig):
             images,
             jobs,
             model_profiles,
-            operations,
+            operator_admin,
             prompt_lists,
             styles,
             usage,

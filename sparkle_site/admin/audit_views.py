@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from . import access, audit
+from . import access, audit_log
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -14,6 +14,6 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": "Audit",
-        "entries": audit.entries(access.of(request).guild_ids, viewer=access.of(request)),
+        "entries": audit_log.entries(access.of(request).guild_ids, viewer=access.of(request)),
     }
     return render(request, "admin/audit.html", context)

@@ -11,7 +11,7 @@ from unfold.decorators import action, display
 from guilds.models import BlockedTerm
 from jobs import moderation
 
-from . import access, formatting, term_lists
+from . import access, blocked_term_files, formatting
 from .actions import go_to
 from .filters import GuildFilter
 from .scoped_admin import GuildOwnedAdmin
@@ -40,11 +40,11 @@ class BlockedTermAdmin(GuildOwnedAdmin):
 
     @action(description="Export", icon="download", url_path="export", permissions=["view"])
     def export_link(self, request: HttpRequest) -> HttpResponse:
-        return term_lists.export(request)
+        return blocked_term_files.export(request)
 
     def get_urls(self) -> list[URLPattern]:
         page = path("dry-run/", self.admin_site.admin_view(self.dry_run), name="guilds_blockedterm_dry_run")
-        view = self.admin_site.admin_view(term_lists.import_page)
+        view = self.admin_site.admin_view(blocked_term_files.import_page)
         return [page, path("import/", view, name="guilds_blockedterm_import"), *super().get_urls()]
 
     def dry_run(self, request: HttpRequest) -> HttpResponse:

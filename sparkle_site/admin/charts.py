@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 
 from . import formatting
 

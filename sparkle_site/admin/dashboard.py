@@ -18,7 +18,7 @@ from django.utils.http import urlencode
 
 from guilds.models import Platform
 from jobs import rollups
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job, JobImage, JobRollup, Worker
 
 from . import access, charts, formatting, statistics

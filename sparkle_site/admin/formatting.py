@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobImage
 
 from . import member_names

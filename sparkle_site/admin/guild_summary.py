@@ -12,7 +12,7 @@ from django.urls import reverse
 from guilds.models import Guild, Platform, Usage
 from guilds.quota import load_clock
 from guilds.quota_clock import window_start
-from jobs.lifecycle import OPEN
+from jobs.job_status import OPEN
 from jobs.models import Job, JobImage
 
 from . import formatting, initials, member_names, statistics

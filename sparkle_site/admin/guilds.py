@@ -27,7 +27,7 @@ from guilds.adapters import Adapter
 from guilds.models import Guild
 from sparkle_site import discord_client
 
-from . import access, audit, formatting, guild_summary, initials, member_names, pickers
+from . import access, audit_log, formatting, guild_summary, initials, member_names, pickers
 from .actions import Confirmation, Result, RowAction, go_to, with_actions
 from .pickers import NameField, NamesField
 from .quota_rules import QuotaRuleInline
@@ -387,6 +387,6 @@ class GuildAdmin(ScopedAdmin):
             **self.admin_site.each_context(request),
             "title": f"Audit of {guild}",
             "opts": self.opts,
-            "entries": audit.entries(frozenset({guild.pk}), viewer=access.of(request)),
+            "entries": audit_log.entries(frozenset({guild.pk}), viewer=access.of(request)),
         }
         return render(request, "admin/audit.html", context)

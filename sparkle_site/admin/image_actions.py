@@ -14,7 +14,7 @@ from django.utils import timezone
 from unfold.enums import ActionVariant
 
 from jobs import image_removal, moderation
-from jobs.lifecycle import ENDED
+from jobs.job_status import ENDED
 from jobs.models import JobImage
 from sparkle_site import discord_client, thumbnails
 

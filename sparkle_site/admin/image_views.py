@@ -43,7 +43,7 @@ def preview(request: HttpRequest, kind: str, pk: int) -> HttpResponseBase:
     if row is None or not row.preview:
         raise Http404
     try:
-        # guilds.uploads limits the size of what is uploaded.
+        # guilds.image_uploads limits the size of what is uploaded.
         content = thumbnails.of_key(row.preview.name, thumbnails.WIDTHS[0])
         return _headers(HttpResponse(content, content_type="image/webp"))
     except storage.StorageUnavailable as error:

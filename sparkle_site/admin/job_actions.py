@@ -16,7 +16,7 @@ from unfold.enums import ActionVariant
 from guilds.models import Platform
 from guilds.policy import Refusal
 from jobs import moderation
-from jobs.lifecycle import ENDED, OPEN, Status
+from jobs.job_status import ENDED, OPEN, Status
 from jobs.models import Job, JobImage
 from jobs.submission import Accepted
 

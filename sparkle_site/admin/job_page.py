@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from guilds.models import Platform
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobEvent
 
 from . import actor_names, formatting

@@ -19,7 +19,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 from unfold.decorators import action, display
 
 from discord_api import snowflakes
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobImage
 
 from . import access, csv_export, formatting, job_actions, job_page

@@ -24,7 +24,7 @@ from jobs import member_moderation, moderation
 from jobs.models import Job
 from sparkle_site import discord_client
 
-from . import access, actor_names, audit, formatting, initials, member_names
+from . import access, actor_names, audit_log, formatting, initials, member_names
 from .actions import actor_name
 
 MAX_REQUESTS = 12
@@ -126,7 +126,7 @@ def _grant(request: HttpRequest, guild: Guild, user_id: int, data: dict[str, Any
     usage = _counter(guild, user_id, data["window"], now=now)
     moderation.grant(usage.pk, images=data["amount"])
     granted = f"Granted {formatting.counted(data['amount'], 'image')} more {_WINDOWS[data['window']]}"
-    audit.record_action(request, usage, granted)
+    audit_log.record_action(request, usage, granted)
     messages.success(request, f"{granted}.")
 
 
@@ -135,7 +135,7 @@ def _reset(request: HttpRequest, guild: Guild, user_id: int, data: dict[str, Any
         raise Http404
     usage = _counter(guild, user_id, data["window"], now=now)
     moderation.reset_window(usage.pk)
-    audit.record_action(request, usage, "Reset the counter")
+    audit_log.record_action(request, usage, "Reset the counter")
     messages.success(request, f"The full limit is available again {_WINDOWS[data['window']]}.")
 
 

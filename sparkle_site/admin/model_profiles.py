@@ -17,7 +17,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget, UnfoldAdminSelectWidget
 
 from guilds.generation_limits import STANDARD_SIZES
-from guilds.loras import FAMILIES as LORA_FAMILIES
+from guilds.lora_selection import FAMILIES as LORA_FAMILIES
 from guilds.model_families import FAMILIES
 from guilds.models import Guild, ModelProfile, validate_size
 from guilds.policy import Refusal

@@ -17,7 +17,7 @@ from django.utils import timezone
 from discord_api import snowflakes
 from guilds.models import Ban, MemberNote
 from jobs import member_moderation, moderation
-from jobs.lifecycle import OPEN
+from jobs.job_status import OPEN
 from jobs.models import JobImage
 from sparkle_site import discord_client
 

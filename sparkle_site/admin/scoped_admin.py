@@ -19,7 +19,7 @@ from unfold.decorators import display
 from discord_api import snowflakes
 from guilds.models import Guild
 
-from . import access, audit
+from . import access, audit_log
 from .validated_input import CheckedAutocompleteWidget, CheckedChangeList, CheckedForm
 
 logger = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class ScopedAdmin(ModelAdmin):
             **self.admin_site.each_context(request),
             "title": f"History of {row}",
             "opts": self.opts,
-            "entries": audit.of_row(row, viewer=access.of(request)),
+            "entries": audit_log.row_history(row, viewer=access.of(request)),
         }
         return render(request, "admin/audit.html", context)
 

@@ -17,7 +17,7 @@ from django.db.models import Sum
 from guilds import gpu_ledger
 from guilds.quota_clock import QuotaClock, Window, window_start
 from jobs import rollups
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobImage, LatencyBucket
 
 from . import formatting, initials

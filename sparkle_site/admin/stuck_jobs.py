@@ -17,9 +17,9 @@ from django.utils import timezone
 from guilds.models import Platform
 from jobs import moderation, relaxed, submission, upkeep
 from jobs.dispatch import codec, sending
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job
-from sparkle_site import privacy
+from sparkle_site import data_subject_requests
 
 from . import access, formatting
 from .actions import actor_name
@@ -200,7 +200,7 @@ def _erase(request: HttpRequest, now: datetime) -> None:
         messages.error(request, " ".join(map(str, form.errors["user_id"])))
         return
     user_id = form.cleaned_data["user_id"]
-    erased = privacy.erase_member(user_id, now=now)
+    erased = data_subject_requests.erase_member(user_id, now=now)
     still_running = Job.objects.filter(user_id=user_id, status__in=OPEN).exists()
     logger.info("member_erased", extra={"requests": erased, "by": actor_name(request)})
     messages.success(

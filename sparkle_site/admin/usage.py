@@ -18,7 +18,7 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget
 from guilds.models import QuotaRule, Usage
 from jobs import moderation
 
-from . import access, audit, formatting, member_names
+from . import access, audit_log, formatting, member_names
 from .actions import Confirmation, Result, RowAction, with_actions
 from .filters import GuildFilter, SubjectFilter
 from .pagination import BoundedPaginator
@@ -44,13 +44,13 @@ def _grant_more(request: HttpRequest, usage: Usage, form: GrantForm) -> Result:
     operator = access.of(request).sees_all_guilds
     moderation.grant(usage.pk, images=images, gpu_ms=gpu_seconds * 1000, operator=operator)
     granted = f"Granted {images} more images and {gpu_seconds} more GPU seconds"
-    audit.record_action(request, usage, granted)
+    audit_log.record_action(request, usage, granted)
     return Result(text=f"{granted}.")
 
 
 def _reset_counter(request: HttpRequest, usage: Usage, form: Any) -> Result:
     moderation.reset_window(usage.pk, operator=access.of(request).sees_all_guilds)
-    audit.record_action(request, usage, "Reset the counter")
+    audit_log.record_action(request, usage, "Reset the counter")
     return Result(text="The counter was reset. The full limit is available again.")
 
 

@@ -20,7 +20,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from guilds.models import Staff
 
-from . import actor_names, audit, formatting, member_names
+from . import actor_names, audit_log, formatting, member_names
 from .access import OBSERVERS
 from .actions import Confirmation, Result, RowAction, with_actions
 from .filters import MemberFilter
@@ -35,7 +35,7 @@ admin.site.unregister(
 
 def _reset_second_factor(request: HttpRequest, user: User, form: Any) -> Result:
     Authenticator.objects.filter(user=user).delete()
-    audit.record_action(request, user, "Reset the second factor")
+    audit_log.record_action(request, user, "Reset the second factor")
     return Result(text=f"{user} has to set up a new second factor.")
 
 

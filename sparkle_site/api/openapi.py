@@ -6,10 +6,10 @@ import re
 from typing import Any
 
 from guilds import policy
+from guilds.app_version import __version__
 from guilds.models import MAX_STEPS
 from guilds.samplers import SAMPLERS
-from guilds.version import __version__
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 
 SIZE = re.compile("^[0-9]{2,4}x[0-9]{2,4}$", re.ASCII)
 MAX_BODY = 64 * 1024

@@ -19,7 +19,7 @@ from guilds.policy import Refusal
 from interactions_lambda.responses import refusal_text
 from jobs import api_keys, fair_queue, transitions
 from jobs.api_models import ApiKey
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job
 from sparkle_site.admin import image_views
 

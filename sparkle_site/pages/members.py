@@ -18,9 +18,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from discord_api import i18n, snowflakes
 from jobs import moderation, queries
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job, JobImage
-from sparkle_site import privacy
+from sparkle_site import data_subject_requests
 from sparkle_site.admin import access, formatting, image_views
 
 from . import languages, signed_urls
@@ -141,7 +141,7 @@ def download_data(request: HttpRequest) -> HttpResponseBase:
         raise Http404
 
     def lines() -> Iterator[str]:
-        for record in privacy.export_member(user_id):
+        for record in data_subject_requests.export_member(user_id):
             yield json.dumps(record, ensure_ascii=False) + "\n"
 
     return StreamingHttpResponse(
@@ -165,7 +165,7 @@ def delete_everything(request: HttpRequest) -> HttpResponse:
             "button": languages.text(request, "delete_everything"),
         }
         return render(request, "pages/confirm.html", question)
-    erased = privacy.erase_member(user_id, now=timezone.now())
+    erased = data_subject_requests.erase_member(user_id, now=timezone.now())
     logger.info("member_erased", extra={"requests": erased, "by": "member"})
     # The account no longer exists.
     logout(request)

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from jobs import rollups
 from jobs.api_models import ApiRequest
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job, JobRollup, Worker
 from sparkle_site.admin import statistics
 

@@ -24,7 +24,7 @@ def secret(name: str) -> str:
     """Read a required secret: from `NAME`, or from AWS Secrets Manager by the ARN in `NAME_ARN`."""
     arn: str = env.str(f"{name}_ARN", default="")
     if arn and not env.str(name, default=""):
-        from guilds.bot_token import get_secret
+        from guilds.aws_secrets import get_secret
 
         return get_secret(arn)
     return required(name)
@@ -74,7 +74,7 @@ def database(url: str, *, statement_timeout_ms: int, pool: bool = False) -> dict
 DISCORD_API_BASE = env.str("DISCORD_API_BASE", default="https://discord.com/api/v10")
 DISCORD_APPLICATION_ID = env.int("DISCORD_APPLICATION_ID", default=0)
 DISCORD_PUBLIC_KEY = env.str("DISCORD_PUBLIC_KEY", default="")
-# Read when it is first needed, so that no import fetches a secret: guilds.bot_token.
+# Read when it is first needed, so that no import fetches a secret: guilds.aws_secrets.
 DISCORD_BOT_TOKEN = env.str("DISCORD_BOT_TOKEN", default="")
 DISCORD_BOT_TOKEN_ARN = env.str("DISCORD_BOT_TOKEN_ARN", default="")
 DISCORD_CDN_HOSTS: list[str] = env.list("DISCORD_CDN_HOSTS", default=["cdn.discordapp.com", "media.discordapp.net"])

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs import submission, transitions
 from jobs.dispatch import codec, sqs
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 from tests.dispatch.emulator import Queue, make_queue
 

@@ -10,7 +10,7 @@ from guilds.models import ModelProfile
 from guilds.policy import Refusal
 from jobs import model_tests, transitions
 from jobs.dispatch.message import JobMessage
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import BY_API, Job
 from tests.guilds.test_model_inspection import described
 from tests.security.test_csrf_and_forms import shown_fields

@@ -15,7 +15,7 @@ from guilds.models import Ban, BlockedTerm, QuotaRule
 from jobs import api_keys, storage, transitions
 from jobs.api_models import ApiKey
 from jobs.dispatch.memory import MemoryDispatcher
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 from jobs.transitions import StoredImage
 from sparkle_site.api import openapi

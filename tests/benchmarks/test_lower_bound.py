@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks.arrival_traces import HOUR
 from benchmarks.lower_bound import least_hours
-from benchmarks.policies import ours
+from benchmarks.policies import sparkle_policy
 
-FLEET = replace(ours().fleet, warm_start_s=110, release_s=30, service_s=7)
+FLEET = replace(sparkle_policy().fleet, warm_start_s=110, release_s=30, service_s=7)
 
 
 def hours(an_hour: float, **wish: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import arrival_traces, scaling
 from benchmarks.arrival_traces import Trace
 from benchmarks.optimum import optimum_hours
-from benchmarks.policies import ours, sample
+from benchmarks.policies import aws_sample_policy, sparkle_policy
 from benchmarks.simulation import simulate
 from devtools.results_file import percentile
 from jobs.scaling import Limits
@@ -19,7 +19,7 @@ def trace(*arrivals: float, length_s: float = 7200) -> Trace:
 
 def fixed(**fleet):
     """Our policy on machines with round times."""
-    policy = ours(service_s=10, warm_pool=1, release_s=30, idle_s=20)
+    policy = sparkle_policy(service_s=10, warm_pool=1, release_s=30, idle_s=20)
     return replace(policy, fleet=replace(policy.fleet, warm_start_s=100, cold_start_s=300, **fleet))
 
 
@@ -45,7 +45,7 @@ def test_without_a_warm_pool_a_start_is_cold():
 
 
 def test_the_sample_takes_ten_minutes_from_nothing():
-    run = simulate(trace(5.0), sample())
+    run = simulate(trace(5.0), aws_sample_policy())
     assert 590 <= run.waits[0] <= 610
     # And keeps the instance 25 minutes.
     assert run.gpu_hours * 3600 == pytest.approx(450 + 1500, abs=120)
@@ -61,7 +61,7 @@ def test_interrupted_workers_lose_nothing():
 @pytest.mark.parametrize("name", list(arrival_traces.ALL))
 def test_no_run_is_better_than_the_optimum(name):
     found = arrival_traces.ALL[name]()
-    policy = ours()
+    policy = sparkle_policy()
     run = simulate(found, policy)
     least = optimum_hours(found, policy.fleet, p95_wait_s=percentile(run.waits, 0.95), longest_s=max(900.0, *run.waits))
     assert len(found.arrivals) * policy.fleet.service_s / 3600 <= least + 1e-6 <= run.gpu_hours
@@ -114,7 +114,7 @@ def test_no_prompt_request_waits_longer_for_a_relaxed_one():
 @pytest.mark.parametrize("name", ["month", "evening", "quiet"])
 @pytest.mark.parametrize("warm_pool", [0, 1])
 def test_members_are_promised_what_they_get(name, warm_pool):
-    promises = simulate(arrival_traces.ALL[name](), ours(warm_pool=warm_pool)).promises
+    promises = simulate(arrival_traces.ALL[name](), sparkle_policy(warm_pool=warm_pool)).promises
     errors = sorted(abs(promised - real) / real for promised, real in promises)
     assert errors[len(errors) // 2] < 0.25
     # A second is below what the reply shows.

@@ -8,7 +8,7 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from PIL import Image
 
-from benchmarks import demo_model as bench
+from benchmarks import prompt_adherence as bench
 from demo_model import architecture, scene_classifier, scenes
 from demo_model.captions import write_caption
 from demo_model.drawing import draw_scene

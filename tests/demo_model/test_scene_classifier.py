@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image, ImageFilter
 
-from benchmarks import demo_model as bench
+from benchmarks import prompt_adherence as bench
 from demo_model import scene_classifier, scenes
 from demo_model.drawing import draw_scene
 

@@ -117,10 +117,10 @@ def test_a_site_that_waits_for_its_migration_is_healthy_and_not_migrated(
     httpserver.expect_request("/healthz").respond_with_json({"status": "alive"})
     httpserver.expect_request("/readyz").respond_with_json({"status": "not ready"}, status=503)
     with httpx.Client() as http:
-        healthy, migrated = status.healthy(make_deployment(site_url=httpserver.url_for("").rstrip("/")), http)
+        healthy, migrated = status.check_health(make_deployment(site_url=httpserver.url_for("").rstrip("/")), http)
         assert (healthy.status, migrated.status) == (OK, MISSING)
         assert "aws logs tail /aws/ecs/sparkle-test/web" in migrated.command
-        gone = status.healthy(make_deployment(site_url="http://127.0.0.1:1"), http)
+        gone = status.check_health(make_deployment(site_url="http://127.0.0.1:1"), http)
     assert [finding.status for finding in gone] == [MISSING, MISSING]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from devtools.docs import reference_pages, settings_table, terraform_root, terraform_tables
 from devtools.docs.diagrams import Arrow, Box, draw
-from jobs.lifecycle import MOVES
+from jobs.job_status import MOVES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

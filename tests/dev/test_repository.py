@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from devtools.cli.main import CHECKS
-from guilds.version import __version__
+from guilds.app_version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -81,7 +81,7 @@ def test_dependabot_watches_folders_that_hold_its_files():
 def test_the_version_is_written_once():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
-    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "guilds.version.__version__"}
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "guilds.app_version.__version__"}
     for folder in ("discord_api", "telemetry", "guilds", "jobs", "gpu_worker", "interactions_lambda", "sparkle_site"):
         for file in (ROOT / folder).rglob("*.py"):
             if file != ROOT / "guilds" / "__init__.py":

@@ -60,7 +60,10 @@ def stages(of: Job) -> list[Message]:
 def test_every_stage_fits_discord_whatever_the_prompt(prompt: str, locale: str) -> None:
     of = job(prompt=prompt, negative_prompt=prompt, style="ink", strength=0.5, locale=locale)
     for message in stages(of):
-        created, edited = payloads.to_payload(message, edit=False), payloads.to_payload(message, edit=True)
+        created, edited = (
+            payloads.to_payload(message, edit=False),
+            payloads.to_payload(message, edit=True),
+        )
         check("MessageCreateRequest", created)
         check("IncomingWebhookUpdateRequestPartial", edited)
         check_message(created)

@@ -13,7 +13,7 @@ from discord_api.custom_id import pack, parse
 from discord_api.permissions import MANAGE_MESSAGES
 from guilds.models import Channel, Guild, ModelProfile, QuotaRule
 from jobs import storage, submission, transitions
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobEvent, JobImage
 
 from .conftest import message_text, payload

@@ -10,7 +10,7 @@ import pytest
 from discord_api.custom_id import pack
 from discord_api.permissions import MANAGE_GUILD, MANAGE_MESSAGES
 from jobs import submission
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 
 from .conftest import message_text, payload

@@ -12,7 +12,7 @@ import pytest
 from discord_api.permissions import MANAGE_GUILD
 from guilds.models import Guild, ModelProfile, QuotaRule, StylePreset
 from jobs import transitions
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 from jobs.queries import PAGE
 

@@ -18,7 +18,7 @@ from guilds.policy import MAX_SEED
 from interactions_lambda import modal_fields
 from interactions_lambda.components import edit_fields
 from jobs import messages, result_messages, submission
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobImage
 
 from .conftest import message_text, payload

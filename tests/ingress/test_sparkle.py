@@ -11,7 +11,7 @@ import pytest
 from guilds.models import Guild, QuotaRule
 from interactions_lambda.handler import handler
 from jobs.dispatch.memory import MemoryDispatcher
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 
 from .conftest import event, message_text, options, payload

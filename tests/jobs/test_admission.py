@@ -15,7 +15,7 @@ from guilds.models import Guild, QuotaRule, Usage
 from guilds.policy import Refusal
 from jobs import submission, transitions
 from jobs.guild_lock import lock_guild
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 
 from .sql_statements import asked

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from jobs import submission, transitions
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 
 pytestmark = pytest.mark.django_db

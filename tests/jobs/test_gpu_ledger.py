@@ -10,7 +10,7 @@ from guilds import gpu_ledger, installations
 from guilds.models import GpuLedger, Guild, QuotaRule, Usage
 from guilds.policy import Refusal
 from jobs import moderation, privacy, submission, transitions
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 from jobs.submission import Accepted
 from jobs.transitions import StoredImage

@@ -17,7 +17,7 @@ from guilds import gpu_ledger
 from guilds.models import Guild, QuotaRule, Usage
 from jobs import moderation, privacy, submission, transitions, upkeep
 from jobs.guild_lock import lock_guild
-from jobs.lifecycle import ENDED, Status
+from jobs.job_status import ENDED, Status
 from jobs.models import Job
 from jobs.transitions import StoredImage
 from tests.conftest import NOW

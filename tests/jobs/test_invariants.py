@@ -16,7 +16,7 @@ from guilds.generation_params import RequestedParams
 from guilds.models import Ban, Guild, ModelProfile, QuotaRule, Usage
 from guilds.quota_clock import WINDOWS, window_start
 from jobs import submission, transitions, upkeep
-from jobs.lifecycle import ACTIVE, ENDED, Status
+from jobs.job_status import ACTIVE, ENDED, Status
 from jobs.models import Job
 from jobs.submission import Accepted, JobRequest
 from jobs.transitions import StoredImage

@@ -18,7 +18,7 @@ from discord_api.client import DiscordClient
 from guilds.models import Ban, Guild, MemberNote, ModLogEntry, QuotaRule
 from guilds.policy import Refusal
 from jobs import image_removal, member_moderation, privacy, reports, storage, submission, transitions, upkeep
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobEvent, JobImage
 from jobs.transitions import StoredImage
 from tests.simulator.in_process_transport import SiteTransport

@@ -16,7 +16,7 @@ from discord_api.client import DiscordClient
 from guilds.models import Ban, BlockedTerm, QuotaRule, Usage
 from guilds.policy import Refusal
 from jobs import moderation, storage, submission, transitions
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobEvent, JobImage
 from jobs.submission import Accepted
 from jobs.transitions import StoredImage

@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import admission, fair_queue, moderation, relaxed_promotion, rollups, submission, transitions, upkeep
+from jobs import admission_queries, fair_queue, moderation, relaxed_promotion, rollups, submission, transitions, upkeep
 from jobs.models import Job
 from jobs.named_queries import FOLDER, load
 
 from .sql_statements import asked
 
 NAMES = sorted(path.stem for path in FOLDER.iterdir())
-COMPOSED = {"admission_facts": admission._facts_query, "insert_job": admission._insert_query}
+COMPOSED = {"admission_facts": admission_queries._facts_query, "insert_job": admission_queries._insert_query}
 
 
 @pytest.mark.parametrize("name", NAMES)

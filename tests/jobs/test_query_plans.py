@@ -11,7 +11,7 @@ from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH, MAX_CACHED_STATEMENT_P
 from psycopg.types.numeric import Int8
 
 from guilds.quota_clock import QuotaClock
-from jobs import admission, fair_queue, submission
+from jobs import admission_queries, fair_queue, submission
 from jobs.models import Job
 from jobs.named_queries import load
 
@@ -64,7 +64,9 @@ def few(make_guild, make_ask, now, django_db_serialized_rollback):
 
 def plan(options, guild, now):
     with connect(options) as one:
-        return "\n".join(row[0] for row in one.execute(f"EXPLAIN {admission._facts_query()}", parameters(guild, now)))
+        return "\n".join(
+            row[0] for row in one.execute(f"EXPLAIN {admission_queries._facts_query()}", parameters(guild, now))
+        )
 
 
 def test_admission_scans_no_table_of_requests(few, now):

@@ -12,7 +12,7 @@ from guilds.models import Guild, QuotaRule
 from guilds.policy import Refusal
 from jobs import fair_queue, messages, relaxed_promotion, scaling, submission, transitions, upkeep
 from jobs.dispatch.memory import MemoryDispatcher
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Worker
 from jobs.scaling import Demand, Limits, desired_workers, worker_deficit
 

@@ -10,7 +10,7 @@ from jobs import submission, transitions
 from jobs.dispatch import sending
 from jobs.dispatch.memory import MemoryDispatcher
 from jobs.dispatch.message import DispatchFailed
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobEvent
 from jobs.submission import Accepted
 from jobs.transitions import StoredImage

@@ -11,7 +11,7 @@ from discord_api.client import ATTEMPTS, DiscordClient
 from guilds.models import ModelProfile, Usage
 from jobs import submission, transitions, upkeep
 from jobs.dispatch.memory import MemoryDispatcher
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 from jobs.transitions import StoredImage
 

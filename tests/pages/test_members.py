@@ -239,11 +239,11 @@ def test_a_reported_image_outlives_the_erasure_of_its_member_until_a_moderator_d
 def test_an_operator_who_erases_a_guild_decides_on_its_reports(done):
     from guilds.models import Guild
     from jobs import reports
-    from sparkle_site import privacy
+    from sparkle_site import data_subject_requests
 
     job = done()
     assert reports.report(job, by=OTHER, now=timezone.now())
-    privacy.erase_guild(job.guild_id, now=timezone.now())
+    data_subject_requests.erase_guild(job.guild_id, now=timezone.now())
     assert not Guild.objects.filter(pk=job.guild_id).exists()
 
 

@@ -24,7 +24,7 @@ from guilds.models import Ban, BlockedTerm, QuotaRule, Staff, StylePreset, Usage
 from jobs import moderation, reports, submission, transitions
 from jobs.models import Job, JobImage, MemberTurn
 from jobs.transitions import StoredImage
-from sparkle_site import privacy
+from sparkle_site import data_subject_requests
 from tests.admin.conftest import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -108,7 +108,7 @@ def test_the_search_finds_what_was_planted(site: dict[str, Any]) -> None:
 
 
 def test_the_export_holds_every_row_that_names_the_member(site: dict[str, Any]) -> None:
-    records = list(privacy.export_member(MEMBER))
+    records = list(data_subject_requests.export_member(MEMBER))
     text = json.dumps(records, ensure_ascii=False)
     for plant in (*WORDS.values(), "planted-display", "203.0.113.77", site["own"].images.get().key):
         assert plant in text
@@ -137,7 +137,7 @@ def test_the_export_holds_every_row_that_names_the_member(site: dict[str, Any]) 
 def test_erasing_a_member_leaves_nothing_in_any_table_or_in_storage(site: dict[str, Any]) -> None:
     own, neighbour = site["own"].pk, site["neighbour"].pk
     image = site["own"].images.get().pk
-    assert privacy.erase_member(MEMBER, now=timezone.now()) == 2
+    assert data_subject_requests.erase_member(MEMBER, now=timezone.now()) == 2
     assert {str(plant): where(plant) for plant in EVERY_PLANT if where(plant)} == {}
     assert f"/{own}/" not in files()
     assert cache.get(f"image-{image}-96") is None
@@ -154,13 +154,13 @@ def test_erasing_a_member_leaves_nothing_in_any_table_or_in_storage(site: dict[s
 
 def test_a_ban_in_force_outlives_the_erasure_with_its_history(site: dict[str, Any]) -> None:
     Ban.objects.create(guild=site["guild"], user_id=MEMBER, reason="still")
-    privacy.erase_member(MEMBER, now=timezone.now())
+    data_subject_requests.erase_member(MEMBER, now=timezone.now())
     assert set(where(MEMBER)) == {"guilds_ban", "sparkle_audit_historicalban"}
 
 
 def test_an_operator_who_erases_themselves_can_still_operate(site: dict[str, Any]) -> None:
     User.objects.filter(pk=site["user"].pk).update(is_staff=True, username="operator")
-    privacy.erase_member(MEMBER, now=timezone.now())
+    data_subject_requests.erase_member(MEMBER, now=timezone.now())
     assert User.objects.filter(username="operator").exists()
     assert where(MEMBER) == {}
 
@@ -179,7 +179,7 @@ def test_erasing_a_guild_leaves_nothing_in_any_table_or_in_storage(
     guild.name = "planted-guild"
     guild.save()
     assert where("planted-guild").keys() >= {"sparkle_audit_historicalguild"}
-    privacy.erase_guild(guild.pk, now=timezone.now())
+    data_subject_requests.erase_guild(guild.pk, now=timezone.now())
     plants = (guild.pk, "planted-guild", "planted-term", "planted-style", *WORDS.values())
     assert {str(plant): where(plant) for plant in plants if where(plant)} == {}
     assert str(guild.pk) not in files()

@@ -290,7 +290,7 @@ def test_from_apply_to_an_image_to_destroy(
 
     from devtools.simulator import client, seed_data
     from devtools.simulator.models import SimChannel, SimInteraction, SimUser
-    from jobs.lifecycle import Status
+    from jobs.job_status import Status
     from jobs.models import Job
 
     settings.SITE_URL = live_server.url

@@ -31,7 +31,7 @@ from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.watchdog import Bounds
 from guilds.model_families import FAMILIES
 from guilds.models import Guild, ModelProfile, Usage
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 
 from . import tiny_models

@@ -28,7 +28,7 @@ from devtools.simulator.models import SimMessage
 from guilds.models import Guild, ModelProfile
 from jobs import transitions, upkeep
 from jobs.dispatch import codec, sqs
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job, JobEvent
 from tests.dispatch.emulator import Queue, make_queue
 

@@ -17,7 +17,7 @@ from gpu_worker.adapters import files
 from guilds.adapters import Adapter
 from guilds.models import ModelProfile, Usage
 from jobs import storage
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobImage
 
 from . import adapter_files, tiny_models

@@ -21,7 +21,7 @@ from gpu_worker.engine import Completed, Engine, EngineBroken, Event, ModelUnava
 from gpu_worker.noise_engine import NoiseEngine
 from guilds.models import Guild, ModelProfile, Usage
 from jobs import storage, transitions, upkeep
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobEvent, JobImage
 from jobs.transitions import StoredImage
 

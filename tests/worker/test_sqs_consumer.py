@@ -18,7 +18,7 @@ from gpu_worker.sqs_consumer import SqsConsumer
 from guilds.models import Platform
 from jobs.dispatch.message import JobMessage
 from jobs.dispatch.sqs import SqsDispatcher
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobEvent
 from tests.dispatch.emulator import Queue, make_queue
 

@@ -11,7 +11,7 @@ from gpu_worker.engine import Engine
 from gpu_worker.upscaling import LanczosUpscaler
 from guilds.models import GpuLedger
 from jobs import storage
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job, JobImage
 
 from .conftest import Place, running

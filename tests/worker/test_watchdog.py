@@ -16,7 +16,7 @@ import pytest
 from devtools.chaos.failing_engine import Poison
 from guilds.models import Guild, ModelProfile, Usage
 from jobs import upkeep
-from jobs.lifecycle import OPEN, Status
+from jobs.job_status import OPEN, Status
 from jobs.models import Job, JobEvent
 from tests.dispatch.emulator import Queue
 

@@ -178,7 +178,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
-  # Files uploaded in the admin are stored under this prefix (guilds/uploads.py).
+  # Files uploaded in the admin are stored under this prefix (guilds/image_uploads.py).
   dynamic "statement" {
     for_each = each.key == "web" ? [1] : []
 
@@ -210,7 +210,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
-  # A busy worker lets itself be replaced by a newer version (gpu_worker/deployment.py).
+  # A busy worker lets itself be replaced by a newer version (gpu_worker/ecs_rollout.py).
   dynamic "statement" {
     for_each = each.key == "worker" ? [1] : []
 

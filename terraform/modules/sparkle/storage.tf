@@ -37,7 +37,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "images" {
     id     = "retention"
     status = "Enabled"
 
-    # Only job images have this prefix. Files uploaded in the admin (guilds/uploads.py) stay as long as their row.
+    # Only job images have this prefix. Files uploaded in the admin (guilds/image_uploads.py) stay as long as their row.
     filter {
       prefix = "jobs/"
     }

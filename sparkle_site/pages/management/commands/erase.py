@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from jobs import erasure
+from jobs import job_erasure
 from jobs.models import Job
-from sparkle_site import privacy
+from sparkle_site import data_subject_requests
 
 
 class Command(BaseCommand):
@@ -24,8 +24,12 @@ class Command(BaseCommand):
         if not yes:
             raise CommandError("Nothing was erased. Say --yes to erase; there is no way back.")
         now = timezone.now()
-        erased = privacy.erase_member(member, now=now) if member else privacy.erase_guild(guild or 0, now=now)
+        erased = (
+            data_subject_requests.erase_member(member, now=now)
+            if member
+            else data_subject_requests.erase_guild(guild or 0, now=now)
+        )
         self.stdout.write(f"{erased} requests erased.")
-        kept = erasure.with_open_report(Job.objects.filter(user_id=member)).count() if member else 0
+        kept = job_erasure.with_open_report(Job.objects.filter(user_id=member)).count() if member else 0
         if kept:
             self.stdout.write(f"{kept} of them are kept, hidden, until someone decides on the reports on their images.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from sparkle_site import privacy
+from sparkle_site import data_subject_requests
 
 
 class Command(BaseCommand):
@@ -16,5 +16,5 @@ class Command(BaseCommand):
         parser.add_argument("user_id", type=int, help="Discord's id of the member")
 
     def handle(self, *args: Any, user_id: int, **options: Any) -> None:
-        for record in privacy.export_member(user_id):
+        for record in data_subject_requests.export_member(user_id):
             self.stdout.write(json.dumps(record, ensure_ascii=False))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from guilds import loras
-from guilds.loras import LoraChoice, LoraOptions, LoraProblem
+from guilds import lora_selection
+from guilds.lora_selection import LoraChoice, LoraOptions, LoraProblem
 
 
 def _lora(slug: str, **fields: Any) -> LoraOptions:
@@ -34,14 +34,14 @@ AVAILABLE = (
 
 
 def _chosen(typed: str = "", *, in_prompt: str = "", in_style: str = "", family: str = "sd1") -> dict[str, float]:
-    uses = loras.choose(AVAILABLE, typed=typed, in_prompt=in_prompt, in_style=in_style, family=family)
+    uses = lora_selection.choose(AVAILABLE, typed=typed, in_prompt=in_prompt, in_style=in_style, family=family)
     assert not isinstance(uses, LoraProblem), uses
     return {use.lora.slug: use.weight for use in uses}
 
 
 def _problem(typed: str = "", **more: Any) -> LoraProblem:
     options = {"in_prompt": "", "in_style": "", "family": "sd1"} | more
-    problem = loras.choose(AVAILABLE, typed=typed, **options)
+    problem = lora_selection.choose(AVAILABLE, typed=typed, **options)
     assert isinstance(problem, LoraProblem)
     return problem
 
@@ -59,14 +59,14 @@ def _problem(typed: str = "", **more: Any) -> LoraProblem:
     ],
 )
 def test_a_text_names_loras_and_weights(text: str, expected: tuple[tuple[str, float | None], ...]) -> None:
-    assert loras.parse(text) == tuple(LoraChoice(name=name, weight=weight) for name, weight in expected)
+    assert lora_selection.parse(text) == tuple(LoraChoice(name=name, weight=weight) for name, weight in expected)
 
 
 @pytest.mark.parametrize(
     "text", ["night:", "night:a", ":0.8", "night:0.8:1", "night:1e9", "night:-", "a:999", "night:."]
 )
 def test_a_malformed_text_is_refused(text: str) -> None:
-    assert loras.parse(text) is None
+    assert lora_selection.parse(text) is None
     assert _problem(text).code == "lora_malformed"
 
 
@@ -81,7 +81,7 @@ def test_a_malformed_text_is_refused(text: str) -> None:
     ],
 )
 def test_tags_are_taken_from_the_prompt(prompt: str, clean: str, named: str) -> None:
-    assert loras.take_from_prompt(prompt) == (clean, named)
+    assert lora_selection.take_from_prompt(prompt) == (clean, named)
 
 
 def test_a_lora_has_its_own_weight_unless_one_is_typed() -> None:
@@ -110,21 +110,21 @@ def test_each_refusal_names_what_to_change() -> None:
     assert _problem("wide").code == "lora_other_family"
     assert _chosen("wide", family="") == {"wide": 0.8}
     assert _problem("night,sketch,paper", in_prompt="ink").code == "too_many_loras"
-    nothing = loras.choose((), typed="night", in_prompt="", in_style="", family="")
+    nothing = lora_selection.choose((), typed="night", in_prompt="", in_style="", family="")
     assert nothing == LoraProblem(code="lora_not_offered")
 
 
 def test_trigger_words_are_added_once() -> None:
-    uses = loras.choose(AVAILABLE, typed="sketch,night", in_prompt="", in_style="", family="sd1")
+    uses = lora_selection.choose(AVAILABLE, typed="sketch,night", in_prompt="", in_style="", family="sd1")
     assert not isinstance(uses, LoraProblem)
-    assert loras.add_trigger_words("a fox", uses) == "a fox, pencil sketch"
-    assert loras.add_trigger_words("Pencil Sketch of a fox", uses) == "Pencil Sketch of a fox"
+    assert lora_selection.add_trigger_words("a fox", uses) == "a fox, pencil sketch"
+    assert lora_selection.add_trigger_words("Pencil Sketch of a fox", uses) == "Pencil Sketch of a fox"
 
 
 def test_what_is_stored_is_read_again() -> None:
-    uses = loras.choose(AVAILABLE, typed="sketch:1,night:-0.25", in_prompt="", in_style="", family="sd1")
+    uses = lora_selection.choose(AVAILABLE, typed="sketch:1,night:-0.25", in_prompt="", in_style="", family="sd1")
     assert not isinstance(uses, LoraProblem)
-    stored = loras.format_uses(uses)
+    stored = lora_selection.format_uses(uses)
     assert stored == "sketch:1,night:-0.25"
     assert _chosen(stored) == {"sketch": 1.0, "night": -0.25}
-    assert loras.tags(stored) == "<lora:sketch:1> <lora:night:-0.25>"
+    assert lora_selection.tags(stored) == "<lora:sketch:1> <lora:night:-0.25>"

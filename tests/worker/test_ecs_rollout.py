@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
-from gpu_worker.deployment import CHECK_S, Deployment
+from gpu_worker.ecs_rollout import CHECK_S, Deployment
 from gpu_worker.heartbeat import HeartbeatThread
 from gpu_worker.scale_in_protection import ScaleInProtection
 from gpu_worker.watchdog import Stuck

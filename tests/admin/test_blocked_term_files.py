@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guilds import term_lists
+from guilds import blocked_term_lists
 from guilds.models import BlockedTerm
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def test_what_is_exported_can_be_imported(moderator_a, guild_a, guild_b):
     assert "their secret" not in text
     before = listed(guild_a)
     BlockedTerm.objects.filter(guild=guild_a).delete()
-    term_lists.add(guild_a.pk, term_lists.read(text))
+    blocked_term_lists.add(guild_a.pk, blocked_term_lists.parse_terms(text))
     assert listed(guild_a) == before
 
 

@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from .lifecycle import OPEN
+from .job_status import OPEN
 from .models import Job, JobEvent, JobImage
 
 Erasure = Job.Erasure

@@ -1,6 +1,6 @@
 import pytest
 
-from jobs.lifecycle import ACTIVE, ENDED, MOVES, OPEN, IllegalMove, Status, check
+from jobs.job_status import ACTIVE, ENDED, MOVES, OPEN, IllegalMove, Status, check
 
 # From each status to those it may become; every other move is a fault.
 TABLE = {

@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from guilds import term_lists
+from guilds import blocked_term_lists
 from guilds.models import BlockedTerm, Guild
 
 from . import access, formatting
@@ -39,13 +39,15 @@ class ImportForm(forms.Form):
         if access.of(request).sees_all_guilds:
             guild.empty_label, guild.required = "All servers", False
 
-    def clean_terms(self) -> list[term_lists.Line]:
+    def clean_terms(self) -> list[blocked_term_lists.Line]:
         """Return the lines of the list."""
-        lines = term_lists.read(self.cleaned_data["terms"])
+        lines = blocked_term_lists.parse_terms(self.cleaned_data["terms"])
         if not lines:
             raise forms.ValidationError("There is no term in this list.")
-        if len(lines) > term_lists.MAX_LINES:
-            raise forms.ValidationError(f"Paste at most {formatting.count(term_lists.MAX_LINES)} terms at once.")
+        if len(lines) > blocked_term_lists.MAX_LINES:
+            raise forms.ValidationError(
+                f"Paste at most {formatting.count(blocked_term_lists.MAX_LINES)} terms at once."
+            )
         return lines
 
 
@@ -57,7 +59,7 @@ def import_page(request: HttpRequest) -> HttpResponse:
     wrong: tuple[tuple[int, str], ...] = ()
     if request.method == "POST" and form.is_valid():
         guild, lines = form.cleaned_data["guild"], form.cleaned_data["terms"]
-        done = term_lists.add(guild.pk if guild else None, lines)
+        done = blocked_term_lists.add(guild.pk if guild else None, lines)
         was = "was" if done.known == 1 else "were"
         text = f"Added {formatting.counted(done.added, 'term')}. {formatting.count(done.known)} {was} blocked already."
         messages.success(request, text)
@@ -81,6 +83,6 @@ def export(request: HttpRequest) -> HttpResponse:
     """Return the terms of the servers that the viewer may see, as a list that can be imported."""
     ids = access.of(request).guild_ids
     terms = BlockedTerm.objects.all() if ids is None else BlockedTerm.objects.filter(guild_id__in=ids)
-    text = term_lists.write({term.folded: term for term in terms.order_by("phrase")}.values())
+    text = blocked_term_lists.format_terms({term.folded: term for term in terms.order_by("phrase")}.values())
     headers = {"Content-Disposition": 'attachment; filename="blocked-terms.txt"', "Cache-Control": "no-store"}
     return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)

@@ -12,7 +12,7 @@ from django.db import connection, models
 from psycopg.types.numeric import Int8
 
 from guilds import gpu_ledger
-from guilds.loras import LoraOptions
+from guilds.lora_selection import LoraOptions
 from guilds.models import Guild
 from guilds.policy import GuildPolicy, ModelOptions, StyleOptions
 from guilds.pseudonyms import guild_pseudonym, member_pseudonym
@@ -21,7 +21,7 @@ from guilds.quota_clock import Window
 
 from . import prepared_statements
 from .fair_queue import backlog_parameters
-from .lifecycle import Status
+from .job_status import Status
 from .models import Job
 from .named_queries import load
 from .wait_estimate import Backlog

@@ -12,9 +12,9 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
+from guilds.image_uploads import KEPT_SIDE, cleaned_image
 from guilds.models import StylePreset
-from guilds.uploads import KEPT_SIDE, cleaned_image
-from sparkle_site import privacy
+from sparkle_site import data_subject_requests
 
 pytestmark = pytest.mark.django_db
 
@@ -77,7 +77,7 @@ def test_each_server_keeps_its_own_file_until_it_is_replaced(
     assert not default_storage.exists(a.preview.name)
     a.refresh_from_db()
     assert default_storage.exists(a.preview.name)
-    privacy.erase_guild(guild_a.pk, now=guild_a.installed_at)
+    data_subject_requests.erase_guild(guild_a.pk, now=guild_a.installed_at)
     assert not default_storage.exists(a.preview.name)
     assert default_storage.exists(b.preview.name)
     with django_capture_on_commit_callbacks(execute=True):

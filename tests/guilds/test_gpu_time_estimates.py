@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from guilds.cost_estimates import MIN_GUILDS, Measured, Speed, evaluations_of, gpu_ms_of, learned, speeds, work_of
 from guilds.gpu_ledger import MAX_GPU_MS
+from guilds.gpu_time_estimates import MIN_GUILDS, Measured, Speed, evaluations_of, gpu_ms_of, learned, speeds, work_of
 from guilds.samplers import SAMPLERS
 
 

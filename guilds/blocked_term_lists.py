@@ -33,12 +33,12 @@ class Imported:
     wrong: tuple[tuple[int, str], ...]
 
 
-def write(terms: Iterable[BlockedTerm]) -> str:
+def format_terms(terms: Iterable[BlockedTerm]) -> str:
     """Return the list that `read` understands."""
     return "".join(f"{term.phrase} {_SEPARATOR} {ADULT}\n" if term.nsfw else f"{term.phrase}\n" for term in terms)
 
 
-def read(text: str) -> list[Line]:
+def parse_terms(text: str) -> list[Line]:
     """Return the terms of a list. Empty lines and lines that begin with # are left out. Pure."""
     lines = []
     for number, raw in enumerate(text.splitlines(), start=1):

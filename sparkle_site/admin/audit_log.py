@@ -127,7 +127,7 @@ def entries(guild_ids: frozenset[int] | None, *, viewer: Access) -> list[Entry]:
     return sorted(result, key=lambda entry: entry.at, reverse=True)[:MAX_ENTRIES]
 
 
-def of_row(row: Model, *, viewer: Access) -> list[Entry]:
+def row_history(row: Model, *, viewer: Access) -> list[Entry]:
     """Return the changes of one row, newest first; empty if its model is not audited."""
     if type(row) not in AUDITED:
         return []
