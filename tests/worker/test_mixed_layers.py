@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from gpu_worker.adapters import mixed_layers
 from gpu_worker.adapters.loading import load
 from gpu_worker.adapters.low_rank import LoadedAdapter, LowRankPair, Mix, WeightedAdapter
 from gpu_worker.adapters.mixed_layers import MixedLayers, RowsNotFirst, twin_of
@@ -67,7 +70,7 @@ def _call(unet: Any, rows: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 MIXES: tuple[dict[str, float], ...] = (
-    {"night": 1.0}, {}, {"sketch": 0.8}, {"night": 0.5, "sketch": -0.4, "paper": 1.2}, {"paper": 2.0}, {},
+    {"night": 1.0}, {}, {"sketch": 0.8}, {"night": 0.5, "sketch": -0.4, "paper": 1.2}, {"night": 1.0}, {},
 )  # fmt: skip
 
 
@@ -105,6 +108,47 @@ def test_rows_without_adapters_are_exactly_as_without_any(
     mixed.use([_mix(adapters, **weights) for weights in MIXES])
     ours, bare = _call(mixed.model, rows), _call(pipe.unet, rows)
     assert [bool((ours[row] == bare[row]).all()) for row in range(6)] == [not weights for weights in MIXES]
+
+
+def test_a_batch_of_one_mix_is_as_in_a_mixed_batch(
+    pipe: Any, adapters: dict[str, LoadedAdapter], rows: list[torch.Tensor]
+) -> None:
+    both, other = _mix(adapters, night=0.5, sketch=-0.4), _mix(adapters, paper=2.0)
+    mixed = MixedLayers(twin_of(pipe.unet), part="unet")
+    mixed.use([both] * 6)
+    alike = _call(mixed.model, rows)
+    mixed.use([both, other, both, (), both, other])
+    differing = _call(mixed.model, rows)
+    assert float((alike[::2] - differing[::2]).abs().max()) < TOLERANCE
+    assert float((alike[1::2] - differing[1::2]).abs().max()) > 100 * TOLERANCE
+    # A row moved: the mixes are the same ones, in the same order of first use.
+    mixed.use([both, both, other, (), both, other])
+    assert float((_call(mixed.model, rows)[1] - alike[1]).abs().max()) < TOLERANCE
+
+
+def test_the_weights_of_batches_in_turns_are_kept_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, new_adapter: Callable[[str], LoadedAdapter]
+) -> None:
+    model = torch.nn.ModuleDict({"layer": torch.nn.Linear(4, 4)})
+    mixed = MixedLayers(model, part="unet")
+    rows = torch.randn(2, 3, 4)
+
+    def run(key: str) -> None:
+        mixed.use([_mix({"one": adapters[key]}, one=1.0), ()])
+        with torch.inference_mode():
+            model["layer"](rows)
+
+    adapters = {key: new_adapter(key) for key in "abc"}
+    alive = {key: weakref.ref(adapter.pairs["unet"]["layer"].down) for key, adapter in adapters.items()}
+    run("a")
+    run("b")
+    adapters.clear()
+    assert [alive[key]() is None for key in "ab"] == [False, False]
+    monkeypatch.setattr(mixed_layers, "MAX_STACKED_BYTES", 32)
+    adapters["c"] = new_adapter("c")
+    run("c")
+    gc.collect()
+    assert [alive[key]() is None for key in "ab"] == [True, True]
 
 
 def test_an_adapter_that_overflows_spoils_its_own_row_only(
