@@ -34,7 +34,8 @@ diffusers.utils.logging.set_verbosity_error()
 
 # A T4 has 16 GB: more rows than this would not fit there.
 MAX_ROWS = 64
-CPU_ROWS = 8
+# On a CPU a row of the demo's UNet takes a tenth less time in a call of 16 than of 8.
+CPU_ROWS = 16
 CPU_CAPACITY = 8.0
 IMAGES_PER_CALL = 4
 
@@ -76,7 +77,7 @@ def _load(source: str, *, compiled: bool, options: Collection[str]) -> Engine:
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-        family.prepare_for_gpu()
+    family.prepare()
     for part in (family.denoiser, pipe.vae):
         part.requires_grad_(False)
         part.eval()

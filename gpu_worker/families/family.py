@@ -239,8 +239,9 @@ class Family(ABC):
 
     # -- for the engine's start
 
-    def prepare_for_gpu(self) -> None:
-        """Change the modules' memory layout for a GPU. Convolutions are faster with channels last."""
+    def prepare(self) -> None:
+        """Change the modules' memory layout for their device, where they compute faster so."""
+        # Also on a CPU: the demo's decoder takes half the time.
         self.pipe.vae.to(memory_format=torch.channels_last)
 
     def example_call(self, rows: int) -> DenoiserCall:

@@ -111,8 +111,10 @@ class StableDiffusion(Family):
     def use_text_variant(self, variant: Hashable) -> None:
         self._prompts.variant = variant
 
-    def prepare_for_gpu(self) -> None:
-        super().prepare_for_gpu()
+    def prepare(self) -> None:
+        super().prepare()
+        if self.device.type != "cuda":
+            return
         self.denoiser.to(memory_format=torch.channels_last)
         if not any("Added" in type(processor).__name__ for processor in self.denoiser.attn_processors.values()):
             self.denoiser.fuse_qkv_projections()
