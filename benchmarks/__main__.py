@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from devtools import run_directory
+from devtools.benchmark_result import Result
 from devtools.cli import arguments
 from devtools.hardware import describe
-from devtools.results_file import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"

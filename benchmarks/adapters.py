@@ -21,7 +21,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
-from devtools.results_file import Figure, Result
+from devtools.benchmark_result import Figure, Result
 from gpu_worker.adapters.low_rank import LoadedAdapter, LowRankPair, Mix, WeightedAdapter
 from gpu_worker.adapters.mixed_layers import MixedLayers, twin_of
 

@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from devtools.results_file import Figure, Result
+from devtools.benchmark_result import Figure, Result
 
 from . import services
 from .svg_plots import bars

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-from devtools.results_file import Figure, Result, percentile
+from devtools.benchmark_result import Figure, Result, percentile
 
 from . import services
 from .signed_interactions import GUILDS, MEMBERS

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from devtools import run_directory
-from devtools.results_file import Figure, Result, percentile
+from devtools.benchmark_result import Figure, Result, percentile
 
 from . import services, signed_interactions
 from .svg_plots import bars

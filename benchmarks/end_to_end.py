@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from devtools import run_directory
+from devtools.benchmark_result import Figure, Result, percentile
 from devtools.embedded_postgres import free_port
 from devtools.processes import answers, start, wait_until
-from devtools.results_file import Figure, Result, percentile
 
 from . import services, signed_interactions
 from .svg_plots import bars

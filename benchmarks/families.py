@@ -16,7 +16,7 @@ import diffusers
 import numpy as np
 import torch
 
-from devtools.results_file import Figure, Result
+from devtools.benchmark_result import Figure, Result
 from gpu_worker.continuous_batching import ContinuousBatchEngine
 from gpu_worker.engine import Completed, Event, Failed, GenerationRequest
 from gpu_worker.families.family import Family

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from nacl.signing import VerifyKey
 
-from devtools.results_file import Figure, Result, percentile
+from devtools.benchmark_result import Figure, Result, percentile
 
 from . import services, signed_interactions
 from .svg_plots import bars

@@ -15,7 +15,7 @@ from PIL import Image
 from demo_model import architecture, scene_classifier, scenes
 from demo_model.captions import write_caption
 from demo_model.drawing import draw_scene
-from devtools.results_file import Figure, Result
+from devtools.benchmark_result import Figure, Result
 
 SHEET = Path(__file__).resolve().parents[1] / "docs" / "images" / "demo-model.png"
 CAPTIONS = 200

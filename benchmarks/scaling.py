@@ -10,10 +10,10 @@ import itertools
 from dataclasses import asdict, replace
 from typing import Any
 
-from devtools.results_file import Figure, Result, percentile
+from devtools.benchmark_result import Figure, Result, percentile
 from jobs import scaling
 
-from . import arrival_traces, lower_bound
+from . import arrival_traces, scaling_lower_bound
 from .arrival_traces import Trace
 from .optimum import optimum_hours
 from .policies import (
@@ -172,7 +172,7 @@ def _without_known_arrivals(evening: Run) -> dict[str, Any]:
     """Return the least hours of the evening without known arrivals, at the same p95."""
     p95 = percentile(evening.waits, 0.95)
     least = functools.partial(
-        lower_bound.least_hours,
+        scaling_lower_bound.least_hours,
         arrival_traces.evening_rate,
         2 * arrival_traces.DAY,
         sparkle_policy().fleet,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from devtools.results_file import percentile
+from devtools.benchmark_result import percentile
 from jobs import scaling, wait_estimate
 
 from .arrival_traces import Trace

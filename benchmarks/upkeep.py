@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from devtools.results_file import Figure, Result
+from devtools.benchmark_result import Figure, Result
 
 from . import admin_pages, services
 from .svg_plots import bars

@@ -31,8 +31,8 @@ from statistics import mean
 from typing import Any
 
 from devtools import run_directory
+from devtools.benchmark_result import Figure, Result
 from devtools.hardware import describe
-from devtools.results_file import Figure, Result
 
 from .svg_plots import bars
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from . import configuration, discord_application, images, migration, report
-from .configuration import Deployment
-from .report import Step, StepFailed
+from . import discord_application, images, migration, step_runner, terraform_output
+from .step_runner import Step, StepFailed
+from .terraform_output import Deployment
 
 STEPS = ("images", "migrate", "connect")
 USAGE = f"usage: python -m deployment STEP ... (of {', '.join(STEPS)})"
@@ -26,18 +26,18 @@ def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> in
         print(USAGE, file=sys.stderr)
         return 2
     try:
-        deployment = configuration.from_environment(environment)
-    except configuration.NotConfigured as error:
+        deployment = terraform_output.from_environment(environment)
+    except terraform_output.NotConfigured as error:
         print(f"deployment: {error}", file=sys.stderr)
         return 2
     import boto3
 
     aws = partial(boto3.client, region_name=deployment.region)
     steps = [Step(name=name, run=partial(_step, name, deployment, aws, environment)) for name in argv]
-    outcomes = report.run(steps, say=partial(print, flush=True))
-    key = report.key(environment.get("CODEBUILD_BUILD_ID", ""))
-    aws("s3").put_object(Bucket=deployment.bucket, Key=key, Body=report.to_json(outcomes).encode())
-    return 0 if report.succeeded(outcomes) else 1
+    outcomes = step_runner.run(steps, say=partial(print, flush=True))
+    key = step_runner.key(environment.get("CODEBUILD_BUILD_ID", ""))
+    aws("s3").put_object(Bucket=deployment.bucket, Key=key, Body=step_runner.to_json(outcomes).encode())
+    return 0 if step_runner.succeeded(outcomes) else 1
 
 
 def _step(name: str, deployment: Deployment, aws: Any, environment: Mapping[str, str]) -> Sequence[str]:

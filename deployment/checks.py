@@ -98,7 +98,7 @@ def inputs(values: Mapping[str, Any]) -> list[Finding]:
         if value in (None, ""):
             found.append(Finding(what=name, status=MISSING, detail="not set", command=where))
         elif not re.fullmatch(form, str(value)):
-            found.append(Finding(what=name, status=MISSING, detail="does not have the form of one", command=where))
+            found.append(Finding(what=name, status=MISSING, detail="has the wrong form", command=where))
         else:
             found.append(Finding(what=name, status=OK, detail="set"))
     return found

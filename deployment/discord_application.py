@@ -13,8 +13,8 @@ from guilds import command_registration
 from guilds.app_version import __version__
 from guilds.command_definitions import all_commands
 
-from .configuration import Deployment
-from .report import StepFailed
+from .step_runner import StepFailed
+from .terraform_output import Deployment
 
 # A new API's name and a function's first start can take a moment. Seconds.
 WAITS_S = (5.0, 10.0, 20.0, 40.0)

@@ -17,7 +17,7 @@ from interactions_lambda.packaging import ROOT
 
 from . import account, checks, discord_application
 from .checks import Finding
-from .report import StepFailed
+from .step_runner import StepFailed
 
 Clients = Callable[[str], Any]
 DISCORD = "https://discord.com/api/v10"

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .configuration import Deployment
-from .report import StepFailed
+from .step_runner import StepFailed
+from .terraform_output import Deployment
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILES = {"web": "sparkle_site/Dockerfile", "worker": "gpu_worker/Dockerfile"}

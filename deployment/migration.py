@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .configuration import Deployment
-from .report import StepFailed
+from .step_runner import StepFailed
+from .terraform_output import Deployment
 
 POLL_S = 5.0
 TIMEOUT_S = 30 * 60.0

@@ -10,9 +10,9 @@ from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError
 from guilds import command_registration
 
-from . import builds, images
+from . import images
 from .checks import MISSING, OK, UNKNOWN, Finding
-from .configuration import Deployment
+from .terraform_output import Deployment
 
 APPLY = "cd terraform && terraform apply"
 TIMEOUT_S = 10.0
@@ -29,12 +29,12 @@ def built(deployment: Deployment, ecr: Any) -> Finding:
 def last_build(deployment: Deployment, codebuild: Any, s3: Any) -> Finding:
     """What the last build did; where it failed, its own advice."""
     what = "Last build"
-    build = builds.latest(codebuild, deployment.project)
+    build = codebuild.latest(codebuild, deployment.project)
     if build is None:
         return Finding(what=what, status=MISSING, detail="none was started", command=APPLY)
     if build.status == "IN_PROGRESS":
         return Finding(what=what, status=UNKNOWN, detail=f"running, {build.phase.lower()}", command=build.log)
-    outcomes = builds.report_of(s3, deployment.bucket, build)
+    outcomes = codebuild.report_of(s3, deployment.bucket, build)
     failed = next((outcome for outcome in outcomes if outcome.status == "failed"), None)
     if failed is not None:
         detail = f"{failed.step} failed: {' '.join(failed.lines)}"

@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 from gpu_worker import factory
 from gpu_worker.engine import ModelUnavailable
 from gpu_worker.engine_cache import EngineCache
-from gpu_worker.runner import Runner
+from gpu_worker.job_runner import Runner
 from jobs import upkeep as housekeeping
 from jobs.dispatch import codec
 from jobs.dispatch.codec import BadMessage

@@ -22,7 +22,7 @@ from . import malloc  # noqa: E402
 
 if TYPE_CHECKING:
     from .engine_cache import EngineCache
-    from .runner import Runner
+    from .job_runner import Runner
     from .sqs_consumer import SqsConsumer
 
 log = logging.getLogger("gpu_worker")

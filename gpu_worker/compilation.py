@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from .batch_policy import padded_rows
-from .denoiser_call import DenoiserCall
+from .denoiser_arguments import DenoiserCall
 
 log = logging.getLogger(__name__)
 

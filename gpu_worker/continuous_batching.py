@@ -21,11 +21,11 @@ from .adapters.low_rank import Mix
 from .adapters.mixed_layers import RowsNotFirst
 from .batch_policy import split_rows
 from .compilation import CompiledDenoiser
-from .denoiser_call import DenoiserCall, join
+from .denoiser_arguments import DenoiserCall, join
 from .engine import Cancelled, Completed, EngineBroken, Event, Failed, GenerationRequest, StepDone
 from .engine_adapters import EngineAdapters
+from .error_causes import NotFinite, is_out_of_memory
 from .error_isolation import device_works, failed_event, raise_if_device_broken, require_finite, run_isolated
-from .errors import NotFinite, is_out_of_memory
 from .families.family import Family, RunningRequest
 from .inpainting import put_back_pixels, put_back_source
 

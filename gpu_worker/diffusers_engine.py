@@ -152,7 +152,7 @@ def _pipeline(source: str, capability: tuple[int, int] | None) -> Any:
 
 
 def _exported(source: str) -> str:
-    """Return the folder that gpu_worker/weights.py wrote into the container image for this model, else `source`."""
+    """Return the folder that gpu_worker/download_weights.py wrote into the container image, else `source`."""
     folder = Path(os.environ.get("SPARKLE_WEIGHTS_DIR", "/opt/weights")) / source
     return str(folder) if (folder / "model_index.json").is_file() else source
 

@@ -10,7 +10,7 @@ from .adapters.layer_names import DENOISERS, TEXT_ENCODERS
 from .adapters.loading import load
 from .adapters.low_rank import Mix
 from .adapters.mixed_layers import MixedLayers, twin_of
-from .adapters.store import AdapterStore
+from .adapters.store import AdapterCache
 from .engine import GenerationRequest
 from .families.family import Family, RunningRequest
 
@@ -20,7 +20,7 @@ class EngineAdapters:
 
     def __init__(self, family: Family) -> None:
         self._family = family
-        self._store = AdapterStore(lambda use: load(use.path, family.pipe, key=use.key))
+        self._store = AdapterCache(lambda use: load(use.path, family.pipe, key=use.key))
         self._denoiser: MixedLayers | None = None
         self._forward: Callable[..., Any] | None = None
         self._encoders: dict[str, MixedLayers] = {}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from .batch_policy import Capacity
 from .engine import Engine, EngineBroken, ModelTooLarge, ModelUnavailable
-from .errors import is_device_fault
+from .error_causes import is_device_fault
 
 log = logging.getLogger(__name__)
 BATCH_BYTES = 3 * 2**30  # bytes that a running batch needs beside the weights

@@ -16,7 +16,7 @@ from .batch_policy import PendingRequest
 from .delivery_pool import DeliveryPool
 from .engine import Cancelled, Completed, Engine, EngineBroken, Event, Failed, ModelUnavailable, StepDone
 from .engine_cache import EngineCache
-from .errors import is_device_fault, is_out_of_memory
+from .error_causes import is_device_fault, is_out_of_memory
 from .progress import ProgressReporter
 from .watchdog import Activity, Bounds, Operation, Stuck
 

@@ -10,7 +10,7 @@ import torch
 
 from .adapters.low_rank import AdapterUnusable
 from .engine import EngineBroken, Failed, GenerationRequest
-from .errors import NotFinite, is_device_fault, is_out_of_memory
+from .error_causes import NotFinite, is_device_fault, is_out_of_memory
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

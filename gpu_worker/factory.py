@@ -22,9 +22,9 @@ from .ecs_rollout import Deployment
 from .engine import Engine
 from .engine_cache import EngineCache
 from .heartbeat import HeartbeatThread
+from .job_runner import Runner
 from .progress import ProgressReporter
 from .publisher import Publisher
-from .runner import Runner
 from .scale_in_protection import ScaleInProtection
 from .task_pool import TaskPool
 from .watchdog import Bounds

@@ -29,7 +29,7 @@ MAX_BACK_OFF_S = 8.0
 
 
 class HeartbeatTarget(Protocol):
-    """What the heartbeat needs from gpu_worker.runner.Runner."""
+    """What the heartbeat needs from gpu_worker.job_runner.Runner."""
 
     is_draining: bool
 

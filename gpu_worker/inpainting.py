@@ -63,7 +63,7 @@ def put_back_source(run: RunningRequest) -> None:
         run.predicted_original = run.kept.put_back(run.predicted_original, run.scheduler, None)
 
 
-def painted_latents(mask: Image.Image, height: int, width: int) -> torch.Tensor:
+def latent_mask(mask: Image.Image, height: int, width: int) -> torch.Tensor:
     """Return (1, 1, height, width): 1 for each latent that stands for a painted pixel of the mask, else 0."""
     painted = torch.from_numpy((np.asarray(mask.convert("L")) > 127).astype(np.float32))
     return torch.nn.functional.adaptive_max_pool2d(painted[None, None], (height, width))

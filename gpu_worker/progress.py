@@ -15,7 +15,7 @@ from django.db import close_old_connections, connections
 from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError
 from discord_api.payloads import File
-from jobs import delivery, messages, transitions
+from jobs import delivery, progress_messages, transitions
 from jobs.models import Job
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class ProgressReporter:
             log.warning("progress_not_written", extra={"job_id": job.pk, "error": type(error).__name__})
         if report.is_muted or not delivery.can_edit_reply(job, now=now):
             return self._interval_s
-        message = messages.processing(job, step=step, total=total, preview=preview)
+        message = progress_messages.processing(job, step=step, total=total, preview=preview)
         try:
             # Skip delayed edits: they would be stale.
             shown = self._client.edit_original(job.token, message, may_wait=False)

@@ -15,7 +15,7 @@ from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError, InvalidFormBody, TooLarge
 from discord_api.i18n import translate
 from discord_api.payloads import File, Message
-from jobs import delivery, messages, result_messages, storage
+from jobs import delivery, progress_messages, result_messages, storage
 from jobs.delivery import Delivered
 from jobs.models import Job
 from jobs.storage import StorageUnavailable
@@ -190,7 +190,7 @@ class Publisher:
 
     def notify_end(self, job: Job) -> Delivered:
         """Post the message of a job that ended without images. One attempt: upkeep posts what could not be posted."""
-        return delivery.deliver(job, messages.ended(job), client=self._client, now=datetime.now(UTC))
+        return delivery.deliver(job, progress_messages.ended(job), client=self._client, now=datetime.now(UTC))
 
     def _encode_png(self, job: Job, image: Image.Image, *, seed: int, size: tuple[int, int], model: str) -> bytes:
         parameters = image_encoding.format_parameters(job, seed=seed, size=size, model=model)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from discord_api import cdn_urls
-from guilds.image_limits import FORMATS, SOURCE
+from guilds.image_file_limits import FORMATS, SOURCE
 
 from . import metadata_stripping
 

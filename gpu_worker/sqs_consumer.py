@@ -38,7 +38,7 @@ EXTEND_INTERVAL_S = 5.0
 
 
 class JobSink(Protocol):
-    """What the consumer submits jobs to (gpu_worker.runner.Runner)."""
+    """What the consumer submits jobs to (gpu_worker.job_runner.Runner)."""
 
     @property
     def free_slots(self) -> int: ...

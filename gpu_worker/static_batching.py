@@ -23,8 +23,8 @@ from guilds.model_families import FAMILIES
 
 from .continuous_batching import parameter_bytes
 from .engine import Cancelled, Completed, EngineBroken, Event, Failed, GenerationRequest, StepDone
+from .error_causes import is_out_of_memory
 from .error_isolation import device_works, failed_event, raise_if_device_broken, require_finite, run_isolated
-from .errors import is_out_of_memory
 from .whole_call_pipelines import signature_of, truncated_tokens
 
 

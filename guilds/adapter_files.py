@@ -40,7 +40,7 @@ class InvalidAdapter(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterHeader:
-    """`family` is a code of guilds.adapters.FAMILIES, "" if the names do not tell. `layers`: how many are changed.
+    """`family` is a code of guilds.adapter_models.FAMILIES, "" if the names do not tell. `layers`: their number.
 
     `metadata` is what the file says of itself, as text. `rank` is the largest.
     """

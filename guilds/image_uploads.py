@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.db import models, transaction
 
-from .image_limits import FORMATS, UPLOAD
+from .image_file_limits import FORMATS, UPLOAD
 
 MAX_BYTES, MAX_PIXELS = UPLOAD.max_bytes, UPLOAD.max_pixels
 KEPT_SIDE = 768

@@ -18,7 +18,7 @@ from . import (
     lora_selection,
     prompt_models,  # noqa: F401  # registers its models
 )
-from .adapters import Adapter
+from .adapter_models import Adapter
 from .bounded_fields import (
     MAX_SNOWFLAKE,
     BoundedArrayField,

@@ -1,8 +1,8 @@
 """When a guild's quota windows start and end, also when its time zone changes.
 
-A window that is open at a change of the time zone is held: it ends at its old end, or at the first start of a window in
-the new zone after that. So a change never ends a window early, and counters are not moved. The hold counts from the
-window's first end, so repeated changes do not extend it.
+If the time zone changes while a window is open, the window lasts at least until its old end. If no window of the new
+zone starts at that moment, it lasts until the next one starts. So a change never ends a window early, and counters are
+not moved. The window's first end counts, so repeated changes do not extend it.
 """
 
 from __future__ import annotations

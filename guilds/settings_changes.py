@@ -99,7 +99,7 @@ def _first(row: Guild | QuotaRule, error: ValidationError) -> Invalid:
     return Invalid(field=name, low=low, high=high, detail=messages[0])
 
 
-def daily_limit(guild_id: int, subject: str) -> int | None:
+def read_daily_limit(guild_id: int, subject: str) -> int | None:
     """Return the limit of images per day of every member or of the whole guild, None without such a rule."""
     rule = quick_rule(guild_id, subject)
     return rule.limit if rule else None

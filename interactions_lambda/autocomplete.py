@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from discord_api import payloads
 from guilds import lora_selection
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.model_families import DEFAULT_FAMILY, FAMILIES
 from guilds.models import Guild, ModelProfile, StylePreset
 from guilds.samplers import SAMPLERS

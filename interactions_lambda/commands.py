@@ -18,7 +18,7 @@ from guilds.command_definitions import REMIX, WHO
 from guilds.generation_params import RequestedParams
 from guilds.models import Guild
 from guilds.policy import Refusal
-from jobs import messages, queries, reports, result_messages, transitions, welcome
+from jobs import progress_messages, queries, reports, result_messages, transitions, welcome
 from jobs.job_status import OPEN, Status
 from jobs.models import Job
 
@@ -70,7 +70,7 @@ def _sparkle(interaction: Interaction, *, now: datetime, started: float) -> dict
         speed=options.text("speed"),
         uses_defaults=True,
         preset=options.text("preset"),
-        is_private=defaults.is_private(options),
+        is_private=defaults.chosen_privacy(options),
     )
     return submission.submit(interaction, params, now=now, started=started)
 
@@ -159,7 +159,7 @@ def show(interaction: Interaction, guild: Guild, typed: str) -> dict[str, Any]:
     if job.status == Status.COMPLETED and url:
         buttons = result_messages.result_controls(job, is_copy=True)
     elif job.status in OPEN:
-        buttons = messages.cancel_button(job)
+        buttons = progress_messages.cancel_button(job)
     else:
         buttons = ()
     return payloads.reply(

@@ -15,9 +15,9 @@ from discord_api.payloads import Message, Option, SelectInput, TextInput
 from guilds.generation_params import RequestedParams
 from jobs import (
     job_erasure,
-    messages,
     moderation,
     painted_areas,
+    progress_messages,
     queries,
     reports,
     result_messages,
@@ -193,10 +193,10 @@ def _cancel(interaction: Interaction, job: Job, now: datetime) -> dict[str, Any]
         return responses.ephemeral(submission.guild_locale(interaction), "refusal.already_ended")
     job.refresh_from_db(fields=["status", "reason"])
     if job.status != Status.CANCELLED:
-        return payloads.update(messages.stopping(job))
+        return payloads.update(progress_messages.stopping(job))
     # This response is the final message.
     transitions.mark_notified(job.pk, via=Job.Via.ORIGINAL, message_id=None, now=now)
-    return payloads.update(messages.ended(job))
+    return payloads.update(progress_messages.ended(job))
 
 
 def _more(interaction: Interaction, job: Job, *, is_copy: bool) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def delete(interaction: Interaction, job: Job, *, now: datetime, started: float)
     reports.hide(job, by=interaction.user_id, now=now)
     if job.user_id != interaction.user_id:
         # Deleting is the moderator's decision on open reports.
-        moderation.close_reports(job.pk)
+        moderation.clear_reports(job.pk)
     _erase(job, now=now, started=started)
     done = translate(locale, "done.deleted", mention=f"<@{interaction.user_id}>")
     # An update without attachments removes the images from the message.

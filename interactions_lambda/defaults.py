@@ -51,7 +51,7 @@ def forget(interaction: Interaction) -> dict[str, Any]:
     return payloads.update(responses.presets(submission.guild_locale(interaction), list(mine[: MAX_PRESETS + 1])))
 
 
-def is_private(options: parsing.Options) -> bool | None:
+def chosen_privacy(options: parsing.Options) -> bool | None:
     """Return the choice of an option "visibility", None if it was not given."""
     chosen = options.text("visibility")
     return None if chosen is None else chosen == PRIVATE
@@ -107,7 +107,7 @@ def _changes(guild: Guild, options: parsing.Options) -> dict[str, Any] | Refusal
         "size": typed,
         "steps": steps,
         "count": count,
-        "is_private": is_private(options),
+        "is_private": chosen_privacy(options),
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from discord_api import custom_id, payloads, selects, snowflakes
+from discord_api import custom_id, payloads, role_and_channel_selects, snowflakes
 from discord_api.i18n import translate
 from discord_api.payloads import Message, Option, TextInput, button, link_button, row
 from discord_api.permissions import can_manage_guild
@@ -121,9 +121,9 @@ def _control(locale: str, guild: Guild, name: str, step: str) -> dict[str, Any]:
     here, label = f"{PREFIX}{name}{step}", _labels(locale)
     if name == "channels":
         chosen, kinds = guild.allowed_channel_ids, _CHANNEL_KINDS
-        return selects.channel_select(here, chosen, kinds=kinds, placeholder=label("all_channels"))
+        return role_and_channel_selects.channel_select(here, chosen, kinds=kinds, placeholder=label("all_channels"))
     if name == "roles":
-        return selects.role_select(here, guild.allowed_role_ids, placeholder=label("everyone"))
+        return role_and_channel_selects.role_select(here, guild.allowed_role_ids, placeholder=label("everyone"))
     if name == "nsfw":
         rules = [(rule, translate(locale, f"settings.nsfw_{rule}")) for rule in Guild.Nsfw.values]
         return _choices(here, translate(locale, "settings.nsfw"), rules, chosen=guild.nsfw_rule)
@@ -143,7 +143,7 @@ def _choices(custom_id: str, title: str, choices: list[tuple[str, str]], *, chos
 def _limits_text(locale: str, guild: Guild) -> str:
     lines = []
     for subject in settings_changes.QUICK_RULES:
-        limit = settings_changes.daily_limit(guild.pk, subject)
+        limit = settings_changes.read_daily_limit(guild.pk, subject)
         who = translate(locale, f"settings.rule_{subject}")
         window = translate(locale, "rule.day")
         what = translate(locale, "settings.rule_unlimited")
@@ -157,7 +157,7 @@ def _limits_form(locale: str, guild: Guild, step: str) -> dict[str, Any]:
     label = _labels(locale)
     fields = []
     for subject in settings_changes.QUICK_RULES:
-        limit = settings_changes.daily_limit(guild.pk, subject)
+        limit = settings_changes.read_daily_limit(guild.pk, subject)
         value = "" if limit is None else str(limit)
         fields.append(
             TextInput(custom_id=subject, label=label(f"per_day_{subject}"), value=value, max_length=_MAX_DIGITS)

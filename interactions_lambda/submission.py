@@ -18,7 +18,7 @@ from guilds import channels, installations
 from guilds.generation_params import RequestedParams
 from guilds.models import Guild
 from guilds.policy import Refusal
-from jobs import messages, permissions, submission
+from jobs import permissions, progress_messages, submission
 from jobs.models import Job
 from jobs.submission import JobRequest
 
@@ -95,7 +95,7 @@ def submit(interaction: Interaction, params: RequestedParams, *, now: datetime, 
         if requested is not None and requested > granted
     }
     return payloads.reply(
-        messages.submitted(
+        progress_messages.submitted(
             result.job,
             lowered=lowered,
             place=result.place,

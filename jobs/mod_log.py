@@ -32,7 +32,7 @@ def record(guild_id: int, kind: Kind, *, now: datetime, key: str | None = None, 
         ModLogEntry.objects.bulk_create([entry], ignore_conflicts=True)
 
 
-def record_refusal(guild: Guild, refusal: Refusal, *, user_id: int, now: datetime) -> None:
+def record_limit_reached(guild: Guild, refusal: Refusal, *, user_id: int, now: datetime) -> None:
     """Note that a limit was reached: once per window for the guild or a member."""
     if refusal.code not in _LIMITS or guild.mod_log_channel_id is None:
         return

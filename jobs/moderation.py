@@ -152,7 +152,7 @@ def delete_everywhere(job_id: int, *, by: str, now: datetime, client: DiscordCli
 
     For a moderator, whose decision closes the reports on these images.
     """
-    close_reports(job_id)
+    clear_reports(job_id)
     deleted = _delete(job_id, Job.Erasure.IMAGES, by=by, now=now, client=client)
     job = Job.objects.filter(pk=job_id).only("guild_id", "user_id").first()
     if deleted is not None and job is not None:
@@ -161,7 +161,7 @@ def delete_everywhere(job_id: int, *, by: str, now: datetime, client: DiscordCli
     return deleted
 
 
-def close_reports(job_id: int) -> None:
+def clear_reports(job_id: int) -> None:
     """Close the reports on an ended job's images, before they are deleted."""
     images = JobImage.objects.filter(job_id=job_id, reported_at__isnull=False).exclude(job__status__in=OPEN)
     images.update(reported_at=None, reported_by=None, report_reason="")

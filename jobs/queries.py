@@ -58,21 +58,21 @@ def find_newest_open(guild_id: int, user_id: int) -> Job | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class JobSuggestion:
     """A job as autocomplete shows it; `prompt` is shortened."""
 
     job_id: int
     prompt: str
 
 
-def search_jobs(guild_id: int, user_id: int, typed: str, *, open_only: bool, limit: int = 25) -> list[Match]:
+def search_jobs(guild_id: int, user_id: int, typed: str, *, open_only: bool, limit: int = 25) -> list[JobSuggestion]:
     """Return the member's recent jobs whose id starts with the typed text, or whose prompt contains it."""
     mine = visible(Job.objects.filter(guild_id=guild_id, user_id=user_id))
     mine = mine.filter(status__in=OPEN) if open_only else mine.exclude(status=Status.REFUSED)
     rows = mine.order_by("-pk").values_list("pk", Left("prompt", _SHOWN))[:RECENT]
     search = typed.strip().lstrip("#").casefold()
     return [
-        Match(job_id=pk, prompt=prompt)
+        JobSuggestion(job_id=pk, prompt=prompt)
         for pk, prompt in rows
         if str(pk).startswith(search) or search in prompt.casefold()
     ][:limit]

@@ -17,7 +17,7 @@ class Demand:
     """Requests queued or running now, and those accepted in the last SHORT_WINDOW_S and LONG_WINDOW_S.
 
     `relaxed`: relaxed requests that are open and not due. They are in none of the other numbers until they run.
-    `idle_s`: since the newest of them was accepted; without one in the last LONG_WINDOW_S it does not matter.
+    `idle_s`: seconds since the newest request was accepted. Ignored if none was in the last LONG_WINDOW_S.
     """
 
     runnable: int

@@ -378,7 +378,7 @@ def _record_refusal(
         settled_at=now,
     )
     JobEvent.objects.create(job=job, at=now, kind=Status.REFUSED, detail=_event_detail(refusal.params))
-    mod_log.record_refusal(guild, refusal, user_id=request.user_id, now=now)
+    mod_log.record_limit_reached(guild, refusal, user_id=request.user_id, now=now)
 
 
 def _event_detail(params: Mapping[str, Any]) -> dict[str, Any]:

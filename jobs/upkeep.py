@@ -15,9 +15,15 @@ from discord_api.client import DiscordClient
 from jobs import rollups
 
 from .upkeep_tasks.cost_estimates import learn_speed
+from .upkeep_tasks.discord_tasks import (
+    fetch_requested_channels,
+    notify_ended,
+    refresh_command_ids,
+    save_reply_ids,
+    sync_guilds,
+)
 from .upkeep_tasks.member_names import remember_members
 from .upkeep_tasks.mod_log import post_mod_log
-from .upkeep_tasks.notifications import notify_ended, refresh_channels, refresh_command_ids, save_reply_ids, sync_guilds
 from .upkeep_tasks.queue import expire_old, reclaim_dead, resend_lost_messages, start_relaxed
 from .upkeep_tasks.retention import finish_erasures, forget_counters, purge_images, wipe_tokens
 from .upkeep_tasks.task import Deadline, TaskRun, UpkeepTask, upkeep_task
@@ -29,6 +35,7 @@ __all__ = [
     "TASKS",
     "Report",
     "expire_old",
+    "fetch_requested_channels",
     "finish_erasures",
     "forget_counters",
     "learn_speed",
@@ -36,7 +43,6 @@ __all__ = [
     "post_mod_log",
     "purge_images",
     "reclaim_dead",
-    "refresh_channels",
     "refresh_command_ids",
     "remember_members",
     "resend_lost_messages",
@@ -75,7 +81,7 @@ TASKS: tuple[UpkeepTask, ...] = (
     count_ended,
     remember_members,
     send_webhooks,
-    refresh_channels,
+    fetch_requested_channels,
     notify_ended,
     post_mod_log,
     save_reply_ids,

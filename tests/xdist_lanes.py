@@ -26,7 +26,7 @@ FIRST = (
     "tests/demo_model/test_pipeline.py",
     "tests/acceptance/test_simulator_page.py",
     "tests/worker/test_compilation.py",
-    "tests/worker/test_runner.py",
+    "tests/worker/test_job_runner.py",
 )
 PARALLEL = pytest.StashKey[bool]()
 

@@ -31,7 +31,7 @@ from .example_guilds import PROMPT
 from .failing_engine import Poison
 from .fault_plan import Fault, Kind
 from .invariants import Observed, check_environment, platform_rows
-from .open_messages import is_open
+from .request_buttons import is_open
 
 SENDERS = 4
 MOST_WORKERS = 64  # Each is a separate process.

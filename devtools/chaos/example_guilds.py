@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .open_messages import is_open
+from .request_buttons import is_open
 
 MEMBERS = 2
 # Every prompt of a run begins with this. No log may contain it.

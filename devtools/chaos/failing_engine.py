@@ -59,7 +59,7 @@ def _hang() -> None:
 
 
 def loader() -> tuple[Callable[[str], Engine], Callable[[], int | None]]:
-    """Return a loader of engines, and that memory is unlimited."""
+    """Return a loader of engines, and a function that reports no memory limit."""
 
     def load(source: str) -> Engine:
         if Poison.LOADER_RAISES in source:

@@ -18,7 +18,7 @@ from discord_api import custom_id
 from . import example_guilds
 from .environment import ChaosEnvironment, say
 from .failing_engine import Poison
-from .open_messages import is_open
+from .request_buttons import is_open
 
 # Reasons that only requests which break engines may fail with.
 POISONED = {"engine_failed", "model_unavailable", "not_possible"}

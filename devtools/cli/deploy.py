@@ -15,12 +15,12 @@ import boto3
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deployment import builds, checks, configuration, discord_application, inputs, report, status
+from deployment import checks, discord_application, status, step_runner, terraform_inputs, terraform_output
 from deployment.__main__ import STEPS
 from deployment.checks import Finding
-from deployment.configuration import Deployment, NotConfigured
 from deployment.doctor import read_folder
-from deployment.report import StepFailed
+from deployment.step_runner import StepFailed
+from deployment.terraform_output import Deployment, NotConfigured
 
 from . import arguments
 
@@ -62,10 +62,10 @@ def run(options: argparse.Namespace) -> int:
     """Start a build, follow it, and print its report."""
     codebuild = boto3.client("codebuild", region_name=options.region)
     say = partial(print, flush=True)
-    build = builds.wait(codebuild, builds.start(codebuild, options.project, options.steps), say=say)
-    outcomes = builds.report_of(boto3.client("s3", region_name=options.region), options.bucket, build)
+    build = codebuild.wait(codebuild, codebuild.start(codebuild, options.project, options.steps), say=say)
+    outcomes = codebuild.report_of(boto3.client("s3", region_name=options.region), options.bucket, build)
     if outcomes:
-        print(report.text(outcomes))
+        print(step_runner.text(outcomes))
     if build.status == "SUCCEEDED":
         return 0
     if not outcomes:
@@ -86,7 +86,7 @@ def read(options: argparse.Namespace) -> Deployment:
         raise NotConfigured("Terraform's state has no output deployment: run terraform apply in terraform/ first.")
     if json.loads(done.stdout) is None:
         raise NotConfigured("build_images is false, so the images, the migration and Discord are yours to look after.")
-    return configuration.read(done.stdout)
+    return terraform_output.read(done.stdout)
 
 
 def show_status(deployment: Deployment) -> int:
@@ -106,7 +106,7 @@ def show_status(deployment: Deployment) -> int:
 
 
 def _registered(deployment: Deployment) -> Finding:
-    token: Any = inputs.read(read_folder(), os.environ).get("discord_bot_secret")
+    token: Any = terraform_inputs.read(read_folder(), os.environ).get("discord_bot_secret")
     if not token:
         command = "export TF_VAR_discord_bot_secret=..."
         return Finding(what="Registered", status=checks.UNKNOWN, detail="no bot token here", command=command)

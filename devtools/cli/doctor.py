@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deployment import checks, doctor, inputs
+from deployment import checks, doctor, terraform_inputs
 
 from . import arguments
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import boto3
     from botocore.exceptions import BotoCoreError
 
-    values = inputs.read(options.folder, os.environ)
+    values = terraform_inputs.read(options.folder, os.environ)
     try:
         session = boto3.session.Session(region_name=values.get("region") or None)
     except BotoCoreError as error:

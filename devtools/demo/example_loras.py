@@ -7,7 +7,7 @@ from pathlib import Path
 from django.core.files.base import ContentFile
 
 from guilds.adapter_files import read_header
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.models import Guild, ModelProfile
 
 FOLDER = Path(__file__).resolve().parents[2] / "demo_model" / "adapters"

@@ -35,9 +35,9 @@ def _write() -> int:
     import django
 
     django.setup()
-    from . import reference_pages, terraform_root
+    from . import reference_pages, terraform_root_writer
 
-    for name in terraform_root.write():
+    for name in terraform_root_writer.write():
         print(f"terraform/{name}")
     for path in reference_pages.write():
         print(f"docs/{path}")

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from devtools import run_directory
+from devtools.benchmark_result import Figure, percentile
 from devtools.chaos.environment import ChaosEnvironment, StartFailed, say
 from devtools.chaos.invariants import Observed, check_environment, platform_rows
 from devtools.cli import arguments
 from devtools.embedded_postgres import DatabaseUnavailable
 from devtools.hardware import describe
 from devtools.processes import ChildFailed, interrupt_on_termination
-from devtools.results_file import Figure, percentile
 
 from . import memory_usage
 from .load_generator import MIX, SENDERS, Load

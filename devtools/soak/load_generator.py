@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from devtools.chaos.environment import PROMPT, make_http_handler
-from devtools.chaos.open_messages import is_open
+from devtools.chaos.request_buttons import is_open
 from discord_api import custom_id
 
 SENDERS = 24

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from guilds import lora_selection
 from guilds.adapter_files import InvalidAdapter, read_header
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from jobs.storage import StorageUnavailable
 
 from ..engine import AdapterUse
 from . import hugging_face
-from .unavailable import AdapterUnavailable
+from .errors import AdapterUnavailable
 
 MAX_FOLDER_BYTES = 5 * 2**30
 # Asked for once a process: a request must not wait for Hugging Face each time.

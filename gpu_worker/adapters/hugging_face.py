@@ -12,7 +12,7 @@ import httpx
 
 from guilds.adapter_files import MAX_FILE_BYTES
 
-from .unavailable import AdapterUnavailable
+from .errors import AdapterUnavailable
 
 ADDRESS = "https://huggingface.co"
 TIMEOUT_S = 30.0

@@ -16,7 +16,7 @@ MAX_BYTES = 2 * 2**30
 MAX_ADAPTERS = 256
 
 
-class AdapterStore:
+class AdapterCache:
     """Belongs to the engine's thread. Only `load` runs on another one, so that a batch goes on meanwhile."""
 
     def __init__(self, load: Callable[[AdapterUse], LoadedAdapter], *, max_bytes: int = MAX_BYTES) -> None:

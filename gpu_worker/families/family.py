@@ -24,9 +24,9 @@ from guilds import prompt_weights
 from guilds.model_families import ModelFamily
 
 from ..adapters.low_rank import Mix
-from ..denoiser_call import DenoiserCall, join
+from ..denoiser_arguments import DenoiserCall, join
 from ..engine import GenerationRequest
-from ..inpainting import KeptArea, add_noise, painted_latents
+from ..inpainting import KeptArea, add_noise, latent_mask
 from . import latent_codec
 from .schedulers import SchedulerFactory
 
@@ -190,7 +190,7 @@ class Family(ABC):
         if request.strength >= 1:
             # Even the highest level of noise shows something of what is below it.
             latents = only_noise
-        painted = painted_latents(request.mask, *noise.shape[2:]).to(self.device)
+        painted = latent_mask(request.mask, *noise.shape[2:]).to(self.device)
         kept = KeptArea(latents=encoded, noise=noise, painted=painted)
         return kept.put_back(latents, scheduler, begin), kept
 
@@ -271,7 +271,7 @@ def timestep_rows(runs: Sequence[RunningRequest]) -> torch.Tensor:
     return torch.cat([run.timestep.float().repeat(run.rows) for run in runs])
 
 
-def input_rows(runs: Sequence[RunningRequest]) -> dict[str, Any]:
+def join_inputs(runs: Sequence[RunningRequest]) -> dict[str, Any]:
     """Return the constant arguments of all rows, by name."""
     return {name: _join([run.inputs[name] for run in runs]) for name in runs[0].inputs}
 

@@ -9,11 +9,11 @@ import torch
 
 from guilds.model_families import FAMILIES
 
-from ..denoiser_call import DenoiserCall
+from ..denoiser_arguments import DenoiserCall
 from ..engine import GenerationRequest
-from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, repeat_prompts, timestep_rows
+from .family import PromptEmbedding, RunningRequest, join_inputs, latent_rows, repeat_prompts, timestep_rows
 from .flow import FlowFamily, position_ids
-from .prompts import chat, truncated_tokens
+from .prompt_tokens import chat, truncated_tokens
 
 MAX_TOKENS = 512
 
@@ -49,7 +49,7 @@ class Flux2Klein(FlowFamily):
 
     def call(self, runs: Sequence[RunningRequest]) -> DenoiserCall:
         tokens = latent_rows(runs).flatten(2).mT.to(self.denoiser.dtype)
-        inputs = {"hidden_states": tokens, "timestep": timestep_rows(runs).to(self.device) / 1000, **input_rows(runs)}
+        inputs = {"hidden_states": tokens, "timestep": timestep_rows(runs).to(self.device) / 1000, **join_inputs(runs)}
         _, _, height, width = runs[0].latents.shape
         length = inputs["encoder_hidden_states"].shape[1]
         # Four axes: time, row, column, and the position in the text.

@@ -9,11 +9,11 @@ import torch
 
 from guilds.model_families import FAMILIES
 
-from ..denoiser_call import DenoiserCall
+from ..denoiser_arguments import DenoiserCall
 from ..engine import GenerationRequest
-from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, masked_inputs, timestep_rows
+from .family import PromptEmbedding, RunningRequest, join_inputs, latent_rows, masked_inputs, timestep_rows
 from .flow import FlowFamily, guide_keeping_norm
-from .prompts import truncated_tokens
+from .prompt_tokens import truncated_tokens
 
 MAX_TOKENS = 256
 
@@ -45,7 +45,7 @@ class Lumina2(FlowFamily):
     def call(self, runs: Sequence[RunningRequest]) -> DenoiserCall:
         latents = latent_rows(runs).to(self.denoiser.dtype)
         times = 1 - timestep_rows(runs).to(self.device) / self.pipe.scheduler.config.num_train_timesteps
-        inputs = {"hidden_states": latents, "timestep": times, **input_rows(runs)}
+        inputs = {"hidden_states": latents, "timestep": times, **join_inputs(runs)}
         return DenoiserCall(rows=len(latents), inputs=inputs)
 
     def combine(self, run: RunningRequest, outputs: Sequence[Any]) -> torch.Tensor:

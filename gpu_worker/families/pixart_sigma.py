@@ -9,10 +9,10 @@ import torch
 
 from guilds.model_families import FAMILIES
 
-from ..denoiser_call import DenoiserCall
+from ..denoiser_arguments import DenoiserCall
 from ..engine import GenerationRequest
-from .family import Family, PromptEmbedding, RunningRequest, guide, input_rows, masked_inputs, timestep_rows
-from .prompts import truncated_tokens
+from .family import Family, PromptEmbedding, RunningRequest, guide, join_inputs, masked_inputs, timestep_rows
+from .prompt_tokens import truncated_tokens
 
 MAX_TOKENS = 300
 
@@ -48,7 +48,7 @@ class PixArtSigma(Family):
             run.scheduler.scale_model_input(run.latents, run.timestep).repeat(len(run.prompts), 1, 1, 1) for run in runs
         ]
         latents = torch.cat(scaled).to(self.denoiser.dtype)
-        inputs = {"hidden_states": latents, "timestep": timestep_rows(runs).to(self.device), **input_rows(runs)}
+        inputs = {"hidden_states": latents, "timestep": timestep_rows(runs).to(self.device), **join_inputs(runs)}
         shared = {"added_cond_kwargs": {"resolution": None, "aspect_ratio": None}}
         return DenoiserCall(rows=len(latents), inputs=inputs, shared=shared)
 

@@ -9,12 +9,12 @@ import torch
 
 from guilds.model_families import FAMILIES
 
-from ..denoiser_call import DenoiserCall
+from ..denoiser_arguments import DenoiserCall
 from ..engine import GenerationRequest
 from . import latent_codec
 from .family import PromptEmbedding, RunningRequest, latent_rows, timestep_rows
 from .flow import PackedFlowFamily, guide_keeping_norm, pack, unpack
-from .prompts import truncated_tokens
+from .prompt_tokens import truncated_tokens
 
 
 class QwenImage(PackedFlowFamily):

@@ -8,11 +8,11 @@ from typing import Any
 
 from guilds.model_families import FAMILIES
 
-from ..denoiser_call import DenoiserCall
+from ..denoiser_arguments import DenoiserCall
 from ..engine import GenerationRequest
-from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, masked_inputs, timestep_rows
+from .family import PromptEmbedding, RunningRequest, join_inputs, latent_rows, masked_inputs, timestep_rows
 from .flow import FlowFamily
-from .prompts import truncated_tokens
+from .prompt_tokens import truncated_tokens
 
 MAX_TOKENS = 300
 
@@ -53,5 +53,5 @@ class Sana(FlowFamily):
     def call(self, runs: Sequence[RunningRequest]) -> DenoiserCall:
         latents = latent_rows(runs).to(self.denoiser.dtype)
         times = timestep_rows(runs).to(self.device) * self.denoiser.config.timestep_scale
-        inputs = {"hidden_states": latents, "timestep": times, **input_rows(runs)}
+        inputs = {"hidden_states": latents, "timestep": times, **join_inputs(runs)}
         return DenoiserCall(rows=len(latents), inputs=inputs)

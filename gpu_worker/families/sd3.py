@@ -7,11 +7,11 @@ from typing import Any
 
 from guilds.model_families import FAMILIES
 
-from ..denoiser_call import DenoiserCall
+from ..denoiser_arguments import DenoiserCall
 from ..engine import GenerationRequest
-from .family import PromptEmbedding, RunningRequest, input_rows, latent_rows, repeat_prompts, timestep_rows
+from .family import PromptEmbedding, RunningRequest, join_inputs, latent_rows, repeat_prompts, timestep_rows
 from .flow import FlowFamily
-from .prompts import truncated_tokens
+from .prompt_tokens import truncated_tokens
 
 T5_TOKENS = 256
 
@@ -45,5 +45,5 @@ class StableDiffusion3(FlowFamily):
 
     def call(self, runs: Sequence[RunningRequest]) -> DenoiserCall:
         latents = latent_rows(runs).to(self.denoiser.dtype)
-        inputs = {"hidden_states": latents, "timestep": timestep_rows(runs).to(self.device), **input_rows(runs)}
+        inputs = {"hidden_states": latents, "timestep": timestep_rows(runs).to(self.device), **join_inputs(runs)}
         return DenoiserCall(rows=len(latents), inputs=inputs)

@@ -10,10 +10,10 @@ import torch
 from guilds.model_families import FAMILIES
 
 from ..deepcache import FULL_CALL_INTERVAL, DeepCache
-from ..denoiser_call import DenoiserCall
+from ..denoiser_arguments import DenoiserCall
 from ..engine import GenerationRequest
 from .clip_prompts import PromptEncoder
-from .family import Family, PromptEmbedding, RunningRequest, guide, input_rows, repeat_prompts, timestep_rows
+from .family import Family, PromptEmbedding, RunningRequest, guide, join_inputs, repeat_prompts, timestep_rows
 
 
 class StableDiffusion(Family):
@@ -93,7 +93,7 @@ class StableDiffusion(Family):
         ).to(self.denoiser.dtype)
         if self.device.type == "cuda":
             sample = sample.to(memory_format=torch.channels_last)
-        inputs = {"sample": sample, "timestep": timestep_rows(runs).to(self.device), **input_rows(runs)}
+        inputs = {"sample": sample, "timestep": timestep_rows(runs).to(self.device), **join_inputs(runs)}
         if _is_shallow(runs[0]):
             inputs["deep_features"] = torch.cat([run.carried["deep_features"] for run in runs])
         return DenoiserCall(rows=len(sample), inputs=inputs)

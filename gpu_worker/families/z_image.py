@@ -9,11 +9,11 @@ import torch
 
 from guilds.model_families import FAMILIES
 
-from ..denoiser_call import DenoiserCall
+from ..denoiser_arguments import DenoiserCall
 from ..engine import GenerationRequest
 from .family import PromptEmbedding, RunningRequest, latent_rows, timestep_rows
 from .flow import FlowFamily
-from .prompts import chat, truncated_tokens
+from .prompt_tokens import chat, truncated_tokens
 
 MAX_TOKENS = 512
 

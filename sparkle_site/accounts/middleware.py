@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from . import reauthentication, second_factor
+from . import reauthentication, second_factor_requirement
 
 
 class FreshRightsMiddleware:
@@ -18,8 +18,8 @@ class FreshRightsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(reverse("admin:index")) and request.user.is_authenticated:
-            if second_factor.missing(request):
-                return second_factor.ask(request)
+            if second_factor_requirement.missing(request):
+                return second_factor_requirement.ask(request)
             if redirect := reauthentication.reauthenticate_if_due(request):
                 return redirect
         return self.get_response(request)

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from guilds.models import Guild, Staff
-from sparkle_site.accounts import second_factor
+from sparkle_site.accounts import second_factor_requirement
 
 OBSERVERS = "Observers"
 
@@ -61,7 +61,7 @@ def _read(request: HttpRequest) -> Access:
     user = getattr(request, "user", AnonymousUser())
     if not user.is_active or not user.is_authenticated:
         return NO_ACCESS
-    if not second_factor.missing(request):
+    if not second_factor_requirement.missing(request):
         if user.is_superuser:
             return Access(guild_ids=None, can_change=True)
         if user.is_staff and user.groups.filter(name=OBSERVERS).exists():

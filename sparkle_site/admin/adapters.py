@@ -11,7 +11,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 
 from . import access, formatting
 from .scoped_admin import ScopedAdmin

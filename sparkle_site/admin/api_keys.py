@@ -15,7 +15,7 @@ from jobs import api_keys
 from jobs.api_models import ApiKey
 
 from . import access, audit_log, formatting
-from .actions import Confirmation, Result, RowAction, with_actions
+from .action_framework import Confirmation, Result, RowAction, with_actions
 from .filters import GuildFilter
 from .scoped_admin import GuildOwnedAdmin
 from .validated_input import CheckedForm

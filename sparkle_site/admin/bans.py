@@ -15,7 +15,7 @@ from guilds.models import Ban
 from jobs import member_moderation
 
 from . import access, actor_names, formatting, member_names, reader_time_zone
-from .actions import actor_name
+from .action_framework import actor_name
 from .filters import BanStatusFilter, GuildFilter, MemberFilter
 from .pickers import MemberField
 from .scoped_admin import GuildOwnedAdmin

@@ -12,7 +12,7 @@ from guilds.models import BlockedTerm
 from jobs import moderation
 
 from . import access, blocked_term_files, formatting
-from .actions import go_to
+from .action_framework import go_to
 from .filters import GuildFilter
 from .scoped_admin import GuildOwnedAdmin
 

@@ -67,7 +67,7 @@ def page(request: HttpRequest, guild_id: int) -> HttpResponse:
     else:
         directory.refresh_if_old(guild.pk, discord_client.client(), now=now)
         limits = {
-            f"per_{subject}": settings_changes.daily_limit(guild.pk, subject)
+            f"per_{subject}": settings_changes.read_daily_limit(guild.pk, subject)
             for subject in settings_changes.QUICK_RULES
         }
         form = SetupForm(instance=guild, initial=limits)

@@ -63,7 +63,7 @@ def members(guild: Guild, *, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def guild_page(guild: Guild, *, now: datetime) -> dict[str, Any]:
+def build_context(guild: Guild, *, now: datetime) -> dict[str, Any]:
     """Return the template's variables for one server."""
     only = frozenset({guild.pk})
     requests = reverse("admin:jobs_job_changelist")

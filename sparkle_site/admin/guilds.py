@@ -23,12 +23,12 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from discord_api import snowflakes
 from guilds import directory, settings_changes, settings_copy
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.models import Guild
 from sparkle_site import discord_client
 
 from . import access, audit_log, formatting, guild_summary, initials, member_names, pickers
-from .actions import Confirmation, Result, RowAction, go_to, with_actions
+from .action_framework import Confirmation, Result, RowAction, go_to, with_actions
 from .pickers import NameField, NamesField
 from .quota_rules import QuotaRuleInline
 from .scoped_admin import ScopedAdmin
@@ -364,7 +364,7 @@ class GuildAdmin(ScopedAdmin):
         if obj is not None:
             # Read again: a form with errors has put the typed values into `obj`.
             saved = Guild.objects.get(pk=obj.pk)
-            context |= guild_summary.guild_page(saved, now=timezone.now())
+            context |= guild_summary.build_context(saved, now=timezone.now())
             context["title"] = str(saved)
             context["can_change"] = access.of(request).can_change
             context["directory"] = _directory_of(obj)

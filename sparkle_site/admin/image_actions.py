@@ -19,7 +19,7 @@ from jobs.models import JobImage
 from sparkle_site import discord_client, thumbnails
 
 from . import formatting
-from .actions import Confirmation, ListAction, Result, RowAction, actor_name
+from .action_framework import Confirmation, ListAction, Result, RowAction, actor_name
 
 MAX_ROWS = 1000
 

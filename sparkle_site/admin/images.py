@@ -14,7 +14,7 @@ from unfold.decorators import display
 from jobs.models import JobImage
 
 from . import access, formatting, image_actions, member_names
-from .actions import with_actions
+from .action_framework import with_actions
 from .filters import GuildFilter, ModerationStateFilter
 from .pagination import BoundedPaginator
 from .scoped_admin import ScopedAdmin

@@ -21,7 +21,7 @@ from jobs.models import Job, JobImage
 from jobs.submission import Accepted
 
 from . import csv_export, formatting
-from .actions import Confirmation, ListAction, Result, RowAction, actor_name
+from .action_framework import Confirmation, ListAction, Result, RowAction, actor_name
 
 MAX_RETRIES = 200
 MAX_ROWS = 1000

@@ -23,7 +23,7 @@ from jobs.job_status import Status
 from jobs.models import Job, JobImage
 
 from . import access, csv_export, formatting, job_actions, job_page
-from .actions import with_actions
+from .action_framework import with_actions
 from .filters import CreatedAtFilter, GuildFilter, MemberFilter, ModelFilter, ReasonFilter
 from .pagination import BoundedPaginator, SearchPaginator
 from .scoped_admin import ScopedAdmin

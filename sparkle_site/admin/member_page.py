@@ -25,7 +25,7 @@ from jobs.models import Job
 from sparkle_site import discord_client
 
 from . import access, actor_names, audit_log, formatting, initials, member_names
-from .actions import actor_name
+from .action_framework import actor_name
 
 MAX_REQUESTS = 12
 MAX_GRANT = 100_000

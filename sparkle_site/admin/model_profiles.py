@@ -24,7 +24,7 @@ from guilds.policy import Refusal
 from jobs import model_tests
 
 from . import access, formatting
-from .actions import Confirmation, Result, RowAction, with_actions
+from .action_framework import Confirmation, Result, RowAction, with_actions
 from .scoped_admin import ScopedAdmin
 from .validated_input import CheckedForm
 

@@ -23,7 +23,7 @@ from sparkle_site import discord_client
 
 from . import access, actor_names, formatting, image_actions, member_names
 from .access import Access
-from .actions import actor_name
+from .action_framework import actor_name
 
 MAX_LISTED = 200
 REMOVE, DISMISS = "remove", "dismiss"

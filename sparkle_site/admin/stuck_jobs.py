@@ -22,7 +22,7 @@ from jobs.models import Job
 from sparkle_site import data_subject_requests
 
 from . import access, formatting
-from .actions import actor_name
+from .action_framework import actor_name
 from .pickers import MemberField
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ LONG_WAIT = timedelta(minutes=30)
 RECEIVE_BATCH = 10
 
 
-class MemberForm(forms.Form):
+class EraseMemberForm(forms.Form):
     """The member to erase, chosen by name."""
 
     user_id = MemberField(label="Member")
@@ -60,7 +60,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "dead": dead_letters(),
         "platform": Platform.objects.first(),
         "can_change": viewer.can_change,
-        "member_form": MemberForm(),
+        "member_form": EraseMemberForm(),
         "nothing_stuck": not any(group["rows"] for group in stuck),
     }
     return render(request, "admin/stuck_jobs.html", context)
@@ -195,7 +195,7 @@ def _retry_failed(request: HttpRequest, now: datetime) -> None:
 
 def _erase(request: HttpRequest, now: datetime) -> None:
     """Erase all data of one member."""
-    form = MemberForm(request.POST)
+    form = EraseMemberForm(request.POST)
     if not form.is_valid():
         messages.error(request, " ".join(map(str, form.errors["user_id"])))
         return

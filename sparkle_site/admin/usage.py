@@ -19,7 +19,7 @@ from guilds.models import QuotaRule, Usage
 from jobs import moderation
 
 from . import access, audit_log, formatting, member_names
-from .actions import Confirmation, Result, RowAction, with_actions
+from .action_framework import Confirmation, Result, RowAction, with_actions
 from .filters import GuildFilter, SubjectFilter
 from .pagination import BoundedPaginator
 from .scoped_admin import ScopedAdmin

@@ -22,7 +22,7 @@ from guilds.models import Staff
 
 from . import actor_names, audit_log, formatting, member_names
 from .access import OBSERVERS
-from .actions import Confirmation, Result, RowAction, with_actions
+from .action_framework import Confirmation, Result, RowAction, with_actions
 from .filters import MemberFilter
 from .scoped_admin import ScopedAdmin
 
@@ -121,7 +121,7 @@ class GroupAdmin(ScopedAdmin, DjangoGroupAdmin):  # type: ignore[misc]  # Both b
 
 
 @admin.register(Staff)
-class StaffAdmin(ScopedAdmin):
+class GuildManagerAdmin(ScopedAdmin):
     operators_may = frozenset({"view"})
     list_display = ["display_member", "guild", "role", "display_synced"]
     list_select_related = ["guild"]

@@ -11,7 +11,7 @@ from simple_history import register
 from simple_history.models import HistoricalRecords
 from simple_history.signals import pre_create_historical_record
 
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, Platform, QuotaRule, StylePreset
 from guilds.prompt_models import PromptList
 

@@ -11,7 +11,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from guilds.adapters import MAX_UPLOAD_BYTES, Adapter
+from guilds.adapter_models import MAX_UPLOAD_BYTES, Adapter
 from guilds.models import Guild, StylePreset
 from tests.security.test_csrf_and_forms import shown_fields
 

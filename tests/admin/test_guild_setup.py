@@ -29,8 +29,8 @@ def test_five_answers_set_a_server_up(moderator_a, guild_a, address):
     guild_a.refresh_from_db()
     assert (guild_a.allowed_channel_ids, guild_a.language, guild_a.nsfw_rule) == ([901], "de", "never")
     assert guild_a.set_up_at is not None
-    assert settings_changes.daily_limit(guild_a.pk, "member") == 20
-    assert settings_changes.daily_limit(guild_a.pk, "guild") is None
+    assert settings_changes.read_daily_limit(guild_a.pk, "member") == 20
+    assert settings_changes.read_daily_limit(guild_a.pk, "guild") is None
     assert address not in moderator_a.get(f"/admin/guilds/guild/{guild_a.pk}/change/").text
     assert "quota rule" in moderator_a.get("/admin/audit/").text.lower()
 

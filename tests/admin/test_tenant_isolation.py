@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.models import Ban, BlockedTerm, Guild, ModelProfile, QuotaRule, Staff, StylePreset, Usage
 from guilds.prompt_models import PromptList
 from jobs import storage

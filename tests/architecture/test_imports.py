@@ -87,7 +87,7 @@ def test_the_web_site_loads_no_torch_and_no_celery():
 
 
 @pytest.mark.parametrize(
-    "module", ["gpu_worker.runner", "gpu_worker.sqs_consumer", "gpu_worker.batch_policy", "gpu_worker.engine"]
+    "module", ["gpu_worker.job_runner", "gpu_worker.sqs_consumer", "gpu_worker.batch_policy", "gpu_worker.engine"]
 )
 @pytest.mark.processes
 def test_only_the_engine_loads_torch(module):

@@ -9,7 +9,7 @@ from benchmarks.arrival_traces import Trace
 from benchmarks.optimum import optimum_hours
 from benchmarks.policies import aws_sample_policy, sparkle_policy
 from benchmarks.simulation import simulate
-from devtools.results_file import percentile
+from devtools.benchmark_result import percentile
 from jobs.scaling import Limits
 
 

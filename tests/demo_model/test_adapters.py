@@ -9,7 +9,7 @@ import pytest
 
 from devtools.demo import example_loras
 from gpu_worker.engine import AdapterUse, Completed, Event, GenerationRequest
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.models import Guild, ModelProfile
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from deployment import configuration, discord_application
-from deployment.configuration import Deployment
+from deployment import discord_application, terraform_output
+from deployment.terraform_output import Deployment
 from devtools.simulator import seed_data
 from discord_api.client import DiscordClient
 
@@ -48,7 +48,7 @@ def make_deployment(settings: Any) -> Callable[..., Deployment]:
     """Describe a deployment whose Discord application is the simulator's."""
 
     def make(**changes: Any) -> Deployment:
-        return configuration.read(json.dumps(VALUES | {"discord_public_key": settings.DISCORD_PUBLIC_KEY} | changes))
+        return terraform_output.read(json.dumps(VALUES | {"discord_public_key": settings.DISCORD_PUBLIC_KEY} | changes))
 
     return make
 

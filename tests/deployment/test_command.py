@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 
 from deployment import __main__ as command
-from deployment import report
+from deployment import step_runner
 from devtools import api_gateway
 from devtools.simulator import command_registry, seed_data
 from devtools.simulator.models import SimApplication
@@ -57,9 +57,9 @@ def environment(
         thread.join()
 
 
-def written() -> list[report.Outcome]:
+def written() -> list[step_runner.Outcome]:
     s3 = boto3.client("s3", region_name="us-east-1")
-    return report.from_json(s3.get_object(Bucket=VALUES["bucket"], Key="reports/42.json")["Body"].read())
+    return step_runner.from_json(s3.get_object(Bucket=VALUES["bucket"], Key="reports/42.json")["Body"].read())
 
 
 @pytest.mark.emulator

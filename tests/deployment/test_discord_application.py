@@ -10,8 +10,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from deployment import discord_application
-from deployment.configuration import Deployment
-from deployment.report import StepFailed
+from deployment.step_runner import StepFailed
+from deployment.terraform_output import Deployment
 from devtools import api_gateway
 from devtools.simulator import command_registry
 from devtools.simulator.models import SimApplication

@@ -13,7 +13,7 @@ import pytest
 from botocore.stub import Stubber
 from django.utils import timezone
 
-from deployment import account, checks, doctor, inputs
+from deployment import account, checks, doctor, terraform_inputs
 from deployment.account import Subnet
 from deployment.checks import MISSING, OK, UNKNOWN, Finding
 from devtools.cli import doctor as command
@@ -48,7 +48,7 @@ def test_inputs_come_from_files_and_the_environment(tmp_path: Path) -> None:
         'worker_instance_types = [\n  "g6.xlarge",\n  "g4dn.xlarge",\n]\n'
     )
     environment = {"TF_VAR_vpc_id": "vpc-2", "TF_VAR_discord_bot_secret": "MTA.x.y", "PATH": "/bin"}
-    assert inputs.read(tmp_path, environment) == {
+    assert terraform_inputs.read(tmp_path, environment) == {
         "vpc_id": "vpc-1",
         "max_workers": 2,
         "worker_spot": True,

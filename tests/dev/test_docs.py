@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools.docs import reference_pages, settings_table, terraform_root, terraform_tables
+from devtools.docs import reference_pages, settings_table, terraform_root_writer, terraform_tables
 from devtools.docs.diagrams import Arrow, Box, draw
 from jobs.job_status import MOVES
 
@@ -22,9 +22,11 @@ def test_a_generated_page_says_what_the_code_says(path):
     assert (DOCS / path).read_text() == reference_pages.all_pages()[path], "run: ./dev docs --write"
 
 
-@pytest.mark.parametrize("name", terraform_root.all_files())
+@pytest.mark.parametrize("name", terraform_root_writer.all_files())
 def test_the_root_of_terraform_has_the_inputs_and_outputs_of_its_module(name):
-    assert (terraform_root.FOLDER / name).read_text() == terraform_root.all_files()[name], "run: ./dev docs --write"
+    assert (terraform_root_writer.FOLDER / name).read_text() == terraform_root_writer.all_files()[name], (
+        "run: ./dev docs --write"
+    )
 
 
 def test_each_transition_is_in_the_diagram():

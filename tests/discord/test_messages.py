@@ -9,7 +9,7 @@ from discord_api.i18n import LOCALES
 from discord_api.markdown import code_block, inline
 from discord_api.payloads import File, Message
 from guilds.models import ModelProfile
-from jobs import messages, result_messages
+from jobs import progress_messages, result_messages
 from jobs.models import Job
 
 from .payload_contract import check, check_message
@@ -40,18 +40,18 @@ def job(**fields: object) -> Job:
 
 def stages(of: Job) -> list[Message]:
     return [
-        messages.submitted(of, place=1, wait_s=None, gpu_starting=False),
-        messages.submitted(of, place=9, wait_s=1e6, gpu_starting=True, budget_warning=True),
-        messages.submitted(of, place=0, wait_s=None, gpu_starting=False),
-        messages.processing(of, step=5, total=16),
-        messages.processing(of, step=99, total=16, preview=GRID),
-        messages.processing(of, step=0, total=0),
-        messages.stopping(of),
+        progress_messages.submitted(of, place=1, wait_s=None, gpu_starting=False),
+        progress_messages.submitted(of, place=9, wait_s=1e6, gpu_starting=True, budget_warning=True),
+        progress_messages.submitted(of, place=0, wait_s=None, gpu_starting=False),
+        progress_messages.processing(of, step=5, total=16),
+        progress_messages.processing(of, step=99, total=16, preview=GRID),
+        progress_messages.processing(of, step=0, total=0),
+        progress_messages.stopping(of),
         result_messages.completed(of, (GRID,)),
         result_messages.completed(of, (GRID, SECRET), layout="attachments"),
         result_messages.completed(of, (GRID, SECRET), layout="gallery", truncated_tokens=5400),
         result_messages.completed(of, (), link="https://sparkle.example/gallery/1", truncated_tokens=5400),
-        messages.ended(of),
+        progress_messages.ended(of),
     ]
 
 
@@ -76,22 +76,22 @@ def test_every_stage_fits_discord_whatever_the_prompt(prompt: str, locale: str) 
 )
 @pytest.mark.parametrize("status", ["failed", "cancelled", "expired"])
 def test_every_end_says_why_and_what_next(status: str, reason: str) -> None:
-    content = messages.ended(job(status=status, reason=reason)).content
+    content = progress_messages.ended(job(status=status, reason=reason)).content
     assert content is not None
     assert len(content.splitlines()[1]) > 20
 
 
 def test_the_three_headlines_are_as_everyone_knows_them() -> None:
     of = job()
-    assert str(messages.submitted(of, place=1, wait_s=None, gpu_starting=False).content).startswith(
+    assert str(progress_messages.submitted(of, place=1, wait_s=None, gpu_starting=False).content).startswith(
         "**Submitted to Sparkle**"
     )
-    assert str(messages.processing(of, step=1, total=2).content).startswith("**Processing your Sparkle**")
+    assert str(progress_messages.processing(of, step=1, total=2).content).startswith("**Processing your Sparkle**")
     assert result_messages.completed(of, (GRID,)).content == "**Completed your Sparkle!**"
 
 
 def test_place_and_wait_are_told() -> None:
-    content = messages.submitted(job(), place=3, wait_s=200, gpu_starting=True).content
+    content = progress_messages.submitted(job(), place=3, wait_s=200, gpu_starting=True).content
     assert content is not None
     assert "Place in line: 3." in content
     assert "A GPU is starting up" in content
@@ -103,7 +103,7 @@ def test_place_and_wait_are_told() -> None:
     [(0, "5 s"), (7, "5 s"), (42, "40 s"), (89, "90 s"), (95, "2 min"), (3600, "60 min"), (9000, "2 h")],
 )
 def test_a_wait_is_told_no_finer_than_it_is_known(seconds: float, words: str) -> None:
-    assert messages.duration("en-US", seconds) == words
+    assert progress_messages.duration("en-US", seconds) == words
 
 
 def test_files_stand_above_the_details() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from discord_api import i18n
 from discord_api.custom_id import pack
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.models import BlockedTerm, Guild, ModelProfile, StylePreset
 from jobs.models import Job
 

@@ -17,7 +17,7 @@ from guilds.models import Guild, ModelProfile, StylePreset
 from guilds.policy import MAX_SEED
 from interactions_lambda import modal_fields
 from interactions_lambda.components import edit_fields
-from jobs import messages, result_messages, submission
+from jobs import progress_messages, result_messages, submission
 from jobs.job_status import Status
 from jobs.models import Job, JobImage
 
@@ -263,7 +263,7 @@ def test_every_button_and_form_is_taken_back_whatever_has_changed(
     enlarged = complete(_enlarge(press, guild, made))
     numbers = itertools.count(100)
     sent = [*pressable(result_messages.result_controls(made)), *pressable(result_messages.result_controls(enlarged))]
-    sent += [*pressable(messages.cancel_button(made))]
+    sent += [*pressable(progress_messages.cancel_button(made))]
     # On messages from before the menu.
     sent += [(pack(old, made.pk, 0), None) for old in ("vary", "enlarge", "report")]
     opened = press(guild, pack("edit", made.pk))

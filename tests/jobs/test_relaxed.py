@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from guilds.models import Guild, QuotaRule
 from guilds.policy import Refusal
-from jobs import fair_queue, messages, relaxed_promotion, scaling, submission, transitions, upkeep
+from jobs import fair_queue, progress_messages, relaxed_promotion, scaling, submission, transitions, upkeep
 from jobs.dispatch.memory import MemoryDispatcher
 from jobs.job_status import Status
 from jobs.models import Worker
@@ -87,7 +87,9 @@ def test_a_relaxed_request_waits_and_asks_for_no_gpu_until_it_is_due(make_guild,
 
 def test_the_reply_says_when_it_starts_at_the_latest(make_guild, ask, now):
     accepted = ask(make_guild(), speed="relaxed")
-    text = messages.submitted(accepted.job, place=accepted.place, wait_s=accepted.wait_s, gpu_starting=True).content
+    text = progress_messages.submitted(
+        accepted.job, place=accepted.place, wait_s=accepted.wait_s, gpu_starting=True
+    ).content
     assert f"<t:{int((now + timedelta(hours=6)).timestamp())}:R>" in text
     assert "Relaxed" in text
     # No promise that only a prompt request can keep.
@@ -118,7 +120,7 @@ def test_what_remains_when_a_quota_is_used_up_is_relaxed_where_the_server_says_s
     assert (first.job.due_at, first.over_quota) == (None, False)
     assert second.job.due_at is not None
     assert second.over_quota
-    shown = messages.submitted(second.job, place=0, wait_s=None, gpu_starting=False, over_quota=True).content
+    shown = progress_messages.submitted(second.job, place=0, wait_s=None, gpu_starting=False, over_quota=True).content
     assert "quota is used up" in shown
 
 

@@ -17,10 +17,10 @@ import pytest
 from gpu_worker.engine import Engine
 from gpu_worker.engine_cache import EngineCache
 from gpu_worker.heartbeat import HeartbeatThread
+from gpu_worker.job_runner import Runner
 from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.progress import ProgressReporter
 from gpu_worker.publisher import Publisher
-from gpu_worker.runner import Runner
 from gpu_worker.scale_in_protection import ScaleInProtection
 from gpu_worker.task_pool import TaskPool
 from gpu_worker.watchdog import Bounds

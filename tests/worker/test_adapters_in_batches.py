@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from gpu_worker.adapters.loading import load
 from gpu_worker.adapters.low_rank import LoadedAdapter
-from gpu_worker.adapters.store import AdapterStore
+from gpu_worker.adapters.store import AdapterCache
 from gpu_worker.engine import AdapterUse, Completed, Event, Failed, GenerationRequest
 
 from . import adapter_files, tiny_models
@@ -157,7 +157,7 @@ def test_the_batch_goes_on_while_an_adapter_loads(engine: Any, uses: dict[str, A
         return load(use.path, engine._family.pipe, key=use.key)
 
     store = engine._adapters._store
-    engine._adapters._store = AdapterStore(load_slowly)
+    engine._adapters._store = AdapterCache(load_slowly)
     try:
         engine.admit(_request(1, uses["night"]))
         began.wait(30)
@@ -177,7 +177,7 @@ def test_the_batch_goes_on_while_an_adapter_loads(engine: Any, uses: dict[str, A
 
 
 @pytest.fixture
-def store() -> Iterator[AdapterStore]:
+def store() -> Iterator[AdapterCache]:
     loads: list[str] = []
 
     def load_small(use: AdapterUse) -> LoadedAdapter:
@@ -186,7 +186,7 @@ def store() -> Iterator[AdapterStore]:
             raise OSError("the disk is full")
         return LoadedAdapter(key=use.key, pairs={}, bytes=100)
 
-    store = AdapterStore(load_small, max_bytes=250)
+    store = AdapterCache(load_small, max_bytes=250)
     store.loads = loads  # type: ignore[attr-defined]
     yield store
     store.close()
@@ -196,7 +196,7 @@ def _use(key: str) -> AdapterUse:
     return AdapterUse(key=key, path=Path(key), weight=1.0)
 
 
-def _get(store: AdapterStore, *keys: str) -> None:
+def _get(store: AdapterCache, *keys: str) -> None:
     uses = [_use(key) for key in keys]
     store.request(uses)
     while not store.is_ready(uses):

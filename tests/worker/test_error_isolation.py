@@ -26,7 +26,7 @@ from gpu_worker.engine import (
     StepDone,
 )
 from gpu_worker.engine_cache import REMEMBER_FAILURE_S, EngineCache
-from gpu_worker.errors import is_device_fault, is_out_of_memory
+from gpu_worker.error_causes import is_device_fault, is_out_of_memory
 from gpu_worker.noise_engine import NoiseEngine
 from gpu_worker.watchdog import Bounds
 from guilds.model_families import FAMILIES

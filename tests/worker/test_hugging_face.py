@@ -11,7 +11,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from gpu_worker.adapters import hugging_face
-from gpu_worker.adapters.unavailable import AdapterUnavailable
+from gpu_worker.adapters.errors import AdapterUnavailable
 from guilds.adapter_files import MAX_FILE_BYTES
 
 COMMIT = "a" * 40

@@ -147,9 +147,9 @@ def test_requests_with_masks_share_the_batch_with_others(engine: Any) -> None:
 
 
 def test_a_thin_stroke_paints_the_latents_that_it_touches() -> None:
-    from gpu_worker.inpainting import painted_latents
+    from gpu_worker.inpainting import latent_mask
 
-    painted = painted_latents(_mask(9, 0, 10, SIZE), 8, 8)
+    painted = latent_mask(_mask(9, 0, 10, SIZE), 8, 8)
     assert painted[0, 0, 0].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from gpu_worker.active_job import Outcome
 from gpu_worker.adapters import files
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.models import ModelProfile, Usage
 from jobs import storage
 from jobs.job_status import Status

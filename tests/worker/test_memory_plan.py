@@ -80,17 +80,17 @@ def test_of_several_files_of_a_component_one_is_counted() -> None:
 
 
 def test_a_folder_is_reported_without_loading_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from gpu_worker import model_report
+    from gpu_worker import gpu_requirements
 
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
     (tmp_path / "transformer").mkdir()
     (tmp_path / "transformer" / "diffusion_pytorch_model.safetensors").write_bytes(b"0" * 4000)
-    assert model_report.main([str(tmp_path)]) == 0
+    assert gpu_requirements.main([str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "needs 2.5 GB; g4dn yes" in out
     assert "family: flux; samplers: flow_euler" in out
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
-    assert model_report.main([str(tmp_path)]) == 1
+    assert gpu_requirements.main([str(tmp_path)]) == 1
     assert "is a WanPipeline, which workers do not serve" in capsys.readouterr().out
 
 

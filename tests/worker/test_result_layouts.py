@@ -16,7 +16,7 @@ from jobs.models import Job
 from jobs.transitions import StoredImage
 
 from .conftest import Place, running
-from .test_runner import _Grain
+from .test_job_runner import _Grain
 
 ATTACHMENTS, GALLERY = Guild.ResultLayout.ATTACHMENTS, Guild.ResultLayout.GALLERY
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from gpu_worker import source_images
 from gpu_worker.source_images import InvalidSourceImage
-from guilds.image_limits import FORMATS
+from guilds.image_file_limits import FORMATS
 
 HOSTS = ["cdn.discordapp.com", "media.discordapp.net"]
 URL = "https://cdn.discordapp.com/attachments/1/2/dog.png?ex=1"

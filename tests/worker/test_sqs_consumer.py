@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gpu_worker.engine import Engine
+from gpu_worker.job_runner import Runner
 from gpu_worker.noise_engine import NoiseEngine
-from gpu_worker.runner import Runner
 from gpu_worker.sqs_consumer import SqsConsumer
 from guilds.models import Platform
 from jobs.dispatch.message import JobMessage

@@ -1,4 +1,4 @@
-"""`python gpu_worker/weights.py FOLDER MODEL_ID ...`: downloads models while a container image is built.
+"""`python gpu_worker/download_weights.py FOLDER MODEL_ID ...`: downloads models while a container image is built.
 
 Writes what workers load, in half precision and as safetensors, to FOLDER/MODEL_ID. Leaves out single-file checkpoints,
 the safety checker and full precision. Imports nothing else of the project.

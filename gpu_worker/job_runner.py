@@ -23,7 +23,7 @@ from jobs.models import Job
 from jobs.storage import StorageUnavailable
 
 from .active_job import UNFINISHED, ActiveJob, ActiveJobs, Outcome, Phase, StopReason
-from .adapters.unavailable import AdapterUnavailable
+from .adapters.errors import AdapterUnavailable
 from .delivery_pool import DeliveryPool
 from .engine import Completed
 from .engine_cache import EngineCache

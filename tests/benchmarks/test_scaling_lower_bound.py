@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.arrival_traces import HOUR
-from benchmarks.lower_bound import least_hours
 from benchmarks.policies import sparkle_policy
+from benchmarks.scaling_lower_bound import least_hours
 
 FLEET = replace(sparkle_policy().fleet, warm_start_s=110, release_s=30, service_s=7)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from . import report
-from .report import Outcome, StepFailed
+from . import step_runner
+from .step_runner import Outcome, StepFailed
 
 POLL_S = 10.0
 _LIMIT = "AccountLimitExceededException"
@@ -64,10 +64,10 @@ def latest(codebuild: Any, project: str) -> Build | None:
 def report_of(s3: Any, bucket: str, build: Build) -> list[Outcome]:
     """Return the build's report; empty if it ended before it could write one."""
     try:
-        content = s3.get_object(Bucket=bucket, Key=report.key(build.id))["Body"].read()
+        content = s3.get_object(Bucket=bucket, Key=step_runner.key(build.id))["Body"].read()
     except s3.exceptions.NoSuchKey:
         return []
-    return report.from_json(content)
+    return step_runner.from_json(content)
 
 
 def _build(found: dict[str, Any]) -> Build:

@@ -14,10 +14,10 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from pytest_httpserver import HTTPServer
 
-from deployment import builds, discord_application, report, status
+from deployment import discord_application, status, step_runner
 from deployment.checks import MISSING, OK, UNKNOWN
-from deployment.configuration import Deployment
-from deployment.report import Outcome, StepFailed
+from deployment.step_runner import Outcome, StepFailed
+from deployment.terraform_output import Deployment
 from devtools.cli import deploy
 from devtools.simulator import command_registry
 from devtools.simulator.models import SimApplication
@@ -45,7 +45,7 @@ def build(phase: str, result: str = "IN_PROGRESS") -> dict[str, Any]:
 
 
 def stored(s3: Any, outcomes: list[Outcome]) -> None:
-    content = report.to_json(outcomes).encode()
+    content = step_runner.to_json(outcomes).encode()
     expected = {"Bucket": "sparkle-test-deployment", "Key": "reports/1.json"}
     s3.stub.add_response("get_object", {"Body": StreamingBody(io.BytesIO(content), len(content))}, expected)
 
@@ -58,8 +58,8 @@ def test_a_build_is_started_with_its_steps_and_followed() -> None:
     for found in (build("BUILD"), build("BUILD"), build("COMPLETED", "SUCCEEDED")):
         codebuild.stub.add_response("batch_get_builds", {"builds": [found]}, {"ids": ["project:1"]})
     said: list[str] = []
-    started = builds.start(codebuild, "project", ["images", "migrate"])
-    ended = builds.wait(codebuild, started, say=said.append, sleep=lambda _: None)
+    started = codebuild.start(codebuild, "project", ["images", "migrate"])
+    ended = codebuild.wait(codebuild, started, say=said.append, sleep=lambda _: None)
     assert ended.status == "SUCCEEDED"
     assert said == [f"project:1: {phase} (https://log)" for phase in ("submitted", "build", "completed")]
 
@@ -68,7 +68,7 @@ def test_an_account_that_allows_no_build_is_told_how_to_ask() -> None:
     codebuild = client("codebuild")
     codebuild.stub.add_client_error("start_build", "AccountLimitExceededException")
     with pytest.raises(StepFailed) as failed:
-        builds.start(codebuild, "project", ["images"])
+        codebuild.start(codebuild, "project", ["images"])
     assert "./dev doctor" in failed.value.next_step
 
 
@@ -181,4 +181,4 @@ def test_unknown_steps_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_reports_survive_as_json() -> None:
-    assert json.loads(report.to_json(FAILED))[1]["next_step"] == "Read the log."
+    assert json.loads(step_runner.to_json(FAILED))[1]["next_step"] == "Read the log."

@@ -14,7 +14,7 @@ from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError, TooLarge, is_webhook_gone
 from guilds import channels, command_ids, installations
 from guilds.models import Channel
-from jobs import messages, result_messages, storage, transitions
+from jobs import progress_messages, result_messages, storage, transitions
 from jobs.delivery import Delivered, deliver, fetch_reply_id
 from jobs.job_status import ENDED, OPEN, Status
 from jobs.models import Job
@@ -77,7 +77,7 @@ def notify_ended(work: TaskRun) -> int:
 
 def _deliver(job: Job, *, client: DiscordClient, now: datetime) -> Delivered:
     if job.status != Status.COMPLETED:
-        return deliver(job, messages.ended(job), client=client, now=now)
+        return deliver(job, progress_messages.ended(job), client=client, now=now)
     grid = storage.fetch(job.grid_key) if job.grid_key else b""
     blurred = job.images.filter(blurred=True).exists()
     try:
@@ -112,7 +112,7 @@ def save_reply_ids(work: TaskRun) -> int:
 
 
 @upkeep_task(budget_s=5, needs_discord=True)
-def refresh_channels(work: TaskRun) -> int:
+def fetch_requested_channels(work: TaskRun) -> int:
     """Fetch the channels that requests needed and did not have."""
     if not Channel.objects.exclude(fetch_requested_at=None).exists():
         return 0

@@ -1,4 +1,4 @@
-"""`python -m gpu_worker.model_report MODEL_ID ...`: which cards can run a model, without downloading its weights.
+"""`python -m gpu_worker.gpu_requirements MODEL_ID ...`: which cards can run a model, without downloading its weights.
 
 Reads the sizes of the weight files in a folder, or from the Hugging Face Hub's list of a repository's files.
 """

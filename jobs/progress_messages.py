@@ -1,6 +1,7 @@
-"""The text and buttons of a job's message until it ends without images. Used by Lambda, worker and upkeep.
+"""The Discord message of a job while it waits or runs, and when it ends without images.
 
-Every function returns the whole message, so an edit replaces everything. jobs.result_messages has the images.
+The Lambda, the worker and upkeep use it. Every function returns the whole message, so an edit replaces
+everything. jobs.result_messages has the images.
 """
 
 from __future__ import annotations

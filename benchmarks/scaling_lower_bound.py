@@ -1,6 +1,6 @@
 """The least cost of any policy that knows the request rate, but not the arrivals.
 
-No policy can save the difference between this bound and the optimum of benchmarks/optimum.py, which knows all arrivals.
+The optimum of benchmarks/optimum.py costs less, because it knows all arrivals. No real policy can close that gap.
 The bound comes from dynamic programming, backwards over slots of ten seconds. Each late request has a price, which is
 raised until 95 % of the requests are in time. This is a Lagrangian bound: no policy with the same p95 costs less on
 average over such days. The bound favours the policy: it knows the rate at every moment, no request waits for another,

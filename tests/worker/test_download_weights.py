@@ -54,11 +54,11 @@ def _image(engine: Any) -> bytes:
 def test_exported_weights_are_found_by_the_models_id_and_are_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gpu_worker import diffusers_engine, weights
+    from gpu_worker import diffusers_engine, download_weights
 
     monkeypatch.chdir(tmp_path)
     _published(tmp_path / "maker" / "model")
-    place = weights.export_weights("maker/model", tmp_path / "weights")
+    place = download_weights.export_weights("maker/model", tmp_path / "weights")
     files = {file.relative_to(place).as_posix(): file.stat().st_size for file in place.rglob("*") if file.is_file()}
     assert {name for name in files if name.endswith((".bin", ".ckpt", ".pt"))} == set()
     assert sum(files.values()) < 3_000_000

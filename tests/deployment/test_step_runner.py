@@ -15,9 +15,9 @@ import pytest
 from botocore.stub import Stubber
 
 from deployment import __main__ as command
-from deployment import configuration, images, migration, report, source
-from deployment.configuration import Deployment
-from deployment.report import Outcome, Step, StepFailed
+from deployment import images, migration, source, step_runner, terraform_output
+from deployment.step_runner import Outcome, Step, StepFailed
+from deployment.terraform_output import Deployment
 
 from .conftest import VALUES
 
@@ -56,15 +56,15 @@ def test_a_failed_step_ends_the_run_and_says_what_to_do() -> None:
         Step(name="migrate", run=fail),
         Step(name="connect", run=lambda: ["never"]),
     ]
-    outcomes = report.run(steps, say=said.append)
+    outcomes = step_runner.run(steps, say=said.append)
     assert [outcome.status for outcome in outcomes] == ["done", "failed", "not started"]
-    assert not report.succeeded(outcomes)
-    assert report.text(outcomes) == (
+    assert not step_runner.succeeded(outcomes)
+    assert step_runner.text(outcomes) == (
         "images: done\n  web was built.\n"
         "migrate: failed\n  The disk is full.\n  What to do: Take a larger one.\n"
         "connect: not started"
     )
-    assert report.from_json(report.to_json(outcomes)) == outcomes
+    assert step_runner.from_json(step_runner.to_json(outcomes)) == outcomes
 
 
 # Configuration.
@@ -72,12 +72,12 @@ def test_a_failed_step_ends_the_run_and_says_what_to_do() -> None:
 
 def test_an_incomplete_description_names_what_is_missing() -> None:
     values = {name: value for name, value in VALUES.items() if name not in {"bucket", "release"}}
-    with pytest.raises(configuration.NotConfigured, match=r"lacks release, bucket\. Run terraform apply"):
-        configuration.read(json.dumps(values))
-    with pytest.raises(configuration.NotConfigured, match="terraform output -json deployment"):
-        configuration.from_environment({})
-    with pytest.raises(configuration.NotConfigured, match="is not JSON"):
-        configuration.read("{")
+    with pytest.raises(terraform_output.NotConfigured, match=r"lacks release, bucket\. Run terraform apply"):
+        terraform_output.read(json.dumps(values))
+    with pytest.raises(terraform_output.NotConfigured, match="terraform output -json deployment"):
+        terraform_output.from_environment({})
+    with pytest.raises(terraform_output.NotConfigured, match="is not JSON"):
+        terraform_output.read("{")
 
 
 def test_the_command_refuses_unknown_steps_and_an_absent_description(capsys: pytest.CaptureFixture[str]) -> None:
@@ -265,9 +265,9 @@ def test_the_source_has_all_that_the_dockerfiles_copy_and_the_same_bytes_twice(t
 
 
 def test_reports_lie_under_the_builds_id() -> None:
-    assert report.key("sparkle-test-deployment:6b2e") == "reports/6b2e.json"
-    assert report.key("") == "reports/by-hand.json"
+    assert step_runner.key("sparkle-test-deployment:6b2e") == "reports/6b2e.json"
+    assert step_runner.key("") == "reports/by-hand.json"
     assert (
         Outcome(step="images", status="done")
-        == report.from_json('[{"step": "images", "status": "done", "lines": []}]')[0]
+        == step_runner.from_json('[{"step": "images", "status": "done", "lines": []}]')[0]
     )
