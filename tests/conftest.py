@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib
 import itertools
 import os
@@ -27,13 +28,19 @@ from .required_programs import (
     pytest_runtest_setup,
     pytest_runtest_teardown,
 )
-from .xdist_lanes import pytest_cmdline_main, pytest_xdist_make_scheduler
+from .xdist_lanes import (
+    pytest_cmdline_main,
+    pytest_ignore_collect,
+    pytest_xdist_make_scheduler,
+    tell_lane,
+)
 
 # pytest finds its hooks here by their names.
 __all__ = [
     "pytest_addoption",
     "pytest_cmdline_main",
     "pytest_collection_modifyitems",
+    "pytest_ignore_collect",
     "pytest_runtest_setup",
     "pytest_runtest_teardown",
     "pytest_xdist_make_scheduler",
@@ -74,6 +81,17 @@ def pytest_configure(config: pytest.Config) -> None:
     tempfile.tempdir = None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Leave what is imported for the tests to the end of the run: each search for garbage in it takes half a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _media(run_folder: Path, worker_id: str) -> Iterator[None]:
     """Keep images in the run's folder; tests that run side by side see their own only."""
@@ -94,6 +112,7 @@ def pytest_configure_node(node: Any) -> None:
         started = sqs_emulator.sqs(log=config._tmp_path_factory.mktemp("sqs") / "ministack.log")
         config.stash[SQS] = started.__enter__()
         config.add_cleanup(lambda: started.__exit__(None, None, None))
+    tell_lane(node)
     node.workerinput |= {"run_folder": str(config.stash[RUN_FOLDER]), "sqs": config.stash[SQS]}
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,8 @@ FIRST = (
     "tests/worker/test_job_runner.py",
 )
 PARALLEL = pytest.StashKey[bool]()
+# The number of a process's lane, told to it by the run; REST for a process that runs what is in no lane.
+LANE, REST = "lane", -1
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,13 +47,37 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     alone = option.tx or option.collectonly or option.usepdb or getattr(option, "lf", False)
     if whole and option.numprocesses is None and not alone:
         config.stash[PARALLEL] = True
-        lanes = 0 if option.quick else len(LANES)
-        option.numprocesses = cores() + lanes
+        option.numprocesses = cores() + len(lanes(config))
 
 
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lanes(config: pytest.Config) -> tuple[tuple[str, ...], ...]:
+    """Return the files of each lane. Without the tests that wait, there are no lanes."""
+    return () if config.option.quick else LANES
+
+
+def tell_lane(node: Any) -> None:
+    """Tell a new process what to collect. One that replaces a process that crashed collects every file."""
+    number = int(node.gateway.id.removeprefix("gw"))
+    if node.config.stash.get(PARALLEL, False) and number < node.config.option.numprocesses:
+        node.workerinput[LANE] = max(REST, number - cores())
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that this process will not run: importing all of them takes half a minute of CPU time."""
+    lane = getattr(config, "workerinput", {}).get(LANE)
+    if lane is None:
+        return None
+    path = collection_path.relative_to(config.rootpath)
+    if lane == REST:
+        wanted = path.as_posix() not in chain.from_iterable(lanes(config))
+    else:
+        wanted = any(Path(file).is_relative_to(path) for file in LANES[lane])
+    return None if wanted else True
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -58,54 +86,54 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LaneScheduli
 
 
 class LaneScheduling(LoadScopeScheduling):
-    """Gives each lane to a process, and the other files one by one to whichever process is free."""
+    """Gives each lane to a process, and the other files one by one to whichever process is free.
+
+    A process gets files that it has collected, and not all have collected the same.
+    """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         super().__init__(config, log)
-        self._lanes: dict[Any, tuple[str, ...]] = {}
+        self._files: dict[Any, set[str]] = {}
+
+    def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
+        self.registered_collections[node] = list(collection)
+        self._files[node] = set(map(self._split_scope, collection))
 
     def schedule(self) -> None:
         if self.collection is None:
-            if not self._check_nodes_have_same_collection():
-                return
-            self.collection = list(next(iter(self.registered_collections.values())))
+            self.collection = list(dict.fromkeys(chain.from_iterable(self.registered_collections.values())))
+            # pytest's percentages are of the last process's tests otherwise.
+            self.config.pluginmanager.get_plugin("dsession")._session.testscollected = len(self.collection)
+            order = [*FIRST, *chain.from_iterable(LANES)]
             files = list(dict.fromkeys(map(self._split_scope, self.collection)))
-            for file in sorted(files, key=lambda file: FIRST.index(file) if file in FIRST else len(FIRST)):
-                self.workqueue[file] = {
-                    nodeid: False for nodeid in self.collection if self._split_scope(nodeid) == file
-                }
-            # Without the tests that wait, there are no processes for them.
-            wanted = () if self.config.option.quick else LANES
-            lanes = [lane for lane in wanted if any(file in self.workqueue for file in lane)]
-            self._lanes = dict(zip(reversed(self.nodes), lanes, strict=False))
+            for file in sorted(files, key=lambda file: order.index(file) if file in order else len(order)):
+                self.workqueue[file] = {}
+            for nodeid in self.collection:
+                self.workqueue[self._split_scope(nodeid)][nodeid] = False
         for node in self.nodes:
             self._reschedule(node)
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.split("::", 1)[0]
 
-    def remove_node(self, node: Any) -> str | None:
-        self._lanes.pop(node, None)
-        return super().remove_node(node)
-
     def _reschedule(self, node: Any) -> None:
         # A process begins its last test when it is told that none will follow: what waits is not held up by what is
         # behind it.
-        while not node.shutting_down:
-            if not any(self._open_to(node)):
+        has_lane = node.workerinput.get(LANE, REST) != REST
+        while not node.shutting_down and node in self.registered_collections:
+            if self._next_file(node) is None:
                 node.shutdown()
-            elif node not in self._lanes and self._pending_of(self.assigned_work[node]) > 2:
+            elif not has_lane and self._pending_of(self.assigned_work[node]) > 2:
                 return
             else:
                 self._assign_work_unit(node)
 
     def _assign_work_unit(self, node: Any) -> None:
-        self.workqueue.move_to_end(next(self._open_to(node)), last=False)
+        file = self._next_file(node)
+        assert file is not None
+        self.workqueue.move_to_end(file, last=False)
         super()._assign_work_unit(node)
 
-    def _open_to(self, node: Any) -> Iterator[str]:
-        """The files that this process may take now, in order."""
-        if node in self._lanes:
-            return (file for file in self._lanes[node] if file in self.workqueue)
-        kept = {file for lane in self._lanes.values() for file in lane}
-        return (file for file in self.workqueue if file not in kept)
+    def _next_file(self, node: Any) -> str | None:
+        """Return the next file that this process may take, or None."""
+        return next((file for file in self.workqueue if file in self._files[node]), None)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import jsonschema
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -37,6 +36,8 @@ class Caller:
         self.document = Client().get("/api/v1/openapi.json").json()
 
     def __call__(self, operation: str, body: Any = None, *, status: int, repeat: str = "", **path: Any) -> Any:
+        import jsonschema  # It reads a grammar for two seconds.
+
         address, method, known = next(
             (address, method, known)
             for address, methods in self.document["paths"].items()
@@ -79,6 +80,8 @@ def complete(job_id: str) -> None:
 
 
 def test_the_document_is_a_valid_schema(call: Caller) -> None:
+    import jsonschema
+
     assert call.document == json.loads(json.dumps(openapi.document("http://127.0.0.1:8000")))
     for schema in call.document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
