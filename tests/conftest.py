@@ -21,7 +21,7 @@ import pytest
 
 from devtools import sqs_emulator
 
-from . import required_programs
+from . import hour_turn, required_programs
 from .required_programs import (
     pytest_addoption,
     pytest_collection_modifyitems,
@@ -210,6 +210,7 @@ def _fresh_queue() -> Iterator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """A test with real transactions empties every table at its end: put back the rows that migrations made."""
+    hour_turn.wait_out()
     result = yield
     names = set(getattr(item, "fixturenames", ()))
     marker = item.get_closest_marker("django_db")

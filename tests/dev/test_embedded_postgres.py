@@ -39,7 +39,7 @@ def leave(user: subprocess.Popen) -> None:
 
 
 def answer(url: str) -> int:
-    with psycopg.connect(url, connect_timeout=5) as connection:
+    with psycopg.connect(url, connect_timeout=60) as connection:
         return connection.execute("SELECT 42").fetchone()[0]
 
 

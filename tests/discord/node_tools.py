@@ -68,12 +68,12 @@ class SchemaChecker:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise AssertionError(f"the schema checker ended with status {self._process.wait(5)}")
+            raise AssertionError(f"the schema checker ended with status {self._process.wait(60)}")
         found: list[str] = json.loads(answer)
         return found
 
     def close(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 _checker: SchemaChecker | None = None

@@ -45,13 +45,13 @@ def overtaken(guild: Guild, late: Submit, early: Callable[[], Any]) -> submissio
     with ThreadPoolExecutor(1) as pool:
         with lock_guild(guild.pk):
             result: Future[submission.Accepted | Refusal] = pool.submit(act)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not _someone_waits_for_us():
                 assert time.monotonic() < deadline, "it did not ask for the guild's lock"
                 assert not result.done(), result.result()
                 time.sleep(0.01)
             early()
-        return result.result(timeout=10)
+        return result.result(timeout=60)
 
 
 @pytest.fixture

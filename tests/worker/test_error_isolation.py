@@ -397,7 +397,7 @@ def test_attempts_in_a_stuck_engine_are_counted_and_others_are_not(place: Place)
         waiting = runner.submit(other.pk)
         assert runner.fatal_error.wait(WITHIN_S)
         runner.stop(within_s=5)
-        assert (future.result(0), waiting.result(0)) == (Outcome.REQUEUED, Outcome.RELEASED)
+        assert (future.result(WITHIN_S), waiting.result(WITHIN_S)) == (Outcome.REQUEUED, Outcome.RELEASED)
         engine.released.set()
     rows = {job.pk: (job.status, job.attempts, job.worker_id) for job in Job.objects.all()}
     assert rows == {inside.pk: (Status.QUEUED, 1, ""), other.pk: (Status.QUEUED, 0, "")}
@@ -428,7 +428,7 @@ def test_storage_that_hangs_ends_the_worker_and_counts_the_attempt_being_publish
         making = runner.submit(other.pk)
         assert runner.fatal_error.wait(WITHIN_S)
         runner.stop(within_s=5)
-        assert (future.result(0), making.result(0)) == (Outcome.REQUEUED, Outcome.RELEASED)
+        assert (future.result(WITHIN_S), making.result(WITHIN_S)) == (Outcome.REQUEUED, Outcome.RELEASED)
         HangingStorage.released.set()
     rows = {job.pk: (job.status, job.attempts, job.worker_id) for job in Job.objects.all()}
     assert rows == {publishing.pk: (Status.QUEUED, 1, ""), other.pk: (Status.QUEUED, 0, "")}

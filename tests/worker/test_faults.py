@@ -77,7 +77,7 @@ class Fleet:
     def kill_all(self) -> None:
         for worker in self._workers:
             worker.kill()
-            worker.wait(10)
+            worker.wait(60)
 
 
 class Outages:

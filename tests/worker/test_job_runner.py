@@ -489,8 +489,8 @@ def test_shutdown_releases_every_job_uncounted_and_soon(place: Place) -> None:
         futures = [runner.submit(job.pk) for job in jobs]
         _until(lambda: Job.objects.filter(progress_step__gt=0).exists())
         runner.stop(within_s=8)
-        assert {future.result(0) for future in futures} == {Outcome.RELEASED}
-        assert runner.submit(jobs[0].pk).result(0) is Outcome.RELEASED
+        assert {future.result(WITHIN_S) for future in futures} == {Outcome.RELEASED}
+        assert runner.submit(jobs[0].pk).result(WITHIN_S) is Outcome.RELEASED
     for job in Job.objects.all():
         assert (job.status, job.attempts, job.worker_id) == (Status.QUEUED, 0, "")
     with running(name="worker-2") as runner:
@@ -512,7 +512,7 @@ def test_a_job_that_two_threads_release_is_released(place: Place) -> None:
             leaver.start()
         for leaver in leavers:
             leaver.join()
-        assert [future.result(0) for future in futures] == [Outcome.RELEASED] * len(jobs)
+        assert [future.result(WITHIN_S) for future in futures] == [Outcome.RELEASED] * len(jobs)
     assert {(job.status, job.attempts) for job in Job.objects.all()} == {(Status.QUEUED, 0)}
 
 
@@ -537,7 +537,7 @@ def test_a_broken_gpu_counts_the_attempts_inside_and_sets_a_fatal_error(place: P
         future = runner.submit(job.pk)
         assert runner.fatal_error.wait(WITHIN_S)
         runner.stop()
-        assert future.result(0) is Outcome.REQUEUED
+        assert future.result(WITHIN_S) is Outcome.REQUEUED
     job.refresh_from_db()
     assert (job.status, job.attempts) == (Status.QUEUED, 1)
 

@@ -72,4 +72,4 @@ def test_a_stopping_worker_waits_for_the_edit_in_progress(place: Place, httpserv
     let.set()
     leaving.join(60)
     assert left.is_set()
-    board.join(10)
+    board.join(60)

@@ -51,7 +51,7 @@ def serving(
 def _stop(runner: Runner, consumer: SqsConsumer) -> None:
     consumer.stop()
     runner.stop()
-    assert consumer.join(10), "it could still take messages of the next test"
+    assert consumer.join(60), "it could still take messages of the next test"
 
 
 def _send(queue: Queue, *jobs: Job) -> None:

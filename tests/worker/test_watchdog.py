@@ -49,7 +49,7 @@ class Workers:
     def end(self) -> None:
         for worker in self._running:
             worker.kill()
-            worker.wait(10)
+            worker.wait(60)
 
 
 @pytest.fixture
