@@ -10,7 +10,7 @@ from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError
 from guilds import command_registration
 
-from . import images
+from . import codebuild_runs, images
 from .checks import MISSING, OK, UNKNOWN, Finding
 from .terraform_output import Deployment
 
@@ -29,12 +29,12 @@ def built(deployment: Deployment, ecr: Any) -> Finding:
 def last_build(deployment: Deployment, codebuild: Any, s3: Any) -> Finding:
     """What the last build did; where it failed, its own advice."""
     what = "Last build"
-    build = codebuild.latest(codebuild, deployment.project)
+    build = codebuild_runs.latest(codebuild, deployment.project)
     if build is None:
         return Finding(what=what, status=MISSING, detail="none was started", command=APPLY)
     if build.status == "IN_PROGRESS":
         return Finding(what=what, status=UNKNOWN, detail=f"running, {build.phase.lower()}", command=build.log)
-    outcomes = codebuild.report_of(s3, deployment.bucket, build)
+    outcomes = codebuild_runs.report_of(s3, deployment.bucket, build)
     failed = next((outcome for outcome in outcomes if outcome.status == "failed"), None)
     if failed is not None:
         detail = f"{failed.step} failed: {' '.join(failed.lines)}"

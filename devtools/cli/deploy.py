@@ -15,7 +15,15 @@ import boto3
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deployment import checks, discord_application, status, step_runner, terraform_inputs, terraform_output
+from deployment import (
+    checks,
+    codebuild_runs,
+    discord_application,
+    status,
+    step_runner,
+    terraform_inputs,
+    terraform_output,
+)
 from deployment.__main__ import STEPS
 from deployment.checks import Finding
 from deployment.doctor import read_folder
@@ -62,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
     """Start a build, follow it, and print its report."""
     codebuild = boto3.client("codebuild", region_name=options.region)
     say = partial(print, flush=True)
-    build = codebuild.wait(codebuild, codebuild.start(codebuild, options.project, options.steps), say=say)
-    outcomes = codebuild.report_of(boto3.client("s3", region_name=options.region), options.bucket, build)
+    build = codebuild_runs.wait(codebuild, codebuild_runs.start(codebuild, options.project, options.steps), say=say)
+    outcomes = codebuild_runs.report_of(boto3.client("s3", region_name=options.region), options.bucket, build)
     if outcomes:
         print(step_runner.text(outcomes))
     if build.status == "SUCCEEDED":

@@ -14,7 +14,7 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from pytest_httpserver import HTTPServer
 
-from deployment import discord_application, status, step_runner
+from deployment import codebuild_runs, discord_application, status, step_runner
 from deployment.checks import MISSING, OK, UNKNOWN
 from deployment.step_runner import Outcome, StepFailed
 from deployment.terraform_output import Deployment
@@ -58,8 +58,8 @@ def test_a_build_is_started_with_its_steps_and_followed() -> None:
     for found in (build("BUILD"), build("BUILD"), build("COMPLETED", "SUCCEEDED")):
         codebuild.stub.add_response("batch_get_builds", {"builds": [found]}, {"ids": ["project:1"]})
     said: list[str] = []
-    started = codebuild.start(codebuild, "project", ["images", "migrate"])
-    ended = codebuild.wait(codebuild, started, say=said.append, sleep=lambda _: None)
+    started = codebuild_runs.start(codebuild, "project", ["images", "migrate"])
+    ended = codebuild_runs.wait(codebuild, started, say=said.append, sleep=lambda _: None)
     assert ended.status == "SUCCEEDED"
     assert said == [f"project:1: {phase} (https://log)" for phase in ("submitted", "build", "completed")]
 
@@ -68,7 +68,7 @@ def test_an_account_that_allows_no_build_is_told_how_to_ask() -> None:
     codebuild = client("codebuild")
     codebuild.stub.add_client_error("start_build", "AccountLimitExceededException")
     with pytest.raises(StepFailed) as failed:
-        codebuild.start(codebuild, "project", ["images"])
+        codebuild_runs.start(codebuild, "project", ["images"])
     assert "./dev doctor" in failed.value.next_step
 
 
