@@ -23,6 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 # Each is a module of this package with `run(*, full: bool) -> Outcome`.
 NAMES = (
     "scaling",
+    "promises",
     "admission",
     "ingress",
     "cold-start",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -12,7 +12,10 @@ HOUR, DAY = 3600.0, 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """`arrivals` ascend and lie before `length_s`. Those at the places `relaxed` are due after `patience_s`."""
+    """`arrivals` ascend and lie before `length_s`. Those at the places `relaxed` are due after `patience_s`.
+
+    `models` and `adapters` are those of each request; without them all have model 0, and none an adapter (0).
+    """
 
     name: str
     title: str
@@ -20,6 +23,11 @@ class Trace:
     length_s: float
     relaxed: frozenset[int] = frozenset()
     patience_s: float = 6 * HOUR
+    models: tuple[int, ...] = ()
+    adapters: tuple[int, ...] = ()
+
+    def model(self, number: int) -> int:
+        return self.models[number] if self.models else 0
 
 
 def _poisson(rate: Callable[[float], float], peak: float, length_s: float, chance: random.Random) -> list[float]:
@@ -60,6 +68,15 @@ def with_relaxed(trace: Trace, share: float, *, seed: int = 8) -> Trace:
     """Return the trace with `share` of its requests relaxed, chosen by chance."""
     chance = random.Random(seed)
     return replace(trace, relaxed=frozenset(n for n in range(len(trace.arrivals)) if chance.random() < share))
+
+
+def with_models(trace: Trace, *, shares: Sequence[float], adapters: int = 0, seed: int = 9) -> Trace:
+    """Return the trace with models in these shares, and half of the requests with one of so many adapters."""
+    chance = random.Random(seed)
+    places = range(len(trace.arrivals))
+    models = tuple(chance.choices(range(len(shares)), weights=shares)[0] for _ in places)
+    chosen = tuple(chance.randint(1, adapters) if adapters and chance.random() < 0.5 else 0 for _ in places)
+    return replace(trace, models=models, adapters=chosen)
 
 
 def launch() -> Trace:

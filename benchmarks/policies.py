@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from jobs import scaling
 
+from . import assumptions
+
 TICK_S = 10.0
 TOKEN_S = 15 * 60.0
 # The sample's own figure for four images, 16 steps, one after another, on a T4.
@@ -23,6 +25,42 @@ INTERRUPTIONS_PER_HOUR = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """How requests share one GPU.
+
+    Up to `in_hand` requests of a model run at once, and complete `gain` times as many in an hour as one at a time.
+    Models take turns. `models` fit into the memory; another one is loaded when the GPU is free, in `load_s` seconds,
+    and takes the place of the one that was used least recently. The first adapter of a batch and each further one make
+    a call longer by the shares of `adapter_costs` (measured on a CPU with a UNet of 114 million parameters).
+    """
+
+    in_hand: int = 1
+    gain: float = 1.0
+    models: int = 2
+    load_s: float = 30.0
+    adapter_costs: tuple[float, float] = (0.07, 0.02)
+
+    def call_length(self, requests: int, adapters: int) -> float:
+        """Return the length of a model's call with so many requests, as a multiple of one request's."""
+        speed = 1.0 if self.in_hand == 1 else 1 + (self.gain - 1) * (requests - 1) / (self.in_hand - 1)
+        first, more = self.adapter_costs
+        return requests / speed * (1 + (first + more * (adapters - 1) if adapters else 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zones:
+    """The zones that instances start in, the one with the fewest first.
+
+    From time to time a zone has no more capacity: its spot instances are interrupted together, and nothing starts in it
+    for `shortage_s`.
+    """
+
+    count: int = 1
+    shortages_per_day: float = 0.0
+    shortage_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """The policy's machines. Times in seconds; `release_s` is from the last task's end to the end of billing."""
 
@@ -36,6 +74,10 @@ class Fleet:
     interruptions_per_hour: float = 0.0
     refill_s: float = 0.0
     """How long a new instance runs until it is stopped in the warm pool. It is billed, and not yet there to start."""
+    batch: Batch = Batch()
+    zones: Zones = Zones()
+    starts_vary: float = 0.0
+    """Each start and refill differs from its usual time, by this share of the ranges in benchmarks/assumptions.py."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +116,9 @@ def sparkle_policy(
     release_s: float = 30,
     name: str = "Sparkle",
     interruptions_per_hour: float = 0.0,
+    batch: Batch = Batch(),
+    zones: Zones = Zones(),
+    starts_vary: float = 0.0,
 ) -> Policy:
     """The design of terraform/: a step to what is wanted at the first data point, down after the idle time.
 
@@ -92,12 +137,15 @@ def sparkle_policy(
             service_s=service_s,
             price=price,
             max_workers=limits.max_workers,
-            warm_start_s=110,
-            cold_start_s=350,
+            warm_start_s=assumptions.usual_s(assumptions.WARM_START),
+            cold_start_s=assumptions.usual_s(assumptions.COLD_START),
             warm_pool=warm_pool,
             release_s=release_s,
             interruptions_per_hour=interruptions_per_hour,
-            refill_s=240 if warm_pool else 0,
+            refill_s=assumptions.usual_s(assumptions.REFILL) if warm_pool else 0,
+            batch=batch,
+            zones=zones,
+            starts_vary=starts_vary,
         ),
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from devtools.benchmark_result import Figure, Result, percentile
 from jobs import scaling
 
-from . import arrival_traces, scaling_lower_bound
+from . import arrival_traces, assumptions, scaling_lower_bound, sensitivity
 from .arrival_traces import Trace
 from .optimum import optimum_hours
 from .policies import (
@@ -27,7 +27,8 @@ from .policies import (
     sparkle_policy,
     target_tracking,
 )
-from .simulation import Run, simulate
+from .simulation import simulate
+from .simulation_run import Run
 from .svg_plots import lines
 
 
@@ -118,13 +119,17 @@ def run(*, full: bool = False) -> Result:
         plots[f"scaling-{name}"] = _plot(trace, runs)
         for key, each in runs.items():
             print(f"  {name:8} {key:28} {each.summary()}", flush=True)
-    more: dict[str, Any] = {"bill": bill_months()}
+    more: dict[str, Any] = {"bill": bill_months(), "sensitivity": sensitivity.table(sensitivity.cases())}
     settings = asdict(sparkle_policy().fleet) | asdict(scaling.Limits()) | {"idle_s": 90}
+    stages = {
+        start: [asdict(stage) for stage in getattr(assumptions, start)]
+        for start in ("WARM_START", "COLD_START", "REFILL")
+    }
     if full:
         more |= {"other_evenings": other_evenings(), "sweep": sweep()}
     return Result(
         figures=tuple(figures),
-        detail={"settings": settings, "traces": detail, **more},
+        detail={"settings": settings, "starts": stages, "traces": detail, **more},
         plots=plots,
     )
 

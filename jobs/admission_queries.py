@@ -135,7 +135,7 @@ def _parse(guild: Guild, user_id: int, facts: dict[str, Any], usable_loras: Sequ
         relaxed_waiting=facts["open"]["later"],
         mine_waiting=facts["open"]["mine"],
         mine_relaxed_waiting=facts["open"]["mine_later"],
-        ahead=Backlog(**facts["ahead"]),
+        ahead=Backlog(**facts["ahead"], active=facts["open"]["active"]),
     )
 
 

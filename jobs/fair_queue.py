@@ -76,7 +76,9 @@ def load_position(job: Job, *, now: datetime) -> QueuePosition:
     with prepared_statements.cursor() as cursor:
         cursor.execute(load("backlog"), parameters)
         (backlog,) = cursor.fetchone()
-    return estimate_position(Backlog(**backlog), waits=job.status == Status.WAITING)
+    waits = job.status == Status.WAITING
+    own = Job.objects.filter(guild=job.guild_id, status__in=[Status.QUEUED, Status.RUNNING])
+    return estimate_position(Backlog(**backlog, active=own.count() if waits else 0), waits=waits)
 
 
 def oldest_queued_s(*, now: datetime) -> float | None:

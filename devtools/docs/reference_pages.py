@@ -13,7 +13,7 @@ from discord_api import i18n
 from guilds import command_definitions
 from jobs.job_status import ENDED, MOVES, OPEN, Status
 
-from . import settings_table, terraform_tables
+from . import sensitivity_table, settings_table, terraform_tables
 from .architecture import architecture_diagram
 from .diagrams import Arrow, Box, draw
 
@@ -64,6 +64,7 @@ def all_pages() -> dict[str, str]:
         "reference/dev-commands.md": HEAD + dev_commands_page(),
         "reference/admin-pages.md": HEAD + admin_pages_page(),
         "reference/job-status.md": HEAD + job_status_page(),
+        "explanation/performance.md": sensitivity_table.fill((DOCS / "explanation/performance.md").read_text()),
         "explanation/costs.md": costs.fill((DOCS / "explanation/costs.md").read_text()),
         "decisions/README.md": HEAD + decisions_page(),
         "images/job-status.svg": status_diagram(),
