@@ -71,6 +71,7 @@ def pages() -> list[Page]:
         Page(name="home-of-a-visitor", address="/", who="visitor", whole=False),
         Page(name="home-empty", address="/", who="newcomer", whole=False),
         Page(name="gallery", address=f"/gallery/{mine.guild_id}/{mine.pk}/", who="member"),
+        Page(name="edit-area", address=f"/gallery/{mine.guild_id}/{mine.pk}/1/edit/", who="member"),
         Page(name="delete-everything", address="/data/delete/", who="member", whole=False),
         Page(name="nothing-to-manage", address="/admin/login/", who="member", whole=False),
         Page(name="dashboard", address="/admin/"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from django.conf import settings
+from PIL import Image
 
 from jobs import painted_areas
 from jobs.models import Job, JobImage
@@ -46,6 +47,9 @@ def build_request(job: Job, *, fetch_image: Callable[[str], bytes], upscaler: Up
         source = source_images.fit_to_size(source, params.width, params.height)
         if job.painted_area in painted_areas.VIEWS:
             source, mask = outpainting.extend(source, job.painted_area)
+        elif painted_areas.is_mask(job.painted_area):
+            mask = source_images.decode(fetch_image(job.painted_area)).convert("L")
+            mask = mask.resize(source.size, Image.Resampling.NEAREST)
     adapters = resolve_adapters(params.loras, guild_id=job.guild_id, fetch=fetch_image)
     return GenerationRequest(
         id=job.pk, source=source, mask=mask, preview=job.guild.previews, adapters=adapters, **asdict(params)

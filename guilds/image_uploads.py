@@ -6,6 +6,7 @@ import io
 import secrets
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django import forms
@@ -30,6 +31,24 @@ def upload_key(row: models.Model, name: str) -> str:
 def cleaned_image(content: bytes) -> bytes:
     """Return the image's first frame as WebP with sides of at most KEPT_SIDE pixels, without metadata.
 
+    Raises ValidationError.
+    """
+    kept = read_image(content, _shrink)
+    kept.info.clear()
+    output = io.BytesIO()
+    kept.save(output, "WEBP", quality=85)
+    return output.getvalue()
+
+
+def _shrink(image: Any) -> Any:
+    image.draft("RGB", (KEPT_SIDE, KEPT_SIDE))
+    image.thumbnail((KEPT_SIDE, KEPT_SIDE))
+    return image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
+
+
+def read_image(content: bytes, convert: Callable[[Any], Any]) -> Any:
+    """Return what `convert` makes of the uploaded image, which is opened and not yet decoded.
+
     The size is checked before decoding, against decompression bombs. Raises ValidationError.
     """
     from PIL import Image
@@ -42,13 +61,7 @@ def cleaned_image(content: bytes) -> bytes:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ValidationError(f"The image is too large: at most {MAX_PIXELS:,} pixels.")
-                image.draft("RGB", (KEPT_SIDE, KEPT_SIDE))
-                image.thumbnail((KEPT_SIDE, KEPT_SIDE))
-                kept = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
-            kept.info.clear()
-            output = io.BytesIO()
-            kept.save(output, "WEBP", quality=85)
-            return output.getvalue()
+                return convert(image)
     except ValidationError:
         raise
     except Exception as error:  # Pillow's readers raise many error types for broken files.

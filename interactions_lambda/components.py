@@ -12,8 +12,8 @@ from discord_api import custom_id, payloads
 from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.payloads import Message, Option, SelectInput, TextInput
-from guilds.generation_params import RequestedParams
 from jobs import (
+    edit_links,
     job_erasure,
     moderation,
     painted_areas,
@@ -26,7 +26,7 @@ from jobs import (
 )
 from jobs.job_status import ENDED, Status
 from jobs.models import Job
-from jobs.submission import params_to_repeat
+from jobs.submission import params_to_repeat, params_to_vary
 
 from . import commands, defaults, modal_fields, responses, submission
 from . import interaction as parsing
@@ -40,7 +40,7 @@ VARIATION_STRENGTH = 0.6
 ENLARGE_STRENGTHS = {"redraw": 0.35, "upscale": 0.0}
 # "enlarge" is on messages from before the menu.
 _IMAGE_ACTIONS = frozenset({*result_messages.IMAGE_ACTIONS, "enlarge"})
-_IMAGE_ACTION = re.compile(rf"({'|'.join(result_messages.IMAGE_ACTIONS)}):([0-9]{{1,2}})", re.ASCII)
+_IMAGE_ACTION = re.compile(r"(vary|upscale|redraw|area|full):([0-9]{1,2})", re.ASCII)
 
 
 def handle_component(interaction: Interaction, *, now: datetime, started: float) -> dict[str, Any]:
@@ -94,15 +94,15 @@ def _act_on_image(
     if name == "full":
         return _show_image(interaction, job, index)
     if name == "area":
-        return responses.areas(submission.guild_locale(interaction), job, index)
+        return _offer_areas(interaction, job, index)
     if name in painted_areas.VIEWS:
         # All that is new is painted, and nothing of what was there.
-        params = _variation_params(job, index, Job.Kind.VARIATION, 1.0)
+        params = params_to_vary(job, index, strength=1.0)
         return submission.submit(interaction, replace(params, painted_area=name), now=now, started=started)
     if name in ("upscale", "redraw", "enlarge"):
         action = "upscale" if name == "upscale" else "redraw"
         return _enlarge(interaction, job, index, action, now=now, started=started)
-    params = _variation_params(job, index, Job.Kind.VARIATION, VARIATION_STRENGTH)
+    params = params_to_vary(job, index, strength=VARIATION_STRENGTH)
     return submission.submit(interaction, params, now=now, started=started)
 
 
@@ -115,17 +115,12 @@ def _show_image(interaction: Interaction, job: Job, index: int) -> dict[str, Any
     return responses.single_image(locale, job, image, url=url)
 
 
-def _variation_params(job: Job, index: int, kind: str, strength: float) -> RequestedParams:
-    return replace(
-        params_to_repeat(job),
-        kind=kind,
-        source_job_id=job.pk,
-        source_index=index,
-        source_url="",
-        painted_area="",
-        strength=strength,
-        seed=None,
-    )
+def _offer_areas(interaction: Interaction, job: Job, index: int) -> dict[str, Any]:
+    locale = submission.guild_locale(interaction)
+    if reports.visible_image(job, index) is None:
+        return responses.ephemeral(locale, "refusal.image_gone")
+    url = edit_links.url(job, index, user_id=interaction.user_id)
+    return responses.areas(locale, job, index, edit_url=url)
 
 
 def _enlarge(
@@ -137,7 +132,8 @@ def _enlarge(
     if max(width, height) > limit:
         return responses.ephemeral(submission.guild_locale(interaction), "refusal.largest_already", limit=limit)
     params = replace(
-        _variation_params(job, index, Job.Kind.UPSCALE, ENLARGE_STRENGTHS[action]),
+        params_to_vary(job, index, strength=ENLARGE_STRENGTHS[action]),
+        kind=Job.Kind.UPSCALE,
         width=width,
         height=height,
         count=1,

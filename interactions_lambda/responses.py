@@ -9,7 +9,7 @@ from discord_api import payloads
 from discord_api.custom_id import pack
 from discord_api.i18n import has_translation, translate
 from discord_api.markdown import code_block, inline
-from discord_api.payloads import Message, Option, button, row, select
+from discord_api.payloads import Message, Option, button, link_button, row, select
 
 if TYPE_CHECKING:
     from guilds.models import Guild
@@ -196,13 +196,17 @@ def single_image(locale: str, job: Job, image: JobImage, *, url: str) -> dict[st
     )
 
 
-def areas(locale: str, job: Job, index: int) -> dict[str, Any]:
-    """Return the callback that offers to continue one image of a job beyond its edges."""
+def areas(locale: str, job: Job, index: int, *, edit_url: str) -> dict[str, Any]:
+    """Return the callback that offers to continue one image of a job beyond its edges, or to edit a part of it."""
 
     def view(name: str) -> dict[str, Any]:
         return button(pack(name, job.pk, index), translate(locale, f"view.{name}"), emoji=_VIEWS[name])
 
-    rows = (row(*map(view, ("zoom_out", "zoom_out_far"))), row(*(view(name) for name in _VIEWS if "pan" in name)))
+    rows = (
+        row(*map(view, ("zoom_out", "zoom_out_far"))),
+        row(*(view(name) for name in _VIEWS if name.startswith("pan"))),
+        row(link_button(edit_url, translate(locale, "view.edit"))),
+    )
     content = translate(locale, "view.title", n=index + 1, request=f"#{job.pk}")
     return payloads.reply(Message(content=content, components=rows, ephemeral=True))
 

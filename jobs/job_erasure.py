@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
+from . import painted_areas
 from .job_status import OPEN
 from .models import Job, JobEvent, JobImage
 
@@ -80,9 +81,13 @@ def erase_requested(job_ids: Collection[int]) -> None:
 
 
 def storage_keys(jobs: Collection[Job]) -> list[str]:
-    """Return the storage keys of the jobs' images and grids."""
+    """Return the storage keys of the jobs' images, grids, and those of their masks that no other job has."""
     images = JobImage.objects.filter(job__in=jobs).values_list("key", flat=True)
-    return [*images, *(job.grid_key for job in jobs if job.grid_key)]
+    masks = {job.painted_area for job in jobs if painted_areas.is_mask(job.painted_area)}
+    if masks:
+        others = Job.objects.filter(painted_area__in=masks).exclude(pk__in=[job.pk for job in jobs])
+        masks -= set(others.values_list("painted_area", flat=True))
+    return [*images, *(job.grid_key for job in jobs if job.grid_key), *masks]
 
 
 def erase_files(keys: Iterable[str]) -> None:
@@ -104,8 +109,10 @@ def delete_rows(job_ids: Collection[int]) -> None:
             Job.objects.filter(pk__in=rows).delete()
         words = dict.fromkeys(("prompt", "styled_prompt", "negative_prompt", "member_name", "source_url"), "")
         kept = Job.objects.filter(pk__in=marks)
-        kept.filter(erasure=Erasure.WORDS).update(grid_key="", erasure="", encrypted_token=b"", **words)
-        kept.filter(erasure=Erasure.IMAGES).update(grid_key="", erasure="")
+        kept.filter(erasure=Erasure.WORDS).update(
+            grid_key="", painted_area="", erasure="", encrypted_token=b"", **words
+        )
+        kept.filter(erasure=Erasure.IMAGES).update(grid_key="", painted_area="", erasure="")
 
 
 def erase_decided(job_ids: set[int]) -> None:

@@ -210,6 +210,8 @@ class Job(models.Model):
             models.Index(fields=["status", "-id"], name="job_by_status"),
             models.Index(fields=["created_at"], name="job_created_at"),
             models.Index(fields=["source_job"], condition=Q(source_job__isnull=False), name="job_source"),
+            # Jobs with the same mask.
+            models.Index(fields=["painted_area"], condition=~Q(painted_area=""), name="job_painted_area"),
             models.Index(fields=["reply_deadline"], condition=~Q(encrypted_token=b""), name="job_holds_token"),
             # The admin's filters and search, newest first.
             models.Index(fields=["reason", "-id"], condition=~Q(reason=""), name="job_by_reason"),

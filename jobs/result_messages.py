@@ -140,8 +140,9 @@ def _parameters(job: Job) -> list[tuple[str, str]]:
         parameters.append(("source", f"#{job.source_job_id} · {(job.source_index or 0) + 1}"))
     elif job.source_url:
         parameters.append(("source", translate(job.locale, "field.attached_image")))
-    if job.painted_area in painted_areas.VIEWS:
-        parameters.append(("area", translate(job.locale, f"view.{job.painted_area}")))
+    if job.painted_area:
+        view = "edited" if painted_areas.is_mask(job.painted_area) else job.painted_area
+        parameters.append(("area", translate(job.locale, f"view.{view}")))
     if job.strength:
         parameters.append(("strength", f"{job.strength:g}"))
     return parameters

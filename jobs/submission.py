@@ -275,6 +275,20 @@ def params_to_repeat(job: Job) -> RequestedParams:
     )
 
 
+def params_to_vary(job: Job, index: int, *, strength: float) -> RequestedParams:
+    """Return the parameters that make new versions of one of the job's images, each with a seed of its own."""
+    return replace(
+        params_to_repeat(job),
+        kind=Job.Kind.VARIATION,
+        source_job_id=job.pk,
+        source_index=index,
+        source_url="",
+        painted_area="",
+        strength=strength,
+        seed=None,
+    )
+
+
 def _check_queue(guild: Guild, facts: admission_queries.AdmissionData, *, is_relaxed: bool) -> Refusal | None:
     """Return the refusal if the request must wait and may not. Relaxed and prompt requests have the limits each."""
     if not is_relaxed and facts.active < guild.concurrency and not facts.waiting:

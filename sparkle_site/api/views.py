@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
@@ -16,12 +14,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from guilds.models import Guild
 from guilds.policy import Refusal
-from interactions_lambda.responses import refusal_text
 from jobs import api_keys, fair_queue, transitions
 from jobs.api_models import ApiKey
 from jobs.job_status import OPEN, Status
 from jobs.models import Job
 from sparkle_site.admin import image_views
+from sparkle_site.refusals import plain_text
 
 from . import bodies, openapi
 
@@ -34,8 +32,6 @@ _STATUS_OF_REFUSAL = {
     "too_many_waiting": 429,
     "maintenance": 503,
 }
-# A refusal's text is written for Discord, which shows such a time in the reader's zone.
-_DISCORD_TIME = re.compile(r"<t:([0-9]+):R>", re.ASCII)
 View = Callable[..., HttpResponseBase]
 
 
@@ -88,13 +84,8 @@ def _submit(request: HttpRequest, key: ApiKey) -> JsonResponse:
     except Guild.DoesNotExist:
         return error(401, "unauthorized", "The key's server does not use Sparkle any more.")
     if isinstance(result, Refusal):
-        text = _DISCORD_TIME.sub(_iso_time, refusal_text("en-US", result)).replace("**", "")
-        return error(_STATUS_OF_REFUSAL.get(result.code, 422), result.code, text)
+        return error(_STATUS_OF_REFUSAL.get(result.code, 422), result.code, plain_text("en-US", result))
     return JsonResponse(_shown(result.job), status=202)
-
-
-def _iso_time(match: re.Match[str]) -> str:
-    return f"at {datetime.fromtimestamp(int(match[1]), UTC).isoformat()}"
 
 
 def _status(request: HttpRequest, key: ApiKey, job_id: int) -> JsonResponse:

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from discord_api import i18n, snowflakes
-from jobs import moderation, queries
+from jobs import edit_links, moderation, queries
 from jobs.job_status import OPEN, Status
 from jobs.models import Job, JobImage
 from sparkle_site import data_subject_requests
@@ -83,6 +83,7 @@ def _images(request: HttpRequest, job: Job) -> list[dict[str, Any]]:
             "small": signed_urls.signed_url(image.pk, width=320),
             "large": signed_urls.signed_url(image.pk, width=768),
             "blur": image.blurred or job.spoiler,
+            "edit": edit_links.path(job, image.index) if job.prompt else "",
         }
         for image in job.images.all()
         if image.hidden_at is None

@@ -145,6 +145,7 @@ def test_an_image_can_be_continued_beyond_its_edges(guild: Guild, job: Job, pres
     assert data["flags"] == EPHEMERAL
     buttons = [each for shown in data["components"] for each in shown["components"]]
     ids = [each["custom_id"] for each in buttons if "custom_id" in each]
+    assert f"/gallery/{guild.pk}/{job.pk}/3/edit/?link={REQUESTER}-{job.pk}-2:" in buttons[-1]["url"]
     assert ids == [pack(view, job.pk, 2) for view in painted_areas.VIEWS]
     for custom_id, view in zip(ids, painted_areas.VIEWS, strict=True):
         assert "Submitted" in str(press(guild, custom_id))
@@ -157,3 +158,5 @@ def test_an_image_can_be_continued_beyond_its_edges(guild: Guild, job: Job, pres
     assert newest().painted_area == "pan_down"
     press(guild, pack("vary", complete(newest()).pk, 0))
     assert newest().painted_area == ""
+    JobImage.objects.filter(job=job).update(hidden_at=job.created_at)
+    assert "no longer available" in message_text(press(guild, pack("image", job.pk), values=["area:2"]))

@@ -11,6 +11,8 @@ from PIL import Image
 
 from gpu_worker import outpainting
 from gpu_worker.active_job import Outcome
+from guilds import masks
+from guilds.models import Usage
 from jobs import painted_areas, storage
 from jobs.models import Job, JobImage
 
@@ -105,6 +107,32 @@ def test_a_panned_image_continues_the_source(pan: Any) -> None:
     assert (panned[:, half + EDGE_PX :] == source[:, EDGE_PX:half]).all(), "what was there stays to the last level"
     mirrored = source[:, :half][:, ::-1]
     assert np.abs(panned[:, : half - EDGE_PX] - mirrored[:, : half - EDGE_PX]).mean() > 8, "the rest is painted"
+
+
+def test_a_painted_mask_changes_its_part_of_the_image(place: Place) -> None:
+    from gpu_worker import diffusers_engine
+    from gpu_worker.inpainting import EDGE_PX
+
+    mask = Image.new("1", (SIZE, SIZE))
+    mask.paste(1, (0, 0, 200, SIZE))
+    content = io.BytesIO()
+    mask.save(content, "PNG")
+    key = masks.mask_key(place.guild.pk)
+    storage.store(key, content.getvalue())
+    shared: dict[str, Any] = {"count": 1, "steps": 6, "sampler": "k_euler"}
+    with running(diffusers_engine.load) as runner:
+        first = place.ask(prompt="a red house on a green hill", **shared)
+        runner.run([first.pk])
+        source = {"kind": Job.Kind.VARIATION, "source_job_id": first.pk, "source_index": 0, "strength": 1.0}
+        edited = place.ask(prompt="a blue circle", painted_area=key, **source, **shared)
+        gone = place.ask(prompt="a blue circle", painted_area=masks.mask_key(place.guild.pk), **source, **shared)
+        runner.run([edited.pk, gone.pk])
+    before, after = _pixels(first), _pixels(edited)
+    assert (after[:, 200 + EDGE_PX :] == before[:, 200 + EDGE_PX :]).all()
+    assert np.abs(after[:, :200] - before[:, :200]).mean() > 8
+    gone.refresh_from_db()
+    assert (gone.status, gone.reason) == ("failed", "source_unavailable")
+    assert set(Usage.objects.filter(subject_id=0).values_list("images", flat=True)) == {2}
 
 
 # Mean difference in levels of 255 between the source and what the model itself shows there, before its pixels are put
