@@ -5,7 +5,7 @@ import pytest
 from benchmarks import promises
 from benchmarks.policies import sparkle_policy
 from benchmarks.real_queue import RealQueue
-from jobs.lifecycle import Status
+from jobs.job_status import Status
 from jobs.models import Job
 
 pytestmark = pytest.mark.django_db
