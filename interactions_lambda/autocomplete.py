@@ -71,7 +71,9 @@ def _lora_choices(guild_id: int, typed: str, *, model: object) -> dict[str, Any]
             value = (
                 f"{before}, {lora.slug}:{lora.default_weight:g}" if before else f"{lora.slug}:{lora.default_weight:g}"
             )
-            name = f"{lora.name} ({lora.default_weight:g})"
+            # The words that it adds to the prompt, so that a member sees what the model will read.
+            words = f" · {lora.trigger_words}" if lora.trigger_words else ""
+            name = f"{lora.name} ({lora.default_weight:g}){words}"
             pairs.append((f"{before}, {name}" if before else name, value))
     return payloads.choices(pairs)
 

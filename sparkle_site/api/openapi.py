@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from guilds import policy
+from guilds import lora_selection, policy
 from guilds.app_version import __version__
 from guilds.models import MAX_STEPS
 from guilds.samplers import SAMPLERS
@@ -30,6 +30,12 @@ NEW_REQUEST: dict[str, Any] = {
         "count": {"type": "integer", "minimum": 1, "maximum": 4, "description": "Number of images."},
         "style": {"type": "string", "maxLength": 40, "description": "The slug of one of the server's styles."},
         "model": {"type": "string", "maxLength": 50, "description": "The slug of a model that the server offers."},
+        "loras": {
+            "type": "string",
+            "maxLength": lora_selection.MAX_TEXT,
+            "description": f"Up to {lora_selection.MAX_LORAS} LoRAs that the server offers, with weights if you like.",
+            "example": "night:0.8, sketch",
+        },
     },
 }
 _IMAGE = {

@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from guilds.adapters import Adapter
 from guilds.models import Ban, BlockedTerm, QuotaRule
 from jobs import api_keys, storage, transitions
 from jobs.api_models import ApiKey
@@ -151,6 +152,16 @@ def test_the_rules_of_the_server_apply(call: Caller, guild: Any) -> None:
     assert "<t:" not in full["message"]
     Ban.objects.create(guild=guild, user_id=MEMBER)
     assert call("submit", {"prompt": "x"}, status=403)["error"]["code"] == "banned"
+
+
+def test_loras_that_the_server_offers_can_be_used(call: Caller, guild: Any) -> None:
+    refused = call("submit", {"prompt": "a fox", "loras": "night"}, status=422)["error"]
+    assert (refused["code"], "`lora`" in refused["message"]) == ("lora_not_offered", True)
+    night = Adapter.objects.create(slug="night", name="Night palette", source="a/b", enabled=True, family="sd1")
+    guild.loras_offered.add(night)
+    made = call("submit", {"prompt": "a fox", "loras": "Night palette:0.5"}, status=202)
+    assert Job.objects.get(pk=made["id"]).loras == "night:0.5"
+    assert call("submit", {"prompt": "a fox", "loras": "night:9"}, status=422)["error"]["code"] == "lora_weight"
 
 
 def test_a_key_reaches_its_own_requests_alone(call: Caller, make_guild: Callable[..., Any], make_ask: Any) -> None:

@@ -123,9 +123,9 @@ def test_loras_are_completed_one_after_the_other(guild: Guild, send: Send) -> No
     def choices(typed: str) -> list[tuple[str, str]]:
         return [(choice["name"], choice["value"]) for choice in complete(send, guild, "sparkle", "lora", typed)]
 
-    assert choices("") == [("Night palette (0.8)", "night:0.8"), ("Sketch (1)", "sketch:1")]
+    assert choices("") == [("Night palette (0.8)", "night:0.8"), ("Sketch (1) · pencil sketch", "sketch:1")]
     assert choices("PAL") == [("Night palette (0.8)", "night:0.8")]
-    assert choices("night:0.4, sk") == [("night:0.4, Sketch (1)", "night:0.4, sketch:1")]
+    assert choices("night:0.4, sk") == [("night:0.4, Sketch (1) · pencil sketch", "night:0.4, sketch:1")]
     assert choices("a,b,c,") == []
 
 
