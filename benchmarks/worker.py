@@ -549,6 +549,10 @@ def _first_image(source: str, side: int, *, compiled: bool) -> None:
     def stage(name: str) -> None:
         stages[name] = round(time.time() - began - sum(stages.values()), 2)
 
+    from gpu_worker import lazy_packages
+
+    # As gpu_worker.factory does.
+    lazy_packages.defer(lazy_packages.UNUSED)
     from gpu_worker import diffusers_engine
     from gpu_worker.continuous_batching import ContinuousBatchEngine
     from gpu_worker.engine import GenerationRequest

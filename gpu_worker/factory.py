@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from discord_api.client import DiscordClient
 from guilds import discord_client
 
-from . import content_credentials, nsfw_check
+from . import content_credentials, lazy_packages, nsfw_check
 from .ecs_rollout import Deployment
 from .engine import Engine
 from .engine_cache import EngineCache
@@ -50,6 +50,7 @@ def make_engine_loader() -> tuple[Callable[[str], Engine], Callable[[], int | No
         step_s = float(os.environ.get("SPARKLE_NOISE_STEP_S", "0.01"))
         return (lambda source: NoiseEngine(source, step_s=step_s)), (lambda: None)
     if settings.SPARKLE_ENGINE == "diffusers":
+        lazy_packages.defer(lazy_packages.UNUSED)
         from . import diffusers_engine
 
         compiled = os.environ.get("SPARKLE_COMPILE", "0") == "1"
