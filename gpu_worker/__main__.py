@@ -132,7 +132,22 @@ def _load_engines(watch: Stopwatch) -> EngineCache:
         log.error("model_unavailable", extra={"model": settings.MODEL_ID, "why": str(error)})
         is_broken = isinstance(error, EngineBroken)
         raise StartFailed(STATUS_BROKEN if is_broken else STATUS_MISCONFIGURED) from error
+    if settings.SPARKLE_ENGINE == "diffusers":
+        _adopt_family()
     return engines
+
+
+def _adopt_family() -> None:
+    from django.conf import settings
+    from django.db import Error
+
+    from . import deployment_model, diffusers_engine
+
+    try:
+        deployment_model.adopt_family(diffusers_engine.family_of(settings.MODEL_ID))
+    except Error as error:
+        # The next start does it.
+        log.warning("model_family_not_checked", extra={"error": type(error).__name__})
 
 
 def _build(engines: EngineCache, *, watch: Stopwatch, stopping: threading.Event) -> tuple[Runner, SqsConsumer]:

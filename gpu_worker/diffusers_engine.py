@@ -16,6 +16,7 @@ import diffusers
 import torch
 
 from guilds.memory_plan import choose_dtype
+from guilds.model_families import ModelFamily
 
 from .batch_policy import rows_to_compile, saturation_rows
 from .compilation import CompiledDenoiser
@@ -128,6 +129,11 @@ def _quantize(pipe: Any, options: Collection[str]) -> None:
     )
     if prefixes:
         log.info("weights_quantized", extra={"saved_bytes": saved})
+
+
+def family_of(source: str) -> ModelFamily:
+    """Return the family of a model that was loaded, from its repository."""
+    return info_of(diffusers.DiffusionPipeline.load_config(_exported(source)).get("_class_name"))
 
 
 def _pipeline(source: str, capability: tuple[int, int] | None) -> Any:
