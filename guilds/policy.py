@@ -308,6 +308,12 @@ def _fill_parameters(rules: GuildPolicy, requested: RequestedParams, *, prompt: 
     expanded = _expand(rules, prompt, seed=chosen_seed)
     if isinstance(expanded, Refusal):
         return expanded
+    # A server's default is not the member's to correct: it stays as it is written.
+    if requested.negative_prompt is not None:
+        made = _expand(rules, negative_prompt, seed=chosen_seed)
+        if isinstance(made, Refusal):
+            return made
+        negative_prompt = made
     return _Filled(
         model=model,
         style=style,
@@ -364,8 +370,10 @@ def _pick_size(requested: RequestedParams, sizes: Sequence[str]) -> tuple[int, i
 def _own_negative_prompt(rules: GuildPolicy, requested: RequestedParams, style: StyleOptions | None) -> str:
     """Return the negative prompt without the style's, which a repeated request contains already."""
     negative = requested.negative_prompt if requested.negative_prompt is not None else rules.default_negative_prompt
-    if style and style.negative_prompt and negative.endswith(style.negative_prompt):
-        return negative.removesuffix(style.negative_prompt).removesuffix(", ")
+    # As submission.params_to_repeat writes it.
+    of_style = prompt_language.escape(style.negative_prompt) if style else ""
+    if of_style and negative.endswith(of_style):
+        return negative.removesuffix(of_style).removesuffix(", ")
     return negative
 
 

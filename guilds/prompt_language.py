@@ -19,6 +19,8 @@ _LIST = re.compile(r"__([a-z0-9](?:[a-z0-9-]|_(?!_)){0,39})__", re.ASCII | re.IG
 _TOKEN = re.compile(
     r"\\[\\{}|_]|__([a-z0-9](?:[a-z0-9-]|_(?!_)){0,39})__|[{}|]|[^\\{}|_]+|.", re.ASCII | re.IGNORECASE | re.DOTALL
 )
+_SIGNS = re.compile(r"[{}|]|_(?=_)")
+_UNDERSCORES = re.compile(r"_(?=_)")
 
 
 class PromptError(Exception):
@@ -66,6 +68,12 @@ class _Expansion:
 def has_choices(prompt: str) -> bool:
     """Return whether expanding the prompt may change it."""
     return any(sign in prompt for sign in ("|", "__", "\\"))
+
+
+def escape(text: str) -> str:
+    """Return the prompt that expands to this text: its signs of choices are plain."""
+    # Outside braces a `|` is plain anyway.
+    return (_SIGNS if "{" in text else _UNDERSCORES).sub(r"\\\g<0>", text)
 
 
 def is_list_name(name: str) -> bool:

@@ -26,7 +26,7 @@ from jobs import (
 )
 from jobs.job_status import ENDED, Status
 from jobs.models import Job
-from jobs.submission import params_to_repeat, params_to_vary
+from jobs.submission import negative_to_repeat, params_to_repeat, params_to_vary
 
 from . import commands, defaults, modal_fields, responses, submission
 from . import interaction as parsing
@@ -155,7 +155,9 @@ def edit_fields(locale: str, job: Job) -> tuple[TextInput, ...]:
     """
     prompt = _long_text("prompt", translate(locale, "option.prompt.description"), job.prompt, required=True)
     negative = _long_text(
-        "negative_prompt", translate(locale, "option.negative_prompt.description"), job.negative_prompt
+        "negative_prompt",
+        translate(locale, "option.negative_prompt.description"),
+        negative_to_repeat(job) or "",
     )
     numbers = (
         TextInput(custom_id="seed", label=translate(locale, "field.seed"), value=str(job.seed), max_length=12),

@@ -34,10 +34,11 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
         if typed.get("action") == "delete":
             return components.delete(interaction, job, now=now, started=started)
         return components.report(interaction, job, reason=typed.get("reason", ""), now=now)
+    params = params_to_repeat(job)
     params = replace(
-        params_to_repeat(job),
+        params,
         prompt=modal_fields.joined("prompt", {"prompt": ""} | typed, job.prompt, payloads.MAX_INPUT),
-        negative_prompt=modal_fields.joined("negative_prompt", typed, job.negative_prompt, payloads.MAX_INPUT),
+        negative_prompt=modal_fields.joined("negative_prompt", typed, params.negative_prompt or "", payloads.MAX_INPUT),
         seed=_integer("seed", typed.get("seed", str(job.seed))),
         steps=_integer("steps", typed.get("steps", str(job.steps))),
     )

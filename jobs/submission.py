@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError
 from django.db.models import F, Q
 
-from guilds import policy, preset_options, prompt_lists, quota
+from guilds import policy, preset_options, prompt_language, prompt_lists, quota
 from guilds.generation_params import MAX_SEED, RequestedParams
 from guilds.models import BlockedTerm, Guild, ModelProfile
 from guilds.policy import Refusal
@@ -146,7 +146,8 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     if facts.existing is not None:
         return _repeat_result(Job.objects.get(pk=facts.existing), now=now)
     seed = secrets.randbelow(MAX_SEED - 16)
-    rules = replace(facts.rules, presets=presets, prompt_lists=prompt_lists.load(guild.pk, params.prompt))
+    lists = prompt_lists.load(guild.pk, f"{params.prompt} {params.negative_prompt or ''}")
+    rules = replace(facts.rules, presets=presets, prompt_lists=lists)
     plan = policy.plan_generation(rules, _requested_options(request), seed=seed)
     if isinstance(plan, Refusal):
         return _refuse(request, guild, facts, _with_lists(plan, guild), now=now)
@@ -253,7 +254,7 @@ def params_to_repeat(job: Job) -> RequestedParams:
     return RequestedParams(
         kind=job.kind,
         prompt=job.prompt,
-        negative_prompt=job.negative_prompt or (None if refused else ""),
+        negative_prompt=negative_to_repeat(job),
         seed=None if refused else job.seed,
         steps=job.steps or None,
         sampler=job.sampler or None,
@@ -273,6 +274,13 @@ def params_to_repeat(job: Job) -> RequestedParams:
         loras=job.loras,
         lowerable=frozenset({"steps", "count"}),
     )
+
+
+def negative_to_repeat(job: Job) -> str | None:
+    """Return the job's negative prompt as a member types it. Its choices are made, so a repeat keeps them."""
+    if job.status == Status.REFUSED:
+        return job.negative_prompt or None
+    return prompt_language.escape(job.negative_prompt)
 
 
 def params_to_vary(job: Job, index: int, *, strength: float) -> RequestedParams:

@@ -392,3 +392,12 @@ def test_a_style_wraps_the_prompt_and_braces_in_it_stay():
 
 def test_may_post_with_the_two_permissions_it_needs():
     assert isinstance(planned(app_permissions=VIEW_CHANNEL | ATTACH_FILES), Plan)
+
+
+def test_choices_in_a_negative_prompt_are_made_by_the_seed():
+    made = {planned(negative_prompt="{blurry|grainy}, ugly", seed=seed).params.negative_prompt for seed in range(20)}
+    assert made == {"blurry, ugly", "grainy, ugly"}
+    # The server's default is a moderator's text, in which a brace is a brace.
+    rules = dataclasses.replace(RULES, default_negative_prompt="{blurry|grainy")
+    assert planned(rules).params.negative_prompt == "{blurry|grainy"
+    assert planned(negative_prompt="{blurry|grainy").code == "prompt_brace_open"

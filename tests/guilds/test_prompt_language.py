@@ -168,3 +168,13 @@ def test_any_text_is_expanded_or_refused_with_a_code(prompt: str, seed: int) -> 
         code, parts = error.code, []
     assert code in {"", "prompt_brace_open", "prompt_list_unknown"}
     assert all(prompt_weights.LEAST <= part.weight <= prompt_weights.MOST for part in parts)
+
+
+@given(st.text(alphabet="ab{}|_ e", max_size=60))
+def test_an_escaped_text_expands_to_itself(text: str) -> None:
+    assert expand(prompt_language.escape(text), 1) == text
+
+
+def test_a_plain_text_needs_no_escape() -> None:
+    for text in ("a cat", "snake_case", "either|or", ""):
+        assert prompt_language.escape(text) == text
