@@ -23,6 +23,8 @@ MAX_INPUT = 4000
 MAX_OPTIONS = 25
 MAX_FILES = 10
 MAX_LAYOUT_TEXT = 4000
+# Discord takes requests of 25 MiB (docs: reference, Uploading Files). The rest is for the message itself.
+MAX_REQUEST_BYTES = 25 * 1024 * 1024 - 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,13 @@ from dataclasses import dataclass, replace
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from discord_api.payloads import MAX_FILES, File
+from discord_api.payloads import MAX_FILES, MAX_REQUEST_BYTES, File
 from guilds import lora_selection
 from jobs.models import Job
 
 from .content_credentials import Signer
 
 SMALLEST_PX = 256
-# Discord takes requests of 25 MiB (docs: reference, Uploading Files). The rest is for the message itself.
-MAX_REQUEST_BYTES = 25 * 1024 * 1024 - 128 * 1024
 BLOCKED_COLOR = (40, 40, 40)
 # https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia: made by a trained model.
 XMP = (

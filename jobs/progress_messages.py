@@ -101,7 +101,7 @@ def ended(job: Job) -> Message:
         translate(locale, key if job.reason and has_translation(key) else f"reason.{job.status}"),
         code_block(job.prompt, limit=_BLOCK),
     ]
-    reroll = button(pack("reroll", job.pk), translate(locale, "button.reroll"), emoji="🔄")
+    reroll = button(pack("reroll", job.pk), translate(locale, "button.again"), emoji="🔄")
     edit = button(pack("edit", job.pk), translate(locale, "button.edit"), emoji="📝")
     return Message(
         content="\n".join(lines),

@@ -5,6 +5,8 @@ Used by Lambda, worker and upkeep. Every function returns the whole message, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -29,6 +31,15 @@ _BLURPLE = 0x5865F2
 MAX_SIDES = {"redraw": 2048, "upscale": 4096}
 # What can be done with one image, in the order of the select.
 IMAGE_ACTIONS = {"vary": "🎲", "upscale": "🔍", "redraw": "🖌️", "area": "🔭", "full": "🖼️"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateImage:
+    """A PNG that is posted late. `number` of its image from 1, None for the grid."""
+
+    content: bytes
+    blurred: bool
+    number: int | None = None
 
 
 def completed(
@@ -74,11 +85,21 @@ def gallery_url(job: Job) -> str:
     return f"{settings.SITE_URL}/gallery/{job.guild_id}/{job.pk}/"
 
 
-def completed_late(job: Job, *, grid: bytes, blurred: bool) -> Message:
-    """Return the completed message for upkeep, with the grid if the size limit allows it, else with a link."""
-    if not grid or len(grid) > job.attachment_size_limit:
-        return completed(job, (), link=gallery_url(job))
-    return completed(job, (image_file(job, grid, suffix="png", content_type="image/png", blurred=blurred),))
+def completed_late(job: Job, images: Sequence[LateImage], *, layout: str) -> Message:
+    """Return the completed message for upkeep, with the images if the size limits allow them, else with a link.
+
+    `layout` is a Guild.ResultLayout.
+    """
+    sizes = [len(image.content) for image in images]
+    if not sizes or max(sizes) > job.attachment_size_limit or sum(sizes) > payloads.MAX_REQUEST_BYTES:
+        return completed(job, (), layout=layout, link=gallery_url(job))
+    files = (
+        image_file(
+            job, image.content, suffix="png", content_type="image/png", blurred=image.blurred, number=image.number
+        )
+        for image in images
+    )
+    return completed(job, tuple(files), layout=layout)
 
 
 def image_file(

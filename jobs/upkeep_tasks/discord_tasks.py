@@ -10,14 +10,16 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
+from discord_api import payloads
 from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError, TooLarge, is_webhook_gone
 from guilds import channels, command_ids, installations
-from guilds.models import Channel
+from guilds.models import Channel, Guild
 from jobs import progress_messages, result_messages, storage, transitions
 from jobs.delivery import Delivered, deliver, fetch_reply_id
 from jobs.job_status import ENDED, OPEN, Status
 from jobs.models import Job
+from jobs.result_messages import LateImage
 
 from .task import TaskRun, due, upkeep_task
 
@@ -78,12 +80,26 @@ def notify_ended(work: TaskRun) -> int:
 def _deliver(job: Job, *, client: DiscordClient, now: datetime) -> Delivered:
     if job.status != Status.COMPLETED:
         return deliver(job, progress_messages.ended(job), client=client, now=now)
-    grid = storage.fetch(job.grid_key) if job.grid_key else b""
-    blurred = job.images.filter(blurred=True).exists()
+    layout = job.guild.result_layout
     try:
-        return deliver(job, result_messages.completed_late(job, grid=grid, blurred=blurred), client=client, now=now)
+        return deliver(
+            job, result_messages.completed_late(job, _late_images(job), layout=layout), client=client, now=now
+        )
     except TooLarge:
-        return deliver(job, result_messages.completed_late(job, grid=b"", blurred=blurred), client=client, now=now)
+        return deliver(job, result_messages.completed_late(job, (), layout=layout), client=client, now=now)
+
+
+def _late_images(job: Job) -> list[LateImage]:
+    """Return the grid or the single images, as the guild has chosen."""
+    rows = list(job.images.all())
+    if job.guild.result_layout != Guild.ResultLayout.GRID:
+        return [
+            LateImage(content=storage.fetch(row.key), blurred=row.blurred, number=row.index + 1)
+            for row in rows[: payloads.MAX_FILES]
+        ]
+    if not job.grid_key:
+        return []
+    return [LateImage(content=storage.fetch(job.grid_key), blurred=any(row.blurred for row in rows))]
 
 
 @upkeep_task(budget_s=8, needs_discord=True)

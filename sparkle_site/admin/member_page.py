@@ -229,12 +229,20 @@ def _limit(status: QuotaStatus) -> dict[str, Any]:
     }
 
 
+def _status(job: Job) -> str:
+    status = str(job.get_status_display())
+    if not job.reason:
+        return status
+    reason = formatting.reason(job.reason)
+    # "Cancelled by the member" says both.
+    return reason if reason.startswith(status) else f"{status}: {reason}"
+
+
 def _request(job: Job) -> dict[str, Any]:
     return {
         "address": reverse("admin:jobs_job_change", args=[job.pk]),
         "id": job.pk,
         "prompt": job.prompt[:120] or "Erased",
-        "status": job.get_status_display(),
-        "reason": formatting.reason(job.reason) if job.reason else "",
+        "status": _status(job),
         "at": formatting.when(job.created_at),
     }

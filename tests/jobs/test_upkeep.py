@@ -9,7 +9,7 @@ from pytest_httpserver import HTTPServer
 
 from discord_api.client import ATTEMPTS, DiscordClient
 from guilds.models import ModelProfile, Usage
-from jobs import submission, transitions, upkeep
+from jobs import storage, submission, transitions, upkeep
 from jobs.dispatch.memory import MemoryDispatcher
 from jobs.job_status import Status
 from jobs.models import Job
@@ -201,3 +201,27 @@ def test_forgets_counters_of_windows_long_past(make_guild, now):
     assert upkeep.forget_counters(now=now) == 3
     kept = Usage.objects.order_by("window").values_list("window", "starts_at")
     assert [(window, (now - at).days) for window, at in kept] == [("day", 9), ("hour", 7), ("month", 399)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "names"), [("grid", ["sparkle-{}.png"]), ("attachments", ["sparkle-{}-1.png", "sparkle-{}-2.png"])]
+)
+def test_late_images_have_the_servers_layout(make_guild, make_ask, now, httpserver, discord, layout, names):
+    job = submission.submit(make_ask(make_guild(result_layout=layout), count=2), now=now).job
+    transitions.claim(job.pk, worker_id="w1", now=now)
+    made = []
+    for index in range(2):
+        key = storage.image_key(job.guild_id, job.pk, index)
+        storage.store(key, b"png")
+        made.append(StoredImage(index=index, key=key, seed=1, width=8, height=8, bytes=3))
+    grid = storage.grid_key(job.guild_id, job.pk)
+    storage.store(grid, b"grid")
+    transitions.record_images(job.pk, worker_id="w1", images=made, grid_key=grid, gpu_ms=1, now=now)
+    assert transitions.complete(job.pk, worker_id="w1", delivered_via="", message_id=None, now=now)
+    Job.objects.filter(pk=job.pk).update(notified_at=None, reply_deadline=now)
+    httpserver.expect_request(f"/api/v10/channels/{job.channel_id}/messages").respond_with_json({"id": "9"})
+    assert upkeep.notify_ended(now=now + timedelta(minutes=1), client=discord) == 1
+    (sent,) = [request for request, _ in httpserver.log]
+    body = sent.get_data()
+    assert [name.format(job.pk).encode() in body for name in names] == [True] * len(names)
+    assert (b"grid" in body) is (layout == "grid")
