@@ -17,6 +17,8 @@ WINDOWS = ("hour", "day", "month")
 # A day is held until the next start of a day in the new zone. Holding a month could add a whole month, if the new
 # zone's month started hours before the old one's end; then the month ends at its old end.
 _LONGEST_HOLD = {"day": timedelta(days=2), "month": timedelta(days=2)}
+# What time zones differ from UTC by: from -12:00 to +14:00, in steps of a quarter of an hour.
+_UTC_OFFSETS = [timedelta(minutes=15 * quarters) for quarters in range(-12 * 4, 14 * 4 + 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +102,13 @@ def window_end(name: str, now: datetime, time_zone: str) -> datetime:
         return start + timedelta(hours=1)
     # A time within the next day or month, then its start in local time.
     return window_start(name, start + timedelta(hours=36 if name == "day" else 24 * 33), time_zone)
+
+
+def current_month_starts(now: datetime) -> list[datetime]:
+    """Return when the month that is current at `now` started, for every offset from UTC.
+
+    A month's counter of any server is of the current month if it starts at one of these. Exact but for the hour by
+    which a change to or from summer time moves a month's end.
+    """
+    utc = now.astimezone(UTC)
+    return sorted({window_start("month", utc + offset, "UTC") - offset for offset in _UTC_OFFSETS})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from guilds.models import Guild, Platform, Usage
 from guilds.quota import load_clock
-from guilds.quota_clock import window_start
+from guilds.quota_clock import current_month_starts
 from jobs.job_status import OPEN
 from jobs.models import Job, JobImage
 
@@ -20,9 +20,9 @@ from . import formatting, initials, member_names, statistics
 
 def with_month(rows: QuerySet[Guild], *, now: datetime) -> QuerySet[Guild]:
     """Add this month's number of images to each server."""
-    # A server's month starts in its own time zone, up to a day earlier than in UTC.
-    since = window_start("month", now, "UTC") - timedelta(days=2)
-    month = Usage.objects.filter(guild=OuterRef("pk"), subject_id=0, window="month", starts_at__gt=since)
+    # A server's month starts and ends in its own time zone.
+    starts = current_month_starts(now)
+    month = Usage.objects.filter(guild=OuterRef("pk"), subject_id=0, window="month", starts_at__in=starts)
     return rows.annotate(month_images=Subquery(month.order_by("-starts_at").values("images")[:1]))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from guilds import gpu_ledger
-from guilds.quota_clock import QuotaClock, Window, window_start
+from guilds.quota_clock import QuotaClock, Window, current_month_starts
 from jobs import rollups
 from jobs.job_status import Status
 from jobs.models import Job, JobImage, LatencyBucket
@@ -97,16 +97,16 @@ _BUSIEST = """
 SELECT g.id, g.name, g.icon, u.images, u.gpu_ms, g.monthly_budget_gpu_seconds
 FROM guilds_guild g JOIN LATERAL (
   SELECT * FROM guilds_usage x WHERE x.guild_id = g.id AND x.subject_id = 0 AND x."window" = 'month'
-    AND x.starts_at > %(since)s ORDER BY x.starts_at DESC LIMIT 1) u ON true
+    AND x.starts_at = ANY(%(starts)s) ORDER BY x.starts_at DESC LIMIT 1) u ON true
 WHERE u.images > 0 AND (%(all)s OR g.id = ANY(%(guilds)s)) ORDER BY u.gpu_ms DESC, u.images DESC LIMIT 6
 """
 
 
 def busiest_guilds(guild_ids: frozenset[int] | None, *, now: datetime, price: Decimal) -> list[dict[str, Any]]:
     """Return the servers that used the most GPU time this month."""
-    since = window_start("month", now, "UTC") - timedelta(days=2)
+    starts = current_month_starts(now)
     with connection.cursor() as cursor:
-        cursor.execute(_BUSIEST, {"all": guild_ids is None, "guilds": list(guild_ids or ()), "since": since})
+        cursor.execute(_BUSIEST, {"all": guild_ids is None, "guilds": list(guild_ids or ()), "starts": starts})
         rows = cursor.fetchall()
     spent = gpu_ledger.used_ms([row[0] for row in rows], now=now)
     return [

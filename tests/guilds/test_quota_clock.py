@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from guilds.quota_clock import QuotaClock, Window, window_end, window_start
+from guilds.quota_clock import QuotaClock, Window, current_month_starts, window_end, window_start
 
 ZONES = [
     "UTC", "Etc/GMT+12", "Pacific/Kiritimati", "Pacific/Apia", "Asia/Tokyo", "Asia/Kolkata", "Asia/Kathmandu",
@@ -158,3 +158,12 @@ def test_an_unchanged_clock_has_the_zones_own_windows(zone, now):
     for name in ("hour", "day", "month"):
         window = clock.window(name, now)
         assert (window.start, window.end) == (window_start(name, now, zone), window_end(name, now, zone))
+
+
+@given(moments | edges, st.sampled_from(ZONES))
+def test_a_month_that_starts_at_one_of_the_current_starts_is_current(now, zone):
+    start = window_start("month", now, zone)
+    # What a change to or from summer time moves the end of a month by; two hours at the South Pole.
+    change = timedelta(hours=2)
+    assert start in {*current_month_starts(now), *current_month_starts(now - change)}
+    assert window_start("month", start - timedelta(days=1), zone) not in current_month_starts(now + change)
