@@ -90,3 +90,12 @@ def test_the_version_is_written_once():
 
 def test_the_dev_container_is_json():
     assert json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())["forwardPorts"] == [8000]
+
+
+def test_tests_of_properties_do_not_depend_on_the_machines_speed():
+    """Hypothesis's own settings refuse a test whose examples are drawn slowly."""
+    direct = re.compile(r"^(from|import) hypothesis", re.MULTILINE)
+    found = {
+        path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/**/*.py") if direct.search(path.read_text())
+    }
+    assert found == {"tests/properties.py"}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jobs.dispatch import codec
 from jobs.dispatch.codec import BadMessage
+from tests.properties import given, st
 
 
 def test_the_message_is_these_bytes() -> None:

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from guilds import prompt_language, prompt_weights
 from guilds.prompt_language import PromptError
 from guilds.prompt_weights import WeightedText
+from tests.properties import given, st
 
 LISTS = {
     "animal": ["cat", "dog", "owl"],

@@ -1,12 +1,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from guilds.policy import Refusal
 from guilds.quota import Counter, Rule, applicable, decide, decide_budget, evaluate
 from guilds.quota_clock import QuotaClock, window_end, window_start
+from tests.properties import given, st
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MIDNIGHT = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp())

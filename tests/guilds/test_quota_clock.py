@@ -7,10 +7,9 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from guilds.quota_clock import QuotaClock, Window, current_month_starts, window_end, window_start
+from tests.properties import example, given, st
 
 ZONES = [
     "UTC", "Etc/GMT+12", "Pacific/Kiritimati", "Pacific/Apia", "Asia/Tokyo", "Asia/Kolkata", "Asia/Kathmandu",

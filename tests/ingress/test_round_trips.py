@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from discord_api.custom_id import pack
 from discord_api.payloads import length
@@ -20,6 +18,7 @@ from interactions_lambda.components import edit_fields
 from jobs import progress_messages, result_messages, submission
 from jobs.job_status import Status
 from jobs.models import Job, JobImage
+from tests.properties import given, settings, st
 
 from .conftest import message_text, payload
 
@@ -143,7 +142,7 @@ def test_an_edited_part_of_a_long_prompt_is_taken(make_guild: Any, done: Any, pr
 
 
 @given(text=st.text(alphabet=st.sampled_from("ab \n🦊漢é"), max_size=120), limit=st.integers(4, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_split_text_is_whole_when_joined(text: str, limit: int) -> None:
     text = text.strip()
     parts = modal_fields.split(text, limit)
@@ -287,7 +286,7 @@ def _enlarge(press: Any, guild: Guild, made: Job) -> Job:
     prompt=st.integers(0, 6000), negative=st.integers(0, 6502), char=st.sampled_from("a🦊é漢"),
     seed=st.integers(0, MAX_SEED),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_a_form_never_has_more_fields_than_discord_takes(prompt: int, negative: int, char: str, seed: int) -> None:
     job = Job(pk=1, prompt=char * prompt, negative_prompt=char * negative, seed=seed, steps=9)
     found = edit_fields("en-US", job)

@@ -8,8 +8,6 @@ from datetime import timedelta
 
 import pytest
 from django.db import connections
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from guilds import gpu_ledger, quota
 from guilds.generation_params import RequestedParams
@@ -21,6 +19,7 @@ from jobs.models import Job
 from jobs.submission import Accepted, JobRequest
 from jobs.transitions import StoredImage
 from tests.conftest import NOW
+from tests.properties import given, settings, st
 
 _ids = itertools.count(1_300_000_000_000_000_000)
 MEMBERS = (1, 2, 3)
@@ -162,7 +161,7 @@ def check_invariants(world):
 
 
 @pytest.mark.django_db
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(rules=rules, operations=operations, concurrency=st.integers(1, 3), zone=st.sampled_from(["UTC", "Asia/Tokyo"]))
 def test_the_invariants_hold_after_every_operation(db, rules, operations, concurrency, zone):
     ModelProfile.objects.update(gpu_ms_per_step=100)

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from devtools.simulator import command_rules, component_rules, message_rules, seed_data
 from devtools.simulator.errors_and_rate_limits import Refused
 from devtools.simulator.models import SimChannel, SimInteraction, SimUser
 from discord_api import payloads
 from guilds.command_definitions import all_commands
+from tests.properties import given, settings, st
 
 FULL_MESSAGE: dict[str, Any] = {
     "content": "hello",
@@ -170,7 +169,7 @@ def test_full_bodies_are_accepted(routes: dict[str, Any], route: str) -> None:
 
 
 @pytest.mark.parametrize("route", BODIES)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120)
 @given(data=st.data())
 def test_any_value_anywhere_is_accepted_or_gets_a_form_error(routes: dict[str, Any], route: str, data: Any) -> None:
     from django.core.cache import cache

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gpu_worker.batch_policy import (
     COMPILED_ROWS,
@@ -19,6 +17,7 @@ from gpu_worker.batch_policy import (
     saturation_rows,
     split_rows,
 )
+from tests.properties import given, st
 
 
 def _waiting(*costs: float, profile: str = "a", claimed_at: float = 0.0) -> list[PendingRequest]:

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from gpu_worker import source_images
 from gpu_worker.source_images import InvalidSourceImage
 from guilds.image_file_limits import FORMATS
+from tests.properties import given, st
 
 HOSTS = ["cdn.discordapp.com", "media.discordapp.net"]
 URL = "https://cdn.discordapp.com/attachments/1/2/dog.png?ex=1"
