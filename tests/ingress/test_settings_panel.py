@@ -88,8 +88,8 @@ def test_a_choice_is_saved_and_shown(guild: Guild, choose: Call) -> None:
 
 def test_limits_are_typed_in_a_form_that_shows_the_present_ones(guild: Guild, choose: Call, fill_in: Call) -> None:
     fill_in(guild, member="12", guild="400", max_images="3")
-    assert settings_changes.daily_limit(guild.pk, "member") == 12
-    assert settings_changes.daily_limit(guild.pk, "guild") == 400
+    assert settings_changes.read_daily_limit(guild.pk, "member") == 12
+    assert settings_changes.read_daily_limit(guild.pk, "guild") == 400
     form = choose(guild, "limits_form")
     assert form["type"] == 9
     inputs = {line["components"][0]["custom_id"]: line["components"][0] for line in form["data"]["components"]}
@@ -100,7 +100,7 @@ def test_limits_are_typed_in_a_form_that_shows_the_present_ones(guild: Guild, ch
         "max_steps": "50",
     }
     fill_in(guild, member="", guild="300")
-    assert settings_changes.daily_limit(guild.pk, "member") is None
+    assert settings_changes.read_daily_limit(guild.pk, "member") is None
     assert QuotaRule.objects.get(guild=guild).limit == 300
 
 
