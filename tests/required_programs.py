@@ -52,6 +52,7 @@ def add_marks(config: pytest.Config) -> None:
     """Make the marks known to pytest, and watch that tests have them."""
     for mark, meaning in MARKS.items():
         config.addinivalue_line("markers", f"{mark}: {meaning}")
+    config.addinivalue_line("markers", "node: needs Node.js")
     subprocess.Popen.__init__ = _refuse_to_unmarked  # type: ignore[method-assign]
 
 
@@ -74,7 +75,7 @@ def needy(item: pytest.Item) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _unmarked[:] = [] if needy(item) else [item.nodeid]
-    for mark in ("browser", "terraform"):
+    for mark in PROGRAMS:
         if item.get_closest_marker(mark):
             require(mark)
 
@@ -90,7 +91,7 @@ def require(what: str) -> None:
     found = [shutil.which(program) for program in programs]
     if any(found) if what == "browser" else all(found):
         return
-    # Skipped at one place in the code: pytest counts those of one reason and one place together.
+    # Skipped at one place in the code, and in no fixture: pytest counts those of one reason and one place together.
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(message)
 
 

@@ -2,18 +2,15 @@
 
 import pytest
 
-from tests import required_programs
-
 from . import node_tools
 from .payload_contract import check
 
+pytestmark = pytest.mark.node
+
 
 @pytest.fixture
-def checker() -> node_tools.SchemaChecker:
-    found = node_tools.checker()
-    if found is None:
-        required_programs.require("node")
-    return found
+def checker() -> node_tools.SchemaChecker | None:
+    return node_tools.checker()
 
 
 @pytest.mark.parametrize(
