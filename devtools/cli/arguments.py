@@ -21,7 +21,7 @@ NAME_MARGIN = len("-10")
 class Parser(argparse.ArgumentParser):
     """argparse with one-line errors and without abbreviations: a typo must not pass as an option."""
 
-    def __init__(self, *, prog: str, description: str) -> None:
+    def __init__(self, *, prog: str, description: str = "") -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
 
     def parse_known_args(  # type: ignore[override]
@@ -155,6 +155,30 @@ def folder_to_write(given: str) -> Path:
         raise argparse.ArgumentTypeError(f"{existing} is not a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise argparse.ArgumentTypeError(f"the folder {existing} isn't writable")
+    return path
+
+
+def file_to_read(given: str) -> Path:
+    """Read the name of a file that exists."""
+    path = _path(given)
+    real = _resolved(path)
+    if real.is_dir():
+        raise argparse.ArgumentTypeError(f"{given} is a folder, not a file")
+    if not real.exists():
+        raise argparse.ArgumentTypeError(f"the file {given} doesn't exist")
+    if not os.access(real, os.R_OK):
+        raise argparse.ArgumentTypeError(f"{given} can't be read")
+    return path
+
+
+def folder_to_read(given: str) -> Path:
+    """Read the name of a folder that exists."""
+    path = _path(given)
+    real = _resolved(path)
+    if not real.exists():
+        raise argparse.ArgumentTypeError(f"the folder {given} doesn't exist")
+    if not real.is_dir():
+        raise argparse.ArgumentTypeError(f"{given} is not a folder")
     return path
 
 

@@ -35,7 +35,7 @@ from . import arguments
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Return 0 if the steps succeeded or nothing is missing."""
-    options = _parser().parse_args(argv)
+    options = read_arguments(argv)
     try:
         if options.command == "run":
             return run(options)
@@ -47,16 +47,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _parser() -> arguments.Parser:
+MAX_NAME = 255
+
+
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments.Parser(prog="./dev deploy", description="Run or show a deployment in AWS.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=argparse.ArgumentParser)
+    commands = parser.add_subparsers(dest="command", parser_class=arguments.Parser)
     running = commands.add_parser("run", help="run steps in AWS CodeBuild; terraform apply calls it")
-    running.add_argument("--project", required=True, help="CodeBuild project")
-    running.add_argument("--bucket", required=True, help="bucket with the reports")
-    running.add_argument("--region", required=True)
+    name = arguments.text(MAX_NAME)
+    running.add_argument("--project", required=True, type=name, help="CodeBuild project")
+    running.add_argument("--bucket", required=True, type=name, help="bucket with the reports")
+    running.add_argument("--region", required=True, type=name)
     running.add_argument("--steps", type=_steps, default=list(STEPS), metavar="'STEP ...'", help=", ".join(STEPS))
     commands.add_parser("status", help="show what is built, migrated, registered and healthy")
-    return parser
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.error("write ./dev deploy status or ./dev deploy run")
+    return options
 
 
 def _steps(given: str) -> list[str]:

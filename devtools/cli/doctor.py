@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from deployment import checks, doctor, terraform_inputs
@@ -13,19 +13,26 @@ from deployment import checks, doctor, terraform_inputs
 from . import arguments
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the findings; return 1 if something is missing."""
+def _parser() -> arguments.Parser:
     parser = arguments.Parser(prog="./dev doctor", description="Show what is missing before terraform apply.")
     parser.add_argument(
         "--folder",
-        type=Path,
+        type=arguments.folder_to_read,
         default=doctor.read_folder(),
         metavar="FOLDER",
         help="folder with terraform.tfvars (default: terraform)",
     )
-    options = parser.parse_args(argv)
-    if not options.folder.is_dir():
-        parser.error(f"{options.folder} is not a folder")
+    return parser
+
+
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    return _parser().parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the findings; return 1 if something is missing."""
+    options = read_arguments(argv)
+    parser = _parser()
     import boto3
     from botocore.exceptions import BotoCoreError
 

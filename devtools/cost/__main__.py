@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from devtools.cli import arguments
 
@@ -13,12 +12,31 @@ from . import bill, lines, plan, prices, table, workload
 from .docs import PLANS, profiles
 from .prices import CostError
 
+MAX_NAME = 50
+
 
 def read_arguments(argv: list[str]) -> argparse.Namespace:
     parser = arguments.Parser(prog="./dev cost", description=__doc__ or "")
-    parser.add_argument("--plan", type=Path, metavar="FILE", help="the output of terraform show -json for a saved plan")
-    parser.add_argument("--profile", choices=profiles(), default="standard", help="the plan kept in this repository")
-    parser.add_argument("--region", metavar="NAME", help="use this region's prices instead of the plan's own region")
+    parser.add_argument(
+        "--plan",
+        type=arguments.file_to_read,
+        metavar="FILE",
+        help="the output of terraform show -json for a saved plan",
+    )
+    kept = profiles()
+    parser.add_argument(
+        "--profile",
+        type=arguments.one_of(kept),
+        default="standard",
+        metavar="NAME",
+        help=f"the plan kept in this repository: {', '.join(kept)} (default: standard)",
+    )
+    parser.add_argument(
+        "--region",
+        type=arguments.text(MAX_NAME),
+        metavar="NAME",
+        help="use this region's prices instead of the plan's own region",
+    )
     return parser.parse_args(argv)
 
 

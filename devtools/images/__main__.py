@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from . import build, buildah, check
 from .buildah import CannotBuild
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments.Parser(
         prog="./dev images", description="Build the container images with buildah, as root and without an engine."
     )
@@ -22,18 +23,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--mount",
         action="append",
         default=[],
+        type=arguments.folder_to_read,
         metavar="FOLDER",
         help="make a folder visible to the build, such as one that pip's settings name",
     )
     options = parser.parse_args(argv)
     if options.no_build and not options.check:
         parser.error("--no-build needs --check")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = read_arguments(argv)
     say = partial(print, flush=True)
     try:
         buildah.check_available()
         if not options.no_build:
             for image in build.DOCKERFILES:
-                build.build(image, mounts=options.mount, say=say)
+                build.build(image, mounts=[str(folder) for folder in options.mount], say=say)
         if options.check:
             check.check(say)
     except CannotBuild as error:

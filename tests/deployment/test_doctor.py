@@ -295,4 +295,4 @@ def test_the_report_ends_with_what_to_do() -> None:
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(["--folder", str(tmp_path / "none")])
-    assert "is not a folder" in capsys.readouterr().err
+    assert "none doesn't exist" in capsys.readouterr().err

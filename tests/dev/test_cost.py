@@ -136,11 +136,6 @@ def test_one_sentence_and_no_sum_for_a_plan_that_cannot_be_calculated(tmp_path, 
     assert told.err.count("\n") == 1
 
 
-def test_a_missing_plan_file_is_one_sentence(tmp_path, capsys):
-    assert command.main(["--plan", str(tmp_path / "none.json")]) == 1
-    assert "No such file" in capsys.readouterr().err
-
-
 def test_a_price_is_refused_a_year_after_its_date():
     listed = prices.read("us-east-1", today=TODAY)
     price = listed.find("rds-gp3")
