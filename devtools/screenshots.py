@@ -93,6 +93,12 @@ def pages() -> list[Page]:
         Page(name="member", address=f"/admin/members/{garden}/{member_id(6)}/", who="moderator"),
         Page(name="servers", address=f"{guilds}/guild/", whole=False),
         Page(name="server", address=f"{guilds}/guild/{garden}/change/", who="moderator"),
+        Page(
+            name="server-generation",
+            address=f"{guilds}/guild/{garden}/change/",
+            who="moderator",
+            click="[role=tab]:has-text('Generation')",
+        ),
         Page(name="server-audit", address=f"{guilds}/guild/{garden}/audit/", who="moderator"),
         Page(name="usage", address=f"{guilds}/usage/", whole=False),
         Page(name="bans", address=f"{guilds}/ban/", whole=False),

@@ -182,13 +182,20 @@ class Option:
     is_default: bool = False
 
 
-def select(custom_id: str, options: tuple[Option, ...], *, placeholder: str = "") -> dict[str, Any]:
-    """Return a select of one of at most MAX_OPTIONS options. It fills a row of a message, or a label of a modal."""
+def select(
+    custom_id: str, options: tuple[Option, ...], *, placeholder: str = "", any_number: bool = False
+) -> dict[str, Any]:
+    """Return a select of one, or with `any_number` of any number, of at most MAX_OPTIONS options.
+
+    It fills a row of a message, or a label of a modal.
+    """
     component: dict[str, Any] = {
         "type": 3,
         "custom_id": custom_id,
         "options": [_select_option(option) for option in options[:MAX_OPTIONS]],
     }
+    if any_number:
+        component |= {"min_values": 0, "max_values": len(component["options"])}
     if placeholder:
         component["placeholder"] = truncate(placeholder, 150)
     return component

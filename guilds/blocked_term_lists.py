@@ -1,4 +1,5 @@
-"""Lists of blocked terms as text, one a line: `weapon of war`, or `nude | adult` for a term that counts as adult."""
+"""Lists of blocked terms as text, one a line: `weapon of war`, `nude | adult` for a term that counts as adult, or
+`naked eye | allowed` for an exception."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from .models import BlockedTerm
 
 MAX_LINES = 2000
 ADULT = "adult"
+ALLOWED = "allowed"
 _SEPARATOR = "|"
 
 
@@ -21,7 +23,8 @@ class Line:
 
     number: int
     phrase: str
-    nsfw: bool
+    nsfw: bool = False
+    allowed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,13 @@ class Imported:
 
 def format_terms(terms: Iterable[BlockedTerm]) -> str:
     """Return the list that `read` understands."""
-    return "".join(f"{term.phrase} {_SEPARATOR} {ADULT}\n" if term.nsfw else f"{term.phrase}\n" for term in terms)
+    return "".join(f"{term.phrase}{_mark(term)}\n" for term in terms)
+
+
+def _mark(term: BlockedTerm) -> str:
+    if term.allowed:
+        return f" {_SEPARATOR} {ALLOWED}"
+    return f" {_SEPARATOR} {ADULT}" if term.nsfw else ""
 
 
 def parse_terms(text: str) -> list[Line]:
@@ -43,10 +52,10 @@ def parse_terms(text: str) -> list[Line]:
     lines = []
     for number, raw in enumerate(text.splitlines(), start=1):
         phrase, separator, mark = raw.strip().lstrip("\ufeff").rpartition(_SEPARATOR)
-        nsfw = bool(separator) and mark.strip().casefold() == ADULT
-        phrase = phrase.strip() if nsfw else raw.strip().lstrip("\ufeff")
+        effect = mark.strip().casefold() if separator else ""
+        phrase = phrase.strip() if effect in (ADULT, ALLOWED) else raw.strip().lstrip("\ufeff")
         if phrase and not phrase.startswith("#"):
-            lines.append(Line(number=number, phrase=phrase, nsfw=nsfw))
+            lines.append(Line(number=number, phrase=phrase, nsfw=effect == ADULT, allowed=effect == ALLOWED))
     return lines
 
 
@@ -58,7 +67,7 @@ def add(guild_id: int | None, lines: Iterable[Line]) -> Imported:
         terms = terms.filter(guild=None) if guild_id is None else terms.filter(guild_id=guild_id)
         present = set(terms.values_list("folded", flat=True))
         for line in lines:
-            term = BlockedTerm(guild_id=guild_id, phrase=line.phrase, nsfw=line.nsfw)
+            term = BlockedTerm(guild_id=guild_id, phrase=line.phrase, nsfw=line.nsfw, allowed=line.allowed)
             try:
                 term.clean_fields(exclude=["guild", "folded"])
                 term.clean()

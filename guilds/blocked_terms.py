@@ -12,6 +12,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 # One way to read a chunk of text: its words in order, each in all its forms.
@@ -47,6 +48,8 @@ _TO_HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 _MAX_CACHED = 64
 # Characters of context on either side for the segmenter.
 _WINDOW = 32
+# Fewer letters that stand apart are initials.
+_LEAST_SPACED = 3
 
 # Unicode blocks of scripts without spaces, and of other scripts whose words end at a change of script.
 _HAN = "\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -108,11 +111,34 @@ def find(prompt: str, folded_terms: Collection[str]) -> str | None:
     return matcher(tuple(sorted(folded_terms))).find(prompt) if folded_terms else None
 
 
+def spelled_apart(prompt: str) -> Iterator[str]:
+    """Yield in all their forms the words whose letters stand apart in `prompt`: `n u d e`, `n.u.d.3`."""
+    for single, run in itertools.groupby(_chunks(_normal(prompt)), key=lambda chunk: len(chunk) == 1):
+        letters = "".join(run) if single else ""
+        # The first letter may be a word of its own: "a n u d e".
+        for spelled in (letters, letters[1:]):
+            if len(spelled) >= _LEAST_SPACED:
+                yield from (form for reading in _readings(spelled) for forms in reading for form in forms)
+
+
 def is_blank(text: str) -> bool:
     """Return whether `text` is invisible: only spaces, invisible characters and control characters."""
     return all(
         char.isspace() or char == "\u2800" or unicodedata.category(char) == "Cc" for char in _UNSEEN.sub("", text)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Where a term is in a prompt: from `begin` to `end`, each the number of a chunk and a place within it.
+
+    The term is between these places; with `is_exact` it is all of what is between them.
+    """
+
+    term: str
+    begin: tuple[int, int]
+    end: tuple[int, int]
+    is_exact: bool
 
 
 @functools.lru_cache(maxsize=16)
@@ -157,13 +183,17 @@ class Matcher:
 
     def find(self, prompt: str) -> str | None:
         """Return the first term in `prompt`, or None."""
+        return next((found.term for found in self.occurrences(prompt)), None)
+
+    def occurrences(self, prompt: str) -> Iterator[Occurrence]:
+        """Yield where terms are in `prompt`, from its beginning."""
         text = _normal(prompt)
         chunks = _chunks(text)
         begin = {chunk for chunk in set(chunks) - self._barren if self._may_begin(chunk)}
-        if not begin:
-            return None
-        found = (self._from(chunks, index, text) for index, chunk in enumerate(chunks) if chunk in begin)
-        return next((term for term in found if term is not None), None)
+        if begin:
+            for index, chunk in enumerate(chunks):
+                if chunk in begin:
+                    yield from self._from(chunks, index, text)
 
     def _may_begin(self, chunk: str) -> bool:
         if _UNSPACED_CHAR.match(chunk):
@@ -177,29 +207,37 @@ class Matcher:
             self._barren.add(chunk)
         return begins
 
-    def _from(self, chunks: Sequence[str], index: int, text: str) -> str | None:
+    def _from(self, chunks: Sequence[str], index: int, text: str) -> Iterator[Occurrence]:
         chunk = chunks[index]
         if _UNSPACED_CHAR.match(chunk):
             for head in self._heads.finditer(chunk):
                 run = ((cluster,) for cluster in _clusters(chunk[head.start() :]))
-                for term, words in self._walk(run, chunks, index):
-                    if words is None or not _splits_words(chunk, head.start(), words, text):
-                        return term
-            return None
+                for term, words, last in self._walk(run, chunks, index):
+                    begin = head.start()
+                    if words is None:
+                        yield Occurrence(term, (index, begin), (last, len(chunks[last])), is_exact=False)
+                    elif not _splits_words(chunk, begin, words, text):
+                        end = begin + _length(chunk[begin:], words)
+                        yield Occurrence(term, (index, begin), (index, end), is_exact=True)
+            return
         for reading in _readings(chunk):
             for start in range(len(reading)):
-                for term, _ in self._walk(reading[start:], chunks, index):
-                    return term
-        return None
+                for term, _, last in self._walk(reading[start:], chunks, index):
+                    # The readings of a chunk with signs have several words, and the place of each is unknown.
+                    exact = not any(_UNSPACED_CHAR.match(each) or _has_sign(each) for each in chunks[index : last + 1])
+                    yield Occurrence(term, (index, 0), (last, len(chunks[last])), is_exact=exact)
 
     def _walk(
         self, reading: Iterable[tuple[str, ...]], chunks: Sequence[str], index: int
-    ) -> Iterator[tuple[str, int | None]]:
-        """Yield the terms that start `reading`, each with its number of words (None: it extends over later chunks)."""
+    ) -> Iterator[tuple[str, int | None, int]]:
+        """Yield the terms that start `reading`, each with its number of words and the index of its last chunk.
+
+        The number is None for a term that extends over later chunks.
+        """
         nodes = {0}
         for words, forms in enumerate(reading, start=1):
             nodes = self._step(nodes, forms)
-            yield from ((term, words) for term in self._ended(nodes))
+            yield from ((term, words, index) for term in self._ended(nodes))
             if not nodes:
                 return
         for later in range(index + 1, len(chunks)):
@@ -208,7 +246,7 @@ class Matcher:
                 inside = nodes
                 for forms in each:
                     inside = self._step(inside, forms)
-                    yield from ((term, None) for term in self._ended(inside))
+                    yield from ((term, None, later) for term in self._ended(inside))
                     if not inside:
                         break
                 reached |= inside
@@ -258,13 +296,22 @@ def _read(chunk: str) -> tuple[Reading, ...]:
             return (((chunk.translate(_TO_HIRAGANA),),),)
         if _HANGUL_CHAR.match(chunk):
             return (((*_bare(chunk, (), _KOREAN_PARTICLES),),),)
-    if not any(sign in chunk for sign in _SIGNS):
+    if not _has_sign(chunk):
         return ((_word(chunk),),)
     apart = tuple(_word(word) for word in re.split(f"[{_SIGNS}]", chunk) if word)
     some = tuple(_word(word) for word in chunk.split("!") if word.strip(_SIGNS))
     inner = chunk.strip("!")
     joined = (_word(inner),) if inner.strip(_SIGNS) else ()
     return tuple(dict.fromkeys((apart, some, joined)))
+
+
+def _has_sign(chunk: str) -> bool:
+    return any(sign in chunk for sign in _SIGNS)
+
+
+def _length(run: str, words: int) -> int:
+    """Return the number of characters of the first `words` clusters."""
+    return sum(map(len, itertools.islice(_clusters(run), words)))
 
 
 def _clusters(run: str) -> Iterator[str]:
@@ -399,7 +446,7 @@ def _splits_words(run: str, begin: int, words: int, text: str) -> bool:
     else:
         languages = ("zh-hans", "zh-hant")
     first = max(0, begin - _WINDOW)
-    end = begin + sum(map(len, itertools.islice(_clusters(run[begin:]), words)))
+    end = begin + _length(run[begin:], words)
     around = run[first : end + _WINDOW]
     begin, end = begin - first, end - first
     for language in languages:

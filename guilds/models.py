@@ -64,6 +64,7 @@ MAX_CHANNELS = 500
 MAX_ROLES = 250
 MAX_STEPS = 150
 MAX_PATIENCE_HOURS = 24
+MAX_COOLDOWN_S = 86_400
 FIRST_DAY = snowflakes.EPOCH
 LAST_DAY = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -84,6 +85,12 @@ def validate_lora_family(family: str) -> None:
     """Raise ValidationError unless `family` is a code of guilds.lora_selection.FAMILIES."""
     if family not in lora_selection.FAMILIES:
         raise ValidationError("Write one of: %(known)s.", params={"known": ", ".join(lora_selection.FAMILIES)})
+
+
+def validate_feature(code: str) -> None:
+    """Raise ValidationError unless `code` can name a feature of this or a newer version."""
+    if not (code.isascii() and code.isalpha() and code.islower()):
+        raise ValidationError("%(code)s is no feature.", params={"code": code})
 
 
 def _by_field(wrong: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -277,6 +284,22 @@ class Guild(models.Model):
     max_waiting_per_member = BoundedIntegerField(
         default=10, low=0, high=10_000, help_text="How many requests of one member may wait."
     )
+    cooldown_s = BoundedIntegerField(
+        "cool-down (seconds)",
+        default=0,
+        db_default=0,
+        low=0,
+        high=MAX_COOLDOWN_S,
+        help_text="Seconds between two requests of a member. 0: no cool-down.",
+    )
+    switched_off = BoundedArrayField(
+        PatternField(max_length=16, pattern="[a-z]{1,16}", validators=[validate_feature]),
+        default=list,
+        db_default=[],
+        blank=True,
+        max_items=50,
+        help_text="Commands, options and buttons that members cannot use (guilds.features).",
+    )
     default_speed = ChoiceField(
         max_length=8, choices=Speed.choices, default=Speed.PROMPT, db_default=Speed.PROMPT.value
     )
@@ -308,6 +331,11 @@ class Guild(models.Model):
     loras_offered = models.ManyToManyField(Adapter, blank=True, help_text="LoRAs that members may choose. Empty: none.")
     default_negative_prompt = models.CharField(max_length=1000, blank=True)
     nsfw_rule = ChoiceField(max_length=16, choices=Nsfw.choices, default=Nsfw.NEVER)
+    find_spaced_letters = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Blocked terms are also found if spaces or dots separate their letters, such as n u d e.",
+    )
     output_check = ChoiceField(max_length=8, choices=OutputCheck.choices, default=OutputCheck.OFF)
     results_ephemeral = models.BooleanField(default=False, help_text="Only the requester sees the images.")
     result_layout = ChoiceField(
@@ -469,7 +497,10 @@ class StylePreset(OwnsPreview):
 
 @bounded
 class QuotaRule(models.Model):
-    """How much a subject may use in a window. An empty limit is unlimited (for roles only)."""
+    """How much a subject may use in a window. An empty limit is unlimited (for roles only).
+
+    With a channel or category it counts only what is requested there, from when the rule was made.
+    """
 
     class Subject(models.TextChoices):
         GUILD = "guild", "The whole server"
@@ -489,6 +520,7 @@ class QuotaRule(models.Model):
     subject = ChoiceField(max_length=8, choices=Subject.choices)
     role_id = SnowflakeField(null=True, blank=True)
     role_name = models.CharField(max_length=100, blank=True)
+    channel_id = SnowflakeField(null=True, blank=True, help_text="A channel or category; empty: the whole server.")
     metric = ChoiceField(max_length=12, choices=Metric.choices, default=Metric.IMAGES)
     window = ChoiceField(max_length=8, choices=Window.choices, default=Window.DAY)
     limit = BoundedIntegerField(
@@ -499,9 +531,9 @@ class QuotaRule(models.Model):
         verbose_name = "quota rule"
         constraints = [
             models.UniqueConstraint(
-                fields=["guild", "subject", "role_id", "metric", "window"],
+                fields=["guild", "subject", "role_id", "channel_id", "metric", "window"],
                 nulls_distinct=False,
-                name="quota_rule_once",
+                name="quota_rule_once_per_channel",
                 # Deferred, so that one save can swap two rules.
                 deferrable=models.Deferrable.DEFERRED,
             ),
@@ -545,8 +577,9 @@ class GpuLedger(models.Model):
 class Usage(models.Model):
     """A subject's usage in one window; `subject_id` 0 is the guild itself.
 
-    A reservation counts as used, until settlement replaces it by the actual use. A negative subject is the pseudonym of
-    a member whose data was erased in this window.
+    A reservation counts as used, until settlement replaces it by the actual use. A negative subject is a pseudonym: of
+    a member whose data was erased in this window, or, with a channel, of a member or the guild in that channel
+    (guilds.quota.counter_subject).
     """
 
     guild = models.ForeignKey(Guild, verbose_name="server", on_delete=models.CASCADE, db_index=False)
@@ -555,6 +588,7 @@ class Usage(models.Model):
     starts_at = models.DateTimeField()
     images = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
     gpu_ms = BoundedBigIntegerField(default=0, low=0, high=MAX_COUNT)
+    channel_id = SnowflakeField(null=True, help_text="The channel or category that a rule names.")
     granted_images = BoundedBigIntegerField(
         default=0, low=-MAX_COUNT, high=MAX_COUNT, help_text="Added to the limit by a moderator."
     )
@@ -612,6 +646,12 @@ class BlockedTerm(models.Model):
     phrase = models.CharField(max_length=100)
     folded = models.CharField(max_length=_MAX_FOLDED, editable=False)
     nsfw = models.BooleanField("adult", default=False, help_text="Allowed, but adult: the server's NSFW rule applies.")
+    allowed = models.BooleanField(
+        "exception",
+        default=False,
+        db_default=False,
+        help_text="This phrase is allowed although it contains a blocked term, such as naked eye.",
+    )
     hits = BoundedBigIntegerField(default=0, editable=False, low=0, high=MAX_COUNT)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -634,6 +674,8 @@ class BlockedTerm(models.Model):
         from .blocked_terms import fold
 
         folded = self.folded = fold(self.phrase)
+        if self.allowed and self.nsfw:
+            raise ValidationError({"allowed": "An exception is no term. Choose one of the two."})
         if not folded:
             raise ValidationError({"phrase": "Write at least one letter or digit."})
         if len(folded) > _MAX_FOLDED:

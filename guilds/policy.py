@@ -8,13 +8,14 @@ from typing import Any
 
 from discord_api.permissions import can_attach_files
 
-from . import blocked_terms, lora_selection, preset_options, prompt_language, prompt_weights
+from . import blocked_terms, features, lora_selection, preset_options, prompt_language, prompt_weights
 from .generation_params import MAX_SEED, GenerationParams, RequestedParams
 from .gpu_time_estimates import gpu_ms_of, strength_of, work_of
 from .model_families import DEFAULT_FAMILY, FAMILIES, ModelFamily
 from .preset_options import PresetOptions
 from .prompt_language import PromptError
 from .samplers import SAMPLERS
+from .term_search import TermRules
 
 # Means a random seed, as in other Stable Diffusion tools.
 RANDOM_SEED = -1
@@ -80,9 +81,11 @@ class GuildPolicy:
     default_negative_prompt: str = ""
     nsfw_rule: str = "never"
     results_ephemeral: bool = False
+    switched_off: frozenset[str] = frozenset()
     ban_reason: str | None = None
     blocked_terms: Mapping[str, str] = field(default_factory=dict)
     nsfw_terms: Mapping[str, str] = field(default_factory=dict)
+    term_rules: TermRules = field(default_factory=TermRules)
     models: Sequence[ModelOptions] = ()
     styles: Sequence[StyleOptions] = ()
     # Of the member: the preset that was named, and the defaults.
@@ -171,7 +174,8 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
     """Fill in defaults and check the request against every rule. `seed` is used if the member set none.
 
     1. Check access, and that there is a prompt beside its `<lora:...>` tags.
-    2. Fill in the member's presets, then each parameter, and check its range.
+    2. Fill in the member's presets, check that nothing is used that is switched off, then fill in each parameter and
+       check its range.
     3. Find the LoRAs.
     4. Make the prompt's choices, and check it against the blocked terms, with its tags and without.
     5. Estimate the GPU time.
@@ -181,9 +185,12 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
     refusal = check_access(rules, options) or _check_prompt(prompt)
     if refusal:
         return refusal
-    requested = _fill_presets(rules, options.params)
+    # Before and after: presets may be switched off themselves, and may ask for something that is.
+    requested = _check_features(rules, options.params) or _fill_presets(rules, options.params)
     if isinstance(requested, Refusal):
         return requested
+    if refusal := _check_features(rules, requested):
+        return refusal
     filled = _fill_parameters(rules, requested, prompt=prompt, seed=seed)
     if isinstance(filled, Refusal):
         return filled
@@ -196,7 +203,7 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
     )
     # What is typed, what is shown, and what the model reads: signs of choices, weights and LoRAs hide no term.
     texts = dict.fromkeys((typed, prompt, prompt_weights.plain(filled.expanded_prompt)))
-    adult = any(blocked_terms.find(text, rules.nsfw_terms) is not None for text in texts) or (
+    adult = any(rules.term_rules.find(text, rules.nsfw_terms) is not None for text in texts) or (
         not isinstance(uses, lora_selection.LoraProblem) and any(use.lora.adult for use in uses)
     )
     refusal = _check_terms(rules, options, texts, adult=adult)
@@ -217,6 +224,11 @@ def plan_generation(rules: GuildPolicy, options: RequestedOptions, *, seed: int)
         ephemeral=rules.results_ephemeral or bool(requested.is_private),
         gpu_ms=_estimate_gpu_ms(requested, filled),
     )
+
+
+def _check_features(rules: GuildPolicy, params: RequestedParams) -> Refusal | None:
+    feature = features.switched_off(params, rules.switched_off, always_private=rules.results_ephemeral)
+    return Refusal(code="feature_off", params={"feature": feature}) if feature else None
 
 
 def _check_prompt(prompt: str) -> Refusal | None:
@@ -383,7 +395,7 @@ def _styled_negative_prompt(negative: str, style: StyleOptions | None) -> str:
 
 def _check_terms(rules: GuildPolicy, options: RequestedOptions, texts: Iterable[str], *, adult: bool) -> Refusal | None:
     # A negative prompt steers away from a term, so only the prompt is checked.
-    terms = (blocked_terms.find(text, rules.blocked_terms) for text in texts)
+    terms = (rules.term_rules.find(text, rules.blocked_terms) for text in texts)
     term = next((term for term in terms if term is not None), None)
     if term is not None:
         return Refusal(code="term_blocked", params={"term": rules.blocked_terms[term], "folded": term})

@@ -18,6 +18,11 @@ def guild_pseudonym(guild_id: int) -> int:
     return _digest("guild", guild_id) >> 1
 
 
-def _digest(kind: str, snowflake: int) -> int:
-    message = f"sparkle pseudonym {kind} {snowflake}".encode()
+def channel_pseudonym(channel_id: int, subject_id: int) -> int:
+    """Return the pseudonym under which a subject's use in one channel is counted: negative, so it is no snowflake."""
+    return -1 - (_digest("channel", f"{channel_id} {subject_id}") >> 1)
+
+
+def _digest(kind: str, identity: object) -> int:
+    message = f"sparkle pseudonym {kind} {identity}".encode()
     return int.from_bytes(hmac.digest(settings.SECRET_KEY.encode(), message, hashlib.sha256)[:8], "big")

@@ -5,14 +5,15 @@ Usage is one counter row per subject and window (guilds.models.Usage), so a chec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from . import gpu_ledger
 from .policy import Refusal
-from .pseudonyms import member_pseudonym
+from .pseudonyms import channel_pseudonym, member_pseudonym
 from .quota_clock import QuotaClock, Window
 
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ GUILD_SUBJECT = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """The values of a QuotaRule; `limit` None is unlimited."""
+    """The values of a QuotaRule; `limit` None is unlimited. `channel_id`: it counts what is requested there."""
 
     subject: str
     role_id: int | None
     role_name: str = ""
+    channel_id: int | None = None
     metric: str
     window: str
     limit: int | None
@@ -74,22 +76,33 @@ def load_clock(guild: Guild, now: datetime) -> QuotaClock:
     return QuotaClock.load(guild.quota_clock, time_zone=guild.time_zone).moved(guild.time_zone, now)
 
 
-def applicable(rules: Iterable[Rule], role_ids: frozenset[int]) -> list[Rule]:
-    """Return the rules that apply to a member with `role_ids`.
+def applicable(
+    rules: Iterable[Rule], role_ids: frozenset[int], *, places: frozenset[int | None] | None = frozenset()
+) -> list[Rule]:
+    """Return the rules that apply to a member with `role_ids` in a channel.
 
     Guild rules always apply. Of the rules for the member's roles the highest limit applies, else the member rule.
+    A rule of a channel applies if `places` has it: the channel, its category, a thread's channel; None: every one.
     """
     chosen: list[Rule] = []
-    slots: dict[tuple[str, str], list[Rule]] = {}
+    slots: dict[tuple[int | None, str, str], list[Rule]] = {}
     for rule in rules:
+        if rule.channel_id is not None and places is not None and rule.channel_id not in places:
+            continue
         if rule.subject == "guild":
             chosen.append(rule)
         elif rule.subject == "member" or rule.role_id in role_ids:
-            slots.setdefault((rule.metric, rule.window), []).append(rule)
+            slots.setdefault((rule.channel_id, rule.metric, rule.window), []).append(rule)
     for candidates in slots.values():
         by_role = [rule for rule in candidates if rule.subject == "role"]
         chosen.append(max(by_role or candidates, key=lambda rule: float("inf") if rule.limit is None else rule.limit))
     return chosen
+
+
+def counter_subject(rule: Rule, user_id: int) -> int:
+    """Return the subject of the counter that a rule reads for a member."""
+    subject = GUILD_SUBJECT if rule.subject == "guild" else user_id
+    return subject if rule.channel_id is None else channel_pseudonym(rule.channel_id, subject)
 
 
 def evaluate(
@@ -102,8 +115,7 @@ def evaluate(
     """Return the status of each applicable rule; `used` is keyed by (subject_id, window)."""
     statuses = []
     for rule in rules:
-        subject = GUILD_SUBJECT if rule.subject == "guild" else user_id
-        counter = used.get((subject, rule.window), Counter())
+        counter = used.get((counter_subject(rule, user_id), rule.window), Counter())
         images = rule.metric == "images"
         granted = counter.granted_images if images else counter.granted_gpu_ms // 1000
         statuses.append(
@@ -140,7 +152,23 @@ def decide(statuses: Sequence[QuotaStatus], *, images: int, gpu_ms: int) -> Refu
             "left": round(worst.left or 0, 1),
             "needed": images if worst.rule.metric == "images" else round(gpu_ms / 1000, 1),
             "resets_at": int(worst.resets_at.timestamp()),
-        },
+        }
+        | ({} if worst.rule.channel_id is None else {"channel_id": worst.rule.channel_id}),
+    )
+
+
+def decide_cooldown(cooldown_s: int, *, last_at: datetime | None, images: int, now: datetime) -> Refusal | None:
+    """Return a refusal if the member's last request, at `last_at`, is less than `cooldown_s` seconds ago."""
+    if not cooldown_s or last_at is None:
+        return None
+    free_at = last_at + timedelta(seconds=cooldown_s)
+    if now >= free_at:
+        return None
+    # Rounded up, so that the time that the member reads is never too early. `needed` is for replays.
+    resets_at = math.ceil(free_at.timestamp())
+    return Refusal(
+        code="cooldown",
+        params={"seconds": cooldown_s, "resets_at": resets_at, "metric": "images", "needed": images},
     )
 
 
@@ -157,9 +185,16 @@ def decide_budget(budget_seconds: int | None, *, spent_ms: int, gpu_ms: int, now
     )
 
 
-def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: datetime) -> tuple[QuotaStatus, ...]:
-    """Read the status of each rule that applies to a member."""
-    from .models import Guild, QuotaRule, Usage
+def load_status(
+    guild_id: int,
+    user_id: int,
+    role_ids: frozenset[int],
+    *,
+    now: datetime,
+    places: frozenset[int | None] | None = None,
+) -> tuple[QuotaStatus, ...]:
+    """Read the status of each rule that applies to a member, in the `places` as for `applicable`."""
+    from .models import Guild, QuotaRule
 
     guild = Guild.objects.get(pk=guild_id)
     rules = [
@@ -167,6 +202,7 @@ def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: d
             subject=rule.subject,
             role_id=rule.role_id,
             role_name=rule.role_name,
+            channel_id=rule.channel_id,
             metric=rule.metric,
             window=rule.window,
             limit=rule.limit,
@@ -174,10 +210,27 @@ def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: d
         for rule in QuotaRule.objects.filter(guild=guild)
     ]
     windows = load_clock(guild, now).windows(now)
-    subjects = {GUILD_SUBJECT: GUILD_SUBJECT, user_id: user_id, member_pseudonym(user_id): user_id}
+    rules = applicable(rules, role_ids, places=places)
+    of_channels = [counter_subject(rule, user_id) for rule in rules if rule.channel_id is not None]
+    subjects = {each: each for each in of_channels}
+    subjects |= {
+        GUILD_SUBJECT: GUILD_SUBJECT,
+        user_id: user_id,
+        member_pseudonym(user_id): user_id,
+    }
+    used = load_counters(guild_id, subjects, windows)
+    return tuple(evaluate(rules, used, user_id=user_id, windows=windows))
+
+
+def load_counters(
+    guild_id: int, subjects: Mapping[int, int], windows: Mapping[str, Window]
+) -> dict[tuple[int, str], Counter]:
+    """Read the counters of subjects in the open windows. `subjects`: by subject, the one that it counts for."""
+    from .models import Usage
+
     starts = [window.start for window in windows.values()]
     used: dict[tuple[int, str], Counter] = {}
-    for row in Usage.objects.filter(guild=guild, subject_id__in=list(subjects), starts_at__in=starts):
+    for row in Usage.objects.filter(guild_id=guild_id, subject_id__in=list(subjects), starts_at__in=starts):
         if windows[row.window].start == row.starts_at:
             key = subjects[row.subject_id], row.window
             used[key] = used.get(key, Counter()) + Counter(
@@ -186,7 +239,7 @@ def load_status(guild_id: int, user_id: int, role_ids: frozenset[int], *, now: d
                 granted_images=row.granted_images,
                 granted_gpu_ms=row.granted_gpu_ms,
             )
-    return tuple(evaluate(applicable(rules, role_ids), used, user_id=user_id, windows=windows))
+    return used
 
 
 # A member may erase their data several times in a window: kept counters are added up.

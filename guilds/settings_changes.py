@@ -27,6 +27,11 @@ EDITABLE = frozenset(
         "language",
         "results_ephemeral",
         "mod_log_channel_id",
+        "switched_off",
+        "cooldown_s",
+        "default_speed",
+        "relaxed_patience_hours",
+        "relaxed_over_quota",
         "max_images",
         "max_steps",
     }
@@ -108,7 +113,8 @@ def read_daily_limit(guild_id: int, subject: str) -> int | None:
 def quick_rule(guild_id: int, subject: str) -> QuotaRule | None:
     """Return the rule for images per day of every member or of the whole guild, if there is one."""
     window, metric = QuotaRule.Window.DAY, QuotaRule.Metric.IMAGES
-    return QuotaRule.objects.filter(guild_id=guild_id, subject=subject, window=window, metric=metric).first()
+    rules = QuotaRule.objects.filter(guild_id=guild_id, subject=subject, window=window, metric=metric)
+    return rules.filter(channel_id=None).first()
 
 
 def set_daily_limit(guild_id: int, subject: str, limit: int | None, *, user_id: int, now: datetime) -> Invalid | None:

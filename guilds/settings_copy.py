@@ -28,6 +28,12 @@ FIELDS = (
     "time_zone",
     "budget_warning_percent",
     "retention_days",
+    "cooldown_s",
+    "switched_off",
+    "find_spaced_letters",
+    "default_speed",
+    "relaxed_patience_hours",
+    "relaxed_over_quota",
 )
 
 
@@ -42,21 +48,23 @@ class Copied:
 def copy(source: Guild, target: Guild) -> Copied:
     """Give `target` the settings, offered models, quota rules and blocked terms of `source`.
 
-    Rules of roles stay as they are. Rules that `source` has not are deleted; terms are only added.
+    Rules of roles and channels stay as they are. Rules that `source` has not are deleted; terms are only added.
     """
     with transaction.atomic():
         for name in FIELDS:
             setattr(target, name, getattr(source, name))
         target.save()  # Here and below not by update(): the audit listens to the signals.
         target.models_offered.set(source.models_offered.all())
-        for old in target.quota_rules.exclude(subject=QuotaRule.Subject.ROLE):
+        for old in target.quota_rules.filter(channel_id=None).exclude(subject=QuotaRule.Subject.ROLE):
             old.delete()
-        rules = list(source.quota_rules.exclude(subject=QuotaRule.Subject.ROLE))
+        rules = list(source.quota_rules.filter(channel_id=None).exclude(subject=QuotaRule.Subject.ROLE))
         for rule in rules:
             QuotaRule.objects.create(
                 guild=target, subject=rule.subject, metric=rule.metric, window=rule.window, limit=rule.limit
             )
         terms = BlockedTerm.objects.filter(guild=source)
-        lines = [Line(number=n, phrase=term.phrase, nsfw=term.nsfw) for n, term in enumerate(terms)]
+        lines = [
+            Line(number=n, phrase=term.phrase, nsfw=term.nsfw, allowed=term.allowed) for n, term in enumerate(terms)
+        ]
         added = blocked_term_lists.add(target.pk, lines).added
     return Copied(rules=len(rules), terms=added)

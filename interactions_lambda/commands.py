@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from discord_api import cdn_urls, custom_id, payloads, snowflakes
 from discord_api.i18n import translate
 from discord_api.payloads import TextInput
-from guilds import installations, quota
+from guilds import features, installations, quota
 from guilds.command_definitions import REMIX, WHO
 from guilds.generation_params import RequestedParams
 from guilds.models import Guild
@@ -35,6 +35,8 @@ def handle_command(interaction: Interaction, *, now: datetime, started: float) -
     name = parsing.command_name(interaction.data)
     if name == "sparkle":
         return _sparkle(interaction, now=now, started=started)
+    if off := submission.refuse_if_off(interaction, features.OF_COMMAND.get(name)):
+        return off
     return _OTHERS[name](interaction, now)
 
 
@@ -109,7 +111,8 @@ def find_guild(interaction: Interaction, now: datetime) -> Guild:
 
 def _quota(interaction: Interaction, now: datetime) -> dict[str, Any]:
     guild = find_guild(interaction, now)
-    statuses = quota.load_status(guild.pk, interaction.user_id, interaction.role_ids, now=now)
+    places = submission.places(interaction)
+    statuses = quota.load_status(guild.pk, interaction.user_id, interaction.role_ids, now=now, places=places)
     return responses.quota(guild.language or interaction.locale, statuses)
 
 

@@ -12,6 +12,7 @@ from discord_api import custom_id, payloads
 from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.payloads import Message, Option, SelectInput, TextInput
+from guilds import features
 from jobs import (
     edit_links,
     job_erasure,
@@ -47,6 +48,8 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
     """Handle a button or select whose custom id is one of ours."""
     action = custom_id.parse(interaction.data.get("custom_id"))
     assert action is not None  # noqa: S101  # The router checked it.
+    if off := submission.refuse_if_off(interaction, features.OF_ACTION.get(action.name)):
+        return off
     if action.name in ("older", "newer"):
         return _turn_page(interaction, action.name, action.job_id)
     if action.name in ("forget", "forget_defaults"):
@@ -62,6 +65,8 @@ def handle_component(interaction: Interaction, *, now: datetime, started: float)
     name, index = action.name, action.index or 0
     if name == "image":
         name, index = _image_action(interaction)
+        if off := submission.refuse_if_off(interaction, features.OF_ACTION.get(name)):
+            return off
     if (name in _IMAGE_ACTIONS or name in painted_areas.VIEWS) and index < job.count:
         return _act_on_image(interaction, job, name, index, now=now, started=started)
     if name == "reroll":

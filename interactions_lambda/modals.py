@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from discord_api import custom_id, payloads
+from guilds import features
 from guilds.generation_params import RequestedParams
 from guilds.policy import Refusal
 from jobs import queries
@@ -23,10 +24,14 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
     """Handle a submitted modal whose custom id is one of ours. Raise WrongType for an invalid value."""
     typed = parsing.text_inputs(interaction.data)
     if interaction.data.get("custom_id") == REMIX_MODAL:
+        if off := submission.refuse_if_off(interaction, "remix"):
+            return off
         return _remix(interaction, typed, now=now, started=started)
     action = custom_id.parse(interaction.data.get("custom_id"))
     if action is None or action.name not in ("edit", "more"):
         return responses.ephemeral(submission.guild_locale(interaction), "refusal.unknown_interaction")
+    if off := submission.refuse_if_off(interaction, features.OF_ACTION.get(action.name)):
+        return off
     job = queries.find(interaction.required_guild_id, action.job_id)
     if job is None or not job.prompt:
         return responses.ephemeral(submission.guild_locale(interaction), "refusal.job_gone")

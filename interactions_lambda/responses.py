@@ -10,6 +10,7 @@ from discord_api.custom_id import pack
 from discord_api.i18n import has_translation, translate
 from discord_api.markdown import code_block, inline
 from discord_api.payloads import Message, Option, button, link_button, row, select
+from guilds.features import FEATURES
 
 if TYPE_CHECKING:
     from guilds.models import Guild
@@ -68,11 +69,15 @@ def _refusal_key(code: str, params: dict[str, Any], locale: str) -> str:
         return "nsfw_never" if params.get("rule") == "never" else "nsfw_channel"
     elif code == "quota_exceeded":
         params["rule"] = _rule_name(locale, params["subject"], params["window"], params.get("role_id"))
+        if params.get("channel_id"):
+            params["rule"] += f" · <#{params['channel_id']}>"
         params["reset"] = f"<t:{params['resets_at']}:R>"
         for amount in ("used", "limit", "needed"):
             params[amount] = f"{params[amount]:g}"
         return f"quota_{params['metric']}"
-    elif code == "budget_spent":
+    elif code == "feature_off":
+        params["feature"] = translate(locale, f"feature.{params['feature']}")
+    elif code in ("budget_spent", "cooldown"):
         params["reset"] = f"<t:{params['resets_at']}:R>"
     elif code == "maintenance":
         params["notice"] = inline(params.get("notice") or "", limit=300)
@@ -107,6 +112,8 @@ def quota(locale: str, statuses: Sequence[QuotaStatus]) -> dict[str, Any]:
                 reset=f"<t:{int(status.resets_at.timestamp())}:R>",
             )
         window = translate(locale, f"rule.{rule.window}")
+        if rule.channel_id is not None:
+            value = f"<#{rule.channel_id}>\n{value}"
         # Discord renders no mentions in the name of a field.
         role = inline(rule.role_name, limit=100) or str(rule.role_id)
         fields.append(
@@ -235,6 +242,12 @@ def settings_embed(locale: str, guild: Guild, *, rules: Sequence[Any], models: S
         ("models", inline(", ".join(models), limit=500) or label("all")),
         ("nsfw", label(f"nsfw_{guild.nsfw_rule}")),
         ("results", label("ephemeral") if guild.results_ephemeral else label("public")),
+        ("switched_off", ", ".join(translate(locale, f"feature.{each}") for each in _known(guild)) or label("none")),
+        ("cooldown", label("seconds", n=guild.cooldown_s) if guild.cooldown_s else label("none")),
+        ("speed", translate(locale, f"choice.speed.{guild.default_speed}")),
+        ("patience", label("hours", n=guild.relaxed_patience_hours)),
+        ("over_quota", label("over_quota_on") if guild.relaxed_over_quota else label("over_quota_off")),
+        ("mod_log", f"<#{guild.mod_log_channel_id}>" if guild.mod_log_channel_id else label("none")),
         ("language", guild.get_language_display() if guild.language else label("each_member")),
         ("time_zone", guild.time_zone),
         ("budget", label("none") if budget is None else label("gpu_seconds", n=budget)),
@@ -244,15 +257,27 @@ def settings_embed(locale: str, guild: Guild, *, rules: Sequence[Any], models: S
         {
             "name": label(key),
             "value": payloads.truncate(value, 1024),
-            "inline": key not in ("channels", "roles", "quotas"),
+            "inline": key not in ("channels", "roles", "quotas", "switched_off"),
         }
         for key, value in settings_shown
     ]
     return {"title": label("title"), "color": _BLURPLE, "fields": fields}
 
 
+def feature_name(locale: str, feature: str) -> str:
+    """Return the name of a feature at the beginning of a line."""
+    name = translate(locale, f"feature.{feature}")
+    return name[:1].upper() + name[1:]
+
+
+def _known(guild: Guild) -> list[str]:
+    return [feature for feature in FEATURES if feature in guild.switched_off]
+
+
 def _rule_line(locale: str, rule: Any) -> str:
     who = f"<@&{rule.role_id}>" if rule.subject == "role" else translate(locale, f"settings.rule_{rule.subject}")
+    if rule.channel_id is not None:
+        who += f" · <#{rule.channel_id}>"
     if rule.limit is None:
         return f"{who}: {translate(locale, 'settings.rule_unlimited')}"
     window = translate(locale, f"rule.{rule.window}")

@@ -16,7 +16,8 @@ from discord_api.i18n import translate
 from discord_api.payloads import Message, Option, TextInput, button, link_button, row
 from discord_api.permissions import can_manage_guild
 from guilds import directory, settings_changes
-from guilds.models import LANGUAGES, Guild, QuotaRule
+from guilds.features import FEATURES
+from guilds.models import LANGUAGES, MAX_PATIENCE_HOURS, Guild, QuotaRule
 from guilds.settings_changes import Invalid
 
 from . import interaction as parsing
@@ -30,6 +31,11 @@ _CHANNEL_KINDS = (directory.WRITABLE | {directory.CATEGORY}) - {16}
 # The value of a select cannot be empty.
 EACH = "each"
 _MAX_DIGITS = 9
+# Offered as the longest wait of a relaxed request.
+_HOURS = (1, 2, 3, 6, 12, 24)
+_HOUR_CHOICES = frozenset(map(str, range(1, MAX_PATIENCE_HOURS + 1)))
+# The numbers in the form of limits, each with the key of its name.
+_NUMBERS = {"max_images": "settings.images", "max_steps": "settings.steps", "cooldown_s": "panel.cooldown"}
 
 
 def show(interaction: Interaction, guild: Guild) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def handle(interaction: Interaction, guild: Guild, *, now: datetime) -> dict[str
     guild.refresh_from_db()
     if step.isdigit() and len(step) == 1:
         return payloads.update(_step(interaction, guild, int(step)))
-    return payloads.update(_panel(interaction, guild))
+    return payloads.update(_more(interaction, guild) if action in _ON_SECOND_PAGE else _panel(interaction, guild))
 
 
 # What is shown.
@@ -70,13 +76,10 @@ def handle(interaction: Interaction, guild: Guild, *, now: datetime) -> dict[str
 
 def _panel(interaction: Interaction, guild: Guild) -> Message:
     locale = interaction.locale
-    rules = QuotaRule.objects.filter(guild=guild).order_by("subject", "metric", "window", "pk")[:10]
-    models = list(guild.models_offered.values_list("name", flat=True))
-    embed = responses.settings_embed(locale, guild, rules=list(rules), models=models)
     label = _labels(locale)
     buttons = (
         button(f"{PREFIX}enabled", label("pause" if guild.enabled else "resume"), style=4 if guild.enabled else 3),
-        button(f"{PREFIX}private", label("make_public" if guild.results_ephemeral else "make_private")),
+        button(f"{PREFIX}more", label("more")),
         button(f"{PREFIX}limits_form", label("limits")),
         button(f"{PREFIX}setup:0", label("set_up")),
         link_button(admin_url(guild), translate(locale, "button.manage")),
@@ -85,7 +88,28 @@ def _panel(interaction: Interaction, guild: Guild) -> Message:
         *(row(_control(locale, guild, name, "")) for name in ("channels", "roles", "nsfw", "language")),
         row(*buttons),
     )
-    return Message(embeds=(embed,), components=rows, ephemeral=True)
+    return Message(embeds=(_embed(locale, guild),), components=rows, ephemeral=True)
+
+
+def _more(interaction: Interaction, guild: Guild) -> Message:
+    """Return the second page of the panel: what does not fit on the first."""
+    locale, label = interaction.locale, _labels(interaction.locale)
+    over_quota = "over_quota_off" if guild.relaxed_over_quota else "over_quota_on"
+    buttons = (
+        button(f"{PREFIX}panel", label("main"), emoji="◀️"),
+        button(f"{PREFIX}private", label("make_public" if guild.results_ephemeral else "make_private")),
+        button(f"{PREFIX}over_quota", label(over_quota)),
+        link_button(admin_url(guild), translate(locale, "button.manage")),
+    )
+    names = ("features", "mod_log", "speed", "patience")
+    rows = (*(row(_control(locale, guild, name, "")) for name in names), row(*buttons))
+    return Message(embeds=(_embed(locale, guild),), components=rows, ephemeral=True)
+
+
+def _embed(locale: str, guild: Guild) -> dict[str, Any]:
+    rules = QuotaRule.objects.filter(guild=guild).order_by("subject", "metric", "window", "pk")[:10]
+    models = list(guild.models_offered.values_list("name", flat=True))
+    return responses.settings_embed(locale, guild, rules=list(rules), models=models)
 
 
 def _step(interaction: Interaction, guild: Guild, step: int) -> Message:
@@ -124,6 +148,22 @@ def _control(locale: str, guild: Guild, name: str, step: str) -> dict[str, Any]:
         return role_and_channel_selects.channel_select(here, chosen, kinds=kinds, placeholder=label("all_channels"))
     if name == "roles":
         return role_and_channel_selects.role_select(here, guild.allowed_role_ids, placeholder=label("everyone"))
+    if name == "mod_log":
+        log = [guild.mod_log_channel_id] if guild.mod_log_channel_id else []
+        return role_and_channel_selects.channel_select(
+            here, log, kinds=directory.LOGGABLE, most=1, placeholder=label("no_mod_log")
+        )
+    if name == "features":
+        options = tuple(
+            Option(value=code, label=responses.feature_name(locale, code), is_default=code not in guild.switched_off)
+            for code in FEATURES
+        )
+        return payloads.select(here, options, placeholder=label("features"), any_number=True)
+    if name == "speed":
+        speeds = [(speed, translate(locale, f"choice.speed.{speed}")) for speed in Guild.Speed.values]
+        return _choices(here, label("speed"), speeds, chosen=guild.default_speed)
+    if name == "patience":
+        return _hours(here, guild, label=lambda hours: translate(locale, "panel.patience", n=hours))
     if name == "nsfw":
         rules = [(rule, translate(locale, f"settings.nsfw_{rule}")) for rule in Guild.Nsfw.values]
         return _choices(here, translate(locale, "settings.nsfw"), rules, chosen=guild.nsfw_rule)
@@ -138,6 +178,12 @@ def _choices(custom_id: str, title: str, choices: list[tuple[str, str]], *, chos
         Option(value=value, label=f"{title}: {label}", is_default=value == chosen) for value, label in choices
     )
     return payloads.select(custom_id, options, placeholder=title)
+
+
+def _hours(custom_id: str, guild: Guild, *, label: Callable[[int], str]) -> dict[str, Any]:
+    chosen = guild.relaxed_patience_hours
+    options = (Option(value=str(n), label=label(n), is_default=n == chosen) for n in sorted({*_HOURS, chosen}))
+    return payloads.select(custom_id, tuple(options))
 
 
 def _limits_text(locale: str, guild: Guild) -> str:
@@ -162,7 +208,7 @@ def _limits_form(locale: str, guild: Guild, step: str) -> dict[str, Any]:
         fields.append(
             TextInput(custom_id=subject, label=label(f"per_day_{subject}"), value=value, max_length=_MAX_DIGITS)
         )
-    for name, key in (("max_images", "settings.images"), ("max_steps", "settings.steps")):
+    for name, key in _NUMBERS.items():
         value = str(getattr(guild, name))
         fields.append(
             TextInput(custom_id=name, label=translate(locale, key), value=value, required=True, max_length=_MAX_DIGITS)
@@ -216,15 +262,40 @@ def _switch_private(interaction: Interaction, guild: Guild, now: datetime) -> In
     return _change(interaction, guild, now, results_ephemeral=not guild.results_ephemeral)
 
 
+def _set_features(interaction: Interaction, guild: Guild, now: datetime) -> Invalid | None:
+    chosen = _chosen(interaction)
+    # What only a newer version of this function knows stays as it is.
+    off = [feature for feature in guild.switched_off if feature not in FEATURES]
+    off += [feature for feature in FEATURES if feature not in chosen]
+    return _change(interaction, guild, now, switched_off=off)
+
+
+def _set_mod_log(interaction: Interaction, guild: Guild, now: datetime) -> Invalid | None:
+    return _change(interaction, guild, now, mod_log_channel_id=next(iter(_chosen_ids(interaction)), None))
+
+
+def _set_speed(interaction: Interaction, guild: Guild, now: datetime) -> Invalid | None:
+    return _change(interaction, guild, now, default_speed=next(iter(_chosen(interaction)), ""))
+
+
+def _set_patience(interaction: Interaction, guild: Guild, now: datetime) -> Invalid | None:
+    hours = next(iter(_chosen(interaction)), "")
+    return _change(interaction, guild, now, relaxed_patience_hours=int(hours) if hours in _HOUR_CHOICES else 0)
+
+
+def _switch_over_quota(interaction: Interaction, guild: Guild, now: datetime) -> Invalid | None:
+    return _change(interaction, guild, now, relaxed_over_quota=not guild.relaxed_over_quota)
+
+
 def _set_limits(interaction: Interaction, guild: Guild, now: datetime) -> Invalid | None:
     typed = parsing.text_inputs(interaction.data)
     numbers: dict[str, int | None] = {}
-    for name in (*settings_changes.QUICK_RULES, "max_images", "max_steps"):
+    for name in (*settings_changes.QUICK_RULES, *_NUMBERS):
         text = typed.get(name, "")
         if text and not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
             return Invalid(field=name)
         numbers[name] = int(text) if text else None
-    fields = {name: numbers[name] for name in ("max_images", "max_steps") if numbers[name] is not None}
+    fields = {name: numbers[name] for name in _NUMBERS if numbers[name] is not None}
     if invalid := _change(interaction, guild, now, **fields):
         return invalid
     for subject in settings_changes.QUICK_RULES:
@@ -251,15 +322,23 @@ _ACTIONS: dict[str, Callable[[Interaction, Guild, datetime], Invalid | None]] = 
     "enabled": _switch,
     "private": _switch_private,
     "limits": _set_limits,
+    "more": _nothing,
+    "features": _set_features,
+    "mod_log": _set_mod_log,
+    "speed": _set_speed,
+    "patience": _set_patience,
+    "over_quota": _switch_over_quota,
     "setup": _nothing,
     "finish": _finish,
     "panel": _nothing,
 }
 
 
+_ON_SECOND_PAGE = frozenset({"more", "private", "features", "mod_log", "speed", "patience", "over_quota"})
+
+
 def _problem(locale: str, invalid: Invalid) -> str:
-    names = {"max_images": "settings.images", "max_steps": "settings.steps"}
-    name = translate(locale, names[invalid.field]) if invalid.field in names else ""
+    name = translate(locale, _NUMBERS[invalid.field]) if invalid.field in _NUMBERS else ""
     if invalid.field in settings_changes.QUICK_RULES or invalid.field == "limit":
         name = translate(locale, "settings.quotas")
     if invalid.low is not None and invalid.high is not None:

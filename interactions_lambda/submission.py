@@ -123,6 +123,12 @@ def may_see(interaction: Interaction, job: Job) -> bool:
     )
 
 
+def places(interaction: Interaction) -> frozenset[int | None]:
+    """Return the ids of the channel, its category and a thread's channel, as far as the interaction names them."""
+    place = _described_channel(interaction)
+    return frozenset({place.channel_id, place.parent_id, place.category_id})
+
+
 def _described_channel(interaction: Interaction) -> channels.RequestChannel:
     return channels.from_interaction(
         interaction.channel, channel_id=interaction.channel_id, parent_id=interaction.parent_channel_id
@@ -161,6 +167,17 @@ def _client() -> DiscordClient:
         bot_token=settings.DISCORD_BOT_TOKEN,
         timeout_s=FETCH_BY_S,
     )
+
+
+def refuse_if_off(interaction: Interaction, feature: str | None) -> dict[str, Any] | None:
+    """Return the callback that refuses a feature that the server has switched off, else None."""
+    if feature is None:
+        return None
+    known = Guild.objects.filter(pk=interaction.required_guild_id).values_list("language", "switched_off").first()
+    if known is None or feature not in known[1]:
+        return None
+    refusal = Refusal(code="feature_off", params={"feature": feature})
+    return responses.refusal(known[0] or interaction.locale, refusal)
 
 
 def guild_locale(interaction: Interaction) -> str:

@@ -16,8 +16,9 @@ from guilds.lora_selection import LoraOptions
 from guilds.models import Guild
 from guilds.policy import GuildPolicy, ModelOptions, StyleOptions
 from guilds.pseudonyms import guild_pseudonym, member_pseudonym
-from guilds.quota import GUILD_SUBJECT, Counter, Rule
+from guilds.quota import GUILD_SUBJECT, Counter, Rule, counter_subject
 from guilds.quota_clock import Window
+from guilds.term_search import TermRules
 
 from . import prepared_statements
 from .fair_queue import backlog_parameters
@@ -120,9 +121,16 @@ def _parse(guild: Guild, user_id: int, facts: dict[str, Any], usable_loras: Sequ
             default_negative_prompt=guild.default_negative_prompt,
             nsfw_rule=guild.nsfw_rule,
             results_ephemeral=guild.results_ephemeral,
+            switched_off=frozenset(guild.switched_off),
             ban_reason=facts["ban"][0] if facts["ban"] else None,
-            blocked_terms={folded: phrase for folded, phrase, nsfw in terms if not nsfw},
-            nsfw_terms={folded: phrase for folded, phrase, nsfw in terms if nsfw},
+            blocked_terms={folded: phrase for folded, phrase, nsfw, allowed, _ in terms if not (nsfw or allowed)},
+            nsfw_terms={folded: phrase for folded, phrase, nsfw, allowed, _ in terms if nsfw and not allowed},
+            term_rules=TermRules(
+                platform_terms=frozenset(folded for folded, _, _, allowed, own in terms if not (allowed or own)),
+                platform_exceptions=frozenset(folded for folded, _, _, allowed, own in terms if allowed and not own),
+                exceptions=frozenset(folded for folded, _, _, allowed, own in terms if allowed and own),
+                spaced_too=guild.find_spaced_letters,
+            ),
             models=[ModelOptions(**row) for row in facts["models"] or []],
             styles=[StyleOptions(**row) for row in facts["styles"] or []],
             loras=usable_loras,
@@ -141,10 +149,10 @@ def _parse(guild: Guild, user_id: int, facts: dict[str, Any], usable_loras: Sequ
 
 # Columns that are set later, with their first values as SQL: psycopg caches statements of at most 50 parameters.
 _LATER_COLUMNS = {
-    **dict.fromkeys(("reason", "detail", "worker_id", "grid_key", "delivered_via"), "''"),
+    **dict.fromkeys(("reason", "detail", "worker_id", "grid_key", "delivered_via", "erasure"), "''"),
     **dict.fromkeys(("attempts", "progress_step", "progress_total", "gpu_ms"), "0"),
     **dict.fromkeys(("lease_expires_at", "cancel_requested_at", "started_at", "images_stored_at", "ended_at"), "NULL"),
-    **dict.fromkeys(("message_id", "notified_at", "refunded_at", "settled_at"), "NULL"),
+    **dict.fromkeys(("message_id", "notified_at", "notify_after", "refunded_at", "settled_at"), "NULL"),
     "usage_ids": "(SELECT array_agg(id) FROM usage)",
 }
 
@@ -166,17 +174,25 @@ def _insert_query() -> str:
     return load("insert_job").replace("{columns}", names).replace("{values}", ", ".join(columns.values()))
 
 
-def write(job: Job, windows: Mapping[str, Window]) -> None:
+def write(job: Job, windows: Mapping[str, Window], channel_rules: Sequence[Rule] = ()) -> None:
     """Insert the new job, waiting or queued, with its reserved usage. Set its id and `usage_ids`.
+
+    `channel_rules`: the rules for its channel that apply, whose counters it uses too.
 
     Raises IntegrityError if the interaction has a job already.
     """
-    counters = [(subject, name) for subject in (GUILD_SUBJECT, job.user_id) for name in windows]
+    counters: list[tuple[int, int | None, str]] = [
+        (subject, None, name) for subject in (GUILD_SUBJECT, job.user_id) for name in windows
+    ]
+    for rule in channel_rules:
+        counters.append((counter_subject(rule, job.user_id), rule.channel_id, rule.window))
+    counters = list(dict.fromkeys(counters))
     kinds = [Status.WAITING.value, Status.QUEUED.value] if job.queued_at else [Status.WAITING.value]
     values = {name: _jsonable(getattr(job, name)) for name in _parameter_columns()} | {
-        "subjects": [Int8(subject) for subject, _ in counters],
-        "windows": [name for _, name in counters],
-        "starts": [windows[name].start for _, name in counters],
+        "subjects": [Int8(subject) for subject, _, _ in counters],
+        "channels": [channel if channel is None else Int8(channel) for _, channel, _ in counters],
+        "windows": [name for _, _, name in counters],
+        "starts": [windows[name].start for _, _, name in counters],
         "kinds": kinds,
         "old_statuses": ["", Status.WAITING.value][: len(kinds)],
     }

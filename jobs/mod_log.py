@@ -40,6 +40,8 @@ def record_limit_reached(guild: Guild, refusal: Refusal, *, user_id: int, now: d
     subject = str(params.get("subject", "guild"))
     who = None if subject == "guild" else user_id
     key = f"{guild.pk}:{who or 0}:{params.get('metric', 'budget')}:{params.get('window', '')}:{params.get('resets_at')}"
+    if params.get("channel_id"):
+        key += f":{params['channel_id']}"
     record(
         guild.pk,
         Kind.LIMIT,
@@ -48,6 +50,7 @@ def record_limit_reached(guild: Guild, refusal: Refusal, *, user_id: int, now: d
         user_id=who,
         metric=params.get("metric", "budget"),
         window=params.get("window", ""),
+        channel_id=params.get("channel_id"),
         limit=params.get("limit"),
         resets_at=params.get("resets_at"),
     )
@@ -110,6 +113,8 @@ def _limit_line(locale: str, detail: dict[str, Any], params: dict[str, object]) 
         return translate(locale, "mod_log.limit_budget", **params, resets=resets)
     window = translate(locale, f"rule.{detail.get('window')}")
     what = translate(locale, f"settings.rule_{detail.get('metric')}", limit=detail.get("limit"), window=window)
+    if detail.get("channel_id"):
+        what += f" · <#{detail['channel_id']}>"
     key = "mod_log.limit_member" if detail.get("user_id") else "mod_log.limit_guild"
     return translate(locale, key, **params, rule=what, resets=resets)
 

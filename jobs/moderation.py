@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,8 +18,9 @@ from discord_api.client import DiscordClient
 from discord_api.errors import DiscordError
 from guilds import blocked_terms, quota
 from guilds.discord_client import from_settings
-from guilds.models import Usage
+from guilds.models import BlockedTerm, Guild, Usage
 from guilds.policy import Refusal
+from guilds.term_search import TermRules
 
 from . import job_erasure, mod_log, quota_settlement, submission, transitions
 from .guild_lock import lock_guild, lock_guild_of
@@ -248,21 +250,44 @@ class DryRun:
 
 
 def dry_run(phrase: str, *, guild_ids: Sequence[int] | None) -> DryRun:
-    """Match a term with the newest prompts of the guilds (None: of all), as many as time allows. Changes nothing."""
+    """Match a term with the newest prompts of the guilds (None: of all), as many as time allows. Changes nothing.
+
+    Each guild's exceptions and its option for spaced letters apply.
+    """
     folded = blocked_terms.fold(phrase)
     jobs = Job.objects.exclude(prompt="").order_by("-pk")
     if guild_ids is not None:
         jobs = jobs.filter(guild_id__in=guild_ids)
     looked_at, hits = 0, []
-    matcher, ends_at = blocked_terms.Matcher([folded]), time.thread_time() + DRY_RUN_S
-    for job_id, prompt in jobs.values_list("pk", "prompt")[:DRY_RUN_PROMPTS].iterator(chunk_size=100):
+    rules, ends_at = _term_rules(), time.thread_time() + DRY_RUN_S
+    rows = jobs.values_list("pk", "prompt", "guild_id")[:DRY_RUN_PROMPTS]
+    for job_id, prompt, guild_id in rows.iterator(chunk_size=100):
         if not folded or time.thread_time() > ends_at:
             break
         looked_at += 1
-        if matcher.find(prompt) is not None:
+        if rules(guild_id).find(prompt, [folded]) is not None:
             hits.append(job_id)
     examples = Job.objects.filter(pk__in=hits[:10]).only("pk", "prompt", "guild_id", "created_at").order_by("-pk")
     return DryRun(looked_at=looked_at, hits=len(hits), examples=tuple(examples))
+
+
+def _term_rules() -> Callable[[int], TermRules]:
+    """Return the function that returns a guild's rules."""
+    exceptions: dict[int | None, set[str]] = {}
+    for guild_id, folded in BlockedTerm.objects.filter(allowed=True).values_list("guild_id", "folded"):
+        exceptions.setdefault(guild_id, set()).add(folded)
+    spaced = set(Guild.objects.filter(find_spaced_letters=True).values_list("pk", flat=True))
+    everywhere = frozenset(exceptions.get(None, ()))
+
+    @functools.cache
+    def rules(guild_id: int) -> TermRules:
+        return TermRules(
+            platform_exceptions=everywhere,
+            exceptions=frozenset(exceptions.get(guild_id, ())),
+            spaced_too=guild_id in spaced,
+        )
+
+    return rules
 
 
 def _record_event(job_id: int, kind: str, *, by: str, now: datetime, **detail: object) -> None:

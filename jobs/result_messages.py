@@ -16,7 +16,7 @@ from discord_api.custom_id import pack
 from discord_api.i18n import translate
 from discord_api.markdown import code_block, inline
 from discord_api.payloads import File, Message, Option, button, link_button, row, select
-from guilds import prompt_language
+from guilds import features, prompt_language
 from guilds.model_families import DEFAULT_FAMILY, FAMILIES
 from guilds.models import Guild
 from guilds.samplers import SAMPLERS
@@ -178,11 +178,15 @@ def _texts(job: Job) -> list[tuple[str, str]]:
 def result_controls(job: Job, *, is_copy: bool = False) -> tuple[dict[str, Any], ...]:
     """Return the select of what can be done with each image, and a row of buttons.
 
-    `is_copy`: the message is a member's own copy, from which the result in the channel cannot be deleted.
+    What the server has switched off is left out. `is_copy`: the message is a member's own copy, from which the result
+    in the channel cannot be deleted.
     """
     locale, pk = job.locale, job.pk
+    off = frozenset(job.guild.switched_off)
     count = min(job.count, payloads.MAX_OPTIONS // len(IMAGE_ACTIONS))
-    actions = [action for action in IMAGE_ACTIONS if _is_possible(job, action)]
+    actions = [
+        action for action in IMAGE_ACTIONS if features.OF_ACTION.get(action) not in off and _is_possible(job, action)
+    ]
     options = tuple(
         Option(
             value=f"{action}:{index}",
@@ -193,14 +197,15 @@ def result_controls(job: Job, *, is_copy: bool = False) -> tuple[dict[str, Any],
         for index in range(count)
         for action in actions
     )
+    buttons = (
+        ("again", button(pack("reroll", pk), translate(locale, "button.again"), style=1, emoji="🔄")),
+        ("edit", button(pack("edit", pk), translate(locale, "button.edit"), emoji="📝")),
+        ("", button(pack("more", pk, int(is_copy)), translate(locale, "button.more"), emoji="⚙️")),
+    )
     placeholder = translate(locale, "image.one" if count == 1 else "image.choose", n=count)
     return (
         row(select(pack("image", pk), options, placeholder=placeholder)),
-        row(
-            button(pack("reroll", pk), translate(locale, "button.again"), style=1, emoji="🔄"),
-            button(pack("edit", pk), translate(locale, "button.edit"), emoji="📝"),
-            button(pack("more", pk, int(is_copy)), translate(locale, "button.more"), emoji="⚙️"),
-        ),
+        row(*(each for feature, each in buttons if feature not in off)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +32,8 @@ from .wait_estimate import QueuePosition, estimate_position
 TOKEN_LIFE = timedelta(minutes=14, seconds=30)
 # How many lists the refusal of an unknown one names.
 _LISTS_NAMED = 20
+# How many of a member's requests the cool-down looks at.
+_NEWEST_READ = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,8 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     """
     windows = _open_windows(guild, now=now)
     params = request.params
-    presets = _load_presets(request)
+    # Who cannot open their defaults could not change them.
+    presets = [] if "defaults" in guild.switched_off else _load_presets(request)
     facts = admission_queries.read(
         guild,
         interaction_id=request.interaction_id,
@@ -151,11 +154,13 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     plan = policy.plan_generation(rules, _requested_options(request), seed=seed)
     if isinstance(plan, Refusal):
         return _refuse(request, guild, facts, _with_lists(plan, guild), now=now)
-    exceeded = _check_quota(facts, request, plan, windows)
+    quota_rules = quota.applicable(facts.quota, request.role_ids, places=_places(request))
+    exceeded = _check_quota(facts, quota_rules, request, plan, windows)
     over_quota = exceeded is not None and guild.relaxed_over_quota
     is_relaxed = over_quota or (request.params.speed or guild.default_speed) == Guild.Speed.RELAXED
     refusal = (
         _check_queue(guild, facts, is_relaxed=is_relaxed)
+        or _check_cooldown(guild, request, plan, now=now)
         or _check_source(guild, request)
         or (None if over_quota else exceeded)
         or _check_budget(guild, facts, plan, now=now)
@@ -165,7 +170,7 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
     due_at = relaxed.due_at(guild, now=now) if is_relaxed else None
     queued = due_at is None and facts.waiting == 0 and facts.active < guild.concurrency
     job = _new_job(request, guild, plan, queued=queued, due_at=due_at, now=now)
-    admission_queries.write(job, windows)
+    admission_queries.write(job, windows, [rule for rule in quota_rules if rule.channel_id is not None])
     position = estimate_position(facts.ahead, waits=not queued)
     warning = _budget_warning(guild, facts, plan)
     return _accepted(job, position, budget_warning=warning, over_quota=over_quota)
@@ -325,11 +330,36 @@ def _check_source(guild: Guild, request: JobRequest) -> Refusal | None:
     return None
 
 
+def _places(request: JobRequest) -> frozenset[int | None]:
+    return frozenset({request.channel_id, request.parent_channel_id, request.category_id})
+
+
+def _check_cooldown(guild: Guild, request: JobRequest, plan: policy.Plan, *, now: datetime) -> Refusal | None:
+    if not guild.cooldown_s:
+        return None
+    # Refused requests do not count. So few rows are read that a flood of them costs nothing.
+    newest = Job.objects.filter(guild_id=guild.pk, user_id=request.user_id).order_by("-pk")
+    rows = newest.values_list("status", "created_at")[:_NEWEST_READ]
+    last_at = next((created_at for status, created_at in rows if status != Status.REFUSED), None)
+    return quota.decide_cooldown(guild.cooldown_s, last_at=last_at, images=plan.params.count, now=now)
+
+
 def _check_quota(
-    facts: admission_queries.AdmissionData, request: JobRequest, plan: policy.Plan, windows: Mapping[str, Window]
+    facts: admission_queries.AdmissionData,
+    rules: Sequence[quota.Rule],
+    request: JobRequest,
+    plan: policy.Plan,
+    windows: Mapping[str, Window],
 ) -> Refusal | None:
-    rules = quota.applicable(facts.quota, request.role_ids)
-    statuses = quota.evaluate(rules, facts.used, user_id=request.user_id, windows=windows)
+    named = {rule.channel_id for rule in facts.quota} - {None}
+    if not request.channel_complete and named - _places(request):
+        return Refusal(code="channel_unknown")
+    used = facts.used
+    of_channels = [quota.counter_subject(rule, request.user_id) for rule in rules if rule.channel_id is not None]
+    if of_channels:
+        own = dict(zip(of_channels, of_channels, strict=True))
+        used = {**used, **quota.load_counters(request.guild_id, own, windows)}
+    statuses = quota.evaluate(rules, used, user_id=request.user_id, windows=windows)
     return quota.decide(statuses, images=plan.params.count, gpu_ms=plan.gpu_ms)
 
 

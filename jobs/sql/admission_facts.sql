@@ -8,9 +8,9 @@ SELECT json_build_object(
   'ban', (SELECT json_build_array(reason) FROM guilds_ban
           WHERE user_id = %(user)s AND (guild_id = %(guild)s OR guild_id IS NULL) AND (until IS NULL OR until > %(now)s)
           LIMIT 1),
-  'terms', (SELECT json_agg(json_build_array(folded, phrase, nsfw)) FROM (
-              SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id = %(guild)s
-              UNION ALL SELECT folded, phrase, nsfw FROM guilds_blockedterm WHERE guild_id IS NULL) t),
+  'terms', (SELECT json_agg(json_build_array(folded, phrase, nsfw, allowed, guild_id)) FROM (
+              SELECT * FROM guilds_blockedterm WHERE guild_id = %(guild)s
+              UNION ALL SELECT * FROM guilds_blockedterm WHERE guild_id IS NULL) t),
   'models', (SELECT json_agg(model ORDER BY id) FROM (
                SELECT id, slug, name, default_steps, max_steps, default_guidance, default_sampler, sizes,
                       coalesce(learned_gpu_ms_per_step, gpu_ms_per_step) AS gpu_ms_per_step, is_default,
@@ -26,7 +26,7 @@ SELECT json_build_object(
                WHERE %(style)s <> '' AND (guild_id = %(guild)s OR guild_id IS NULL) AND enabled
                ORDER BY slug <> %(style)s, CASE WHEN slug = %(style)s THEN guild_id END, slug LIMIT 25) s),
   'quota', (SELECT json_agg(r) FROM (
-              SELECT subject, role_id, role_name, metric, "window", "limit" FROM guilds_quotarule
+              SELECT subject, role_id, role_name, channel_id, metric, "window", "limit" FROM guilds_quotarule
               WHERE guild_id = %(guild)s) r),
   -- OFFSET 0 keeps one look-up for each window; a join would read every counter that the guild ever had.
   'usage', (SELECT json_agg(c) FROM (

@@ -1,13 +1,13 @@
 -- Inserts a job with its reserved usage, its first events and its member's turn. PostgreSQL checks foreign keys at the
--- commit. {columns} and {values} are those of jobs_job. Parameters: the job's own columns; subjects, windows and
--- starts, its usage counters; kinds and old_statuses, its events.
+-- commit. {columns} and {values} are those of jobs_job. Parameters: the job's own columns; subjects, channels,
+-- windows and starts, its usage counters; kinds and old_statuses, its events.
 WITH usage AS (
-  INSERT INTO guilds_usage AS u (guild_id, subject_id, "window", starts_at, images, gpu_ms,
+  INSERT INTO guilds_usage AS u (guild_id, subject_id, channel_id, "window", starts_at, images, gpu_ms,
                                  granted_images, granted_gpu_ms)
-  SELECT %(guild_id)s::bigint, counter.subject_id, counter."window", counter.starts_at,
+  SELECT %(guild_id)s::bigint, counter.subject_id, counter.channel_id, counter."window", counter.starts_at,
          %(reserved_images)s::bigint, %(reserved_gpu_ms)s::bigint, 0, 0
-  FROM unnest(%(subjects)s::bigint[], %(windows)s::text[], %(starts)s::timestamptz[])
-         AS counter(subject_id, "window", starts_at)
+  FROM unnest(%(subjects)s::bigint[], %(channels)s::bigint[], %(windows)s::text[], %(starts)s::timestamptz[])
+         AS counter(subject_id, channel_id, "window", starts_at)
   ON CONFLICT (guild_id, subject_id, "window", starts_at)
     DO UPDATE SET images = u.images + excluded.images, gpu_ms = u.gpu_ms + excluded.gpu_ms
   RETURNING u.id

@@ -28,6 +28,7 @@ _FIELDS = {
     "allowed_role_ids": "allowed roles",
     "mod_log_channel_id": "mod-log channel",
     "role_id": "role",
+    "channel_id": "channel",
     "user_id": "member",
 }
 _SKIPPED = frozenset(

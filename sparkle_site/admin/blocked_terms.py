@@ -20,14 +20,16 @@ from .scoped_admin import GuildOwnedAdmin
 @admin.register(BlockedTerm)
 class BlockedTermAdmin(GuildOwnedAdmin):
     list_display = ["phrase", "display_guild", "display_effect", "hits"]
-    list_filter = [("guild", GuildFilter), "nsfw"]
+    list_filter = [("guild", GuildFilter), "nsfw", "allowed"]
     list_filter_submit = True
     search_fields = ["phrase"]
-    fields = ["guild", "phrase", "nsfw"]
+    fields = ["guild", "phrase", "nsfw", "allowed"]
     actions_list = ["dry_run_link", "import_link", "export_link"]
 
-    @display(description="Effect", label={"Refused": "danger", "Adult": "warning"})
+    @display(description="Effect", label={"Refused": "danger", "Adult": "warning", "Exception": "success"})
     def display_effect(self, term: BlockedTerm) -> str:
+        if term.allowed:
+            return "Exception"
         return "Adult" if term.nsfw else "Refused"
 
     @action(description="Test a term", icon="science", url_path="try", permissions=["view"])

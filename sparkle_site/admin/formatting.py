@@ -36,6 +36,8 @@ REASONS = {
     ),
     "channel_unknown": ("Channel unknown", "Discord did not describe the channel. Retry."),
     "channel_not_allowed": ("Channel not allowed", "Add the channel to the server's allowed channels."),
+    "cooldown": ("Cool-down", "The member has to wait, or shorten the server's cool-down."),
+    "feature_off": ("Switched off", "Switch it on in the server's settings, under Members can use."),
     "discord_unavailable": ("Discord unavailable", "Retry. The images may already be stored."),
     "erased": ("Erased", "The member's data was erased on request."),
     "guild_disabled": ("Server paused", "Resume the server."),

@@ -39,7 +39,9 @@ class SetupForm(GuildForm):
     per_guild = _per_day("Images per day for the whole server")
     nsfw_rule = forms.ChoiceField(label="Adult prompts", choices=Guild.Nsfw.choices, widget=UnfoldAdminSelectWidget)
     language = forms.ChoiceField(label="Language", choices=LANGUAGES, required=False, widget=UnfoldAdminSelectWidget)
-    mod_log_channel_id = None  # type: ignore[assignment]  # Django's way to leave a field out.
+    # Django's way to leave fields out.
+    mod_log_channel_id = None  # type: ignore[assignment]
+    features = None  # type: ignore[assignment]
 
     class Meta:
         model = Guild

@@ -19,12 +19,20 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminSelect2MultipleWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from discord_api import snowflakes
+from discord_api.i18n import DEFAULT
 from guilds import directory, settings_changes, settings_copy
 from guilds.adapter_models import Adapter
+from guilds.features import FEATURES
 from guilds.models import Guild
+from interactions_lambda.responses import feature_name
 from sparkle_site import discord_client
 
 from . import access, audit_log, formatting, guild_summary, initials, member_names, pickers
@@ -47,6 +55,8 @@ LABELS = {
     "max_waiting_per_member": "Queue limit, per member",
     "monthly_budget_gpu_seconds": "Monthly budget (GPU seconds)",
     "retention_days": "Retention (days)",
+    "cooldown_s": "Cool-down (seconds)",
+    "find_spaced_letters": "Find spaced letters",
     "default_speed": "Default speed",
     "relaxed_patience_hours": "Longest wait of a relaxed request (hours)",
     "relaxed_over_quota": "Relaxed when a quota is used up",
@@ -55,6 +65,11 @@ HELP = {
     "default_speed": "For requests without a speed of their own. Relaxed costs almost nothing but may take hours.",
     "relaxed_patience_hours": "After this time a relaxed request starts a GPU. From 1 to 24 hours.",
     "allowed_sizes": "For example 512x512, separated by commas. Empty: all sizes of the model.",
+}
+# What stands below the lists of models and LoRAs.
+OFFERED = {
+    "models_offered": "Empty: every enabled model.",
+    "loras_offered": "LoRAs that members may choose. Empty: none.",
 }
 
 T = TypeVar("T")
@@ -96,6 +111,13 @@ class GuildForm(CheckedForm):
         "moderators can read, and where Sparkle can send messages.",
     )
     allowed_role_ids = NamesField("roles", label=LABELS["allowed_role_ids"], help_text="Empty: everyone.")
+    features = forms.MultipleChoiceField(
+        label="Members can use",
+        required=False,
+        choices=[(code, feature_name(DEFAULT, code)) for code in FEATURES],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Commands, options and buttons. What is off is refused with a sentence, and its button is not shown.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -107,12 +129,19 @@ class GuildForm(CheckedForm):
         log = self.instance.mod_log_channel_id
         log_choices = pickers.channel_choices(known, chosen=[log] if log else [], kinds=directory.LOGGABLE)
         offers["mod_log_channel_id"] = [("", "None"), *log_choices]
+        self.initial["features"] = [code for code in FEATURES if code not in self.instance.switched_off]
         for name, choices in offers.items():
             if isinstance(field := self.fields.get(name), NamesField | NameField):
                 field.choices = choices
         if "loras_offered" in self.fields:
             usable = Adapter.objects.filter(enabled=True).usable_in([self.instance.pk])
             self.fields["loras_offered"].queryset = usable  # type: ignore[attr-defined]
+        for name in OFFERED.keys() & self.fields.keys():
+            offered = self.fields[name]
+            assert isinstance(offered, forms.ModelMultipleChoiceField)  # noqa: S101
+            offered.widget = UnfoldAdminSelect2MultipleWidget()
+            offered.widget.choices = offered.choices
+            offered.help_text = OFFERED[name]
 
     def clean_time_zone(self) -> str:
         """Return the time zone in IANA's spelling, whatever case was typed."""
@@ -121,6 +150,10 @@ class GuildForm(CheckedForm):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
+        if "features" in self.fields and "features" in data:
+            # What only a newer version of the site knows stays as it is.
+            off = [code for code in self.instance.switched_off if code not in FEATURES]
+            self.instance.switched_off = off + [code for code in FEATURES if code not in data["features"]]
         max_steps = data.get("max_steps")
         if max_steps is None:
             return data
@@ -183,7 +216,7 @@ ON_ROW = (
         confirmation=Confirmation(
             title="Copy the settings of another server?",
             text="Replaces limits, models, language and the quota rules for members and the server, and adds its "
-            "blocked terms. Channels, roles, rules of roles, bans and styles stay.",
+            "blocked terms. Channels, roles, rules of roles and channels, bans and styles stay.",
             button="Copy",
             form=CopyForm,
         ),
@@ -242,7 +275,6 @@ class GuildAdmin(ScopedAdmin):
     list_filter = ["enabled"]
     ordering = ["name", "id"]
     inlines = [QuotaRuleInline]
-    filter_horizontal = ["models_offered", "loras_offered"]
     change_form_outer_before_template = "admin/guilds/guild/top.html"
     change_form_after_template = "admin/guilds/guild/preview_button.html"
     change_form_outer_after_template = "admin/guilds/guild/summary.html"
@@ -275,6 +307,8 @@ class GuildAdmin(ScopedAdmin):
                     "loras_offered",
                     "default_negative_prompt",
                     ("nsfw_rule", "output_check"),
+                    "find_spaced_letters",
+                    "features",
                 ],
             },
         ),
@@ -284,7 +318,7 @@ class GuildAdmin(ScopedAdmin):
                 "classes": ["tab"],
                 "fields": [
                     ("max_waiting", "max_waiting_per_member"),
-                    "concurrency",
+                    ("concurrency", "cooldown_s"),
                     ("monthly_budget_gpu_seconds", "budget_warning_percent"),
                     ("default_speed", "relaxed_patience_hours"),
                     "relaxed_over_quota",

@@ -24,7 +24,7 @@ from jobs import member_moderation, moderation
 from jobs.models import Job
 from sparkle_site import discord_client
 
-from . import access, actor_names, audit_log, formatting, initials, member_names
+from . import access, actor_names, audit_log, formatting, initials, member_names, pickers
 from .action_framework import actor_name
 
 MAX_REQUESTS = 12
@@ -173,7 +173,7 @@ def _context(request: HttpRequest, guild: Guild, user_id: int, *, now: datetime)
         "can_change": viewer.can_change,
         "roles": [role.name for role in known.roles if role.id in (role_ids or ())],
         "roles_unknown": role_ids is None,
-        "limits": [_limit(status) for status in statuses],
+        "limits": [_limit(status, channel=_channel(known, status)) for status in statuses],
         "requests_address": f"{reverse('admin:jobs_job_changelist')}?member={user_id}&guild__id__exact={guild.pk}",
         "requests": [_request(job) for job in jobs[:MAX_REQUESTS]],
         "total": jobs.count(),
@@ -213,19 +213,26 @@ def _read(guild: Guild, user_id: int, *, now: datetime) -> tuple[str, frozenset[
     return row.name if row else member_names.UNKNOWN, frozenset(role for role in ids if role is not None)
 
 
-def _limit(status: QuotaStatus) -> dict[str, Any]:
+def _channel(known: directory.Directory, status: QuotaStatus) -> str:
+    channel_id = status.rule.channel_id
+    return pickers.channel_label(known.channel(channel_id)) if channel_id is not None else ""
+
+
+def _limit(status: QuotaStatus, *, channel: str) -> dict[str, Any]:
     rule = status.rule
     unit = "images" if rule.metric == "images" else "GPU seconds"
     whose = {"guild": "Whole server", "member": "Every member", "role": f"Role @{rule.role_name}"}[rule.subject]
+    where = f" in {channel}" if channel else ""
     limit = "unlimited" if status.limit is None else formatting.count(status.limit)
     percent = min(100, round(100 * status.used / status.limit)) if status.limit else 0
     return {
-        "rule": f"{whose}, {unit} per {rule.window}",
+        "rule": f"{whose}{where}, {unit} per {rule.window}",
         "used": f"{formatting.count(status.used)} of {limit} {unit}",
         "percent": percent,
         "resets_at": formatting.when(status.resets_at),
         "window": rule.window,
-        "can_grant": rule.subject != "guild" and rule.metric == "images" and status.limit is not None,
+        # A grant raises the limits of the whole server, not those of one channel.
+        "can_grant": rule.subject != "guild" and rule.metric == "images" and status.limit is not None and not channel,
     }
 
 

@@ -1,11 +1,11 @@
-"""What the quota rules in a form would have refused in the last 30 days, before they are saved."""
+"""What the quota rules and the cool-down in a form would have refused in the last 30 days, before they are saved."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import render
 from django.utils import timezone
@@ -31,23 +31,34 @@ def preview(request: HttpRequest, guild_id: int) -> HttpResponse:
         return HttpResponseNotAllowed(["POST"])
     if not viewer.can_change:
         raise PermissionDenied
+    cooldown_s = _cooldown_s(request, guild)
     formset = QuotaRuleInline(Guild, admin.site).get_formset(request, guild)(request.POST, instance=guild)
-    if not formset.is_valid():
+    if not formset.is_valid() or cooldown_s is None:
         return render(request, "admin/guilds/guild/quota_preview.html", {"invalid": True})
     rules = [
-        Rule(**{name: data.get(name) for name in ("subject", "role_id", "metric", "window", "limit")})
+        Rule(**{name: data.get(name) for name in ("subject", "role_id", "channel_id", "metric", "window", "limit")})
         for form in formset.forms
         if (data := form.cleaned_data) and not data.get("DELETE")
     ]
     now = timezone.now()
     requests = past_requests.since(guild.pk, now - timedelta(days=DAYS))
-    result = quota_replay.replay(rules, requests, clock=quota.load_clock(guild, now))
+    result = quota_replay.replay(rules, requests, clock=quota.load_clock(guild, now), cooldown_s=cooldown_s)
     context = {
         "result": result,
         "requests": formatting.count(result.requests),
         "refused": formatting.count(result.refused),
         "members": formatting.counted(result.members, "member"),
         "days": DAYS,
+        "cooldown_s": cooldown_s,
         "has_roles": any(rule.subject == "role" for rule in rules),
     }
     return render(request, "admin/guilds/guild/quota_preview.html", context)
+
+
+def _cooldown_s(request: HttpRequest, guild: Guild) -> int | None:
+    """Return the cool-down in the sent form, else the saved one; None for one that cannot be saved."""
+    field = Guild._meta.get_field("cooldown_s")
+    try:
+        return int(field.clean(request.POST.get("cooldown_s", guild.cooldown_s), guild))
+    except ValidationError:
+        return None

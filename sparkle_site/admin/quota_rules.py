@@ -15,13 +15,17 @@ from guilds.models import QuotaRule
 from . import access, pickers
 from .pickers import NameField
 
+# Of one channel. A request may be in a channel and in its category, and a job has room for sixteen counters in all.
+MAX_COUNTERS = 5
+
 
 class QuotaRuleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """One rule, with its role chosen by name. QuotaRuleFormSet checks that no two are the same."""
+    """One rule, with its role and channel chosen by name. QuotaRuleFormSet checks that no two are the same."""
 
     role_id = NameField("role", label="Role")
+    channel_id = NameField("channel", label="Channel")
     known = directory.Directory()
-    """The names of the server's roles."""
+    """The names of the server's roles and channels."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -31,6 +35,10 @@ class QuotaRuleForm(forms.ModelForm):  # type: ignore[type-arg]
         if isinstance(field := self.fields.get("role_id"), NameField):
             chosen = [self.instance.role_id] if self.instance.role_id else []
             field.choices = [("", "–"), *pickers.role_choices(self.known, chosen=chosen)]
+
+        if isinstance(field := self.fields.get("channel_id"), NameField):
+            chosen = [self.instance.channel_id] if self.instance.channel_id else []
+            field.choices = [("", "Whole server"), *pickers.channel_choices(self.known, chosen=chosen)]
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
@@ -63,15 +71,22 @@ class QuotaRuleFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 
     def clean(self) -> None:
         super().clean()
-        seen = set()
+        seen: set[tuple[Any, ...]] = set()
+        counters: dict[int, set[tuple[bool, str]]] = {}
         for form in self.forms:
             data = getattr(form, "cleaned_data", {})
             if not data or data.get("DELETE") or form.errors:
                 continue
-            key = tuple(data.get(name) for name in ("subject", "role_id", "metric", "window"))
+            key = tuple(data.get(name) for name in ("subject", "role_id", "channel_id", "metric", "window"))
             if key in seen:
                 form.add_error(None, "This rule already exists. Change its limit instead.")
             seen.add(key)
+            if (channel_id := data.get("channel_id")) is None:
+                continue
+            used = counters.setdefault(channel_id, set())
+            used.add((data["subject"] == QuotaRule.Subject.GUILD, data["window"]))
+            if len(used) > MAX_COUNTERS:
+                form.add_error(None, "This channel has rules for all but one of the windows. Delete one of them first.")
 
 
 class QuotaRuleInline(TabularInline):
@@ -81,7 +96,7 @@ class QuotaRuleInline(TabularInline):
     form = QuotaRuleForm
     formset = QuotaRuleFormSet
     extra = 0
-    fields = ["subject", "role_id", "metric", "window", "limit"]
+    fields = ["subject", "role_id", "channel_id", "metric", "window", "limit"]
     verbose_name_plural = "Quota rules"
     tab = True
 

@@ -101,8 +101,10 @@ class UsageAdmin(ScopedAdmin):
         subject = Case(When(subject_id=0, then=Value(QuotaRule.Subject.GUILD)), default=Value(QuotaRule.Subject.MEMBER))
         rows = member_names.with_names(super().get_queryset(request), user="subject_id").annotate(subject=subject)
         rules = QuotaRule.objects.filter(
-            guild_id=OuterRef("guild_id"), subject=OuterRef("subject"), window=OuterRef("window")
+            guild_id=OuterRef("guild_id"), subject=OuterRef("subject"), window=OuterRef("window"), channel_id=None
         )
+        # Those of one channel are on the member's page and in /sparkle-quota.
+        rows = rows.filter(channel_id=None)
         return rows.annotate(
             limit_images=Subquery(rules.filter(metric=QuotaRule.Metric.IMAGES).values("limit")[:1]),
             limit_gpu=Subquery(rules.filter(metric=QuotaRule.Metric.GPU_SECONDS).values("limit")[:1]),

@@ -26,7 +26,9 @@ from . import bodies, openapi
 _STATUS_OF_REFUSAL = {
     "banned": 403,
     "guild_disabled": 403,
+    "feature_off": 403,
     "quota_exceeded": 429,
+    "cooldown": 429,
     "budget_spent": 429,
     "queue_full": 429,
     "too_many_waiting": 429,

@@ -71,7 +71,7 @@ def settings_form(client: Any, guild: Guild, **changed: Any) -> dict[str, Any]:
     """Return what a browser would send from the settings page, with some fields changed."""
     form = client.get(page_of(guild)).context["adminform"].form
     sent = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
-    sent = {name: value for name, value in sent.items() if value not in (None, False)}
+    sent = {name: value for name, value in sent.items() if value is not None and value is not False}
     sent |= {"allowed_sizes": "", "models_offered": []}
     sent |= {f"quota_rules-{name}_FORMS": 0 for name in ("TOTAL", "INITIAL")}
     return sent | changed

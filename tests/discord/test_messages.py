@@ -8,7 +8,7 @@ from discord_api import payloads
 from discord_api.i18n import LOCALES
 from discord_api.markdown import code_block, inline
 from discord_api.payloads import File, Message
-from guilds.models import ModelProfile
+from guilds.models import Guild, ModelProfile
 from jobs import progress_messages, result_messages
 from jobs.models import Job
 
@@ -23,6 +23,7 @@ def job(**fields: object) -> Job:
     """A job that no database has seen."""
     defaults: dict[str, object] = {
         "pk": 2**53,
+        "guild": Guild(pk=7),
         "user_id": 42,
         "prompt": "a cat",
         "seed": 2**32 - 1,
@@ -129,7 +130,7 @@ def test_a_layout_tells_what_an_embed_tells() -> None:
 
 
 def test_the_result_of_a_button_names_who_pressed_it_and_what_it_came_from() -> None:
-    of = job(pressed_message_id=7, guild_id=5, channel_id=6)
+    of = job(pressed_message_id=7, guild=Guild(pk=5), channel_id=6)
     lines = str(result_messages.completed(of, (GRID,)).content).splitlines()
     assert lines == [
         "**Completed your Sparkle!**",
@@ -154,6 +155,13 @@ def test_one_menu_and_one_row_of_buttons_are_below_a_result() -> None:
     assert menu["components"][0]["placeholder"].startswith("Image 1 to 2")
     assert [button["label"] for button in buttons["components"]] == ["Again", "Edit", "More"]
     assert values(job(count=2)) == [f"{action}:{n}" for n in (0, 1) for action in result_messages.IMAGE_ACTIONS]
+
+
+def test_what_the_server_has_switched_off_is_not_offered() -> None:
+    off = Guild(pk=7, switched_off=["vary", "area", "redraw", "edit", "again"])
+    assert values(job(count=1, guild=off)) == ["upscale:0", "full:0"]
+    _, buttons = result_messages.result_controls(job(guild=off))
+    assert [button["label"] for button in buttons["components"]] == ["More"]
 
 
 def test_an_image_at_the_limit_cannot_grow_and_many_images_fit_into_the_menu() -> None:

@@ -40,6 +40,14 @@ EXTREMES: list[Any] = [
 ]
 
 
+# A value of a list that fits, and those that do not, by the pattern of a text.
+VALUES_OF_LISTS: dict[str | None, tuple[Any, list[Any]]] = {
+    None: (77, [0, -1, 2**63]),
+    guild_models.SIZE_PATTERN: ("512x512", ["", "0x0", "512x512 ", "1e9x1", "x"]),
+    "[a-z]{1,16}": ("vary", ["", "Vary", "vary ", "a b", "x1"]),
+}
+
+
 def own_fields(*kinds: type[models.Field]) -> Iterator[models.Field[Any, Any]]:
     for label in ("guilds", "jobs"):
         for model in apps.get_app_config(label).get_models():
@@ -106,8 +114,7 @@ def test_a_number_has_the_same_bounds_in_form_and_database(field: Any) -> None:
 @fields(ArrayField)
 def test_a_list_has_a_length_and_bounds_for_each_of_its_values(field: Any) -> None:
     assert hasattr(field, "max_items"), f"{name(field)}: use BoundedArrayField"
-    good = "512x512" if isinstance(field.base_field, models.CharField) else 77
-    bad = ["", "0x0", "512x512 ", "1e9x1", "x"] if good == "512x512" else [0, -1, 2**63]
+    good, bad = VALUES_OF_LISTS[getattr(field.base_field, "pattern", None)]
     for values in ([good], [good] * field.max_items):
         assert form_takes(field, values)
         assert database_takes(field, values)

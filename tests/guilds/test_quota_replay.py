@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from guilds import quota
-from guilds.models import QuotaRule
+from guilds.models import Channel, QuotaRule
 from guilds.policy import Refusal
 from guilds.quota import Rule
 from guilds.quota_clock import QuotaClock
@@ -93,6 +93,13 @@ def test_the_page_previews_the_rules_in_the_form(moderator_a, guild_a, make_ask)
     assert "1 of 3 requests" in shown
     assert "of 1 member." in " ".join(shown.split())
     assert not QuotaRule.objects.exists(), "nothing is saved"
+    shown = " ".join(moderator_a.post(address, sent | {"quota_rules-0-limit": "99", "cooldown_s": "3600"}).text.split())
+    assert "these rules and the cool-down of 3600 seconds would have refused <strong>2 of 3 requests" in shown
+    assert "Correct the rules first" in moderator_a.post(address, sent | {"cooldown_s": "-1"}).text
+    elsewhere = sent | {"quota_rules-0-limit": "0", "quota_rules-0-channel_id": "71"}
+    assert "Correct the rules first" in moderator_a.post(address, elsewhere).text, "no channel of this server"
+    Channel.objects.create(pk=71, guild=guild_a, name="art", kind=0)
+    assert "0 of 3 requests" in moderator_a.post(address, elsewhere).text
     assert "Correct the rules first" in moderator_a.post(address, sent | {"quota_rules-0-limit": ""}).text
     assert moderator_a.post("/admin/guilds/guild/1/quota-preview/", sent).status_code == 404
     assert moderator_a.get(address).status_code == 405

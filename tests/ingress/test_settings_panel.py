@@ -9,6 +9,7 @@ import pytest
 
 from discord_api.permissions import MANAGE_GUILD
 from guilds import settings_changes
+from guilds.features import FEATURES
 from guilds.models import Guild, QuotaRule, SettingChange
 from jobs import privacy
 from tests.admin.conftest import discord_user, signed_in
@@ -65,7 +66,7 @@ def test_the_panel_shows_what_is_set(guild: Guild, slash: Call) -> None:
     assert shown["g1:channels"]["default_values"] == [{"id": "77", "type": "channel"}]
     assert shown["g1:roles"]["default_values"] == []
     assert [each["value"] for each in shown["g1:nsfw"]["options"] if each.get("default")] == ["never"]
-    assert {"g1:enabled", "g1:private", "g1:limits_form", "g1:setup:0"} <= set(shown)
+    assert {"g1:enabled", "g1:more", "g1:limits_form", "g1:setup:0"} <= set(shown)
 
 
 def test_a_choice_is_saved_and_shown(guild: Guild, choose: Call) -> None:
@@ -98,8 +99,11 @@ def test_limits_are_typed_in_a_form_that_shows_the_present_ones(guild: Guild, ch
         "guild": "400",
         "max_images": "3",
         "max_steps": "50",
+        "cooldown_s": "0",
     }
-    fill_in(guild, member="", guild="300")
+    fill_in(guild, member="", guild="300", cooldown_s="30")
+    guild.refresh_from_db()
+    assert guild.cooldown_s == 30
     assert settings_changes.read_daily_limit(guild.pk, "member") is None
     assert QuotaRule.objects.get(guild=guild).limit == 300
 
@@ -113,6 +117,7 @@ def test_limits_are_typed_in_a_form_that_shows_the_present_ones(guild: Guild, ch
         ({"member": "-5"}, "Limits: enter a whole number"),
         ({"member": "１２"}, "enter a whole number"),
         ({"max_steps": "5"}, "enter a number from 10 to 150."),
+        ({"cooldown_s": "86401"}, "Seconds between a member's requests: enter a number from 0 to 86400."),
     ],
 )
 def test_wrong_numbers_are_refused_in_words_and_change_nothing(
@@ -128,7 +133,41 @@ def test_wrong_numbers_are_refused_in_words_and_change_nothing(
     assert not SettingChange.objects.exists()
 
 
-@pytest.mark.parametrize(("action", "values"), [("nsfw", ["always"]), ("nsfw", []), ("language", ["xx"])])
+def test_the_second_page_shows_and_changes_what_the_first_has_no_room_for(guild: Guild, choose: Call) -> None:
+    shown = controls(choose(guild, "more"))
+    assert set(shown) == {
+        "g1:features", "g1:mod_log", "g1:speed", "g1:patience", "g1:panel", "g1:private", "g1:over_quota"
+    }  # fmt: skip
+    features = shown["g1:features"]
+    assert (features["min_values"], features["max_values"]) == (0, len(FEATURES))
+    assert all(option["default"] for option in features["options"])
+    answer = choose(guild, "features", [feature for feature in FEATURES if feature not in ("vary", "private")])
+    off = [each["value"] for each in controls(answer)["g1:features"]["options"] if not each.get("default")]
+    assert off == ["private", "vary"]
+    choose(guild, "mod_log", ["99"])
+    choose(guild, "speed", ["relaxed"])
+    choose(guild, "patience", ["12"])
+    fields = {field["name"]: field["value"] for field in choose(guild, "over_quota")["data"]["embeds"][0]["fields"]}
+    assert (fields["Turned off"], fields["Mod log"]) == ("private requests, variations", "<#99>")
+    assert (fields["Default speed"], fields["Longest relaxed wait"]) == ("Relaxed", "12 h")
+    assert fields["Over a limit"] == "Becomes relaxed"
+    assert set(controls(choose(guild, "panel"))) >= {"g1:channels", "g1:more"}
+    assert SettingChange.objects.filter(guild=guild).count() == 5
+
+
+@pytest.mark.parametrize(
+    ("action", "values"),
+    [
+        ("nsfw", ["always"]),
+        ("nsfw", []),
+        ("language", ["xx"]),
+        ("speed", ["fast"]),
+        ("speed", []),
+        ("patience", ["0"]),
+        ("patience", ["25"]),
+        ("patience", ["x"]),
+    ],
+)
 def test_what_is_not_on_the_list_is_refused(guild: Guild, choose: Call, action: str, values: list[str]) -> None:
     before = Guild.objects.values().get(pk=guild.pk)
     choose(guild, action, values)
@@ -182,7 +221,7 @@ def test_the_audit_shows_who_changed_what_in_discord_and_no_later_change_repeats
     page = f"/admin/guilds/guild/{guild.pk}/change/"
     form = operator.get(page).context["adminform"].form
     sent = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
-    sent = {name: value for name, value in sent.items() if value not in (None, False)}
+    sent = {name: value for name, value in sent.items() if value is not None and value is not False}
     sent |= {"allowed_sizes": "", "models_offered": [], "quota_rules-TOTAL_FORMS": 0, "quota_rules-INITIAL_FORMS": 0}
     assert operator.post(page, sent).status_code == 302
     choose(guild, "nsfw", ["spoiler"])
@@ -202,6 +241,7 @@ def test_the_panel_speaks_the_moderators_language(
     guild: Guild, make_guild: Callable[..., Guild], slash: Call, choose: Call, locale: str
 ) -> None:
     assert slash(guild, "sparkle-settings", locale=locale, **manager())["type"] == 4
+    assert choose(guild, "more", locale=locale)["type"] == 7
     new = make_guild()
     for step in range(6):
         answer = choose(new, f"setup:{step}", locale=locale)

@@ -55,7 +55,7 @@ def parameters(guild, now):
 def few(make_guild, make_ask, now, django_db_serialized_rollback):
     """So few requests that reading all is cheaper than any index, with statistics that say so; yields their guild."""
     guild = make_guild(concurrency=64, max_waiting=1000, max_waiting_per_member=1000)
-    for _ in range(20):
+    for _ in range(8):
         assert isinstance(submission.submit(make_ask(guild), now=now), submission.Accepted)
     with connect() as plain:
         # Rows of earlier tests that were rolled back would leave pages behind, and a large table is not scanned.

@@ -22,6 +22,7 @@ OURS = ("guilds", "jobs", "sparkle_accounts", "sparkle_audit")
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("guilds", "0004_directory"): "bounds of a server's channels: a few thousand rows take milliseconds",
     ("guilds", "0005_moderation"): "bounds of a server's settings: reading a thousand rows takes milliseconds",
+    ("guilds", "0011_features_and_channel_rules"): "settings and quota rules: a few thousand rows take milliseconds",
     ("guilds", "0006_relaxed_lane"): "bounds of a server's settings: reading a thousand rows takes milliseconds",
 }
 
