@@ -15,15 +15,11 @@ from .engine import GenerationRequest
 from .families.family import Family, RunningRequest
 
 
-class EngineAdapters:
-    """Belongs to the engine's thread. Nothing is prepared before the first request with an adapter."""
+class LoadedAdapters:
+    """Loads the adapters of requests beside the batch. Belongs to the engine's thread."""
 
-    def __init__(self, family: Family) -> None:
-        self._family = family
-        self._store = AdapterCache(lambda use: load(use.path, family.pipe, key=use.key))
-        self._denoiser: MixedLayers | None = None
-        self._forward: Callable[..., Any] | None = None
-        self._encoders: dict[str, MixedLayers] = {}
+    def __init__(self, pipe: Any) -> None:
+        self._store = AdapterCache(lambda use: load(use.path, pipe, key=use.key))
 
     def request(self, request: GenerationRequest) -> None:
         """Start to load what the request needs."""
@@ -36,9 +32,51 @@ class EngineAdapters:
         """Wait until an adapter of these requests is loaded, or the time is over."""
         self._store.wait([use for request in requests for use in request.adapters], timeout_s=timeout_s)
 
+    def close(self) -> None:
+        self._store.close()
+
+    def _mix_of(self, request: GenerationRequest) -> Mix:
+        """Return the request's adapters. Raise AdapterUnusable."""
+        return self._store.get(request.adapters) if request.adapters else ()
+
+
+class WholeCallAdapters(LoadedAdapters):
+    """Applies the adapters of one request to whole calls of a pipeline."""
+
+    def __init__(self, pipe: Any) -> None:
+        super().__init__(pipe)
+        self._pipe = pipe
+        self._parts: dict[str, MixedLayers] = {}
+
+    @contextmanager
+    def applied(self, request: GenerationRequest) -> Iterator[None]:
+        """Apply the request's adapters to all rows of the pipeline's calls meanwhile. Raise AdapterUnusable."""
+        mix = self._mix_of(request)
+        used = {part for weighted in mix for part in weighted.adapter.pairs}
+        for part in used - self._parts.keys():
+            self._parts[part] = MixedLayers(getattr(self._pipe, part), part=part)
+        try:
+            for part in used:
+                self._parts[part].use([mix])
+            yield
+        finally:
+            for part in used:
+                self._parts[part].use([])
+
+
+class EngineAdapters(LoadedAdapters):
+    """Applies adapters to prompts when a request begins, and to its rows. Nothing is prepared before the first use."""
+
+    def __init__(self, family: Family) -> None:
+        super().__init__(family.pipe)
+        self._family = family
+        self._denoiser: MixedLayers | None = None
+        self._forward: Callable[..., Any] | None = None
+        self._encoders: dict[str, MixedLayers] = {}
+
     def begin(self, request: GenerationRequest) -> RunningRequest:
         """Return the request as it enters the batch. Raise AdapterUnusable, and what `Family.begin` raises."""
-        mix = self._store.get(request.adapters) if request.adapters else ()
+        mix = self._mix_of(request)
         with self._encoding_with(mix):
             run = self._family.begin(request)
         run.mix = mix
@@ -52,9 +90,6 @@ class EngineAdapters:
             self._forward = self._family.forward_of(self._denoiser.model)
         self._denoiser.use(rows)
         return self._forward
-
-    def close(self) -> None:
-        self._store.close()
 
     @contextmanager
     def _encoding_with(self, mix: Mix) -> Iterator[None]:

@@ -1,9 +1,9 @@
 """Static batching: one call of the whole pipeline for requests with equal parameters.
 
 Serves the pipelines of gpu_worker.whole_call_pipelines, which cannot be advanced by the step, with their own scheduler.
-Requests of one size, number of steps and guidance share a call of up to `max_images` images; no request waits for
-others to share with. Progress and cancel use the pipeline's callback where it has one. The images of a request that is
-cancelled during a shared call are made and dropped.
+Requests of one size, number of steps, guidance and adapters share a call of up to `max_images` images; no request waits
+for others to share with. Progress and cancel use the pipeline's callback where it has one. The images of a request that
+is cancelled during a shared call are made and dropped.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from PIL import Image
 from guilds import prompt_weights
 from guilds.model_families import FAMILIES
 
-from .continuous_batching import parameter_bytes
+from .continuous_batching import ADAPTER_WAIT_S, parameter_bytes
 from .engine import Cancelled, Completed, EngineBroken, Event, Failed, GenerationRequest, StepDone
+from .engine_adapters import WholeCallAdapters
 from .error_causes import is_out_of_memory
 from .error_isolation import device_works, failed_event, raise_if_device_broken, require_finite, run_isolated
 from .whole_call_pipelines import signature_of, truncated_tokens
@@ -35,6 +36,7 @@ class StaticBatchEngine:
         self._pipe = pipe
         self._max_images = max_images
         self._signature = signature_of(pipe)
+        self._adapters = WholeCallAdapters(pipe)
         self._inside: list[GenerationRequest] = []
         self._cancelled: set[int] = set()
         self._isolated: set[int] = set()  # ids of requests that were in a call that failed
@@ -50,6 +52,7 @@ class StaticBatchEngine:
     def admit(self, request: GenerationRequest) -> None:
         # Whole pipelines know no weights of words.
         plain = prompt_weights.plain
+        self._adapters.request(request)
         self._inside.append(
             replace(request, prompt=plain(request.prompt), negative_prompt=plain(request.negative_prompt))
         )
@@ -63,7 +66,8 @@ class StaticBatchEngine:
 
     def close(self) -> None:
         self._inside.clear()
-        del self._pipe
+        self._adapters.close()
+        del self._pipe, self._adapters
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -73,14 +77,17 @@ class StaticBatchEngine:
             if failure := self._check(request):
                 self._remove(request)
                 emit(failure)
-        if not self._inside:
+        ready = [request for request in self._inside if self._adapters.is_ready(request)]
+        if not ready:
+            self._adapters.wait(self._inside, timeout_s=ADAPTER_WAIT_S)
             return
-        batch = self._next_batch()
+        batch = self._next_batch(ready)
         began = time.perf_counter()
         failed = None
         with torch.inference_mode():
             try:
-                images = self._call(batch, emit)
+                with self._adapters.applied(batch[0]):
+                    images = self._call(batch, emit)
             except Exception as error:
                 raise_if_device_broken(error, device=self._pipe.device)
                 if len(batch) == 1:
@@ -136,13 +143,13 @@ class StaticBatchEngine:
             self._remove(request)
             emit(Cancelled(id=request.id, gpu_ms=0))
 
-    def _next_batch(self) -> list[GenerationRequest]:
-        """Return the first request and those behind it that can share its call."""
-        first = self._inside[0]
+    def _next_batch(self, ready: list[GenerationRequest]) -> list[GenerationRequest]:
+        """Return the first of these requests and those behind it that can share its call."""
+        first = ready[0]
         batch, images = [first], first.count
         if first.id in self._isolated or not self._signature.shares_calls:
             return batch
-        for request in self._inside[1:]:
+        for request in ready[1:]:
             if (
                 request.id not in self._isolated
                 and _batch_key(request) == _batch_key(first)
@@ -171,8 +178,6 @@ class StaticBatchEngine:
             return Failed(id=request.id, reason="sampler_unknown", detail=request.sampler)
         if request.source is not None:
             return Failed(id=request.id, reason="not_possible", detail="this pipeline takes no source image")
-        if request.adapters:
-            return Failed(id=request.id, reason="lora_unusable", detail="this pipeline runs in whole calls")
         return None
 
     def _count_truncated(self, request: GenerationRequest) -> int:
@@ -203,4 +208,4 @@ def _to_pil(images: Any) -> tuple[Image.Image, ...]:
 
 
 def _batch_key(request: GenerationRequest) -> Hashable:
-    return (request.width, request.height, request.steps, request.guidance, request.source is None)
+    return (request.width, request.height, request.steps, request.guidance, request.source is None, request.adapters)

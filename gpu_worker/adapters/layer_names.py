@@ -76,7 +76,10 @@ class _Parts:
     """The layers of the parts of a pipeline, by their names in each format."""
 
     def __init__(self, pipe: Any) -> None:
-        self.denoiser = next(name for name in DENOISERS if getattr(pipe, name, None) is not None)
+        denoisers = [name for name in DENOISERS if isinstance(getattr(pipe, name, None), nn.Module)]
+        if not denoisers:
+            raise AdapterUnusable(f"{type(pipe).__name__} takes no LoRA")
+        self.denoiser = denoisers[0]
         self._names: dict[str, dict[str, str]] = {}
         for part in (self.denoiser, *TEXT_ENCODERS):
             model = getattr(pipe, part, None)

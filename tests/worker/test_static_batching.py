@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from gpu_worker.engine import Cancelled, Completed, Event, Failed, GenerationRequest, StepDone
+from gpu_worker.engine import AdapterUse, Cancelled, Completed, Event, Failed, GenerationRequest, StepDone
 
-from . import tiny_models
+from . import adapter_files, tiny_models
 
 torch = pytest.importorskip("torch")
 
@@ -72,6 +73,50 @@ def test_requests_with_equal_parameters_share_a_call_and_keep_their_images(engin
     for made in (event for event in events if isinstance(event, Completed)):
         assert _near(_pixels(made), _pixels(alone[made.id]))  # type: ignore[arg-type]
     assert [event.step for event in events if isinstance(event, StepDone) and event.id == 2] == [1, 2, 3, 4, 5]
+
+
+def test_requests_with_adapters_get_what_diffusers_makes_with_them(engine: Any, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_models.folder())
+    pipe.set_progress_bar_config(disable=True)
+    night = adapter_files.save_diffusers(tmp_path / "night.safetensors", pipe.unet, seed=1, rank=4)
+    sketch = adapter_files.save_diffusers(tmp_path / "sketch.safetensors", pipe.unet, seed=2, rank=8)
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"none")
+    uses = {
+        path: AdapterUse(key=str(path), path=path, weight=weight)
+        for path, weight in ((night, 0.7), (sketch, 1.2), (broken, 1.0))
+    }
+    engine.admit(_request(id=1, adapters=(uses[night], uses[sketch])))
+    engine.admit(_request(id=2))
+    engine.admit(_request(id=3, adapters=(uses[broken],)))
+    engine.admit(_request(id=4, adapters=(uses[sketch],)))
+    ended = {event.id: event for event in _finish(engine) if not isinstance(event, StepDone)}
+    failed = ended.pop(3)
+    assert isinstance(failed, Failed)
+    assert failed.reason == "lora_unusable"
+
+    def alone() -> list[bytes]:
+        generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+        size = tiny_models.SIZE
+        images = pipe(
+            ["a red cat"] * 2, num_inference_steps=5, guidance_scale=7.5, width=size, height=size, generator=generators
+        ).images
+        return [image.tobytes() for image in images]
+
+    assert _near(_pixels(ended[2]), bare := alone())  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        # peft warns about a second adapter.
+        warnings.simplefilter("ignore")
+        pipe.load_lora_weights(night, adapter_name="night")
+        pipe.load_lora_weights(sketch, adapter_name="sketch")
+    pipe.set_adapters(["night", "sketch"], [0.7, 1.2])
+    assert _near(_pixels(ended[1]), both := alone())  # type: ignore[arg-type]
+    pipe.set_adapters(["sketch"], [1.2])
+    assert _near(_pixels(ended[4]), alone())  # type: ignore[arg-type]
+    assert not _near(bare, both)
 
 
 def test_tokens_that_the_text_encoder_does_not_read_are_counted(engine: Any) -> None:
