@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 
 from discord_api import cdn_urls, custom_id, payloads, snowflakes
+from discord_api.custom_id import pack
 from discord_api.i18n import translate
-from discord_api.payloads import TextInput
+from discord_api.payloads import Option, SelectInput, TextInput
 from guilds import features, installations, quota
 from guilds.command_definitions import REMIX, WHO
 from guilds.generation_params import RequestedParams
@@ -202,6 +203,10 @@ def _help(interaction: Interaction, now: datetime) -> dict[str, Any]:
 
 def _remix(interaction: Interaction, now: datetime) -> dict[str, Any]:
     locale = submission.guild_locale(interaction)
+    job = _job_of_message(interaction)
+    numbers = reports.visible_indexes(job) if job and submission.may_see(interaction, job) else []
+    if job is not None and numbers:
+        return _remix_result(locale, job, numbers)
     urls = list(cdn_urls.images_of(parsing.target_message(interaction.data)))
     url = next((url for url in urls if isinstance(check_cdn_url(url), str)), None)
     if url is None:
@@ -210,13 +215,7 @@ def _remix(interaction: Interaction, now: datetime) -> dict[str, Any]:
         REMIX_MODAL,
         translate(locale, "modal.remix"),
         (
-            TextInput(
-                custom_id="prompt", label=translate(locale, "option.prompt.description"), long=True, required=True
-            ),
-            TextInput(
-                custom_id="negative_prompt", label=translate(locale, "option.negative_prompt.description"), long=True
-            ),
-            TextInput(custom_id="strength", label=translate(locale, "field.strength"), value="0.6", max_length=6),
+            *_remix_fields(locale),
             # A URL is too long for a custom id, so a visible text input holds it.
             TextInput(
                 custom_id="image",
@@ -226,6 +225,28 @@ def _remix(interaction: Interaction, now: datetime) -> dict[str, Any]:
                 max_length=cdn_urls.MAX_URL,
             ),
         ),
+    )
+
+
+def _remix_result(locale: str, job: Job, indexes: Sequence[int]) -> dict[str, Any]:
+    """Open the modal for one of our own results, whose images are known by their request."""
+    options = tuple(
+        Option(
+            value=str(index), label=translate(locale, "modal.image_number", n=index + 1), is_default=index == indexes[0]
+        )
+        for index in indexes
+    )
+    which = SelectInput(custom_id="image", label=translate(locale, "modal.which_image"), options=options)
+    return payloads.modal(pack("remix", job.pk), translate(locale, "modal.remix"), (which, *_remix_fields(locale)))
+
+
+def _remix_fields(locale: str) -> tuple[TextInput, ...]:
+    return (
+        TextInput(custom_id="prompt", label=translate(locale, "option.prompt.description"), long=True, required=True),
+        TextInput(
+            custom_id="negative_prompt", label=translate(locale, "option.negative_prompt.description"), long=True
+        ),
+        TextInput(custom_id="strength", label=translate(locale, "field.strength"), value="0.6", max_length=6),
     )
 
 

@@ -28,7 +28,7 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
             return off
         return _remix(interaction, typed, now=now, started=started)
     action = custom_id.parse(interaction.data.get("custom_id"))
-    if action is None or action.name not in ("edit", "more"):
+    if action is None or action.name not in ("edit", "more", "remix"):
         return responses.ephemeral(submission.guild_locale(interaction), "refusal.unknown_interaction")
     if off := submission.refuse_if_off(interaction, features.OF_ACTION.get(action.name)):
         return off
@@ -39,6 +39,8 @@ def submit(interaction: Interaction, *, now: datetime, started: float) -> dict[s
         if typed.get("action") == "delete":
             return components.delete(interaction, job, now=now, started=started)
         return components.report(interaction, job, reason=typed.get("reason", ""), now=now)
+    if action.name == "remix":
+        return _remix_result(interaction, job, typed, now=now, started=started)
     params = params_to_repeat(job)
     params = replace(
         params,
@@ -56,15 +58,33 @@ def _remix(interaction: Interaction, typed: dict[str, str], *, now: datetime, st
     url = commands.check_cdn_url(typed.get("image"))
     if isinstance(url, Refusal):
         return responses.refusal(submission.guild_locale(interaction), url)
-    params = RequestedParams(
+    params = replace(_typed_params(typed), source_url=url)
+    return submission.submit(interaction, params, now=now, started=started)
+
+
+def _remix_result(
+    interaction: Interaction, job: Job, typed: dict[str, str], *, now: datetime, started: float
+) -> dict[str, Any]:
+    if not submission.may_see(interaction, job):
+        return responses.ephemeral(submission.guild_locale(interaction), "refusal.job_gone")
+    params = replace(
+        _typed_params(typed),
+        source_job_id=job.pk,
+        source_index=_integer("image", typed.get("image", "0")),
+        # What came from a private image is private.
+        is_private=job.ephemeral or None,
+    )
+    return submission.submit(interaction, params, now=now, started=started)
+
+
+def _typed_params(typed: dict[str, str]) -> RequestedParams:
+    return RequestedParams(
         prompt=typed.get("prompt", ""),
         negative_prompt=typed.get("negative_prompt") or None,
         strength=_number("strength", typed.get("strength", "")),
         kind=Job.Kind.IMG2IMG,
-        source_url=url,
         uses_defaults=True,
     )
-    return submission.submit(interaction, params, now=now, started=started)
 
 
 def _integer(name: str, typed: str) -> int | None:

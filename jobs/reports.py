@@ -35,6 +35,12 @@ def visible_grid(job: Job) -> str:
     return job.grid_key
 
 
+def visible_indexes(job: Job) -> list[int]:
+    """Return the indexes of the job's images that are not hidden."""
+    images = JobImage.objects.filter(job=job, hidden_at=None).exclude(key="")
+    return list(images.order_by("index").values_list("index", flat=True))
+
+
 def visible_image(job: Job, index: int) -> JobImage | None:
     """Return one image of the job, or None if there is none or it is hidden."""
     return JobImage.objects.filter(job=job, index=index, hidden_at=None).exclude(key="").first()

@@ -11,7 +11,7 @@ import pytest
 from discord_api.custom_id import pack
 from discord_api.payloads import EPHEMERAL, LAYOUT
 from guilds.models import Guild
-from jobs import painted_areas, privacy, submission
+from jobs import painted_areas, privacy, result_messages, submission
 from jobs.models import Job, JobImage
 
 from .conftest import message_text, payload
@@ -160,3 +160,44 @@ def test_an_image_can_be_continued_beyond_its_edges(guild: Guild, job: Job, pres
     assert newest().painted_area == ""
     JobImage.objects.filter(job=job).update(hidden_at=job.created_at)
     assert "no longer available" in message_text(press(guild, pack("image", job.pk), values=["area:2"]))
+
+
+def remix_of(job: Job, **message: Any) -> dict[str, Any]:
+    """A message command on the job's result, which the bot posted."""
+    body = payload("message_command", guild_id=str(job.guild_id))
+    target = body["data"]["resolved"]["messages"][body["data"]["target_id"]]
+    controls = list(result_messages.result_controls(job))
+    target |= {"author": {"id": body["application_id"]}, "components": controls, "attachments": [], "embeds": []}
+    target |= message
+    return body
+
+
+def test_remixing_a_result_names_its_image_and_no_address(guild: Guild, job: Job, send: Any) -> None:
+    JobImage.objects.filter(job=job, index=1).update(hidden_at=job.created_at)
+    opened = send(remix_of(job))
+    assert opened["data"]["custom_id"] == pack("remix", job.pk)
+    assert choices(opened) == ["0", "2", "3"]
+    assert "http" not in str(opened)
+    body = payload("modal", guild_id=str(guild.pk))
+    chosen = {"type": 18, "component": {"type": 3, "custom_id": "image", "values": ["2"]}}
+    typed = [
+        {"type": 18, "component": {"type": 4, "custom_id": name, "value": value}}
+        for name, value in (("prompt", "a fox"), ("strength", "0,4"))
+    ]
+    body["data"] = {"custom_id": pack("remix", job.pk), "components": [chosen, *typed]}
+    assert "Submitted" in str(send(body))
+    made = newest()
+    assert (made.prompt, made.kind, made.strength, made.source_url) == ("a fox", "img2img", 0.4, "")
+    assert (made.source_job_id, made.source_index, made.ephemeral) == (job.pk, 2, False)
+    body = body | {"id": str(int(body["id"]) + 1)}
+    chosen["component"]["values"] = ["1"]  # type: ignore[index]
+    assert "no longer available" in message_text(send(body)), "a hidden image"
+
+
+def test_a_private_result_is_not_remixed_by_others(guild: Guild, job: Job, send: Any) -> None:
+    Job.objects.filter(pk=job.pk).update(ephemeral=True)
+    body = payload("modal", guild_id=str(guild.pk), **as_other())
+    text = {"type": 18, "component": {"type": 4, "custom_id": "prompt", "value": "a fox"}}
+    body["data"] = {"custom_id": pack("remix", job.pk), "components": [text]}
+    assert "no longer available" in message_text(send(body))
+    assert Job.objects.count() == 1
