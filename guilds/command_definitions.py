@@ -54,6 +54,7 @@ def all_commands() -> list[dict[str, Any]]:
             _option(_STRING, "size", autocomplete=True, max_length=9),
             _option(_INTEGER, "steps", min_value=1, max_value=150),
             _option(_INTEGER, "count", min_value=1, max_value=4),
+            _option(_STRING, "lora", autocomplete=True, max_length=100),
             _visibility(),
             _preset(),
         ),

@@ -140,6 +140,17 @@ def _use(
     return LoraUse(lora=lora, weight=weight)
 
 
+def keep_usable(stored: str, available: Sequence[LoraOptions], *, family: str) -> str:
+    """Return those of a preset's LoRAs that are still offered and fit the model, as a text for `parse`."""
+    offered = {lora.slug: lora for lora in available if lora.is_offered}
+    kept = []
+    for part in stored.split(","):
+        lora = offered.get(part.partition(":")[0])
+        if lora is not None and (not family or not lora.family or lora.family == family):
+            kept.append(part)
+    return ",".join(kept)
+
+
 def add_trigger_words(prompt: str, uses: Iterable[LoraUse]) -> str:
     """Return the prompt with the trigger words of its LoRAs, where it lacks them."""
     lower = prompt.casefold()

@@ -247,7 +247,8 @@ def _expand(rules: GuildPolicy, prompt: str, *, seed: int) -> str | Refusal:
 def _fill_presets(rules: GuildPolicy, requested: RequestedParams) -> RequestedParams | Refusal:
     """Fill in what the member did not set: from the preset, then from the member's defaults.
 
-    A model or style that is no longer offered is refused. Steps, count and size give way to the limits.
+    A model or style that is no longer offered is refused. Steps, count and size give way to the limits, and LoRAs that
+    are no longer offered or do not fit the model are left out.
     """
     name = preset_options.normalize_name(requested.preset or "")
     presets = preset_options.ordered(rules.presets)
@@ -272,6 +273,9 @@ def _fill_presets(rules: GuildPolicy, requested: RequestedParams) -> RequestedPa
         if requested.width is None and model is not None and preset.size in _sizes(rules, model):
             width, height = map(int, preset.size.split("x"))
             requested = replace(requested, width=width, height=height)
+        if not requested.loras and model is not None:
+            kept = lora_selection.keep_usable(preset.loras, rules.loras, family=model.loras_family)
+            requested = replace(requested, loras=kept)
     return requested
 
 

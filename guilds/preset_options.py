@@ -17,6 +17,7 @@ class PresetOptions:
     steps: int | None = None
     count: int | None = None
     is_private: bool | None = None
+    loras: str = ""
 
 
 def normalize_name(typed: str) -> str:

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
-from . import prompt_language
+from . import lora_selection, prompt_language
 from .bounded_fields import (
     BoundedSmallIntegerField,
     BoundedTextField,
@@ -99,6 +99,7 @@ class MemberPreset(models.Model):
     steps = BoundedSmallIntegerField(null=True, blank=True, low=1, high=150)
     count = BoundedSmallIntegerField(null=True, blank=True, low=1, high=16)
     is_private = models.BooleanField(null=True, blank=True)
+    loras = models.CharField("LoRAs", max_length=lora_selection.MAX_TEXT, blank=True, db_default="", default="")
 
     class Meta:
         ordering = ["name"]

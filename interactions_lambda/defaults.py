@@ -7,10 +7,11 @@ from typing import Any
 from django.db.models import Q
 
 from discord_api import payloads
-from guilds import preset_options
+from guilds import lora_selection, preset_options
 from guilds.models import Guild, ModelProfile, StylePreset
 from guilds.policy import Refusal
 from guilds.prompt_models import MAX_PRESET_NAME, MAX_PRESETS, MemberPreset
+from jobs import admission_queries
 
 from . import interaction as parsing
 from . import responses, submission
@@ -101,6 +102,9 @@ def _changes(guild: Guild, options: parsing.Options) -> dict[str, Any] | Refusal
         return _out_of_range("steps", [f"1-{guild.max_steps}"])
     if count is not None and not 1 <= count <= guild.max_images:
         return _out_of_range("count", [f"1-{guild.max_images}"])
+    loras = _loras(guild, options.text("lora"))
+    if isinstance(loras, Refusal):
+        return loras
     fields = {
         "model": model,
         "style": style,
@@ -108,8 +112,21 @@ def _changes(guild: Guild, options: parsing.Options) -> dict[str, Any] | Refusal
         "steps": steps,
         "count": count,
         "is_private": chosen_privacy(options),
+        "loras": loras,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _loras(guild: Guild, typed: str | None) -> str | Refusal | None:
+    """Return the LoRAs as they are stored, None if none were typed, or why one cannot be used."""
+    if not typed:
+        return None
+    uses = lora_selection.choose(
+        admission_queries.usable_loras(guild), typed=typed, in_prompt="", in_style="", family=""
+    )
+    if isinstance(uses, lora_selection.LoraProblem):
+        return Refusal(code=uses.code, params=uses.params)
+    return lora_selection.format_uses(uses)
 
 
 def _models(guild: Guild) -> list[ModelProfile]:

@@ -316,6 +316,7 @@ def _preset_line(locale: str, preset: MemberPreset | None) -> str:
         ("size", preset.size),
         ("steps", str(preset.steps or "")),
         ("count", str(preset.count or "")),
+        ("lora", inline(preset.loras.replace(",", ", "), limit=100)),
     ]
     shown = [f"{translate(locale, f'field.{name}')} {value}" for name, value in values if value]
     if preset.is_private is not None:

@@ -85,11 +85,17 @@ def read(
         )
         (facts,) = cursor.fetchone()
         has_loras = names_lora or any(row["loras"] for row in facts["styles"] or [] if row["slug"] == style)
-        usable = _usable_loras(cursor, guild) if has_loras else []
+        usable = _read_usable_loras(cursor, guild) if has_loras else []
     return _parse(guild, user_id, facts, usable)
 
 
-def _usable_loras(cursor: Any, guild: Guild) -> list[LoraOptions]:
+def usable_loras(guild: Guild) -> list[LoraOptions]:
+    """Return the LoRAs that the guild may use."""
+    with connection.cursor() as cursor:
+        return _read_usable_loras(cursor, guild)
+
+
+def _read_usable_loras(cursor: Any, guild: Guild) -> list[LoraOptions]:
     cursor.execute(load("usable_loras"), {"guild": Int8(guild.pk)})
     names = [column[0] for column in cursor.description]
     return [LoraOptions(**dict(zip(names, row, strict=True))) for row in cursor.fetchall()]

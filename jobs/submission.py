@@ -142,7 +142,7 @@ def _admit(request: JobRequest, guild: Guild, *, now: datetime) -> Accepted | Re
         interaction_id=request.interaction_id,
         user_id=request.user_id,
         style=params.style or next((preset.style for preset in presets if preset.style), None),
-        names_lora=bool(params.loras) or "<lora:" in params.prompt.lower(),
+        names_lora=bool(params.loras or any(preset.loras for preset in presets)) or "<lora:" in params.prompt.lower(),
         windows=windows,
         now=now,
     )

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from guilds.adapters import Adapter
+from guilds.adapter_models import Adapter
 from guilds.models import Ban, BlockedTerm, QuotaRule
 from jobs import api_keys, storage, transitions
 from jobs.api_models import ApiKey

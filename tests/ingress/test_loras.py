@@ -119,6 +119,23 @@ def test_again_and_vary_keep_the_loras(guild: Guild, make_job: MakeJob, press: P
         assert again.styled_prompt == "a fox, pencil sketch"
 
 
+def test_a_preset_holds_loras_until_they_are_no_longer_offered(guild: Guild, slash: Slash) -> None:
+    assert "no LoRA called" in message_text(slash(guild, "sparkle-defaults", {"lora": "foreign"}))
+    assert "at most 1.5" in message_text(slash(guild, "sparkle-defaults", {"lora": "night:1.6"}))
+    saved = slash(guild, "sparkle-defaults", {"preset": "dusk", "lora": "Night palette:0.5, sketch"})
+    assert "LoRA night\\:0.5, sketch\\:1" in saved["data"]["embeds"][0]["description"]
+    slash(guild, values={"prompt": "a fox", "preset": "dusk"})
+    assert newest().loras == "night:0.5,sketch:1"
+    slash(guild, values={"prompt": "a fox", "preset": "dusk", "lora": "sketch:0.2"})
+    assert newest().loras == "sketch:0.2", "what a member types comes first"
+    guild.loras_offered.remove(Adapter.objects.get(slug="night"))
+    slash(guild, values={"prompt": "a fox", "preset": "dusk"})
+    assert newest().loras == "sketch:1"
+    ModelProfile.objects.create(slug="xl", name="XL", lora_family="sdxl")
+    slash(guild, values={"prompt": "a fox", "preset": "dusk", "model": "xl"})
+    assert (newest().model_id, newest().loras) == (ModelProfile.objects.get(slug="xl").model_id, "")
+
+
 def test_loras_are_completed_one_after_the_other(guild: Guild, send: Send) -> None:
     def choices(typed: str) -> list[tuple[str, str]]:
         return [(choice["name"], choice["value"]) for choice in complete(send, guild, "sparkle", "lora", typed)]
