@@ -26,6 +26,7 @@ OF_ACTION: Mapping[str, str] = MappingProxyType(
         "reroll": "again",
         "repeat": "again",
         "edit": "edit",
+        "remix": "remix",
         "vary": "vary",
         "upscale": "upscale",
         "redraw": "redraw",
