@@ -15,8 +15,9 @@ from xdist.scheduler import LoadScopeScheduling
 # pass, for a killed worker's lease, for AWS's emulator. Put in order by hand, so that the lanes take equally long.
 LANES = (
     ("tests/terraform/test_apply.py",),
-    ("tests/worker/test_faults.py", "tests/reliability/test_chaos.py", "tests/migrations/test_rollout.py"),
+    ("tests/worker/test_faults.py", "tests/reliability/test_chaos.py"),
     (
+        "tests/migrations/test_rollout.py",
         "tests/dev/test_demo.py",
         "tests/worker/test_watchdog.py",
         "tests/worker/test_sqs_consumer.py",
@@ -25,10 +26,13 @@ LANES = (
 )
 # These take longest of the rest: begun last, one of them would end alone.
 FIRST = (
-    "tests/demo_model/test_pipeline.py",
-    "tests/acceptance/test_simulator_page.py",
     "tests/worker/test_compilation.py",
+    "tests/acceptance/test_accessibility.py",
+    "tests/reliability/test_fuzz.py",
+    "tests/admin/test_odd_requests.py",
+    "tests/acceptance/test_simulator_page.py",
     "tests/worker/test_job_runner.py",
+    "tests/demo_model/test_pipeline.py",
 )
 PARALLEL = pytest.StashKey[bool]()
 # The number of a process's lane, told to it by the run; REST for a process that runs what is in no lane.
