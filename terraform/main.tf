@@ -70,6 +70,8 @@ module "sparkle" {
   alarm_email              = var.alarm_email
   monthly_budget_usd       = var.monthly_budget_usd
   log_retention_days       = var.log_retention_days
+  metrics                  = var.metrics
+  metrics_token            = var.metrics_token
   otlp_endpoint            = var.otlp_endpoint
   database_url             = var.database_url
 }

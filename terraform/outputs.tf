@@ -60,6 +60,11 @@ output "operator_command" {
   value       = module.sparkle.operator_command
 }
 
+output "metrics_command" {
+  description = "Command that reads the site's metrics. A scraper sends the same header. Empty without metrics."
+  value       = module.sparkle.metrics_command
+}
+
 output "queue_url" {
   description = "URL of the job queue (SQS FIFO)."
   value       = module.sparkle.queue_url

@@ -186,6 +186,7 @@ variables {
   discord_client_secret  = "oauth"
   huggingface_token      = ""
   huggingface_password   = ""
+  metrics_token          = ""
   lambda_package         = "versions.tf"
   build_images           = false
   web_image_tag          = "v1"
@@ -208,6 +209,14 @@ run "with_a_nat" {
     upkeep_runs_in     = "lambda"
 
     worker_downloads_models = true
+
+    metrics       = true
+    metrics_token = "0123456789abcdef0123456789abcdef"
+  }
+
+  assert {
+    condition     = output.metrics_command == "curl --fail --silent --header \"Authorization: Bearer $(aws secretsmanager get-secret-value --region us-east-1 --secret-id sparkle-test/metrics-token --query SecretString --output text)\" https://api.example/metrics"
+    error_message = "The output says how to read the metrics."
   }
 
   assert {

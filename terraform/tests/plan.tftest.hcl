@@ -340,6 +340,45 @@ run "runs_upkeep_beside_the_site_where_functions_have_no_way_out" {
   }
 }
 
+run "refuses_upkeep_as_a_function_without_a_nat" {
+  module { source = "./modules/sparkle" }
+  command = plan
+  variables { upkeep_runs_in = "lambda" }
+  expect_failures = [var.upkeep_runs_in]
+}
+
+run "gives_the_site_a_token_for_its_metrics" {
+  module { source = "./modules/sparkle" }
+  command = plan
+
+  variables {
+    metrics       = true
+    metrics_token = "0123456789abcdef0123456789abcdef"
+  }
+
+  assert {
+    condition     = contains(keys(aws_secretsmanager_secret.this), "metrics-token") && contains([for secret in local.task_secrets["web"] : secret.name], "METRICS_TOKEN") && !contains([for secret in local.task_secrets["worker"] : secret.name], "METRICS_TOKEN")
+    error_message = "The site's task alone gets the token."
+  }
+}
+
+run "refuses_metrics_without_a_token" {
+  module { source = "./modules/sparkle" }
+  command = plan
+  variables { metrics = true }
+  expect_failures = [var.metrics_token]
+}
+
+run "makes_no_secret_for_metrics_that_nobody_asked_for" {
+  module { source = "./modules/sparkle" }
+  command = plan
+
+  assert {
+    condition     = !contains(keys(aws_secretsmanager_secret.this), "metrics-token") && length(aws_secretsmanager_secret_version.metrics) == 0 && output.metrics_command == ""
+    error_message = "Without metrics there is no token."
+  }
+}
+
 run "runs_upkeep_as_a_function_where_there_is_a_nat" {
   module { source = "./modules/sparkle" }
   command = plan

@@ -61,6 +61,7 @@ resource "terraform_data" "images" {
     aws_secretsmanager_secret_version.discord_client,
     aws_secretsmanager_secret_version.django,
     aws_secretsmanager_secret_version.huggingface,
+    aws_secretsmanager_secret_version.metrics,
     aws_vpc_security_group_egress_rule.https,
     aws_vpc_security_group_egress_rule.to_database,
     aws_vpc_security_group_ingress_rule.database,

@@ -31,7 +31,7 @@ data "aws_iam_policy_document" "task_assume" {
 
 locals {
   tasks = {
-    web     = { secrets = ["django-secret-key", "discord-bot-token", "discord-client-secret"] }
+    web     = { secrets = concat(["django-secret-key", "discord-bot-token", "discord-client-secret"], var.metrics ? ["metrics-token"] : []) }
     worker  = { secrets = concat(["django-secret-key", "discord-bot-token"], var.worker_downloads_models ? ["huggingface-token"] : []) }
     prepare = { secrets = ["django-secret-key"] }
   }
@@ -41,6 +41,7 @@ locals {
     discord-bot-token     = "DISCORD_BOT_TOKEN"
     discord-client-secret = "DISCORD_CLIENT_SECRET"
     huggingface-token     = "HF_TOKEN"
+    metrics-token         = "METRICS_TOKEN"
   }
 
   task_secrets = {

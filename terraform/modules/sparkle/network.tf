@@ -192,15 +192,21 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
   to_port                      = 443
 }
 
+# A client prefers IPv6 where it has it: without this rule it would wait for its timeout.
 resource "aws_vpc_security_group_egress_rule" "https_ipv6" {
-  count = local.ipv6_egress ? 1 : 0
+  for_each = local.ipv6_egress ? local.database_clients : {}
 
-  security_group_id = aws_security_group.functions.id
-  description       = "HTTPS to AWS"
+  security_group_id = each.value
+  description       = "HTTPS"
   cidr_ipv6         = "::/0"
   ip_protocol       = "tcp"
   from_port         = 443
   to_port           = 443
+}
+
+moved {
+  from = aws_vpc_security_group_egress_rule.https_ipv6[0]
+  to   = aws_vpc_security_group_egress_rule.https_ipv6["functions"]
 }
 
 # ---------------------------------------------------------------- VPC endpoints

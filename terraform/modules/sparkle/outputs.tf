@@ -71,6 +71,11 @@ output "operator_command" {
   ])
 }
 
+output "metrics_command" {
+  description = "Command that reads the site's metrics. A scraper sends the same header. Empty without metrics."
+  value       = var.metrics ? "curl --fail --silent --header \"Authorization: Bearer $(aws secretsmanager get-secret-value --region ${local.region} --secret-id ${local.name}/metrics-token --query SecretString --output text)\" ${local.site_url}/metrics" : ""
+}
+
 output "queue_url" {
   description = "URL of the job queue (SQS FIFO)."
   value       = aws_sqs_queue.jobs.url

@@ -36,6 +36,7 @@ resource "terraform_data" "deletion_protection" {
     aws_secretsmanager_secret_version.discord_bot,
     aws_secretsmanager_secret_version.discord_client,
     aws_secretsmanager_secret_version.huggingface,
+    aws_secretsmanager_secret_version.metrics,
     aws_sns_topic_subscription.mail,
     aws_sqs_queue_policy.jobs,
     aws_sqs_queue_redrive_allow_policy.dead,

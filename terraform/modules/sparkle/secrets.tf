@@ -1,12 +1,14 @@
 # Values are write-only: Terraform stores them neither in the plan nor in the state.
 
 locals {
-  secrets = {
+  secrets = merge({
     django-secret-key     = { description = "Django's SECRET_KEY: signs sessions and encrypts interaction tokens." }
     discord-bot-token     = { description = "The Discord bot's token." }
     discord-client-secret = { description = "Discord's OAuth2 client secret, for signing in to the site." }
     huggingface-token     = { description = "Hugging Face read token, for gated models." }
-  }
+    }, var.metrics ? {
+    metrics-token = { description = "Bearer token for the site's /metrics." }
+  } : {})
 }
 
 resource "aws_secretsmanager_secret" "this" {
@@ -41,5 +43,13 @@ resource "aws_secretsmanager_secret_version" "discord_client" {
 resource "aws_secretsmanager_secret_version" "huggingface" {
   secret_id                = aws_secretsmanager_secret.this["huggingface-token"].id
   secret_string_wo         = var.huggingface_token == "" ? "-" : var.huggingface_token
+  secret_string_wo_version = var.secrets_version
+}
+
+resource "aws_secretsmanager_secret_version" "metrics" {
+  count = var.metrics ? 1 : 0
+
+  secret_id                = aws_secretsmanager_secret.this["metrics-token"].id
+  secret_string_wo         = var.metrics_token
   secret_string_wo_version = var.secrets_version
 }

@@ -282,13 +282,18 @@ variable "endpoint_zones" {
 }
 
 variable "upkeep_runs_in" {
-  description = "Where upkeep runs each minute. It calls Discord, so it needs internet access: web (in the site's task, which has a public address) or lambda (needs private_subnet_ids with a NAT gateway)."
+  description = "Where upkeep runs each minute. It calls Discord and the HTTP API's webhooks, so it needs internet access: web (in the site's task, which has a public address) or lambda (needs private_subnet_ids with a NAT gateway)."
   type        = string
   default     = "web"
 
   validation {
     condition     = contains(["web", "lambda"], var.upkeep_runs_in)
     error_message = "upkeep_runs_in: web or lambda."
+  }
+
+  validation {
+    condition     = var.upkeep_runs_in == "web" || length(var.private_subnet_ids) > 0
+    error_message = "upkeep_runs_in: a function reaches Discord and webhooks only through a NAT gateway. Set private_subnet_ids, or upkeep_runs_in = \"web\"."
   }
 }
 
@@ -643,6 +648,25 @@ variable "log_retention_days" {
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400], var.log_retention_days)
     error_message = "log_retention_days: a value that CloudWatch supports: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 or 400."
+  }
+}
+
+variable "metrics" {
+  description = "Serve the site's metrics in Prometheus' text format at /metrics, to callers with metrics_token. The output metrics_command shows how to read them. The token's secret costs 0.40 US dollars a month."
+  type        = bool
+  default     = false
+}
+
+variable "metrics_token" {
+  description = "Bearer token for /metrics: at least 32 characters. Set it with TF_VAR_metrics_token=$(openssl rand -hex 32)."
+  type        = string
+  default     = ""
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = !var.metrics || length(var.metrics_token) >= 32
+    error_message = "metrics_token: at least 32 characters, such as the output of `openssl rand -hex 32`, where metrics is true."
   }
 }
 
