@@ -117,7 +117,7 @@ def pages() -> list[Page]:
         Page(name="workers", address=f"{jobs}/worker/", whole=False),
         Page(name="stuck-jobs", address="/admin/stuck-jobs/"),
         Page(name="audit", address="/admin/audit/", whole=False),
-        Page(name="switches", address=f"{guilds}/platform/1/change/"),
+        Page(name="platform-settings", address=f"{guilds}/platform/1/change/"),
         Page(name="people", address="/admin/auth/user/", whole=False),
         Page(name="person", address="/admin/auth/user/add/"),
         Page(name="moderators", address=f"{guilds}/staff/", whole=False),

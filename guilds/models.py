@@ -131,8 +131,8 @@ class Platform(models.Model):
     )
 
     class Meta:
-        verbose_name = "platform switches"
-        verbose_name_plural = "platform switches"
+        verbose_name = "platform settings"
+        verbose_name_plural = "platform settings"
         constraints = [models.CheckConstraint(condition=Q(id=1), name="platform_is_one_row")]
 
     def __str__(self) -> str:

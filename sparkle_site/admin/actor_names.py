@@ -14,18 +14,18 @@ from .access import Access
 
 OPERATORS = "Sparkle operators"
 MODERATOR = "A moderator"
-_PREFIX = "discord-"
+PREFIX = "discord-"
 
 
 def name_of(user: User) -> str:
     """Return the name of an account. The user name of a Discord account is its id, which says nothing to a reader."""
     name = str(user.get_full_name() or user.get_username())
-    return MODERATOR if name.startswith(_PREFIX) else name
+    return MODERATOR if name.startswith(PREFIX) else name
 
 
 def of_account(user_id: int) -> str:
     """Return the name of a Discord user who has signed in here, else ""."""
-    account = User.objects.filter(username=f"{_PREFIX}{user_id}").first()
+    account = User.objects.filter(username=f"{PREFIX}{user_id}").first()
     return account.get_full_name() if account else ""
 
 
@@ -47,17 +47,17 @@ def display_stored_name(viewer: Access, stored: Any) -> str:
     A name that may be an operator's username is shown only to operators.
     """
     name = str(stored or "")
-    snowflake = name.removeprefix(_PREFIX)
+    snowflake = name.removeprefix(PREFIX)
     if not (snowflake.isascii() and snowflake.isdigit()):
         return name if viewer.sees_all_guilds or not name or name in _SYSTEM_NAMES else OPERATORS
     if not viewer.sees_all_guilds:
-        account = Q(username=f"{_PREFIX}{snowflake}") | Q(
+        account = Q(username=f"{PREFIX}{snowflake}") | Q(
             socialaccount__provider="discord", socialaccount__uid=snowflake
         )
         if User.objects.filter(account & (Q(is_superuser=True) | Q(is_staff=True))).exists():
             return OPERATORS
     known = snowflakes.parse(snowflake) or 0
-    signed_in = name.startswith(_PREFIX)
+    signed_in = name.startswith(PREFIX)
     found = member_names.in_guilds([known], viewer.guild_ids).get(known) or (of_account(known) if signed_in else "")
     return found or (MODERATOR if signed_in else member_names.UNKNOWN)
 
@@ -67,4 +67,4 @@ _SYSTEM_NAMES = frozenset({"member", "system", "upkeep", "retention"})
 
 def _is_operator(user: User) -> bool:
     # Moderators sign in with Discord. Accounts created in the admin belong to operators.
-    return user.is_superuser or user.is_staff or not user.username.startswith(_PREFIX)
+    return user.is_superuser or user.is_staff or not user.username.startswith(PREFIX)

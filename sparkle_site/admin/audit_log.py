@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Model
+from django.db.models import Model, OuterRef, Subquery
 from django.http import HttpRequest
 
 from guilds import directory
 from guilds.models import Guild, SettingChange, Usage
 from sparkle_site.audit.models import AUDITED
 
-from . import actor_names, member_names, pickers
+from . import actor_names, audit_filter, member_names, pickers
 from .access import Access
+from .audit_filter import AuditFilter, People
 
 MAX_ENTRIES = 200
 _WORDS = {"+": "Added", "~": "Changed", "-": "Deleted"}
@@ -108,24 +109,47 @@ def _display(value: Any) -> str:
     return str(value)
 
 
-def entries(guild_ids: frozenset[int] | None, *, viewer: Access) -> list[Entry]:
-    """Return the newest changes of the guilds' settings, or for None of all settings, the platform's included.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPage:
+    """Entries, newest first; `older_than` is where the next page begins, None on the last one."""
+
+    entries: tuple[Entry, ...]
+    older_than: datetime | None
+
+
+def entries(guild_ids: frozenset[int] | None, *, viewer: Access, wanted: AuditFilter) -> EntryPage:
+    """Return a page of changes of the guilds' settings, or for None of all settings, the platform's included.
 
     `viewer` decides whether operators are named (sparkle_site.admin.actor_names).
     """
+    people = audit_filter.find_people(wanted.who, viewer=viewer)
     result: list[Entry] = []
+    # Until each source has been read to its end or has given a page, an older entry may be missing.
+    read_to: list[datetime] = []
     for model in AUDITED:
         names = {field.name for field in model._meta.fields}
-        if guild_ids is not None and model is not Guild and "guild" not in names:
+        outside = guild_ids is not None and model is not Guild and "guild" not in names
+        if outside or not wanted.shows(str(model._meta.model_name)):
             continue
         rows = model.history.select_related("history_user").order_by("-history_date", "-history_id")  # type: ignore[attr-defined]
         if guild_ids is not None:
             rows = rows.filter(**{"id__in" if model is Guild else "guild_id__in": guild_ids})
-        # One more than displayed, to compare the oldest one with.
-        result += _model_entries(model, list(rows[: MAX_ENTRIES + 1]), viewer=viewer)
-    result += _grants(guild_ids, viewer=viewer)
-    result += _discord_changes(guild_ids, viewer=viewer)
-    return sorted(result, key=lambda entry: entry.at, reverse=True)[:MAX_ENTRIES]
+        if people is not None:
+            rows = rows.filter(history_user_id__in=people.accounts)
+        records = list(wanted.in_time(rows, "history_date")[: audit_filter.PAGE + 1])
+        if len(records) > audit_filter.PAGE:
+            read_to.append(records[-1].history_date)
+        result += _model_entries(model, records, viewer=viewer)
+    if wanted.shows(audit_filter.GRANTS):
+        result += _grants(guild_ids, viewer=viewer, wanted=wanted, people=people)
+    result += _discord_changes(guild_ids, viewer=viewer, wanted=wanted, people=people, read_to=read_to)
+    complete_to = max(read_to, default=None)
+    if complete_to is not None:
+        result = [entry for entry in result if entry.at >= complete_to]
+    result.sort(key=lambda entry: entry.at, reverse=True)
+    shown = tuple(result[: audit_filter.PAGE])
+    older_than = shown[-1].at if len(result) > len(shown) else complete_to
+    return EntryPage(entries=shown, older_than=older_than)
 
 
 def row_history(row: Model, *, viewer: Access) -> list[Entry]:
@@ -140,17 +164,16 @@ def row_history(row: Model, *, viewer: Access) -> list[Entry]:
 
 
 def _model_entries(model: type[Model], records: list[Any], *, viewer: Access) -> Iterator[Entry]:
-    previous: dict[Any, Any] = {}
+    previous = _predecessors(model, records)
     names = _Names(viewer)
     result = []
-    for record in reversed(records):
-        old = previous.get(record.id)
+    for record in records:
+        old = previous.get(record.history_id)
         name = names.of(record.id if model is Guild else getattr(record, "guild_id", None) or 0)
         compared = record.history_type == "~" and old is not None
         if compared:
             old = _with_discord_changes(copy.copy(old), record.history_date)
         changes = tuple(differences(record, old, name=name)) if compared else ()
-        previous[record.id] = record
         if record.history_type == "~" and old is not None and not changes:
             continue
         who, where = actor_names.display_name(viewer, record.history_user, record.history_address or "")
@@ -167,14 +190,39 @@ def _model_entries(model: type[Model], records: list[Any], *, viewer: Access) ->
     return iter(result)
 
 
-def _discord_changes(guild_ids: frozenset[int] | None, *, viewer: Access) -> Iterator[Entry]:
+def _predecessors(model: type[Model], records: Sequence[Any]) -> dict[int, Any]:
+    """Return the record before each of the records, by the id of the later one."""
+    history = model.history  # type: ignore[attr-defined]
+    earlier = history.filter(id=OuterRef("id"), history_id__lt=OuterRef("history_id")).order_by("-history_id")
+    pairs = history.filter(history_id__in=[record.history_id for record in records])
+    before = dict(pairs.annotate(before=Subquery(earlier.values("history_id")[:1])).values_list("history_id", "before"))
+    rows = {row.history_id: row for row in history.filter(history_id__in=[pk for pk in before.values() if pk])}
+    return {later: rows[pk] for later, pk in before.items() if pk in rows}
+
+
+def _discord_changes(
+    guild_ids: frozenset[int] | None,
+    *,
+    viewer: Access,
+    wanted: AuditFilter,
+    people: People | None,
+    read_to: list[datetime],
+) -> Iterator[Entry]:
     """Yield the changes that were made in Discord, those of one moment and person as one entry."""
-    rows = SettingChange.objects.select_related("guild").order_by("-pk")
+    rows = wanted.in_time(SettingChange.objects.select_related("guild").order_by("-pk"), "at")
     if guild_ids is not None:
         rows = rows.filter(guild_id__in=guild_ids)
+    if wanted.what:
+        rows = rows.filter(model=wanted.what)
+    if people is not None:
+        rows = rows.filter(user_id__in=people.discord_ids)
     names = _Names(viewer)
     grouped: dict[tuple[Any, ...], list[Change]] = {}
-    for row in rows[:MAX_ENTRIES]:
+    newest = list(rows[:MAX_ENTRIES])
+    if len(newest) == MAX_ENTRIES:
+        # The oldest moment may have more rows than were read.
+        read_to.append(newest[-1].at + timedelta(microseconds=1))
+    for row in newest:
         name = names.of(row.guild_id)
         before, after = (_display(name(row.field, value)) for value in (row.before, row.after))
         field = _FIELDS.get(row.field, row.field.replace("_", " "))
@@ -203,14 +251,18 @@ def _row_name(record: Any, names: _Names) -> str:
     return ""
 
 
-def _grants(guild_ids: frozenset[int] | None, *, viewer: Access) -> Iterable[Entry]:
+def _grants(
+    guild_ids: frozenset[int] | None, *, viewer: Access, wanted: AuditFilter, people: People | None
+) -> Iterable[Entry]:
     content_type = ContentType.objects.get_for_model(Usage)
     rows = LogEntry.objects.filter(content_type=content_type, action_flag=CHANGE).select_related("user")
     if guild_ids is not None:
         usages = Usage.objects.filter(guild_id__in=guild_ids)
         ids = [str(pk) for pk in usages.order_by("-pk").values_list("pk", flat=True)[:2000]]
         rows = rows.filter(object_id__in=ids)
-    for row in rows.order_by("-action_time")[:50]:
+    if people is not None:
+        rows = rows.filter(user_id__in=people.accounts)
+    for row in wanted.in_time(rows, "action_time").order_by("-action_time")[: audit_filter.PAGE + 1]:
         yield Entry(
             at=row.action_time,
             who=actor_names.display_name(viewer, row.user, "")[0],

@@ -11,7 +11,6 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -35,7 +34,7 @@ from guilds.models import Guild
 from interactions_lambda.responses import feature_name
 from sparkle_site import discord_client
 
-from . import access, audit_log, formatting, guild_summary, initials, member_names, pickers
+from . import access, audit_views, formatting, guild_summary, initials, member_names, pickers
 from .action_framework import Confirmation, Result, RowAction, go_to, with_actions
 from .pickers import NameField, NamesField
 from .quota_rules import QuotaRuleInline
@@ -270,8 +269,8 @@ class GuildAdmin(ScopedAdmin):
         "display_installed",
     ]
     list_display_links = ["display_name"]
-    search_fields = ["name__istartswith", "=id"]
-    search_help_text = "The start of its name"
+    search_fields = ["name__icontains", "=id"]
+    search_help_text = "A part of its name"
     list_filter = ["enabled"]
     ordering = ["name", "id"]
     inlines = [QuotaRuleInline]
@@ -417,10 +416,5 @@ class GuildAdmin(ScopedAdmin):
     def audit_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Show the changes of one server's settings."""
         guild = self.get_or_404(request, object_id)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Audit of {guild}",
-            "opts": self.opts,
-            "entries": audit_log.entries(frozenset({guild.pk}), viewer=access.of(request)),
-        }
-        return render(request, "admin/audit.html", context)
+        title = f"Audit of {guild}"
+        return audit_views.render_page(request, frozenset({guild.pk}), title=title, opts=self.opts)

@@ -48,7 +48,12 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": "sparkle_site.admin.navigation.environment",
     "DASHBOARD_CALLBACK": "sparkle_site.admin.dashboard.callback",
     "STYLES": [_static("sparkle/admin.css")],
-    "SCRIPTS": [_static("sparkle/times.js"), _static("sparkle/dashboard.js"), _static("sparkle/keyboard.js")],
+    "SCRIPTS": [
+        _static("sparkle/times.js"),
+        _static("sparkle/dashboard.js"),
+        _static("sparkle/keyboard.js"),
+        _static("sparkle/form_errors.js"),
+    ],
     "BORDER_RADIUS": "8px",
     "COLORS": {
         "primary": {

@@ -149,3 +149,23 @@ def test_inspecting_a_model_chooses_its_family_and_samplers(page: Page, httpserv
     assert sampler.locator("option:not([hidden])").evaluate_all("options => options.map(option => option.value)") == [
         "flow_euler", "flow_dpmpp_2m", "flow_unipc",
     ]  # fmt: skip
+
+
+def test_a_refused_form_shows_the_field_that_is_wrong(page: Page) -> None:
+    page.goto("/admin/guilds/guild/")
+    page.get_by_role("link", name="Apple Orchard").first.click()
+    page.get_by_role("tab", name="Limits").click()
+    page.locator("#id_cooldown_s").fill("-5")
+    page.get_by_role("tab", name="Access").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    wrong = page.locator("#id_cooldown_s")
+    expect(wrong).to_be_focused()
+    expect(wrong).to_be_in_viewport()
+    page.goto("/admin/guilds/guild/")
+    page.get_by_role("link", name="Apple Orchard").first.click()
+    page.get_by_role("link", name="Quota rules").click()
+    page.get_by_role("link", name="Add another Quota rule").click()
+    page.locator("#id_quota_rules-0-subject").select_option("member")
+    page.get_by_role("link", name="General").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#id_quota_rules-0-limit")).to_be_focused()
