@@ -179,7 +179,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
-  # Files uploaded in the admin are stored under this prefix (guilds/image_uploads.py).
+  # Files uploaded on the site are stored under this prefix (guilds/image_uploads.py, guilds/masks.py).
   dynamic "statement" {
     for_each = each.key == "web" ? [1] : []
 
