@@ -45,12 +45,15 @@ def main(argv: list[str]) -> int:
     options = read_arguments(argv)
     try:
         found = plan.read(options.plan or PLANS / f"{options.profile}.json", region=options.region)
-        listed = prices.read(found.region, today=datetime.now(UTC).date())
+        today = datetime.now(UTC).date()
+        listed = prices.read(found.region, today=today)
         result = bill.calculate(found, workload.months(lines.fleet(found)), listed)
     except CostError as error:
         print(f"./dev cost: {error}", file=sys.stderr)
         return 1
     print(table.text(result, region=found.region))
+    for warning in prices.expiring((line.price for line in result.lines), today=today):
+        print(f"./dev cost: {warning}", file=sys.stderr)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 FILE = Path(__file__).with_name("prices.toml")
 VALID_FOR = timedelta(days=365)
+WARN_BEFORE = timedelta(days=90)
 
 
 class CostError(Exception):
@@ -62,6 +63,20 @@ def read(region: str, *, today: date, file: Path = FILE) -> PriceList:
         today=today,
         prices={name: _price(name, entry, file) for name, entry in regions[region].items()},
     )
+
+
+def expiring(used: Iterable[Price], *, today: date) -> list[str]:
+    """Return a sentence for each date, within WARN_BEFORE, after which prices of `used` are refused; earliest first."""
+    by_date: dict[date, set[str]] = {}
+    for price in used:
+        last = price.as_of + VALID_FOR
+        if last - today <= WARN_BEFORE:
+            by_date.setdefault(last, set()).add(price.name)
+    return [
+        f"After {last} these prices are refused, because they are a year old: {', '.join(sorted(names))}."
+        f" Look them up and write them with their date into {FILE.name}."
+        for last, names in sorted(by_date.items())
+    ]
 
 
 def newest(file: Path = FILE) -> date:

@@ -145,6 +145,16 @@ def test_a_price_is_refused_a_year_after_its_date():
         prices.read("us-east-1", today=price.as_of + timedelta(days=366)).find("rds-gp3")
 
 
+def test_prices_that_will_soon_be_refused_are_named_and_fail_nothing():
+    used = [prices.read("us-east-1", today=TODAY).find(name) for name in ("http-api", "db-t4g-micro", "rds-gp3")]
+    assert prices.expiring(used, today=date(2026, 9, 1)) == []
+    (sentence,) = prices.expiring(used, today=date(2026, 12, 1))
+    assert sentence.startswith(
+        "After 2027-01-01 these prices are refused, because they are a year old: db-t4g-micro, http-api."
+    )
+    assert len(prices.expiring(used, today=date(2027, 5, 1))) == 2
+
+
 def test_a_price_that_was_not_found_is_never_taken_for_zero():
     with pytest.raises(CostError, match="spot-g4dn-xlarge"):
         prices.read("us-east-1", today=TODAY).find("spot-g4dn-xlarge")

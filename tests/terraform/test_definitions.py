@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from django.core.management import get_commands
 
+from guilds import masks
+
 from .iam_scan import ROOT, SECRET, Unit, asks, everything, reached
 from .terraform import Terraform
 
@@ -117,6 +119,11 @@ def test_a_function_may_do_what_its_code_asks_and_nothing_else(states: dict[str,
 def test_a_task_may_do_what_its_code_asks_and_nothing_else(states: dict[str, State], task: str) -> None:
     # Its secrets are put into its environment by ECS.
     asked = {each for each in asks(reached(*TASKS[task]())) if not each.startswith(SECRET)}
+    if task == "web":
+        # It stores masks and nothing else by jobs/storage.py, where its forms keep their files, too.
+        stored = [file.name for file in (ROOT / "sparkle_site").rglob("*.py") if "storage.store(" in file.read_text()]
+        assert (stored, masks.mask_key(1)[:8]) == (["edit_area.py"], "uploads/")
+        asked -= {"s3:PutObject images"}
     assert given(states["as_it_comes"], f'task["{task}"]') == asked
 
 
@@ -195,7 +202,7 @@ def test_everybody_is_given_what_their_settings_need(states: dict[str, State], r
         # A secret comes as itself or by its ARN, and only to whom it concerns (see the rights above).
         needed -= {each for each in needed if each.endswith("_ARN") or f"{each}_ARN" in variables}
         # Empty turns its page off, as a deployment comes.
-        if run == "as_it_comes":
+        if run == "as_it_comes" or name != "web":
             needed -= {"METRICS_TOKEN"}
         # Workers alone get the token for gated models; without it the admin inspects public ones.
         if name != "worker":
