@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import make_server
 
@@ -15,6 +17,7 @@ from django.utils import timezone
 from deployment import __main__ as command
 from deployment import step_runner
 from devtools import api_gateway
+from devtools.cli import deploy
 from devtools.simulator import command_registry, seed_data
 from devtools.simulator.models import SimApplication
 from devtools.sqs_emulator import ministack
@@ -32,7 +35,7 @@ def environment(
     seed_data.make_servers(now=timezone.now())
     with (
         processes_of_the_run(),
-        ministack({"SERVICES": "s3", "LOG_LEVEL": "ERROR"}) as endpoint,
+        ministack({"SERVICES": "s3,ecr,codebuild", "LOG_LEVEL": "ERROR"}) as endpoint,
         make_server("127.0.0.1", 0, api_gateway.application, handler_class=Quiet) as server,
     ):
         aws = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "t", "AWS_SECRET_ACCESS_KEY": "t"}
@@ -78,4 +81,47 @@ def test_a_deployment_is_connected_and_its_report_kept(
     assert failed.lines[0].startswith("AWS refused:")
     said = capsys.readouterr().out
     assert "What to do: " in said
+    assert environment["DISCORD_BOT_TOKEN"] not in said
+
+
+def terraform_that_prints(folder: Path, deployment: str) -> str:
+    """Return a PATH with a program that stands for Terraform and its state."""
+    (folder / "deployment.json").write_text(deployment)
+    program = folder / "terraform"
+    program.write_text(f"#!/bin/sh\ncat {folder / 'deployment.json'}\n")
+    program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.emulator
+def test_the_status_says_what_is_there_and_what_to_do_about_the_rest(
+    environment: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    live_server: Any,
+) -> None:
+    described = json.loads(environment["SPARKLE_DEPLOYMENT"]) | {"site_url": live_server.url}
+    monkeypatch.setenv("PATH", terraform_that_prints(tmp_path, json.dumps(described)))
+    monkeypatch.setenv("TF_VAR_discord_bot_secret", environment["DISCORD_BOT_TOKEN"])
+    assert deploy.main(["status"]) == 1
+    said = capsys.readouterr().out
+    assert "missing     Built: the registry lacks web 0123456789ab and worker 0123456789ab" in said
+    assert "ok          Healthy: the site answers" in said
+    assert "ok          Migrated: the database has all migrations" in said
+    assert "missing     Registered: interactions go to nowhere" in said
+    assert "-> cd terraform && terraform apply" in said
+    assert f"-> ./dev deploy run --steps connect --project {VALUES['project']}" in said
+
+    # Connected, with both images in the registry.
+    assert command.main(["connect"], environment) == 0
+    ecr = boto3.client("ecr", region_name="us-east-1")
+    for image in ("web", "worker"):
+        ecr.create_repository(repositoryName=f"sparkle-test/{image}")
+        ecr.put_image(repositoryName=f"sparkle-test/{image}", imageManifest="{}", imageTag=VALUES["tags"][image])
+    capsys.readouterr()
+    deploy.main(["status"])
+    said = capsys.readouterr().out
+    assert "ok          Built: both images are in the registry" in said
+    assert "ok          Registered: endpoint and commands" in said
     assert environment["DISCORD_BOT_TOKEN"] not in said
