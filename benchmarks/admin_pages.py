@@ -253,8 +253,9 @@ def clients() -> dict[str, Any]:
     return found
 
 
-def addresses(total: int) -> dict[str, tuple[str, str]]:
-    """The pages that are timed: who asks, and for what."""
+def addresses(total: int, *, first_id: int = 1) -> dict[str, tuple[str, str]]:
+    """The pages that are timed: who asks, and for what. `first_id`: of the requests that were made."""
+    middle = first_id + total // 2
     jobs = "/admin/jobs/job/"
     old = datetime.now(UTC) - timedelta(days=60)
     week = f"created_at_from_0={old:%Y-%m-%d}&created_at_to_0={old + timedelta(days=7):%Y-%m-%d}"
@@ -272,9 +273,9 @@ def addresses(total: int) -> dict[str, tuple[str, str]]:
         "requests, a rare word": (OPERATOR, f"{jobs}?q=heron"),
         UNFILLED: (OPERATOR, f"{jobs}?q=egret"),
         "requests, a common word": (OPERATOR, f"{jobs}?q=lighthouse"),
-        "requests, a number": (OPERATOR, f"{jobs}?q={total // 2}"),
+        "requests, a number": (OPERATOR, f"{jobs}?q={middle}"),
         "requests of a moderator": (MODERATOR, jobs),
-        "request": (OPERATOR, f"{jobs}{total // 2}/change/"),
+        "request": (OPERATOR, f"{jobs}{middle}/change/"),
         "server": (OPERATOR, "/admin/guilds/guild/1100000000000000500/change/"),
         "images": (OPERATOR, "/admin/jobs/jobimage/"),
     }
