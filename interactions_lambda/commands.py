@@ -266,7 +266,7 @@ def _job_of_message(interaction: Interaction) -> Job | None:
     """
     message = parsing.target_message(interaction.data)
     author = message.get("author")
-    authors = {author.get("id") if isinstance(author, dict) else None, message.get("application_id")}
+    authors = (author.get("id") if isinstance(author, dict) else None, message.get("application_id"))
     if interaction.application_id not in map(snowflakes.parse, authors):
         return None
     actions = (custom_id.parse(found) for found in parsing.custom_ids(message))

@@ -176,7 +176,7 @@ def test_the_mod_log_tells_of_reports_removals_bans_and_limits_once(client, guil
     lines = logged(guild)
     assert len(lines) == 4
     assert f"<@5> reported images of request #{job.pk}." in lines[0]
-    assert f"<@77> removed 1 image(s) of request #{job.pk}" in lines[1]
+    assert f"<@77> removed images of request #{job.pk} by" in lines[1]
     assert "the operators of Sparkle banned <@6> from Sparkle until" in lines[2]
     assert "olivia" not in "".join(lines)
     assert "<@8> reached their limit of 1 images per day." in lines[3]
