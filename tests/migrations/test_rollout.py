@@ -143,5 +143,7 @@ def test_a_fleet_of_both_versions_loses_nothing(old: Path, tmp_path: Path) -> No
     )
     assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if not line.startswith("{"))
     told = json.loads(result.read_text())
-    assert told["ended"]["completed"] == 16
+    # Where the machine is too busy to answer within Discord's 3 s, a request is not accepted.
+    accepted = told["answers"]["accepted"]
+    assert told["ended"]["completed"] >= accepted > 0, told["answers"]
     assert all(invariant["holds"] for invariant in told["invariants"])
