@@ -184,12 +184,12 @@ def _make_history(there: int, wanted: int) -> None:
                 negative_prompt, style, styled_prompt, seed, steps, sampler, width, height, guidance, count, model_id,
                 spoiler, status, reason, detail, attempts, messages_sent, worker_id, progress_step, progress_total,
                 created_at, queued_at, started_at, ended_at, gpu_ms, grid_key, delivered_via, notified_at,
-                reserved_images, reserved_gpu_ms, usage_ids, settled_at)
+                reserved_images, reserved_gpu_ms, usage_ids, settled_at, erasure)
               SELECT n, 1, %(guilds)s + n %% 10000, 77, %(members)s + n %% 1000000, 'Member', 'en-US',
                 '', t, 10485760, false, 'txt2img', '', 'a lighthouse of style ' || n %% 5000, '', '', '', n, 16,
                 'k_lms', 512, 512, 7.5, 4, (SELECT min(id) FROM guilds_modelprofile), false, 'completed',
                 '', '', 1, 1, 'w', 16, 16, t, t, t + interval '2 s', t + interval '9 s', 7000, '', 'original',
-                t + interval '9 s', 4, 7000, '{}', t + interval '9 s'
+                t + interval '9 s', 4, 7000, '{}', t + interval '9 s', ''
               FROM (SELECT n, now() - interval '1 year' * (1 - n / 2e7) AS t
                     FROM generate_series(%(there)s + 1, %(wanted)s) n) AS past
               RETURNING id, created_at)
