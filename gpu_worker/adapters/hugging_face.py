@@ -11,15 +11,15 @@ from pathlib import Path
 import httpx
 
 from guilds.adapter_files import MAX_FILE_BYTES
+from guilds.hugging_face import PUBLIC_HUB
 
 from .errors import AdapterUnavailable
 
-ADDRESS = "https://huggingface.co"
 TIMEOUT_S = 30.0
 _COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def new_client(address: str = ADDRESS) -> httpx.Client:
+def new_client(address: str = PUBLIC_HUB) -> httpx.Client:
     """Return a client that follows redirects. Without a token, so it reads what is public."""
     return httpx.Client(base_url=address, follow_redirects=True, timeout=TIMEOUT_S)
 
